@@ -8,16 +8,16 @@ use crate::response::Response;
 /// Everything that an adapter may show to a caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    /// The id of this request, as in the log and in the header `X-Request-ID`.
+    /// The id of this request, as it appears in the log and in the header `X-Request-ID`.
     pub request_id: &'a str,
-    /// The operation, once it is known.
+    /// The operation; `None` as long as it is not known.
     pub operation: Option<&'static Operation>,
     /// The response, or the error.
     pub outcome: Result<&'a Response, &'a Error>,
 }
 
 impl Answer<'_> {
-    /// The delivery word: on every answer to a send, and on every refusal before dispatch.
+    /// Returns the delivery word: every answer to a send carries it, and so does every error before dispatch.
     #[must_use]
     pub fn delivery(&self) -> Option<Delivery> {
         match self.outcome {
@@ -29,7 +29,7 @@ impl Answer<'_> {
         }
     }
 
-    /// The code, unless the call succeeded.
+    /// Returns the error code, or `None` if the call succeeded.
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         self.outcome.err().map(Error::code)

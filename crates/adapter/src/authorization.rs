@@ -1,4 +1,4 @@
-//! The `Authorization` header: RFC 7617 Basic, RFC 6750 Bearer. Two ways in and the token endpoint read it.
+//! Reads the `Authorization` header (RFC 7617 Basic, RFC 6750 Bearer) for two ways in and for the token endpoint.
 
 use std::borrow::Cow;
 
@@ -11,26 +11,26 @@ use secrecy::SecretString;
 use crate::error::Error;
 use crate::text::split_at_first;
 
-/// Longest value other than a token, in bytes: user and password in base64 stay below 2 KiB.
+/// Maximum length of a value other than a token, in bytes. User and password in base64 stay below 2 KiB.
 const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024 + 16;
 
 /// The content of the header.
 #[derive(Clone, Debug)]
 pub enum Authorization {
-    /// A name and a secret, split at the first colon; without a colon there is no secret.
+    /// A name and a secret, split at the first colon. Without a colon the secret is missing.
     Basic(String, Option<SecretString>),
-    /// A Basic header that is not base64 of UTF-8: wrong for every access.
+    /// A Basic header that is not base64 of UTF-8. No access accepts it.
     BrokenBasic,
-    /// A bearer token as it stands.
+    /// A bearer token, unchanged.
     Bearer(SecretString),
     /// Another scheme.
     Other,
 }
 
-/// Reads the header, if there is one.
+/// Reads the header; returns `None` if it is absent.
 ///
 /// # Errors
-/// INCORRECT_PARAM when it stands there twice: taking one of two would be a guess.
+/// INCORRECT_PARAM if the request has the header twice, because taking one of the two would be a guess.
 pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
@@ -39,7 +39,7 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
     if values.next().is_some() {
         return Err(Error::incorrect("The Authorization header is given twice."));
     }
-    // Bytes outside UTF-8 are neither base64 nor a token, and get the same error as any other broken value.
+    // Bytes that are not UTF-8 can be neither base64 nor a token. They get the same error as any other broken value.
     let text = match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(value.as_bytes()),
@@ -48,7 +48,8 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
     let rest = rest.unwrap_or_default();
     let rest = rest.trim_start_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
-        // A token that is too long gets the same error as any other wrong token; its reader has the cap.
+        // A token that is too long gets the same error as any other wrong token, because the code that reads tokens has its own
+        // limit.
         return Ok(Some(Authorization::Bearer(rest.into())));
     }
     if value.len() > AUTHORIZATION_BYTES_MAX {
@@ -63,7 +64,7 @@ pub fn read_authorization(headers: &HeaderMap) -> Result<Option<Authorization>, 
 
 fn basic(encoded: &str) -> Authorization {
     let encoded = encoded.trim_end_matches(' ');
-    // Clients pad or do not pad; half a padding is neither.
+    // Some clients pad and some do not; a partial padding is an error.
     let base64 = if encoded.ends_with('=') {
         BASE64_STANDARD
     } else {

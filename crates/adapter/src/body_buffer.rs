@@ -1,4 +1,4 @@
-//! A buffer for a body that arrives in chunks. Nearly every body is one chunk, which is then taken without a copy.
+//! A buffer for a body that arrives in chunks. Nearly every body is one chunk, and the buffer returns that chunk without a copy.
 
 use bytes::{Bytes, BytesMut};
 
@@ -10,13 +10,13 @@ pub struct BodyBuffer {
 }
 
 impl BodyBuffer {
-    /// The number of bytes that have arrived.
+    /// Returns the number of bytes that have arrived.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.rest.as_ref().map_or(self.first.len(), BytesMut::len)
     }
 
-    /// Appends a chunk. The caller bounds how much may arrive.
+    /// Appends a chunk. The caller limits the size of the body.
     pub fn push(&mut self, chunk: Bytes) {
         match &mut self.rest {
             Some(rest) => rest.extend_from_slice(&chunk),
@@ -29,7 +29,7 @@ impl BodyBuffer {
         }
     }
 
-    /// Reserves room for so many bytes in all, for a large body.
+    /// Reserves capacity for a large body of `bytes` bytes in total.
     pub fn make_room(&mut self, bytes: usize) {
         let first = std::mem::take(&mut self.first);
         let rest = self.rest.get_or_insert_with(|| {
@@ -40,7 +40,7 @@ impl BodyBuffer {
         rest.reserve(bytes.saturating_sub(rest.len()));
     }
 
-    /// The whole body.
+    /// Returns the whole body.
     #[must_use]
     pub fn whole(self) -> Bytes {
         self.rest.map_or(self.first, BytesMut::freeze)

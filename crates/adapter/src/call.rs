@@ -1,4 +1,4 @@
-//! The common request: one operation with checked values, the same whichever way it came.
+//! The common request: one operation with checked values, independent of the way in.
 
 use std::fmt::Write as _;
 
@@ -12,19 +12,20 @@ use crate::operation::{
 use crate::params::Params;
 use crate::text::has_forbidden_character;
 
-/// A call with valid values. Equal requests are the same call, so a request can be part of a cache key.
+/// A call with valid values. Equal requests are the same call, so that a request can be part of a cache key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     operation: &'static Operation,
-    /// One place per declared parameter, in the table's order.
+    /// One entry per declared parameter, in the table's order.
     values: Box<[Option<String>]>,
 }
 
 impl Request {
-    /// Opens a call that names its class and method: class, method, compulsory parameters, values, in that order.
+    /// Creates a request whose class and method are in `params`. Checks class, method, compulsory parameters and values, in that
+    /// order.
     ///
     /// # Errors
-    /// The first code of that order that applies.
+    /// The code of the first check that fails.
     pub fn open(params: &mut Params) -> Result<Request, Error> {
         let class = params.take("class")?;
         if class.as_deref() != Some(CLASS) {
@@ -36,7 +37,7 @@ impl Request {
         Request::of(operation, params)
     }
 
-    /// Opens a call whose operation is known: compulsory parameters, then values.
+    /// Creates a request for a known operation. Checks compulsory parameters first, then values.
     ///
     /// # Errors
     /// MISSING_COMPULSORY_PARAM, INCORRECT_PARAM, or the code of the parameter's kind.
@@ -63,13 +64,13 @@ impl Request {
         Ok(Request { operation, values })
     }
 
-    /// The row of the table that it calls.
+    /// Returns the row of the operation table that the request calls.
     #[must_use]
     pub fn operation(&self) -> &'static Operation {
         self.operation
     }
 
-    /// The value of one parameter, if it was given.
+    /// Returns the value of one parameter, if the caller gave it.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.pairs()
@@ -77,7 +78,7 @@ impl Request {
             .map(|(_, value)| value)
     }
 
-    /// The parameters that were given, in the table's order.
+    /// Returns the parameters that the caller gave, in the table's order.
     pub fn pairs(&self) -> impl Iterator<Item = (&'static Parameter, &str)> {
         self.operation
             .parameters
@@ -86,14 +87,14 @@ impl Request {
             .filter_map(|(parameter, value)| value.as_deref().map(|value| (parameter, value)))
     }
 
-    /// Writes what a log may show of one value: all of it, its last four characters, or its length.
+    /// Appends to `shown` the part of a value that a log may show: the whole value, its last four characters, or its length.
     pub fn redact(parameter: &Parameter, value: &str, shown: &mut String) {
         match parameter.sensitivity {
             Sensitivity::Open => shown.push_str(value),
             Sensitivity::Address => {
                 let end = value.char_indices().rev().nth(3);
                 shown.push('…');
-                // Of a short one nothing: its end would be all of it.
+                // A value of up to four characters is not shown at all, because its last four characters would be the whole value.
                 shown.push_str(match end {
                     Some((at @ 1.., _)) => &value[at..],
                     Some((0, _)) | None => "",
@@ -124,7 +125,7 @@ impl std::fmt::Debug for Request {
     }
 }
 
-/// The value, if it is one that its kind allows.
+/// Returns the value if its kind allows it.
 fn checked(parameter: &Parameter, value: String) -> Result<String, Error> {
     let name = parameter.name;
     let max = parameter.kind.bytes_max();
@@ -161,11 +162,11 @@ fn checked(parameter: &Parameter, value: String) -> Result<String, Error> {
     }
 }
 
-/// Whether this may be a cursor: a word, or a number in Crockford's base 32.
+/// Returns whether the value can be a cursor: a cursor word, or a number in Crockford's base 32.
 fn is_cursor(value: &str) -> bool {
     let is_digit =
         |byte: u8| byte.is_ascii_digit() || (byte.is_ascii_lowercase() && !b"ilou".contains(&byte));
-    // The first digit has three of its five bits: a cursor has 63.
+    // A cursor has 63 bits, so its first digit uses only three of its five bits.
     let is_number =
         || value.starts_with(|first| ('0'..='7').contains(&first)) && value.bytes().all(is_digit);
     CURSOR_WORDS.contains(&value) || (value.len() == CURSOR_BYTES && is_number())

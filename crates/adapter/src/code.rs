@@ -1,46 +1,46 @@
-//! The closed set of codes that a failed call can end with.
+//! The closed set of error codes with which a call can fail.
 
-/// Which vocabulary a code belongs to; the wire status of the drop-in ways depends on it.
+/// The vocabulary that a code belongs to. The wire status of the drop-in ways in depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeOrigin {
-    /// A code of the chat API: existing clients know it and expect it with HTTP status 200.
+    /// A code of the chat API. Existing clients know it and expect it with HTTP status 200.
     ChatApi,
     /// A code of the gateway, always sent with its own status.
     Gateway,
 }
 
-/// Declares the codes, one row each: word, canonical HTTP status, origin, and the sentence that a person reads.
+/// Declares the codes, one per row: word, canonical HTTP status, origin, and the sentence for people.
 macro_rules! codes {
     ($($name:ident = $word:literal, $status:literal, $origin:ident, $text:literal;)*) => {
-        /// Every reason for which a call can fail.
+        /// The reasons for which a call can fail.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = $text] $name,)*
         }
 
         impl Code {
-            /// Every code, in the contract's order.
+            /// All codes, in the contract's order.
             pub const ALL: [Code; [$($word),*].len()] = [$(Code::$name),*];
 
-            /// The word on the wire.
+            /// Returns the word on the wire.
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self { $(Code::$name => $word,)* }
             }
 
-            /// The canonical HTTP status, which log and metrics carry whatever the wire says.
+            /// Returns the canonical HTTP status, which log and metrics record regardless of the status on the wire.
             #[must_use]
             pub const fn status(self) -> u16 {
                 match self { $(Code::$name => $status,)* }
             }
 
-            /// The vocabulary that the code belongs to.
+            /// Returns the vocabulary that the code belongs to.
             #[must_use]
             pub const fn origin(self) -> CodeOrigin {
                 match self { $(Code::$name => CodeOrigin::$origin,)* }
             }
 
-            /// One sentence for a person; it holds nothing about the call or the inside of the gateway.
+            /// Returns one sentence for people. It contains nothing about the call or the internals of the gateway.
             #[must_use]
             pub const fn text(self) -> &'static str {
                 match self { $(Code::$name => $text,)* }
@@ -49,7 +49,8 @@ macro_rules! codes {
     };
 }
 
-// UpstreamCode stands for any well-shaped code of the upstream that the chat API does not list; its own word is passed on.
+// UpstreamCode stands for any well-formed code of the upstream that the chat API does not list. The upstream's own word is passed
+// on.
 codes! {
     MissingUser = "MISSING_USER", 401, ChatApi, "The user is missing.";
     MissingPassword = "MISSING_PASSWORD", 401, ChatApi, "The password is missing.";
@@ -90,7 +91,7 @@ codes! {
 }
 
 impl Code {
-    /// Whether the chat API's own vocabulary says by it that credentials are absent or wrong.
+    /// Returns whether the code is the chat API's word for absent or wrong credentials.
     #[must_use]
     pub const fn is_credential(self) -> bool {
         matches!(
@@ -99,7 +100,7 @@ impl Code {
         )
     }
 
-    /// The code of the chat API with this word. The gateway's own words are not the upstream's to use.
+    /// Returns the chat API's code with this word. The upstream may not use the gateway's own words, so they return `None`.
     #[must_use]
     pub fn from_chat_api(word: &str) -> Option<Code> {
         Code::ALL

@@ -8,31 +8,31 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::text::has_forbidden_character;
 
-/// Longest user name, in bytes of UTF-8 (an e-mail address has at most 254).
+/// Maximum length of a user name, in bytes of UTF-8 (an e-mail address has at most 254).
 pub const USER_BYTES_MAX: usize = 256;
 
-/// Longest password, in bytes of UTF-8: bounds what one check can cost.
+/// Maximum length of a password, in bytes of UTF-8. It limits the cost of one check.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Presented credentials, not yet checked.
 #[derive(Clone)]
 pub enum Credentials {
-    /// A name and a secret, by whichever way they came.
+    /// A name and a secret, from any way in.
     Password {
         /// The access's user name.
         user: String,
-        /// The secret as presented.
+        /// The secret, unchanged.
         password: SecretString,
     },
-    /// A bearer token, still sealed.
+    /// A bearer token that has not been opened yet.
     Token(SecretString),
 }
 
 impl Credentials {
-    /// A name and a secret within bounds; empty ones count as missing.
+    /// Checks the lengths and characters of a name and a secret. Empty values count as missing.
     ///
     /// # Errors
-    /// MISSING_USER, MISSING_PASSWORD, and INCORRECT_PARAM when one is too long or holds control characters.
+    /// MISSING_USER, MISSING_PASSWORD, or INCORRECT_PARAM if a value is too long or contains control characters.
     pub fn password(user: Option<String>, password: Option<String>) -> Result<Credentials, Error> {
         let present = |value: Option<String>, code| {
             value

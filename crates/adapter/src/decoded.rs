@@ -1,18 +1,18 @@
-//! What an adapter reads from a request.
+//! The parts that an adapter decodes from a request.
 
 use crate::call::Request;
 use crate::credentials::Credentials;
 use crate::error::Error;
 
-/// One call, read but not yet authorized.
+/// One decoded call that is not authorized yet.
 #[derive(Debug)]
 pub struct Decoded {
     /// The credentials that the caller presents.
     pub credentials: Credentials,
-    /// Whether a secret stood in the URL.
+    /// True if the URL contained a secret.
     pub secret_in_url: bool,
-    /// The call; a mistake in it is not reported before the credentials have been checked.
+    /// The call. A mistake in it is reported only after the credentials have been checked.
     pub call: Result<Request, Error>,
-    /// The idempotency key, or the error that the places that carry it disagree.
+    /// The idempotency key, or the error if the places that carry the key disagree.
     pub idempotency_key: Result<Option<String>, Error>,
 }

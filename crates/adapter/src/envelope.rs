@@ -1,4 +1,4 @@
-//! The one-line JSON envelope that the HTTP, Basic and JWT ways answer with.
+//! The one-line JSON envelope of the answers of the HTTP, Basic and JWT ways in.
 
 use bytes::Bytes;
 
@@ -9,17 +9,17 @@ use crate::reply::Reply;
 use crate::response::Response;
 use crate::rest::Rest;
 
-/// Which HTTP status a JSON way puts on the wire for the chat API's codes.
+/// The HTTP status that a JSON way in sends for the chat API's codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusPolicy {
-    /// 200, as the chat API itself does; existing clients raise on 4xx before they look at the body.
+    /// Status 200, as the chat API itself sends. Existing clients raise an error on 4xx before they read the body.
     Compat,
-    /// The code's canonical status.
+    /// The canonical status of the code.
     Mapped,
 }
 
 impl StatusPolicy {
-    /// The wire status for a code under this policy.
+    /// Returns the wire status of a code under this policy.
     #[must_use]
     pub fn status(self, code: Code) -> u16 {
         match (self, code.origin()) {
@@ -31,15 +31,15 @@ impl StatusPolicy {
     }
 }
 
-/// A result of so many bytes is sent without a copy of it.
+/// Minimum length of a result that is sent without a copy, in bytes.
 const LONG_BYTES: usize = 16 * 1024;
 
-/// Most that a success takes besides its result, in bytes.
+/// Maximum length of the envelope around the result of a success, in bytes.
 const ENDS_BYTES: usize = 128;
 
 const SUCCESS: &str = r#"{"status":"SUCCESS","result":"#;
 
-/// The envelope: one compact line, keys in the contract's order, `result` and `error` never together.
+/// Writes the envelope as one compact line. The keys have the contract's order, and `result` and `error` never appear together.
 #[must_use]
 pub fn envelope(answer: &Answer<'_>) -> String {
     let result = answer.outcome.map_or(0, Response::bytes);
@@ -50,7 +50,8 @@ pub fn envelope(answer: &Answer<'_>) -> String {
             line.push_str(response.result());
         }
         Err(error) => {
-            // Words are capitals, digits and underscores, ids are checked on the way in: nothing here needs escaping.
+            // Nothing here needs escaping, because words consist of capitals, digits and underscores, and ids are checked on
+            // arrival.
             line.push_str(r#"{"status":"ERROR","error":""#);
             line.push_str(error.word());
             line.push('"');
@@ -65,7 +66,7 @@ pub fn envelope(answer: &Answer<'_>) -> String {
     line
 }
 
-/// What stands behind result or error.
+/// Appends the keys that follow `result` or `error`.
 fn push_end(line: &mut String, answer: &Answer<'_>) {
     if let Some(delivery) = answer.delivery() {
         line.push_str(r#","delivery":""#);
@@ -79,7 +80,7 @@ fn push_end(line: &mut String, answer: &Answer<'_>) {
     line.push('}');
 }
 
-/// The envelope as a reply with this status and these challenges.
+/// Renders the envelope as a reply with this status and these challenges.
 #[must_use]
 pub fn json_reply(answer: &Answer<'_>, status: u16, challenges: &'static [&'static str]) -> Reply {
     let long = answer

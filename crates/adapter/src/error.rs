@@ -1,26 +1,26 @@
-//! Why a call failed: a closed code, a sentence for the caller, and a private cause for the log.
+//! The error of a failed call: a code of a closed set, a sentence for the caller, and a private cause for the log.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::code::Code;
 
-/// What is known about a message after a call: the word on every answer to a send.
+/// The knowledge about a message after a call. Every answer to a send carries its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Delivery {
-    /// The upstream said so.
+    /// The upstream confirmed the message.
     Sent,
-    /// Certain not to have been sent: resending is safe.
+    /// The message was certainly not sent, so that resending is safe.
     NotSent,
-    /// Bytes left and no well-formed answer came: it may have been sent.
+    /// Bytes left the gateway and no well-formed answer arrived, so the message may have been sent.
     Unknown,
 }
 
 impl Delivery {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Delivery; 3] = [Delivery::Sent, Delivery::NotSent, Delivery::Unknown];
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Delivery {
     }
 }
 
-/// A refusal or a failure. Made by its named constructors only.
+/// A rejection or a failure. Only its named constructors create it.
 #[derive(Clone, Debug)]
 pub struct Error(Box<ErrorDetails>);
 
@@ -46,7 +46,7 @@ struct ErrorDetails {
 }
 
 impl Error {
-    /// A refusal before dispatch with the code's own sentence.
+    /// Creates an error before dispatch with the code's own sentence.
     #[must_use]
     pub fn refused(code: Code) -> Error {
         Error(Box::new(ErrorDetails {
@@ -59,7 +59,7 @@ impl Error {
         }))
     }
 
-    /// A refusal before dispatch with a sentence of its own, which the caller may read.
+    /// Creates an error before dispatch with a separate sentence, which the caller may read.
     #[must_use]
     pub fn explained(code: Code, text: impl Into<Cow<'static, str>>) -> Error {
         let mut error = Error::refused(code);
@@ -67,19 +67,19 @@ impl Error {
         error
     }
 
-    /// A request that can't be read, before dispatch.
+    /// Creates the error of a request that cannot be read, before dispatch.
     #[must_use]
     pub fn malformed(text: impl Into<Cow<'static, str>>) -> Error {
         Error::explained(Code::MalformedRequest, text)
     }
 
-    /// A parameter or a credential that is wrong in itself, before dispatch.
+    /// Creates the error of a parameter or a credential with an invalid value, before dispatch.
     #[must_use]
     pub fn incorrect(text: impl Into<Cow<'static, str>>) -> Error {
         Error::explained(Code::IncorrectParam, text)
     }
 
-    /// A well-shaped code of the upstream that the chat API does not list.
+    /// Creates the error of a well-formed upstream code that the chat API does not list.
     #[must_use]
     pub fn upstream_code(word: String) -> Error {
         let mut error = Error::refused(Code::UpstreamCode);
@@ -94,51 +94,51 @@ impl Error {
         self
     }
 
-    /// Adds the number of seconds after which a retry makes sense.
+    /// Adds the number of seconds after which the caller should retry.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Error {
         self.0.retry_after_s = Some(seconds);
         self
     }
 
-    /// Sets what is known about the message; `None` when the call was dispatched and does not send.
+    /// Sets the knowledge about the message; `None` if the call was dispatched and does not send.
     #[must_use]
     pub fn with_delivery(mut self, delivery: Option<Delivery>) -> Error {
         self.0.delivery = delivery;
         self
     }
 
-    /// The closed code.
+    /// Returns the code of the closed set.
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// The word on the wire: the code's own, or the upstream's where the code is [`Code::UpstreamCode`].
+    /// Returns the word on the wire: the code's own, or the upstream's if the code is [`Code::UpstreamCode`].
     #[must_use]
     pub fn word(&self) -> &str {
         self.0.word.as_deref().unwrap_or(self.0.code.word())
     }
 
-    /// The sentence for the caller.
+    /// Returns the sentence for the caller.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The private cause; for the log only.
+    /// Returns the private cause, which only the log may show.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
-    /// Seconds after which a retry makes sense.
+    /// Returns the number of seconds after which the caller should retry.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u32> {
         self.0.retry_after_s
     }
 
-    /// The delivery word that the answer carries.
+    /// Returns the delivery word that the answer carries.
     #[must_use]
     pub fn delivery(&self) -> Option<Delivery> {
         self.0.delivery
@@ -146,7 +146,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    /// The code and the private cause: a line for the log, not for the caller.
+    /// Writes the code and the private cause, for the log and not for the caller.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
         match self.cause() {

@@ -1,12 +1,12 @@
-//! The words of events: what a caller asks for and gets.
+//! The words and limits of event requests and their answers.
 
-/// The method that asks for events.
+/// The method that requests events.
 pub const GET_EVENTS: &str = "getevents";
 
-/// Longest wait for an event, in seconds: below the time that callers' libraries give a call, which is 30 s as a rule.
+/// Maximum wait for an event, in seconds. It is below the timeout of callers' libraries, which is usually 30 s.
 pub const WAIT_MAX_S: u16 = 25;
 
-/// Most events of one answer.
+/// Maximum number of events in one answer.
 pub const EVENTS_MAX: u16 = 1000;
 
 /// The types of events.
@@ -19,13 +19,14 @@ pub const EVENT_TYPES: [&str; 6] = [
     "channel.resumed",
 ];
 
-/// The cursors that are words: the place behind the newest event, and the one before the oldest that is kept.
+/// The cursors that are words. `now` is the position after the newest event, and `earliest` the position before the oldest stored
+/// event.
 pub const CURSOR_WORDS: [&str; 2] = ["now", "earliest"];
 
-/// Length of every other cursor, in bytes.
+/// Length of all other cursors, in bytes.
 pub(crate) const CURSOR_BYTES: usize = 13;
 
-/// The fields of an event as the answer to a call has them.
+/// The fields of an event in the answer to a call.
 pub(crate) const EVENT_FIELDS: &[&str] = &[
     "id",
     "type",

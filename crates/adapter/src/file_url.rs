@@ -1,5 +1,5 @@
-//! Which addresses and names are of the whole world and which are inside: for the URLs that a caller may ask the chat service to
-//! fetch, and for those that an operator has events sent to.
+//! Decides which addresses and names are public and which are internal. It applies to URLs that callers let the chat service fetch,
+//! and to URLs that operators let events be sent to.
 
 mod names;
 
@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Whether it is an http or https URL without userinfo whose host, as written, is not an inside address.
+/// Returns whether the text is an http or https URL without userinfo whose host, as written, is not an internal address.
 ///
-/// Names are not resolved: the upstream has to check the address that a public name points to.
+/// Names are not resolved, so the upstream has to check the address that a public name resolves to.
 pub(crate) fn is_public_url(text: &str) -> bool {
     if text.bytes().any(|b| b == b' ' || b == b'\\') {
         return false;
@@ -17,7 +17,7 @@ pub(crate) fn is_public_url(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else {
         return false;
     };
-    // The parser also takes `http:host` and `http:///host`; other parsers read them differently.
+    // The URL parser also accepts `http:host` and `http:///host`, which other parsers read differently.
     let written_out = matches!(text.split_once("://"), Some((scheme, rest))
         if ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) && !rest.starts_with('/'));
     let authority = text.split_once("://").map_or("", |(_, rest)| {
@@ -32,14 +32,14 @@ pub(crate) fn is_public_url(text: &str) -> bool {
         })
 }
 
-/// Whether a name may lead to a host of the world: it has several labels, and no ending that is used inside. What it leads to has
-/// to be judged once it is resolved.
+/// Returns whether a name may lead to a public host. Such a name has several labels and does not end in a label for internal use.
+/// The address that the name resolves to must be checked separately.
 #[must_use]
 pub fn is_public_name(name: &str) -> bool {
     names::is_public(name)
 }
 
-/// Whether an address is one of the world's. An IPv6 address that carries an IPv4 address is judged by that.
+/// Returns whether an address is public. An IPv6 address that carries an IPv4 address is judged by the IPv4 address.
 #[must_use]
 pub fn is_public_address(address: IpAddr) -> bool {
     match address {
@@ -48,8 +48,7 @@ pub fn is_public_address(address: IpAddr) -> bool {
     }
 }
 
-/// Azure's virtual public address (WireServer): it stands outside the private networks, and hands out the machine's
-/// configuration.
+/// Azure's virtual public address (WireServer). It is outside the private networks and serves the machine's configuration.
 const CLOUD_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -61,7 +60,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || a == 0
         || (a == 100 && (64..128).contains(&b))
         || (a, b, c) == (192, 0, 0)
-        // 6to4's relays (RFC 7526), and what answers on every machine of one of the large clouds.
+        // The relays of 6to4 (RFC 7526), and an address that answers on every machine of one of the large clouds.
         || (a, b, c) == (192, 88, 99)
         || address == CLOUD_WIRE_SERVER
         || (a == 198 && (b == 18 || b == 19))
@@ -76,15 +75,15 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         Ipv4Addr::new(a, b, c, d)
     };
     match segments {
-        // Mapped and compatible, NAT64 (RFC 6052) and 6to4 (RFC 3056) carry an IPv4 address that counts instead.
+        // Mapped and compatible addresses, NAT64 (RFC 6052) and 6to4 (RFC 3056) carry an IPv4 address, which is judged instead.
         [0, 0, 0, 0, 0, 0xffff | 0, ..] => is_public_v4(v4_at(6)),
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_public_v4(v4_at(6)),
         [0x64, 0xff9b, 1, ..] => false,
         [0x2002, ..] => is_public_v4(v4_at(1)),
-        // IETF's own (2001::/23): Teredo, which hides its client's address, benchmarking, ORCHID and others that lead to no host
-        // of the world. Documentation networks belong to nobody.
+        // The networks of IETF protocols (2001::/23) lead to no public host: Teredo, which hides its client's address,
+        // benchmarking, ORCHID and others. Documentation networks belong to nobody.
         [0x2001, 0..0x200, ..] | [0x2001, 0xdb8, ..] | [0x3fff, ..] => false,
-        // Only 2000::/3 is handed out as global unicast.
+        // Only 2000::/3 is allocated as global unicast.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

@@ -1,5 +1,5 @@
-//! `application/x-www-form-urlencoded` by the WHATWG rules: `&` separates pairs, the first `=` splits one, `+` is a space, and
-//! a lone `%` stands for itself.
+//! Reads `application/x-www-form-urlencoded` by the WHATWG rules: `&` separates pairs, the first `=` splits a pair, `+` is a space,
+//! and a `%` without two hex digits stands for itself.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::text::split_at_first;
 
-/// One pair, decoded when it is asked for.
+/// One pair, which is decoded on request.
 #[derive(Clone, Copy, Debug)]
 pub struct FormPair<'a> {
     name: &'a str,
@@ -16,9 +16,9 @@ pub struct FormPair<'a> {
     is_coded: bool,
 }
 
-/// The pairs of a form or a query in their order, without the empty ones.
+/// Returns the pairs of a form or a query in their order, without the empty ones.
 pub fn form_pairs(text: &str) -> impl Iterator<Item = FormPair<'_>> {
-    // Hardly any form is encoded, which one look over all pairs shows.
+    // Hardly any form is encoded, and one scan over all pairs detects that.
     let is_coded = |text: &str| memchr2(b'+', b'%', text.as_bytes()).is_some();
     let may_be_coded = is_coded(text);
     let mut start = 0;
@@ -36,13 +36,13 @@ pub fn form_pairs(text: &str) -> impl Iterator<Item = FormPair<'_>> {
 }
 
 impl<'a> FormPair<'a> {
-    /// The name; `None` when it is not UTF-8.
+    /// Returns the name; `None` if it is not UTF-8.
     #[must_use]
     pub fn name(&self) -> Option<Cow<'a, str>> {
         self.decoded(self.name)
     }
 
-    /// The value; `None` when it is not UTF-8.
+    /// Returns the value; `None` if it is not UTF-8.
     #[must_use]
     pub fn value(&self) -> Option<Cow<'a, str>> {
         self.decoded(self.value)
@@ -57,7 +57,7 @@ impl<'a> FormPair<'a> {
     }
 }
 
-/// Decodes a name or a value; `None` when it is not UTF-8.
+/// Decodes a name or a value; `None` if it is not UTF-8.
 #[must_use]
 pub fn form_decoded(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");

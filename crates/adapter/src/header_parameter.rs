@@ -1,16 +1,16 @@
-//! The parameters of a header's value, as in `form-data; name="user"` (RFC 9110, 5.6.6; RFC 2183, 2).
+//! Reads the parameters of a header's value, as in `form-data; name="user"` (RFC 9110, 5.6.6; RFC 2183, 2).
 
 use std::borrow::Cow;
 
-/// The error of a parameter without one clear value: it is given twice, or its quotes are left open.
+/// The error of a parameter without one clear value: the parameter is given twice, or its quotes are not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unclear;
 
-/// The value of a parameter. Its name may be in any case, with or without white space around it; its value is a token or a
-/// quoted string. Other parameters may be as odd as they like.
+/// Returns the value of a parameter. Its name may be in any case, with or without white space around it. Its value is a token or a
+/// quoted string. The form of other parameters does not matter.
 ///
 /// # Errors
-/// [`Unclear`]: taking one of two values would be a guess.
+/// [`Unclear`], because taking one of two values would be a guess.
 pub(crate) fn header_parameter<'a>(
     header: &'a [u8],
     wanted: &str,
@@ -29,7 +29,7 @@ pub(crate) fn header_parameter<'a>(
     Ok(found)
 }
 
-/// The parts of a header's value between semicolons outside of quotes: its essence and its parameters.
+/// Splits a header's value at the semicolons outside quotes, into its main value and its parameters.
 pub fn header_parts(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut in_quotes, mut is_escaped) = (false, false);
     header.split(move |byte| {
@@ -40,7 +40,7 @@ pub fn header_parts(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A quoted string without its quotes and escapes; a token as it stands.
+/// Returns a quoted string without its quotes and escapes, and a token unchanged.
 fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, Unclear> {
     let Some(rest) = value.strip_prefix(b"\"") else {
         return Ok(Cow::Borrowed(value));
@@ -49,7 +49,7 @@ fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, Unclear> {
     let mut bytes = rest.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            // Text behind the closing quote is not part of the value, and another reader would take it for one.
+            // Text after the closing quote is not part of the value, but another reader would take it for a part.
             b'"' if bytes.as_slice().is_empty() => return Ok(Cow::Owned(text)),
             b'"' => return Err(Unclear),
             b'\\' => text.extend(bytes.next()),

@@ -1,5 +1,5 @@
-//! JSON as source text: numbers keep their digits, strings their escapes, and a doubled key is seen. Two readers of one text
-//! must not see two meanings.
+//! Reads JSON as source text: numbers keep their digits, strings keep their escapes, and duplicate keys are detected, so that two
+//! readers of one text cannot see two meanings.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,14 +10,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Up to so many keys of an object are compared each with each; more are sorted.
+/// Maximum number of an object's keys that are compared pairwise; more keys are sorted.
 const COMPARED_MAX: usize = 16;
 
-/// Deepest nesting of a strict object, which is that of `serde_json`: bounds the recursion.
+/// Maximum nesting depth of a strict object. It equals the limit of `serde_json` and bounds the recursion.
 const DEPTH_MAX: usize = 127;
 
-/// The pairs of a JSON object in their order, doubled keys included; values are source text. A key is source text too where
-/// `K` is `&RawValue`: as a `String`, `serde_json` rejects one with half a surrogate pair.
+/// The pairs of a JSON object in their order, including duplicate keys. Values are source text. A key is source text too if `K` is
+/// `&RawValue`, because `serde_json` rejects a `String` with half a surrogate pair.
 #[derive(Debug)]
 pub struct JsonPairs<'a, K>(pub Vec<(K, &'a RawValue)>);
 
@@ -47,8 +47,8 @@ impl<'de, K: Deserialize<'de>> Visitor<'de> for PairsVisitor<K> {
     }
 }
 
-/// The object in these bytes; `None` for anything else, for a key given twice at any depth, and for a number that no `f64`
-/// holds.
+/// Parses an object. Returns `None` for anything else, for a duplicate key at any depth, and for a number outside the range of
+/// `f64`.
 #[must_use]
 pub fn strict_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     object_of(serde_json::from_slice(bytes).ok()?, DEPTH_MAX)
@@ -79,20 +79,20 @@ fn value_of(raw: &RawValue, depth_left: usize) -> Option<Value> {
     }
 }
 
-/// The same JSON without white space between its tokens; `None` when an object in it, at any depth, holds a key twice.
+/// Removes the white space between the tokens of a JSON text. Returns `None` if an object at any depth has a duplicate key.
 ///
-/// `text` must be valid JSON; of anything else only the white space outside quotes is dropped. The cost is that of sorting
-/// the keys of each object, however many there are.
+/// `text` must be valid JSON; from any other text only the white space outside quotes is removed. The cost is that of sorting the
+/// keys of each object, for any number of keys.
 #[must_use]
 pub fn compact(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
-    // The keys of all objects that are open, and where those of each begin.
+    // The keys of all open objects, and the index at which the keys of each object begin.
     let mut keys: Vec<Cow<'_, str>> = Vec::with_capacity(COMPARED_MAX);
     let mut begins = Vec::with_capacity(COMPARED_MAX);
-    // What has been read last, if it was a string: a colon makes it a key.
+    // The most recent string. A colon after it makes it a key.
     let mut string = Text::default();
-    // Where the piece begins that has not been copied yet.
+    // The start of the piece that has not been copied yet.
     let (mut kept, mut at) = (0, 0);
     while let Some(byte) = bytes.get(at) {
         at += 1;
@@ -121,7 +121,7 @@ pub fn compact(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Where a string stands, without its quotes.
+/// The position of a string without its quotes.
 #[derive(Default)]
 struct Text {
     start: usize,
@@ -130,7 +130,7 @@ struct Text {
 }
 
 impl Text {
-    /// The string whose first character stands there.
+    /// Finds the end of the string whose first character is at `start`.
     fn from(bytes: &[u8], start: usize) -> Text {
         let mut text = Text {
             start,
@@ -147,13 +147,13 @@ impl Text {
             if rest[at] == b'"' {
                 return text;
             }
-            // What stands behind a backslash does not end it.
+            // The character after a backslash does not end the string.
             text.has_escapes = true;
             text.end += 2;
         }
     }
 
-    /// What it says; half a surrogate pair says nothing but itself.
+    /// Returns the decoded string. A string with half a surrogate pair is returned as written.
     fn read<'a>(&self, json: &'a str) -> Cow<'a, str> {
         let written = json.get(self.start..self.end).unwrap_or_default();
         if !self.has_escapes {
@@ -164,7 +164,7 @@ impl Text {
     }
 }
 
-/// Whether an object in it, at any depth, holds a key twice. `text` must be valid JSON.
+/// Returns whether an object at any depth has a duplicate key. `text` must be valid JSON.
 #[must_use]
 pub(crate) fn has_doubled_key(text: &str) -> bool {
     compact(text).is_none()
@@ -272,7 +272,7 @@ mod tests {
                 );
             }
         }
-        // Keys that serde_json uses for itself are keys like others.
+        // The keys that serde_json uses internally are ordinary keys here.
         let text = r#"{"a":{"$serde_json::private::RawValue":"1"}}"#;
         assert!(strict_object(text.as_bytes()).unwrap()["a"].is_object());
     }

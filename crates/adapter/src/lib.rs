@@ -1,8 +1,8 @@
-//! The contract of every way in: the operation table, the common request, its credentials, its answer, and the closed set
-//! of codes that a call can end with.
+//! The contract of every way in: the operation table, the common request, its credentials, its answer, and the closed set of codes
+//! with which a call can fail.
 //!
-//! A way in is one implementation of [`Adapter`]: it turns bytes into a [`Decoded`] call and an [`Answer`] back into bytes.
-//! Nothing here does IO, asks the clock or knows a framework, so that all of it can be tested as plain functions.
+//! A way in is one implementation of [`Adapter`]: it decodes bytes into a [`Decoded`] call and encodes an [`Answer`] into bytes.
+//! Nothing here does IO, reads the clock or depends on a framework, so that all of it can be tested as plain functions.
 
 mod answer;
 mod authorization;
@@ -63,27 +63,28 @@ pub use text::has_forbidden_character;
 pub use way::Way;
 pub use wire::Wire;
 
-/// One way in. Both directions are pure: the same bytes give the same call, the same outcome the same bytes.
+/// One way in. Both directions are pure: the same bytes always give the same call, and the same outcome always gives the same
+/// bytes.
 pub trait Adapter: Send + Sync {
-    /// The way in; it names the adapter in logs, metrics and the access's list of allowed ways.
+    /// Returns the way in, which names the adapter in logs, metrics and an access's list of allowed ways in.
     fn way(&self) -> Way;
 
-    /// The dialect of refusals before the body has been read, judged by the head alone.
+    /// Returns the dialect for errors before the body has been read. It depends on the head alone.
     fn dialect(&self, _wire: &Wire<'_>) -> Dialect {
         Dialect::default()
     }
 
-    /// Refuses what the head alone has decided, whatever the body says; the body of `wire` is empty. Called before a client
-    /// that waits for `100 Continue` is asked for its body (RFC 9110, 10.1.1).
+    /// Rejects a request if the head alone decides that, whatever the body contains. The body of `wire` is empty. Called before a
+    /// client that waits for `100 Continue` is asked for its body (RFC 9110, 10.1.1).
     ///
     /// # Errors
     /// The error that [`Adapter::decode`] returns for such a head with a readable body.
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error>;
 
-    /// Reads one call. A mistake in the call itself stays inside [`Decoded::call`] until the caller is authenticated; only a
-    /// request that can't be read, or that lacks credentials, class or method, is an error here.
+    /// Reads one call. A mistake in the call itself stays inside [`Decoded::call`] until the caller is authenticated. The result is
+    /// an error only if the request cannot be read, or lacks credentials, class or method.
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>);
 
-    /// Renders the outcome in the caller's dialect. Cannot fail: every code has a rendering in every way in.
+    /// Renders the outcome in the caller's dialect. Cannot fail, because every way in can render every code.
     fn encode(&self, dialect: Dialect, answer: &Answer<'_>) -> Reply;
 }

@@ -1,4 +1,4 @@
-//! The media type of a body.
+//! Reads the media type of a body.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
@@ -7,19 +7,19 @@ use crate::error::Error;
 use crate::header_parameter::header_parameter;
 use crate::wire::Wire;
 
-/// The kind of body that the head announces.
+/// The kind of body that the head declares.
 pub(crate) enum Media {
     Form,
-    /// With its boundary.
+    /// `multipart/form-data` with its boundary.
     Multipart(String),
     Json,
 }
 
 impl Media {
-    /// Reads the head. A body without a media type is a form.
+    /// Reads the kind of body from the head. A body without a media type is a form.
     ///
     /// # Errors
-    /// UNSUPPORTED_MEDIA_TYPE, and MALFORMED_REQUEST for a header that is given twice or lacks its boundary.
+    /// UNSUPPORTED_MEDIA_TYPE, or MALFORMED_REQUEST if a header is given twice or lacks its boundary.
     pub(crate) fn of(wire: &Wire<'_>) -> Result<Media, Error> {
         let media_type = content_type(wire)?
             .map_or(Ok(""), HeaderValue::to_str)
@@ -42,11 +42,11 @@ impl Media {
     }
 }
 
-/// The media type of a body that is read as it stands.
+/// Returns the media type of a body that is not decompressed.
 ///
 /// # Errors
-/// UNSUPPORTED_MEDIA_TYPE for a compressed body, and MALFORMED_REQUEST for a media type that is given twice: whoever reads along
-/// might take the other one.
+/// UNSUPPORTED_MEDIA_TYPE for a compressed body, and MALFORMED_REQUEST for a media type that is given twice, because another reader
+/// of the request might use the other one.
 pub fn content_type<'w>(wire: &Wire<'w>) -> Result<Option<&'w HeaderValue>, Error> {
     refuse_compression(wire)?;
     let mut types = wire.headers.get_all(CONTENT_TYPE).iter();
@@ -57,7 +57,7 @@ pub fn content_type<'w>(wire: &Wire<'w>) -> Result<Option<&'w HeaderValue>, Erro
     Ok(media_type)
 }
 
-/// A compressed body that is read as it stands would be read wrongly.
+/// Rejects a compressed body, because the body would be read without decompression.
 fn refuse_compression(wire: &Wire<'_>) -> Result<(), Error> {
     let lines = wire.headers.get_all(CONTENT_ENCODING).iter();
     let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));

@@ -1,4 +1,4 @@
-//! `multipart/form-data` (RFC 7578).
+//! Reads `multipart/form-data` (RFC 7578).
 
 use std::convert::Infallible;
 
@@ -13,13 +13,13 @@ use crate::header_parameter::header_parameter;
 use crate::operation::declared_name;
 use crate::pair_count::PairCount;
 
-/// Most header lines of a part, as its reader has it.
+/// Maximum number of header lines of a part. The multipart reader has the same limit.
 const HEADERS_MAX: usize = 32;
 
-/// With what the names of headers begin by which a part is understood.
+/// The prefix of the header names that give a part its meaning.
 const CONTENT: &str = "content-";
 
-/// How a part's bytes can stand in the body without being encoded.
+/// The transfer encodings under which a part's bytes are unchanged.
 const IDENTITY_ENCODINGS: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
 
 /// One part with a declared name.
@@ -29,10 +29,10 @@ pub(crate) struct Part {
     pub(crate) is_file: bool,
 }
 
-/// Reads the parts of a body in their order; `take` gets those with a declared name.
+/// Reads the parts of a body in their order, and passes each part with a declared name to `take`.
 ///
 /// # Errors
-/// MALFORMED_REQUEST, and INCORRECT_PARAM for a file where a credential belongs.
+/// MALFORMED_REQUEST, or INCORRECT_PARAM for a file in place of a credential.
 pub(crate) fn read_parts(
     body: &Bytes,
     boundary: String,
@@ -64,7 +64,7 @@ pub(crate) fn read_parts(
                 ));
             }
             let bytes = field.bytes().await.map_err(|_| broken())?;
-            // A file where a value belongs is a mistake in the call, reported once the caller is authenticated.
+            // A file in place of a value is a mistake in the call, which is reported after the caller is authenticated.
             let value = match String::from_utf8(bytes.into()) {
                 Err(_) if is_file => "(file)".to_owned(),
                 value => value.map_err(|_| Error::malformed("A value is not UTF-8."))?,
@@ -77,11 +77,11 @@ pub(crate) fn read_parts(
         }
         Ok(())
     };
-    // All bytes are here, so the reader never has to wait.
+    // All bytes are available, so the reader never has to wait.
     read.now_or_never().unwrap_or_else(|| Err(broken()))
 }
 
-/// The declared name of a part, if it has one (RFC 7578, 4.2).
+/// Returns the declared name of a part, if it has one (RFC 7578, 4.2).
 fn part_name(headers: &HeaderMap) -> Result<Option<&'static str>, Error> {
     let Some(disposition) = headers.get(CONTENT_DISPOSITION) else {
         return Ok(None);
@@ -91,14 +91,14 @@ fn part_name(headers: &HeaderMap) -> Result<Option<&'static str>, Error> {
     Ok(name.and_then(|name| declared_name(std::str::from_utf8(&name).ok()?)))
 }
 
-/// Rejects a part that has a header twice by which it is understood: its reader would know of the last one alone. It goes the
-/// reader's own way from delimiter to delimiter, each byte once, and ends where the reader refuses the body.
+/// Rejects a part in which a header with the prefix [`CONTENT`] appears twice, because the multipart reader would use only the last
+/// one. Scans from delimiter to delimiter as that reader does, each byte once, and stops where that reader rejects the body.
 fn reject_doubled_headers(body: &[u8], boundary: &str) -> Result<(), Error> {
     let delimiter = format!("\r\n--{boundary}");
-    // Only the first delimiter may begin the body.
+    // Only the first delimiter may be at the very start of the body.
     let mut next = after(body, &delimiter.as_bytes()[2..]);
     while let Some(rest) = next {
-        // White space may stand behind a delimiter (RFC 2046, 5.1.1).
+        // White space may follow a delimiter (RFC 2046, 5.1.1).
         let padding = rest.iter().take_while(|byte| b" \t".contains(byte)).count();
         let Some(head) = rest[padding..].strip_prefix(b"\r\n") else {
             return Ok(());
@@ -121,12 +121,12 @@ fn reject_doubled_headers(body: &[u8], boundary: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What stands behind the first of these.
+/// Returns the bytes after the first occurrence of `sought`.
 fn after<'b>(bytes: &'b [u8], sought: &[u8]) -> Option<&'b [u8]> {
     memmem::find(bytes, sought).map(|at| &bytes[at + sought.len()..])
 }
 
-/// Whether a part's bytes are encoded, which RFC 7578, 4.7 has given up.
+/// Returns whether a part's bytes are encoded. RFC 7578, 4.7 deprecates that.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let encoding = headers.get("content-transfer-encoding");
     let is_identity = |encoding: &[u8]| {
@@ -136,7 +136,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     encoding.is_some_and(|encoding| !is_identity(encoding.as_bytes()))
 }
 
-/// Whether a part announces parts of its own.
+/// Returns whether a part declares nested parts.
 fn has_parts(headers: &HeaderMap) -> bool {
     const MULTIPART: &[u8] = b"multipart/";
     let media_type = headers.get(CONTENT_TYPE);
@@ -144,13 +144,13 @@ fn has_parts(headers: &HeaderMap) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(MULTIPART))
 }
 
-/// Whether a part is a file, by either spelling of its file name (RFC 7578, 4.2; RFC 8187).
+/// Returns whether a part is a file, by either spelling of its file name (RFC 7578, 4.2; RFC 8187).
 fn is_file(headers: &HeaderMap) -> bool {
     const FILE_NAME: &[u8] = b"filename";
     let disposition = headers
         .get(CONTENT_DISPOSITION)
         .map_or(&b""[..], |v| v.as_bytes());
-    // A name that merely holds this text is none of the declared ones.
+    // A parameter name that merely contains this text is not a declared name, so it does no harm here.
     disposition
         .windows(FILE_NAME.len())
         .any(|window| window.eq_ignore_ascii_case(FILE_NAME))

@@ -1,50 +1,50 @@
 //! The operation table: seven operations, each declared once.
 //!
-//! Parsing, validation, bounds, cache and resend rules, redaction and the WSDL all follow from these rows. A new operation
-//! is one row.
+//! Parsing, validation, bounds, cache and resend rules, redaction and the WSDL are all derived from these rows. A new operation is
+//! one row.
 
 use crate::code::Code;
 use crate::event::{CURSOR_BYTES, EVENT_FIELDS, EVENTS_MAX, GET_EVENTS, WAIT_MAX_S};
 
-/// The one class that the chat API knows.
+/// The only class of the chat API.
 pub const CLASS: &str = "chat";
 
-/// The effect of a call on the world. Caching, merging and resending depend on this alone.
+/// The effect of a call. Caching, merging and resending depend on this alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Changes nothing: may be cached and merged with an identical one under way.
+    /// Changes nothing. May be cached, and merged with an identical concurrent call.
     Read,
-    /// May change unread marks: never cached or merged.
+    /// May change unread marks. Never cached or merged.
     Consume,
-    /// Reaches a person: never cached, merged, or resent once a byte left.
+    /// Reaches a person. Never cached or merged, and never resent after a byte has left the gateway.
     Send,
-    /// Is answered by the gateway, which may wait for something to happen: never cached, merged, or asked of the upstream.
+    /// Answered by the gateway, which may wait for an event. Never cached or merged, and never passed to the upstream.
     Watch,
 }
 
 /// The kind of a parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
-    /// One of the four platforms; anything else is a channel that does not exist.
+    /// One of the four platforms; any other value is an unknown channel.
     Platform,
-    /// An identifier of the upstream's, up to 128 bytes.
+    /// An identifier of the upstream, up to 128 bytes.
     Id,
-    /// A text for a person: up to 16 KiB, TAB, LF and CR allowed.
+    /// A text for a person, up to 16 KiB, with TAB, LF and CR allowed.
     Message,
     /// One of the six file types.
     FileType,
-    /// A public http or https URL of up to 2,048 bytes; the code names the wrong parameter.
+    /// A public http or https URL of up to 2,048 bytes; the code is the error of this parameter.
     Url(Code),
-    /// A place among the events: [`CURSOR_WORDS`](crate::CURSOR_WORDS), or what an answer gave as its cursor.
+    /// A position among the events: one of [`CURSOR_WORDS`](crate::CURSOR_WORDS), or a cursor from an earlier answer.
     Cursor,
-    /// A whole number from the first to the second, in decimal digits.
+    /// A whole number within these bounds (both included), in decimal digits.
     Number(u16, u16),
-    /// Some of [`EVENT_TYPES`](crate::EVENT_TYPES), with commas between them.
+    /// Entries of [`EVENT_TYPES`](crate::EVENT_TYPES), separated by commas.
     EventTypes,
 }
 
 impl ParameterKind {
-    /// The longest value, in bytes of UTF-8.
+    /// Returns the maximum length of a value, in bytes of UTF-8.
     #[must_use]
     pub const fn bytes_max(self) -> usize {
         match self {
@@ -55,44 +55,44 @@ impl ParameterKind {
             ParameterKind::Message => 16 * 1024,
             ParameterKind::Url(_) => 2048,
             ParameterKind::Cursor => CURSOR_BYTES,
-            // As many digits as the largest number has.
+            // The number of digits of the largest number.
             ParameterKind::Number(..) => 5,
         }
     }
 }
 
-/// How much of a value a log may show.
+/// The part of a value that a log may show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sensitivity {
-    /// May be shown as it is.
+    /// The whole value.
     Open,
-    /// Identifies a person: only its end may be shown.
+    /// Only the end of the value, because it identifies a person.
     Address,
-    /// The content of a message: only its length may be shown.
+    /// Only the length of the value, because it is the content of a message.
     Content,
 }
 
 /// One declared parameter.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name on the wire.
+    /// The name of the parameter on the wire.
     pub name: &'static str,
-    /// Whether a call without it is refused.
+    /// True if a call without the parameter is rejected.
     pub compulsory: bool,
-    /// The kind of its value.
+    /// The kind of the parameter's value.
     pub kind: ParameterKind,
-    /// How much of it a log may show.
+    /// The part of the value that a log may show.
     pub sensitivity: Sensitivity,
 }
 
-/// How the answers of a read are cached.
+/// The caching of a read's answers.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Caching {
-    /// How long an answer is kept where nothing else is configured, in seconds.
+    /// Default lifetime of a cached answer, in seconds.
     pub default_s: u32,
-    /// The field of an access that sets another time, in seconds.
+    /// The field of an access that sets another lifetime, in seconds.
     pub field: &'static str,
-    /// The answers that are kept, for people.
+    /// The name of the cached answers, for people.
     pub answers: &'static str,
 }
 
@@ -101,17 +101,17 @@ pub struct Caching {
 pub struct Operation {
     /// The value of the parameter `method`.
     pub method: &'static str,
-    /// Its effect.
+    /// The effect of the call.
     pub effect: Effect,
-    /// How its answers are cached, if they are; a read alone may be.
+    /// The caching of the answers, if they are cached; only a read may be.
     pub cacheable: Option<Caching>,
-    /// Its parameters besides class, method and credentials.
+    /// The parameters in addition to class, method and credentials.
     pub parameters: &'static [Parameter],
-    /// The fields of each element of `list` on success; empty when there is no list.
+    /// The fields of each element of `list` on success; empty if the result has no list.
     pub result_fields: &'static [&'static str],
-    /// The values of the result beside `list`.
+    /// The values of the result other than `list`.
     pub result_values: &'static [&'static str],
-    /// The chat API's codes that it may answer beyond the eight that every method has.
+    /// The chat API's codes that the operation may answer, in addition to the eight codes that every method has.
     pub codes: &'static [Code],
 }
 
@@ -159,7 +159,7 @@ const UNREAD_FIELDS: &[&str] = &[
 ];
 const CHAT_CODES: &[Code] = &[Code::ChannelNotFound, Code::ChatNotFound];
 
-/// The table.
+/// The operation table.
 pub static OPERATIONS: [Operation; 7] = [
     Operation {
         method: "getchatchannels",
@@ -276,30 +276,30 @@ pub static OPERATIONS: [Operation; 7] = [
     },
 ];
 
-/// The operations whose answers are cached, and how.
+/// Returns the operations whose answers are cached, and their caching.
 pub fn cacheable() -> impl Iterator<Item = (&'static Operation, &'static Caching)> {
     let rows = OPERATIONS.iter();
     rows.filter_map(|operation| Some((operation, operation.cacheable.as_ref()?)))
 }
 
-/// The operations that there are, those of events only where these are switched on.
+/// Returns the available operations. The operations of events are included only if events are enabled.
 pub fn operations(has_events: bool) -> impl Iterator<Item = &'static Operation> {
     let rows = OPERATIONS.iter();
     rows.filter(move |row| has_events || row.effect != Effect::Watch)
 }
 
-/// How many rows the table has.
+/// The number of rows of the table.
 pub const OPERATION_COUNT: usize = OPERATIONS.len();
 
 impl Operation {
-    /// Its place in the table, below [`OPERATION_COUNT`].
+    /// Returns the index of the operation in the table, which is below [`OPERATION_COUNT`].
     #[must_use]
     pub fn number(&self) -> usize {
         let place = OPERATIONS.iter().position(|row| row.method == self.method);
         place.unwrap_or(0)
     }
 
-    /// The row with this method name.
+    /// Returns the row with this method name.
     #[must_use]
     pub fn named(method: &str) -> Option<&'static Operation> {
         OPERATIONS
@@ -315,7 +315,7 @@ pub const PLATFORMS: [&str; 4] = ["webchat", "whatsapp", "telegram", "operator"]
 pub(crate) const FILE_TYPES: [&str; 6] =
     ["image", "video", "audio", "voice", "document", "contact"];
 
-/// The declared name equal to `name`, over all rows and the names that every call has.
+/// Returns the declared name that equals `name`, among the parameters of all rows and the names that every call has.
 pub(crate) fn declared_name(name: &str) -> Option<&'static str> {
     const COMMON: [&str; 5] = ["class", "method", "user", "password", "idempotency_key"];
     COMMON

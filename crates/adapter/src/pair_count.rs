@@ -1,8 +1,8 @@
-//! The bound on the name-value pairs of one request.
+//! The limit on the name-value pairs of one request.
 
 use crate::error::Error;
 
-/// Most pairs in one request: the widest operation has nine, and clients add a few strays.
+/// Maximum number of pairs in one request. The widest operation has nine, and clients add a few unknown ones.
 const PAIRS_MAX: usize = 256;
 
 /// The number of pairs that have been read.
@@ -13,7 +13,7 @@ impl PairCount {
     /// Counts one more pair.
     ///
     /// # Errors
-    /// MALFORMED_REQUEST beyond the bound.
+    /// MALFORMED_REQUEST beyond the limit.
     pub(crate) fn add(&mut self) -> Result<(), Error> {
         self.0 += 1;
         if self.0 > PAIRS_MAX {

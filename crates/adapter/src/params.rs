@@ -1,5 +1,5 @@
-//! Query, urlencoded, multipart and JSON bodies become one set of named values. How doubled, empty and undeclared names are
-//! treated is decided here, once for all ways in.
+//! Reads query, urlencoded, multipart and JSON bodies as one set of named values. The treatment of duplicate, empty and undeclared
+//! names is decided here, once for all ways in.
 
 use std::collections::HashSet;
 
@@ -16,12 +16,12 @@ use crate::operation::declared_name;
 use crate::pair_count::PairCount;
 use crate::wire::Wire;
 
-/// Longest idempotency key, in bytes: four times what any client library generates.
+/// Maximum length of an idempotency key, in bytes: four times the length of any key that a client library generates.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The declared names that one request usually has, class, method and credentials included.
+/// The usual number of declared names in one request, including class, method and credentials.
 const VALUES: usize = 12;
 
 /// The named values of one request. Names that no operation declares are dropped while reading.
@@ -33,7 +33,7 @@ pub struct Params {
     password_in_query: bool,
 }
 
-/// Debug prints no value: one of them is a password.
+/// Debug prints no value, because one of the values is a password.
 struct NamedValue {
     name: &'static str,
     value: String,
@@ -58,7 +58,7 @@ impl Params {
     /// Reads query and body together; neither takes precedence.
     ///
     /// # Errors
-    /// UNSUPPORTED_MEDIA_TYPE, MALFORMED_REQUEST, and INCORRECT_PARAM for a file where a value belongs.
+    /// UNSUPPORTED_MEDIA_TYPE, MALFORMED_REQUEST, or INCORRECT_PARAM for a file in place of a value.
     pub fn read(wire: &Wire<'_>) -> Result<Params, Error> {
         let mut params = Params {
             values: Vec::with_capacity(VALUES),
@@ -72,10 +72,10 @@ impl Params {
         Ok(params)
     }
 
-    /// Reads the query alone, and checks that a body of this media type is taken.
+    /// Reads the query alone, and checks that a body of this media type is accepted.
     ///
     /// # Errors
-    /// Those of [`Params::read`] that need no body.
+    /// The errors of [`Params::read`] that do not depend on the body.
     pub fn read_head(wire: &Wire<'_>) -> Result<Params, Error> {
         let mut params = Params::default();
         params.read_urlencoded(wire.query)?;
@@ -83,7 +83,7 @@ impl Params {
         Ok(params)
     }
 
-    /// Holds values that a way in has parsed itself.
+    /// Creates a set of values that a way in has parsed itself.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Params {
         let mut params = Params {
             values: Vec::with_capacity(VALUES),
@@ -97,13 +97,13 @@ impl Params {
         params
     }
 
-    /// Whether a password stood in the query, where logs and proxies see it.
+    /// Returns whether the query contained a password, where logs and proxies can read it.
     #[must_use]
     pub fn password_in_query(&self) -> bool {
         self.password_in_query
     }
 
-    /// Whether the name was given with a value, the first time or later; present but empty counts as absent.
+    /// Returns whether the name was given with a non-empty value at least once. An empty value counts as absent.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         let mut values = self.values.iter();
@@ -113,10 +113,10 @@ impl Params {
         })
     }
 
-    /// Removes a value and returns it; `None` when it is absent or empty.
+    /// Removes a value and returns it; `None` if it is absent or empty.
     ///
     /// # Errors
-    /// INCORRECT_PARAM when it was given twice with different values, as a file, or as JSON that is neither string nor
+    /// INCORRECT_PARAM if the value was given twice with different content, as a file, or as JSON that is neither string nor
     /// number.
     pub fn take(&mut self, name: &str) -> Result<Option<String>, Error> {
         let Some(found) = self.values.iter_mut().find(|value| value.name == name) else {
@@ -134,10 +134,10 @@ impl Params {
         Ok((!value.is_empty()).then_some(value))
     }
 
-    /// Removes a credential and returns it. One given twice is refused, even with the same value.
+    /// Removes a credential and returns it. A credential that is given twice is rejected, even with the same value.
     ///
     /// # Errors
-    /// INCORRECT_PARAM as in [`Params::take`], and for any doubling.
+    /// INCORRECT_PARAM as in [`Params::take`], and for any duplicate.
     pub fn take_credential(&mut self, name: &str) -> Result<Option<String>, Error> {
         if self.is_doubled(name) {
             return Err(Error::incorrect("A credential is given twice."));
@@ -145,10 +145,10 @@ impl Params {
         self.take(name)
     }
 
-    /// Refuses `user` and `password` beside credentials of another kind.
+    /// Rejects `user` and `password` in addition to credentials of another kind.
     ///
     /// # Errors
-    /// INCORRECT_PARAM when either has a value.
+    /// INCORRECT_PARAM if either has a value.
     pub fn refuse_credentials(&self) -> Result<(), Error> {
         if self.has("user") || self.has("password") {
             let text = "The parameters user and password don't go with an Authorization header.";
@@ -160,7 +160,7 @@ impl Params {
     /// Requires class and method, with any value.
     ///
     /// # Errors
-    /// MISSING_CLASS, MISSING_METHOD.
+    /// MISSING_CLASS or MISSING_METHOD.
     pub fn require_class_and_method(&self) -> Result<(), Error> {
         for (name, code) in [
             ("class", Code::MissingClass),
@@ -173,10 +173,10 @@ impl Params {
         Ok(())
     }
 
-    /// The idempotency key from the header `Idempotency-Key` or the parameter `idempotency_key`.
+    /// Removes the idempotency key and returns it, from the header `Idempotency-Key` or the parameter `idempotency_key`.
     ///
     /// # Errors
-    /// INCORRECT_PARAM when the places that carry it disagree.
+    /// INCORRECT_PARAM if the places that carry the key disagree.
     pub fn take_idempotency_key(&mut self, wire: &Wire<'_>) -> Result<Option<String>, Error> {
         let mut key = self.take("idempotency_key")?;
         if !wire.headers.contains_key(IDEMPOTENCY_KEY) {
@@ -218,7 +218,7 @@ impl Params {
     fn read_urlencoded(&mut self, text: &str) -> Result<(), Error> {
         for pair in form_pairs(text) {
             self.pairs.add()?;
-            // A name that is not UTF-8 can't be a declared one.
+            // A name that is not UTF-8 cannot be a declared name.
             if let Some(name) = pair.name().and_then(|name| declared_name(&name)) {
                 let value = pair.value();
                 let value = value.ok_or_else(|| Error::malformed("A value is not UTF-8."))?;
@@ -250,7 +250,7 @@ impl Params {
             };
             add(&mut self.values, name, value, is_string || is_number);
         }
-        // Nobody can know which of two values of a credential was meant.
+        // The intended value of a duplicate credential is unknown.
         let has_credential = self.has("user") || self.has("password");
         if has_credential && (self.is_doubled("user") || self.is_doubled("password")) {
             self.refuse_doubled_keys()?;

@@ -1,4 +1,4 @@
-//! What an adapter sends to the caller.
+//! The reply that an adapter sends to the caller.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ pub struct Reply {
     pub status: u16,
     /// The value of `Content-Type`.
     pub content_type: &'static str,
-    /// The values of `WWW-Authenticate`; one header line each.
+    /// The values of `WWW-Authenticate`, one header line each.
     pub challenges: &'static [&'static str],
     /// The body, or the beginning of a long one.
     pub body: Bytes,

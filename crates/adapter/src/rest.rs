@@ -1,4 +1,4 @@
-//! The rest of a body that is too long to be built in one piece: it is written while the client takes it.
+//! The rest of a body that is too long to be built in one piece. It is written while the client reads it.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use bytes::Bytes;
 
 use crate::response::Response;
 
-/// How much of a shared text goes at once, in bytes: what a connection's buffer takes.
+/// The size of one slice of a shared text, in bytes. A connection's buffer accepts one slice.
 const SLICE_BYTES: usize = 64 * 1024;
 
-/// What follows the first bytes of a long body.
+/// The bytes that follow the beginning of a long body.
 pub struct Rest {
     bytes: u64,
     pieces: Box<dyn Iterator<Item = Bytes> + Send>,
 }
 
 impl Rest {
-    /// Pieces that come to so many bytes together, none of which is empty.
+    /// Creates a rest from pieces that have `bytes` bytes in total. No piece may be empty.
     #[must_use]
     pub fn new(bytes: u64, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Rest {
         Rest {
@@ -25,7 +25,7 @@ impl Rest {
         }
     }
 
-    /// A shared result without a copy of it, and then an end.
+    /// Creates a rest that is a shared result, without a copy of it, followed by `end`.
     #[must_use]
     pub fn result(response: Response, end: String) -> Rest {
         let bytes = (response.bytes() + end.len()) as u64;
@@ -38,7 +38,7 @@ impl Rest {
         Rest::new(bytes, slices.chain(end))
     }
 
-    /// How many bytes are still to come.
+    /// Returns the number of remaining bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes

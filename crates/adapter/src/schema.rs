@@ -1,4 +1,4 @@
-//! Calls and answers of the JSON ways in as JSON Schemas, written from the operation table.
+//! Writes JSON Schemas of the calls and answers of the JSON ways in, from the operation table.
 
 use serde_json::{Map, Value, json};
 
@@ -7,17 +7,17 @@ use crate::operation::{
     CLASS, Effect, FILE_TYPES, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
 };
 
-/// How values are written.
+/// The notation of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {
-    /// A query or a form: everything is text.
+    /// A query or a form: every value is text.
     Form,
     /// JSON: text, or a number that counts as its text.
     Json,
 }
 
-/// Text of at least so many characters and at most so many bytes of UTF-8, which JSON Schema can't count: `maxLength` is
-/// what follows from it.
+/// Returns the schema of a text with at least `characters_min` characters and at most `bytes_max` bytes of UTF-8. JSON Schema
+/// cannot count bytes, so `maxLength` is the limit in characters that follows.
 #[must_use]
 pub fn text_schema(characters_min: usize, bytes_max: usize, line_ends: bool) -> Value {
     let pattern = if line_ends {
@@ -29,7 +29,8 @@ pub fn text_schema(characters_min: usize, bytes_max: usize, line_ends: bool) -> 
         "x-bytes-max": bytes_max})
 }
 
-/// What a call of this operation has to look like, besides credentials: an object of its parameters. Others are ignored.
+/// Returns the schema of a call of this operation without its credentials: an object of its parameters. Other parameters are
+/// ignored.
 #[must_use]
 pub fn call_schema(operation: &Operation, notation: Notation) -> Value {
     let mut properties = Map::new();
@@ -94,7 +95,7 @@ fn parameter_schema(parameter: &Parameter, notation: Notation) -> Value {
     }
 }
 
-/// A call of this operation that succeeds in the sandbox.
+/// Returns a call of this operation that succeeds in the sandbox.
 #[must_use]
 pub fn call_example(operation: &Operation) -> Value {
     let given = operation.parameters.iter().filter(|p| p.compulsory);
@@ -117,7 +118,7 @@ pub fn call_example(operation: &Operation) -> Value {
     call.into_iter().chain(values).collect::<Map<_, _>>().into()
 }
 
-/// The envelope of a success.
+/// Returns the schema of a successful answer.
 #[must_use]
 pub fn success_schema(operation: &Operation) -> Value {
     let fields: Map<String, Value> = operation
@@ -128,7 +129,7 @@ pub fn success_schema(operation: &Operation) -> Value {
     let result = if operation.result_fields.is_empty() {
         json!({})
     } else {
-        // The upstream's, value for value: it may leave things out and send others.
+        // The list is the upstream's, value for value: elements may lack fields and may have others.
         let list = json!({"type": "array", "items": {"type": "object", "properties": fields}});
         let values = operation.result_values.iter();
         let mut properties: Map<_, _> = values
@@ -147,7 +148,7 @@ pub fn success_schema(operation: &Operation) -> Value {
         "additionalProperties": false})
 }
 
-/// The envelope of a refusal that ends with one of these words.
+/// Returns the schema of an error answer that carries one of these words.
 #[must_use]
 pub fn refusal_schema(words: &[&str], other_words: bool) -> Value {
     let known = json!({"enum": words});

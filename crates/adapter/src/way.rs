@@ -17,7 +17,7 @@ impl Way {
     /// All ways in, in the order in which they are documented.
     pub const ALL: [Way; 4] = [Way::Http, Way::Basic, Way::Jwt, Way::Soap];
 
-    /// The word used in configuration, logs, metrics and the access's list of ways.
+    /// Returns the word for configuration, logs, metrics and an access's list of ways in.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Way {
         }
     }
 
-    /// The path on the public listener; answered with and without the last slash.
+    /// Returns the path on the public listener, which answers with and without the trailing slash.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Way {
         }
     }
 
-    /// The way with this name, if there is one.
+    /// Returns the way in with this name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Way> {
         Way::ALL.into_iter().find(|way| way.name() == name)

@@ -1,12 +1,12 @@
-//! Host names that mean something inside a machine or a network, and nothing, or something else, outside.
+//! Host names that have a meaning inside a machine or a network, and none, or another one, outside.
 
-/// The last labels of such names, in small letters.
+/// The last labels of such names, in lowercase.
 const INSIDE: [&str; 19] = [
-    // The machine itself (RFC 6761, 6.3), and what resolvers append by default.
+    // The machine itself (RFC 6761, 6.3), and a domain that resolvers append by default.
     "localhost",
     "localdomain",
-    // The local link by multicast (RFC 6762), and what people use in its place (appendix G there). ICANN keeps `internal`
-    // for private use, and has put `corp`, `home` and `mail` off for ever, because networks use them.
+    // The local link by multicast (RFC 6762), and the labels that people use instead (appendix G of that RFC). ICANN reserves
+    // `internal` for private use and has deferred `corp`, `home` and `mail` indefinitely, because networks use them.
     "local",
     "internal",
     "intranet",
@@ -15,24 +15,24 @@ const INSIDE: [&str; 19] = [
     "home",
     "lan",
     "mail",
-    // Home networks (RFC 8375), and the reverse tree beside it, which names addresses and no hosts.
+    // Home networks (`home.arpa`, RFC 8375), and the reverse trees of the same label, which name addresses and not hosts.
     "arpa",
-    // Services of a Kubernetes cluster, `name.namespace.svc`; whole they end in `cluster.local`. Consul's.
+    // Services of a Kubernetes cluster (`name.namespace.svc`, in full under `cluster.local`), and names of Consul.
     "svc",
     "consul",
-    // Names that a router or a directory gives out.
+    // Names that routers or directories assign.
     "localnet",
     "domain",
     "workgroup",
-    // Names that the public DNS will never hold and that are resolved inside all the same (RFC 6761, RFC 7686, RFC 9476).
-    // `example` and `invalid` are resolved nowhere, so that they name nothing inside.
+    // Names that the public DNS will never contain and that some networks resolve nevertheless (RFC 6761, RFC 7686, RFC 9476).
+    // `example` and `invalid` are not in the list, because nothing resolves them and so they name nothing internal.
     "test",
     "onion",
     "alt",
 ];
 
-/// Whether the name can be one of the public DNS. Such a name has a dot, since the resolver completes a single label by its
-/// own search list; a dot at its end changes nothing.
+/// Returns whether the name can be a name of the public DNS. Such a name has a dot, because the resolver completes a single label
+/// by its own search list. A trailing dot changes nothing.
 pub(super) fn is_public(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name.rsplit_once('.')

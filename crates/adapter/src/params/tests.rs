@@ -1,4 +1,4 @@
-//! `check(input, expected)`: the wire forms that real clients send, and those that must not be guessed at.
+//! Tests of the wire forms that real clients send, and of ambiguous forms, which must not be guessed at. `check(input, expected)`.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -106,7 +106,7 @@ fn doubled_values_must_agree() {
         .unwrap()
         .take_credential("user");
     assert_eq!(twice.unwrap_err().code(), Code::IncorrectParam);
-    // An empty one first hides no other.
+    // An empty value does not hide the other value.
     for query in ["user=&user=x", "user=x&user=", "password=&password=x"] {
         let beside = read(query, None, "").unwrap().refuse_credentials();
         assert_eq!(beside.unwrap_err().code(), Code::IncorrectParam, "{query}");
@@ -266,7 +266,7 @@ fn names_and_tokens_of_headers_stand_in_any_case() {
         let found = read("", media_type, &with(rest));
         check(found, "message", Err(expected));
     }
-    // The value of a name is the caller's text, and stands in one case.
+    // The value of `name` is the caller's text and is case-sensitive.
     check(
         read("", media_type, &with("name=Message")),
         "message",
@@ -324,7 +324,7 @@ fn pairs_are_bounded() {
 fn a_part_with_a_doubled_header_or_an_encoded_value_is_refused() {
     let media_type = Some("multipart/form-data; boundary=x");
     let body = |head: &str| format!("--x\r\n{head}\r\n\r\nv\r\n--x--\r\n");
-    // What stands twice would be understood by one of the two, and a name in front of the other.
+    // If a header appears twice, two readers would each use another one. The same holds for a name that appears twice.
     let name = "Content-Disposition: form-data; name=message";
     let other = "content-disposition: form-data; name=x";
     let file = "Content-Disposition: form-data; name=message; filename=a";
@@ -340,13 +340,13 @@ fn a_part_with_a_doubled_header_or_an_encoded_value_is_refused() {
     ] {
         let found = read("", media_type, &body(&head));
         check(found, "message", Err(Code::MalformedRequest));
-        // Wherever the part stands, and with white space behind its delimiter.
+        // The same holds wherever the part is, and with white space after its delimiter.
         let padded = format!(
             "--x\r\nContent-Disposition: form-data; name=type\r\n\r\nv\r\n--x \t\r\n{head}\r\n\r\nv\r\n--x--\r\n"
         );
         let found = read("", media_type, &padded);
         check(found, "message", Err(Code::MalformedRequest));
-        // What only looks like a delimiter, within a line of a value, hides nothing behind it.
+        // Text that only looks like a delimiter, within a line of a value, does not hide the part after it.
         let hidden = padded.replace("\r\n\r\nv\r\n--x \t", "\r\n\r\nv --x\r\nA: b\r\n--x \t");
         let found = read("", media_type, &hidden);
         check(found, "message", Err(Code::MalformedRequest));
