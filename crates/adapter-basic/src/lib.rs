@@ -1,5 +1,5 @@
-//! Way in 2, `/api/basic/`: the credentials stand in the `Authorization` header (RFC 7617), class, method and parameters as
-//! on the HTTP way.
+//! Way in 2, `/api/basic/`: the credentials are in the `Authorization` header (RFC 7617). Class, method and parameters are the same
+//! as on the HTTP way in.
 
 use adapter::{
     Adapter, Answer, Authorization, Code, Credentials, Decoded, Dialect, Error, Params, Reply,
@@ -9,13 +9,13 @@ use secrecy::ExposeSecret;
 
 const CHALLENGE: &[&str] = &["Basic realm=\"chatgate\", charset=\"UTF-8\""];
 
-/// The way in by Basic authentication.
+/// The way in with Basic authentication.
 pub struct BasicAdapter {
     status: StatusPolicy,
 }
 
 impl BasicAdapter {
-    /// Answers with the wire statuses of this policy; the credential codes have 401 under each.
+    /// Creates the adapter with the wire statuses of this policy. The credential codes have status 401 under each policy.
     #[must_use]
     pub fn new(status: StatusPolicy) -> BasicAdapter {
         BasicAdapter { status }
@@ -48,8 +48,8 @@ impl Adapter for BasicAdapter {
     }
 }
 
-/// The credentials stand in the head. What class and method are, which comes before a header that is broken, may yet
-/// stand in the body.
+/// Rejects a request because of its credentials, which are in the head. A broken header is not rejected here, because a missing
+/// class or method is reported first, and both may be in the body.
 fn refuse_head(wire: &Wire<'_>) -> Result<(), Error> {
     let params = Params::read_head(wire)?;
     match read_authorization(wire.headers)? {

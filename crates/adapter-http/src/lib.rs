@@ -1,18 +1,18 @@
-//! Way in 1, `/api/http/`: everything, user and password included, stands in the query or the form. Drop-in for the chat
-//! API's own endpoint.
+//! Way in 1, `/api/http/`: everything, including user and password, is in the query or the form. A drop-in for the chat API's own
+//! endpoint.
 
 use adapter::{
     Adapter, Answer, Code, Credentials, Decoded, Dialect, Error, Params, Reply, Request,
     StatusPolicy, Way, Wire, json_reply,
 };
 
-/// The way in by HTTP parameters.
+/// The way in with HTTP parameters.
 pub struct HttpAdapter {
     status: StatusPolicy,
 }
 
 impl HttpAdapter {
-    /// Answers with the wire statuses of this policy.
+    /// Creates the adapter with the wire statuses of this policy.
     #[must_use]
     pub fn new(status: StatusPolicy) -> HttpAdapter {
         HttpAdapter { status }
@@ -25,7 +25,7 @@ impl Adapter for HttpAdapter {
     }
 
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
-        // What is not in the query may yet stand in the body.
+        // Missing parameters are not an error here, because they may be in the body.
         named_credentials(&mut Params::read_head(wire)?, wire).map(drop)
     }
 
@@ -35,7 +35,7 @@ impl Adapter for HttpAdapter {
 
     fn encode(&self, _dialect: Dialect, answer: &Answer<'_>) -> Reply {
         let status = answer.code().map_or(200, |code| self.status.status(code));
-        // A 401 has to carry a challenge (RFC 9110, 15.5.2), and Basic is the scheme that these credentials fit.
+        // A 401 must carry a challenge (RFC 9110, 15.5.2), and Basic is the scheme that fits user and password.
         let challenges: &[&str] = if status == 401 {
             &["Basic realm=\"chatgate\", charset=\"UTF-8\""]
         } else {
@@ -58,7 +58,7 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
     })
 }
 
-/// User and password as far as they are given.
+/// Removes user and password and returns them, as far as they are given.
 fn named_credentials(
     params: &mut Params,
     wire: &Wire<'_>,

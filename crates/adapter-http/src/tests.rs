@@ -1,4 +1,4 @@
-//! The wire forms of real clients, each with the call that it means or the code that it gets.
+//! Tests of the wire forms of real clients, each with its call or its error code.
 
 use adapter::Delivery;
 use bytes::Bytes;
@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue};
 
 use super::*;
 
-/// Decodes and returns the outcome as one word: the method, the code of the call in brackets, or the code.
+/// Decodes a request and returns the outcome as one word: the method, the error code of the call in brackets, or the error code of
+/// the request.
 fn decoded(query: &str, headers: &[(&'static str, &'static str)], body: &str) -> String {
     let headers: HeaderMap = headers
         .iter()

@@ -1,6 +1,6 @@
-//! The accesses that an issuer may name: an issuer that is trusted for its partners' calls is not trusted for everybody's.
+//! The accesses that an issuer may name. An issuer that is trusted for the calls of its partners is not trusted for all accesses.
 
-/// A list of names, each whole or a beginning with `*` behind it. The empty list holds no name.
+/// A list of access names. Each entry is a full name, or a prefix followed by `*`. The empty list contains no name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessNames(Vec<Pattern>);
 
@@ -10,20 +10,20 @@ enum Pattern {
     Beginning(String),
 }
 
-/// Longest name of an access, in bytes; a pattern has no use for a longer beginning.
+/// Maximum length of an access name, in bytes. A longer prefix in a pattern could not match.
 const NAME_BYTES_MAX: usize = 64;
 
 impl AccessNames {
-    /// Every name, as `*` alone.
+    /// Returns the list that contains every name (a single `*`).
     #[must_use]
     pub fn all() -> AccessNames {
         AccessNames(vec![Pattern::Beginning(String::new())])
     }
 
-    /// Reads the patterns of a list.
+    /// Parses a list of patterns.
     ///
     /// # Errors
-    /// The first that is none, and how one is written.
+    /// The first invalid pattern, with the valid forms.
     pub fn parse<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<AccessNames, String> {
         patterns
             .into_iter()
@@ -32,7 +32,7 @@ impl AccessNames {
             .map(AccessNames)
     }
 
-    /// Whether this name is one of them. Names are compared to the letter.
+    /// Returns whether the list contains this name. The comparison is case-sensitive.
     #[must_use]
     pub fn holds(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| match pattern {
@@ -41,7 +41,7 @@ impl AccessNames {
         })
     }
 
-    /// Whether it holds no name.
+    /// Returns whether the list contains no name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,14 +1,14 @@
-//! The signature algorithms that a token may have. The list is closed: HMAC and `none` are not in it.
+//! The signature algorithms that a token may have. The list is closed, and HMAC and `none` are not in it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The reason that a key can't be made, read or used. It holds nothing of the key itself.
+/// The reason why a key cannot be created, read or used. It contains nothing of the key itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyError(pub(crate) &'static str);
 
 impl KeyError {
-    /// The sentence for the operator.
+    /// Returns the sentence for the operator.
     #[must_use]
     pub fn text(self) -> &'static str {
         self.0
@@ -23,10 +23,10 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// A signature algorithm with a public key. Our own tokens use the first two; the others are for outside issuers.
+/// A signature algorithm with a public key. The gateway's own tokens use the first two; the others are for outside issuers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Ed25519, RFC 8037; RFC 9864 calls it by the name of its curve.
+    /// Ed25519 (RFC 8037). RFC 9864 names it after its curve.
     EdDsa,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
@@ -47,7 +47,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm.
+    /// All algorithms.
     pub const ALL: [Algorithm; 9] = [
         Algorithm::EdDsa,
         Algorithm::Rs256,
@@ -60,7 +60,7 @@ impl Algorithm {
         Algorithm::Es384,
     ];
 
-    /// The name in headers and keys, RFC 7518 §3.1.
+    /// Returns the name in headers and keys (RFC 7518 §3.1).
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether a key of this type and curve is made for it.
+    /// Returns whether a key of this type and curve is a key for the algorithm.
     pub(crate) fn fits(self, kty: &str, crv: Option<&str>) -> bool {
         match self {
             Algorithm::EdDsa => kty == "OKP" && crv == Some("Ed25519"),
@@ -109,7 +109,7 @@ impl Algorithm {
 impl FromStr for Algorithm {
     type Err = KeyError;
 
-    /// Reads a name of RFC 7518, RFC 8037 or RFC 9864. `Ed25519` is what `EdDSA` is on the one curve that is taken.
+    /// Parses a name of RFC 7518, RFC 8037 or RFC 9864. `Ed25519` means `EdDSA` on the only supported curve.
     fn from_str(name: &str) -> Result<Algorithm, KeyError> {
         Algorithm::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! Public keys and the JWKS of an outside issuer (RFC 7517, 7518, 7638, 8037).
+//! Reads public keys and the JWKS of an outside issuer (RFC 7517, 7518, 7638, 8037).
 
 use adapter::{JsonPairs, strict_object};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,56 +14,56 @@ use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, KeyError};
 
-/// Longest JWKS read, in bytes: the largest public ones (a dozen RSA keys with certificate chains) stay below 64 KiB.
+/// Maximum length of a JWKS, in bytes. The largest public ones (a dozen RSA keys with certificate chains) stay below 64 KiB.
 pub const JWKS_BYTES_MAX: usize = 256 * 1024;
 
-/// RSA keys outside these sizes, in bits, are refused: RFC 7518 §3.3 asks for 2,048, and beyond 8,192 one check costs
-/// more than a caller should be able to make us pay.
+/// The accepted sizes of RSA keys, in bits. RFC 7518 §3.3 requires 2,048, and beyond 8,192 one signature check costs more than a
+/// caller should be able to cause.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Longest RSA exponent, in bytes: 65,537 has three, and long ones make checking slow.
+/// Maximum length of an RSA exponent, in bytes. 65,537 has three bytes, and long exponents make signature checks slow.
 const RSA_EXPONENT_BYTES_MAX: usize = 4;
 
-/// A public key and the one algorithm that it checks.
+/// A public key and the one algorithm whose signatures it checks.
 #[derive(Clone, Debug)]
 pub struct VerifyingKey {
-    /// Its id, as tokens name it.
+    /// The id of the key, by which tokens refer to it.
     pub kid: Option<String>,
-    /// The only algorithm for which it is used.
+    /// The only algorithm for which the key is used.
     pub algorithm: Algorithm,
     pub(crate) key: DecodingKey,
 }
 
-/// What a JWKS document holds.
+/// The content of a JWKS document.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    /// The keys that can be used.
+    /// The usable keys.
     pub keys: Vec<VerifyingKey>,
-    /// The others, in the document's order.
+    /// The unusable keys, in the document's order.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// A key of a JWKS that is not used.
+/// An unusable key of a JWKS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassedOver {
-    /// Its place in the document, from 0.
+    /// The index of the key in the document, from 0.
     pub place: usize,
-    /// Its id, if it has one that is text; at most [`KID_CHARACTERS_MAX`] characters of it.
+    /// The id of the key, if it has one that is text, cut to [`KID_CHARACTERS_MAX`] characters.
     pub kid: Option<String>,
-    /// Why, in a sentence for operators that says nothing else of the key.
+    /// The reason, in a sentence for operators that contains nothing else of the key.
     pub reason: &'static str,
 }
 
-/// Longest id of an unused key in reports, in characters; thumbprints have 43.
+/// Maximum length of an unusable key's id in reports, in characters; thumbprints have 43.
 pub const KID_CHARACTERS_MAX: usize = 64;
 
-/// Reads the keys of a JWKS document that serve these algorithms.
+/// Reads the keys of a JWKS document that can be used with these algorithms.
 ///
-/// RFC 7517 §5: a key that can't be used is passed over, whatever is odd about it, and the others serve. An RSA key that
-/// names no algorithm serves each allowed RSA one. A member that is null counts as absent.
+/// RFC 7517 §5: an unusable key is skipped, whatever is wrong with it, and the other keys remain usable. An RSA key that names no
+/// algorithm is used for each allowed RSA algorithm. A member with the value null counts as absent.
 ///
 /// # Errors
-/// The document is not a JWKS: it is too long, not a JSON object, or without one list of keys.
+/// The document is not a JWKS: it is too long, is not a JSON object, or does not have exactly one list of keys.
 pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyError> {
     if json.len() > JWKS_BYTES_MAX {
         return Err(KeyError("The JWKS is longer than 262144 bytes."));
@@ -92,8 +92,8 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
     Ok(set)
 }
 
-/// The keys of the document as source text: what is odd in one must not be read by way of the others. A byte order mark in
-/// front is a habit of some editors.
+/// Returns the keys of the document as source text, so that an error in one key does not affect how the other keys are read. Skips
+/// a byte order mark at the start, because some editors write one.
 fn list(json: &str) -> Result<Vec<&RawValue>, KeyError> {
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     let members: JsonPairs<'_, &RawValue> =
@@ -106,7 +106,7 @@ fn list(json: &str) -> Result<Vec<&RawValue>, KeyError> {
     serde_json::from_str(list.get()).map_err(|_| KeyError("The JWKS has no list named keys."))
 }
 
-/// One key of the list, without the members that are null.
+/// Parses one key of the list and drops its null members.
 fn object(jwk: &RawValue) -> Result<Map<String, Value>, KeyError> {
     let mut jwk = strict_object(jwk.get().as_bytes()).ok_or(KeyError(
         "It is no JSON object, a member of it is given twice, or a value of it can't be read.",
@@ -115,7 +115,7 @@ fn object(jwk: &RawValue) -> Result<Map<String, Value>, KeyError> {
     Ok(jwk)
 }
 
-/// One JWK as a verifying key per algorithm that it serves; none when it is for something else.
+/// Returns one verifying key for each algorithm that the JWK can be used with; none if the JWK is for another purpose.
 pub(crate) fn keys_of(
     jwk: &Map<String, Value>,
     algorithms: &[Algorithm],
@@ -153,7 +153,7 @@ pub(crate) fn keys_of(
         .collect())
 }
 
-/// Whether `use`, `key_ops` and `alg`, where they are given, allow verifying with this algorithm.
+/// Returns whether the members `use`, `key_ops` and `alg`, if present, allow signature checks with this algorithm.
 pub(crate) fn is_for_verifying(jwk: &Map<String, Value>, algorithm: &str) -> bool {
     let says_use = jwk.get("use").is_none_or(|value| value == "sig");
     let says_alg = jwk.get("alg").is_none_or(|value| {
@@ -170,7 +170,7 @@ pub(crate) fn is_for_verifying(jwk: &Map<String, Value>, algorithm: &str) -> boo
     says_use && says_alg && may_verify
 }
 
-/// The RFC 7638 thumbprint. `members` are the required ones of the key's type, in alphabetical order.
+/// Returns the RFC 7638 thumbprint. `members` are the required members of the key's type, in alphabetical order.
 pub(crate) fn thumbprint(jwk: &Map<String, Value>, members: &[&str]) -> String {
     let required: Vec<String> = members
         .iter()
@@ -242,7 +242,7 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyError> {
         ))
 }
 
-/// An unsigned number without the zero bytes that some issuers put in front.
+/// Reads an unsigned number and removes the leading zero bytes that some issuers write.
 fn number(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyError> {
     let mut number = bytes(jwk, name)?;
     let zeros = number.iter().take_while(|byte| **byte == 0).count();

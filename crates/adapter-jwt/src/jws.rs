@@ -1,4 +1,4 @@
-//! A token as its three parts: strict base64url, a header without tricks, and the one place where a signature is checked.
+//! Splits a token into its three parts with strict base64url, reads its header, and contains the only code that checks a signature.
 
 use std::sync::Once;
 
@@ -12,21 +12,21 @@ use serde_json::{Map, Value};
 use crate::algorithm::{Algorithm, KeyError};
 use crate::jwks;
 
-/// Longest token read, in bytes: identity providers stay below 4 KiB, proxies cut headers at 8 KiB, and the cap comes
-/// before any decoding.
+/// Maximum length of a token, in bytes. Tokens of identity providers stay below 4 KiB, and proxies cut headers at 8 KiB. The limit
+/// is applied before any decoding.
 pub const TOKEN_BYTES_MAX: usize = 8192;
 
-/// Header parameters that change what the signature covers or how the payload is read; all of them are refused.
+/// Header parameters that change what the signature covers or how the payload is read. All of them are rejected.
 const REFUSED_PARAMETERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// The HMAC algorithms with the shortest key that each may have, in bytes (RFC 7518 §3.2).
+/// The HMAC algorithms, each with the minimum length of its key, in bytes (RFC 7518 §3.2).
 const HMAC: [(&str, jsonwebtoken::Algorithm, usize); 3] = [
     ("HS256", jsonwebtoken::Algorithm::HS256, 32),
     ("HS384", jsonwebtoken::Algorithm::HS384, 48),
     ("HS512", jsonwebtoken::Algorithm::HS512, 64),
 ];
 
-/// A token's parts, not yet verified. Embedded keys and key addresses (`jwk`, `x5c`, `jku`, `x5u`) stay unread.
+/// The parts of a token, not verified yet. Embedded keys and addresses of keys (`jwk`, `x5c`, `jku`, `x5u`) are never read.
 pub(crate) struct CompactToken<'a> {
     pub(crate) header: Map<String, Value>,
     pub(crate) payload: Vec<u8>,
@@ -74,12 +74,12 @@ impl<'a> CompactToken<'a> {
         })
     }
 
-    /// The algorithm that the header claims; a claim to be compared with the key's, never a choice.
+    /// Returns the algorithm that the header claims. The claim is only compared with the key's algorithm and never selects one.
     pub(crate) fn algorithm(&self) -> Option<&str> {
         self.header.get("alg").and_then(Value::as_str)
     }
 
-    /// Whether this key made the signature with this algorithm.
+    /// Returns whether this key made the signature with this algorithm.
     pub(crate) fn is_signed_by(
         &self,
         key: &DecodingKey,
@@ -91,13 +91,13 @@ impl<'a> CompactToken<'a> {
     }
 }
 
-/// Checks one signature under one key and one algorithm, for `chatgate jws-verify`.
+/// Checks one signature with one key and one algorithm, for `chatgate jws-verify`.
 ///
-/// The key decides as it does for a caller's token. It may also be an `oct` key here, since the person at the command line
-/// holds it; no caller's token is ever checked with one.
+/// The key fixes the algorithm, as it does for a caller's token. Here the key may also be an `oct` key, because the person at the
+/// command line has it. No caller's token is ever checked with an `oct` key.
 ///
 /// # Errors
-/// One sentence that says what is wrong.
+/// One sentence that describes the error.
 pub fn verify_jws(jwk_json: &str, alg: &str, token: &str) -> Result<(), &'static str> {
     let jwk = strict_object(jwk_json.as_bytes())
         .ok_or("the key is no JSON object without doubled keys")?;
@@ -149,17 +149,18 @@ fn hmac_key(
     Ok((DecodingKey::from_secret(&secret), algorithm))
 }
 
-/// Whether `cty` says JWT, in one of its spellings; a value other than a string might.
+/// Returns whether `cty` means JWT, in any of its spellings. A value that is not a string counts as JWT too.
 fn is_nested(cty: &Value) -> bool {
     cty.as_str()
         .is_none_or(|text| text.to_ascii_lowercase().ends_with("jwt"))
 }
 
-/// `jsonwebtoken` panics when the features of the whole build name no or two backends; naming it removes the question.
+/// Installs the cryptography backend. `jsonwebtoken` panics if the features of the whole build select none or two and no backend is
+/// installed.
 pub(crate) fn install_backend() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // An error means that somebody in this process named one already, which serves as well.
+        // An error means that this process has already installed a backend, which can be used as well.
         let _ = DEFAULT_PROVIDER.install_default();
     });
 }

@@ -1,8 +1,8 @@
-//! The JWT way in, `/api/jwt/`, and its surroundings: verifying tokens, signing our own, the published keys and metadata, and
-//! the two pure halves of the token endpoint.
+//! The JWT way in, `/api/jwt/`, and everything around it: the verification of tokens, the signing of our own tokens, the published
+//! keys and metadata, and the two pure halves of the token endpoint.
 //!
-//! Policy is written here, signatures are left to `jsonwebtoken` and `aws-lc-rs`. The key fixes the algorithm, never the
-//! token (RFC 8725). Nothing does IO or asks the clock; [`SigningKey::generate_pkcs8`] alone asks for randomness.
+//! This crate contains the policy; `jsonwebtoken` and `aws-lc-rs` compute the signatures. The key fixes the algorithm, never the
+//! token (RFC 8725). Nothing does IO or reads the clock, and only [`SigningKey::generate_pkcs8`] uses randomness.
 
 mod access_names;
 mod algorithm;

@@ -1,4 +1,4 @@
-//! The answers of the token endpoint and its metadata: RFC 6749 §5, RFC 6750, RFC 8414.
+//! Writes the answers of the token endpoint and its metadata: RFC 6749 §5, RFC 6750, RFC 8414.
 
 use std::borrow::Cow;
 
@@ -11,16 +11,16 @@ const CONTENT_TYPE: &str = "application/json;charset=UTF-8";
 
 const CHALLENGE: &[&str] = &[r#"Basic realm="chatgate", charset="UTF-8""#];
 
-/// A refusal in the words of RFC 6749 §5.2.
+/// An error answer with a code of RFC 6749 §5.2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OauthError {
-    /// The word of the standard.
+    /// The error code of the standard.
     pub error: &'static str,
-    /// A sentence for a person.
+    /// A sentence for people.
     pub description: Cow<'static, str>,
     /// The HTTP status.
     pub status: u16,
-    /// Whether the reply asks for Basic credentials.
+    /// True if the reply requests Basic credentials.
     pub challenge: bool,
 }
 
@@ -34,13 +34,13 @@ impl OauthError {
         }
     }
 
-    /// A request that can't be understood.
+    /// Returns the error of a request that cannot be understood.
     #[must_use]
     pub fn invalid_request(description: impl Into<Cow<'static, str>>) -> OauthError {
         OauthError::new("invalid_request", 400, description)
     }
 
-    /// No credentials, or wrong ones; the sentence does not say which of the two was wrong.
+    /// Returns the error of missing or wrong credentials. The sentence does not reveal which of the two credentials was wrong.
     #[must_use]
     pub fn invalid_client() -> OauthError {
         OauthError::new(
@@ -50,13 +50,13 @@ impl OauthError {
         )
     }
 
-    /// A scope that does not exist or that the access does not have.
+    /// Returns the error of a scope that does not exist or that the access does not have.
     #[must_use]
     pub fn invalid_scope(description: impl Into<Cow<'static, str>>) -> OauthError {
         OauthError::new("invalid_scope", 400, description)
     }
 
-    /// Any grant but client_credentials.
+    /// Returns the error of any grant other than client_credentials.
     #[must_use]
     pub fn unsupported_grant_type() -> OauthError {
         OauthError::new(
@@ -66,16 +66,16 @@ impl OauthError {
         )
     }
 
-    /// A client that is known but may not have a token.
+    /// Returns the error of a known client that may not have a token.
     #[must_use]
     pub fn unauthorized_client(description: impl Into<Cow<'static, str>>) -> OauthError {
         OauthError::new("unauthorized_client", 400, description)
     }
 
-    /// The reply; the gateway adds `Cache-Control: no-store` and, where it knows one, `Retry-After`.
+    /// Renders the reply. The gateway adds `Cache-Control: no-store` and, if it knows the delay, `Retry-After`.
     #[must_use]
     pub fn reply(&self) -> Reply {
-        // RFC 6749 §5.2 allows printable ASCII without quotation mark and backslash.
+        // RFC 6749 §5.2 allows printable ASCII without quotation marks and backslashes.
         let description: String = self
             .description
             .chars()
@@ -97,7 +97,7 @@ impl OauthError {
 }
 
 impl From<&Error> for OauthError {
-    /// The gateway's refusals in the words of the standard, or the nearest words of its authorization endpoint.
+    /// Translates the gateway's errors to codes of the standard, or to the nearest codes of the standard's authorization endpoint.
     fn from(error: &Error) -> OauthError {
         let code = error.code();
         let refusal = |word, status| OauthError::new(word, status, error.text().to_owned());
@@ -142,7 +142,7 @@ impl From<&Error> for OauthError {
     }
 }
 
-/// The successful answer of the token endpoint; the gateway adds `Cache-Control: no-store`.
+/// Renders the successful answer of the token endpoint. The gateway adds `Cache-Control: no-store`.
 #[must_use]
 pub fn token_reply(token: &str, life_s: u32, scope: &Scope) -> Reply {
     let body = json!({
@@ -160,10 +160,11 @@ pub fn token_reply(token: &str, life_s: u32, scope: &Scope) -> Reply {
     }
 }
 
-/// The scope that a client gets; without a wish, all that its access may. `allowed` is what the access may.
+/// Returns the scope that a client gets; without a requested scope, everything that its access may do. `allowed` returns whether
+/// the access may call a method.
 ///
 /// # Errors
-/// `invalid_scope` for a word that is not ours and for a method beyond the access.
+/// `invalid_scope` for an unknown word and for a method that the access may not call.
 pub fn granted_scope(
     requested: Option<&str>,
     allowed: impl Fn(&str) -> bool,
@@ -190,7 +191,7 @@ pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The path of the metadata of the token issuer (RFC 8414).
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// The RFC 8414 document. `public_url` is the issuer, to the letter.
+/// Returns the RFC 8414 document. `public_url` is the issuer, character for character.
 #[must_use]
 pub fn metadata(public_url: &str) -> String {
     let base = public_url.trim_end_matches('/');

@@ -1,27 +1,27 @@
-//! The scope of a token: some methods, or everything that its access may do.
+//! The scope of a token: a list of methods, or everything that its access may do.
 
 use std::fmt;
 
 use adapter::Operation;
 
-/// The word that stands for everything the access may.
+/// The word for everything that the access may do.
 pub(crate) const EVERYTHING: &str = adapter::CLASS;
 
-/// A limit that a token puts on its access; it never widens what the access may.
+/// A limit that a token puts on its access. It never extends what the access may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// `None` is everything.
+    /// The allowed methods; `None` means everything.
     methods: Option<Vec<&'static str>>,
 }
 
 impl Scope {
-    /// Everything that the access may.
+    /// Returns the scope of everything that the access may do.
     #[must_use]
     pub fn all() -> Scope {
         Scope { methods: None }
     }
 
-    /// Nothing at all.
+    /// Returns the scope that allows nothing.
     #[must_use]
     pub fn nothing() -> Scope {
         Scope {
@@ -29,19 +29,20 @@ impl Scope {
         }
     }
 
-    /// Reads words with spaces between them; `None` when there is no word or one that is not ours.
+    /// Parses words separated by spaces. Returns `None` if there is no word or an unknown one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Scope> {
         let known = |word| word == EVERYTHING || Operation::named(word).is_some();
         (words(text).next().is_some() && words(text).all(known)).then(|| Scope::of_known(text))
     }
 
-    /// Reads the scope of an outside issuer: words for other services are skipped, and a scope without any of ours allows nothing.
+    /// Reads the scope of an outside issuer. Words for other services are skipped, and a scope without any known word allows
+    /// nothing.
     pub(crate) fn of_known(text: &str) -> Scope {
         Scope::of_words(words(text))
     }
 
-    /// The same for words that stand apart already.
+    /// Reads the scope of an outside issuer from separate words.
     pub(crate) fn of_words<'a>(words: impl Iterator<Item = &'a str>) -> Scope {
         let mut methods = Vec::new();
         for word in words {
@@ -59,7 +60,7 @@ impl Scope {
         }
     }
 
-    /// Whether it allows calls of this method.
+    /// Returns whether the scope allows calls of this method.
     #[must_use]
     pub fn allows(&self, method: &str) -> bool {
         self.methods
@@ -77,7 +78,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// RFC 6749 §3.3: one space between words; more are harmless.
+/// Splits at spaces. RFC 6749 §3.3 has one space between words; additional spaces are harmless.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').filter(|word| !word.is_empty())
 }

@@ -1,21 +1,21 @@
-//! The scope of an outside token: issuers write it under several names and in two forms, and some write nothing.
+//! Reads the scope of an outside token. Issuers use several claim names and two forms for it, and some omit it.
 
 use serde_json::{Map, Value};
 
 use crate::scope::Scope;
 
-/// The rule for reading the scope of an outside issuer's tokens. Least privilege is the default: a token allows only what it
-/// names.
+/// The rule for reading the scope of an outside issuer's tokens. Least privilege is the default, so that a token allows only the
+/// methods that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeRule {
-    /// The claims that hold the scope: the first that a token has counts.
+    /// The claims that can hold the scope. The first claim that the token has is used.
     pub claims: Vec<String>,
-    /// The scope of a token without any of them.
+    /// The scope of a token without any of these claims.
     pub default: Scope,
 }
 
 impl Default for ScopeRule {
-    /// The claim of RFC 8693, and nothing without it.
+    /// Returns the rule that reads the claim of RFC 8693 and allows nothing without it.
     fn default() -> ScopeRule {
         ScopeRule {
             claims: vec!["scope".to_owned()],
@@ -25,7 +25,7 @@ impl Default for ScopeRule {
 }
 
 impl ScopeRule {
-    /// The scope in these claims. Words that are not ours are for other services, and allow nothing here.
+    /// Reads the scope from these claims. Unknown words are for other services and allow nothing here.
     pub(crate) fn of(&self, claims: &Map<String, Value>) -> Result<Scope, &'static str> {
         const WRONG: &str = "the scope is neither a text nor a list of texts";
         let claim = self.claims.iter().find_map(|name| claims.get(name));

@@ -1,4 +1,4 @@
-//! Our own keys and what they sign: access tokens by RFC 9068.
+//! The gateway's own keys, and the access tokens by RFC 9068 that it signs with them.
 
 use std::fmt;
 
@@ -17,30 +17,30 @@ use crate::jwks::{VerifyingKey, keys_of, thumbprint};
 
 const UNSUPPORTED: KeyError = KeyError("Own tokens are signed with EdDSA or RS256.");
 
-/// The claims of an own token.
+/// The claims of one of our own tokens.
 #[derive(Clone, Debug, Serialize)]
 pub struct Claims {
     /// The issuer: the public URL.
     pub iss: String,
     /// The audience: the public URL with `/api/jwt/`.
     pub aud: String,
-    /// The access's name.
+    /// The name of the access.
     pub sub: String,
-    /// The client that asked for it.
+    /// The client that requested the token.
     pub client_id: String,
-    /// Its end, in seconds since 1970.
+    /// The expiry time, in seconds since 1970.
     pub exp: i64,
-    /// The time of its issue, in seconds since 1970.
+    /// The issue time, in seconds since 1970.
     pub iat: i64,
-    /// Its own id.
+    /// The id of the token.
     pub jti: String,
-    /// Its scope, as [`crate::Scope`] writes it.
+    /// The scope, as [`crate::Scope`] writes it.
     pub scope: String,
-    /// A claim of our own: the generation of the access's tokens at its issue.
+    /// A claim of this gateway: the token generation of the access at the time of issue.
     pub token_generation: i64,
 }
 
-/// A private key that signs own tokens. Debug prints its id only.
+/// A private key that signs our own tokens. Debug prints only its id.
 pub struct SigningKey {
     algorithm: Algorithm,
     private: PrivateKey,
@@ -55,12 +55,12 @@ enum PrivateKey {
 }
 
 impl SigningKey {
-    /// A fresh private key as PKCS#8, from the operating system's randomness: the one impure function of this crate.
+    /// Generates a private key as PKCS#8 with the operating system's randomness. This is the only impure function of this crate.
     ///
-    /// RSA keys get 2,048 bits, which every client can check; operators who want more bring their own.
+    /// RSA keys get 2,048 bits, which every client can check; operators who want longer keys supply their own.
     ///
     /// # Errors
-    /// The algorithm is not one of ours for signing, or the system has no randomness.
+    /// The algorithm is not one that we sign with, or the system has no randomness.
     pub fn generate_pkcs8(algorithm: Algorithm) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError("The key could not be generated.");
         match algorithm {
@@ -76,10 +76,10 @@ impl SigningKey {
         }
     }
 
-    /// Reads a private key; its id is the RFC 7638 thumbprint of its public half, so it needs no name in the store.
+    /// Reads a private key. Its id is the RFC 7638 thumbprint of its public half, so the store need not hold a name for it.
     ///
     /// # Errors
-    /// It is not a PKCS#8 key for this algorithm, or RSA below 2,048 bits.
+    /// The key is not a PKCS#8 key for this algorithm, or is an RSA key below 2,048 bits.
     pub fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Result<SigningKey, KeyError> {
         let rejected = |_| KeyError("The private key is no usable PKCS#8 key for its algorithm.");
         let (private, public, members): (_, _, &[&str]) = match algorithm {
@@ -113,7 +113,7 @@ impl SigningKey {
         jwk.insert("kid".to_owned(), kid.as_str().into());
         jwk.insert("use".to_owned(), "sig".into());
         jwk.insert("alg".to_owned(), algorithm.name().into());
-        // The public half goes through the reader for outside keys, so both kinds are held to the same rules.
+        // The public half is parsed like the keys of outside issuers, so that both kinds obey the same rules.
         let verifying = keys_of(&jwk, &[algorithm])?.pop().ok_or(UNSUPPORTED)?;
         Ok(SigningKey {
             algorithm,
@@ -124,19 +124,19 @@ impl SigningKey {
         })
     }
 
-    /// The key's id, as tokens and the JWKS name it.
+    /// Returns the id of the key, by which tokens and the JWKS refer to it.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The algorithm of its signatures.
+    /// Returns the algorithm of the key's signatures.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Its public half.
+    /// Returns the public half of the key.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
         self.verifying.clone()
@@ -145,7 +145,7 @@ impl SigningKey {
     /// Signs an access token.
     ///
     /// # Errors
-    /// When the signature can't be made.
+    /// The signature cannot be computed.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
         let header = json!({ "typ": "at+jwt", "alg": self.algorithm.name(), "kid": self.kid });
         let claims =
@@ -153,7 +153,7 @@ impl SigningKey {
         self.sign_parts(&header.to_string(), &claims)
     }
 
-    /// The compact form of these two JSON texts.
+    /// Signs two JSON texts and returns the token in compact form.
     pub(crate) fn sign_parts(&self, header: &str, claims: &str) -> Result<String, KeyError> {
         let mut token = URL_SAFE_NO_PAD.encode(header);
         token.push('.');
@@ -176,7 +176,7 @@ impl SigningKey {
             }
             PrivateKey::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                // PKCS#1 v1.5 signatures need no chance; aws-lc-rs takes the source and leaves it unread.
+                // PKCS#1 v1.5 signatures need no randomness. aws-lc-rs requires the source and does not use it.
                 pair.sign(
                     &RSA_PKCS1_SHA256,
                     &SystemRandom::new(),
@@ -190,7 +190,7 @@ impl SigningKey {
     }
 }
 
-/// The JWKS document of our own keys, public parts only.
+/// Returns the JWKS document of our own keys, with their public parts only.
 #[must_use]
 pub fn jwks(keys: &[&SigningKey]) -> String {
     let published: Vec<_> = keys.iter().map(|key| key.public_jwk()).collect();

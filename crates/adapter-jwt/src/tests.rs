@@ -1,4 +1,4 @@
-//! Forged and honest tokens, forms and keys against the public functions of this crate.
+//! Tests the public functions of this crate with valid and forged tokens, forms and keys.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "a case reads better as `json!(…)` than with a borrow before it"
@@ -14,6 +14,6 @@ mod token;
 mod vectors;
 mod way;
 
-/// Of the end-to-end tests: there is one way to say it.
+/// A file of the end-to-end tests, shared so that all tests report a skip in the same form.
 #[path = "../../../tests/harness/skipped.rs"]
 mod skipped;

@@ -1,4 +1,4 @@
-//! The verification of a token: RFC 8725 and RFC 9068 as one pure function of token, keys and time.
+//! Verifies a token by RFC 8725 and RFC 9068, in one pure function of token, keys and time.
 
 use std::fmt;
 
@@ -12,83 +12,85 @@ use crate::jws::CompactToken;
 use crate::scope::Scope;
 use crate::scope_rule::ScopeRule;
 
-/// How far an issuer's clock may be from ours, in seconds: NTP keeps far below it, and the contract names it.
+/// Maximum difference between an issuer's clock and ours, in seconds. Clocks with NTP differ by far less, and the contract names
+/// this value.
 pub const SKEW_S: u32 = 30;
 
-/// Most keys that a signature is checked by, those of one id or all of an algorithm where there is no id: two while they
-/// rotate, and what one check may cost stays bounded.
+/// Maximum number of keys with which one signature is checked. The candidates are the keys with the token's id, or all keys of the
+/// algorithm if the token has no id. Rotation needs two keys, and the limit bounds the cost of one check.
 const CANDIDATES_MAX: usize = 8;
 
-/// Claims that our own tokens always hold as text (RFC 9068 §2.2); one without them is not of our making.
+/// Claims that our own tokens always contain as text (RFC 9068 §2.2). A token without them was not issued by us.
 const OWN_CLAIMS: [&str; 4] = ["sub", "client_id", "jti", "scope"];
 
-/// An issuer whose tokens are taken.
+/// An issuer whose tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    /// The claim `iss`, to the letter.
+    /// The claim `iss`, character for character.
     pub iss: String,
-    /// Values of `aud` that mean us; one of them has to be there.
+    /// Values of `aud` that mean this gateway. A token must have one of them.
     pub audience: Vec<String>,
     /// The claim that names the access; `sub` unless configured otherwise.
     pub access_claim: String,
-    /// The accesses that its tokens may name; all of them for our own.
+    /// The accesses that the issuer's tokens may name; all accesses for our own tokens.
     pub accesses: AccessNames,
-    /// The rule for the scope of its tokens; unused for our own, which have it in `scope`.
+    /// The rule for the scope of the issuer's tokens. Unused for our own tokens, whose scope is in `scope`.
     pub scopes: ScopeRule,
-    /// Its keys, old and new while they rotate.
+    /// The keys of the issuer, old and new ones during a rotation.
     pub keys: Vec<VerifyingKey>,
-    /// Whether it is this gateway itself: then the whole of RFC 9068 is asked for.
+    /// True if the issuer is this gateway. Its tokens must fulfill all of RFC 9068.
     pub own: bool,
 }
 
-/// All issuers. Their names are distinct; of two with one name the first would count.
+/// All issuers. Their names are distinct; of two issuers with one name the first would be used.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
     /// The gateway itself and the outside issuers.
     pub issuers: Vec<Issuer>,
 }
 
-/// The content of a good token.
+/// The content of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The name of the access.
     pub access: String,
-    /// What it may do of all that the access may.
+    /// The limit that the token puts on the access.
     pub scope: Scope,
-    /// The end of its validity, the skew included; seconds since 1970.
+    /// The end of the validity, including the clock skew, in seconds since 1970.
     pub good_before: i64,
-    /// Its issuer, with the claims about the issuing.
+    /// The issuer of the token, with its claims about the issuing.
     pub origin: TokenOrigin,
 }
 
-/// The issuer of a good token.
+/// The issuer of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenOrigin {
-    /// This gateway, for this client.
+    /// This gateway issued the token, for this client.
     Own {
         /// The claim `client_id`.
         client_id: String,
-        /// The claim `token_generation`; 0 where there is none, as in tokens from before there were generations.
+        /// The claim `token_generation`; 0 if it is absent, as in tokens from before the claim was introduced.
         generation: i64,
     },
-    /// An outside issuer.
+    /// An outside issuer issued the token.
     Outside {
         /// The claim `iat` in whole seconds since 1970, if there is one.
         issued_at: Option<i64>,
     },
 }
 
-/// The fault of a token.
+/// The reason why a token is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// Valid in everything, signature included, but expired.
+    /// The token is valid in all respects, including its signature, but has expired.
     Expired,
-    /// Valid as far as can be seen, but signed with a key of its outside issuer that we do not hold: fresh keys may help.
+    /// The token is valid as far as it can be checked, but is signed with a key of its outside issuer that we do not have. Fetching
+    /// the keys again may help.
     UnknownKey {
-        /// The issuer to ask.
+        /// The issuer whose keys to fetch.
         issuer: String,
     },
-    /// Anything else; the reason is for the log only.
+    /// Any other error; the reason is for the log only.
     Invalid(&'static str),
 }
 
@@ -109,7 +111,7 @@ impl fmt::Display for TokenFault {
 }
 
 impl From<TokenFault> for adapter::Error {
-    /// The caller learns that it expired, or nothing.
+    /// Tells the caller only whether the token has expired.
     fn from(fault: TokenFault) -> adapter::Error {
         let code = match fault {
             TokenFault::Expired => adapter::Code::ExpiredToken,
@@ -121,11 +123,11 @@ impl From<TokenFault> for adapter::Error {
 
 /// Verifies a token at `now`, in seconds since 1970.
 ///
-/// The claims come before the signature: they decide whose key counts, and a token that is wrong anyway costs no
-/// arithmetic. None of them is reported or used before the signature is right.
+/// The claims are checked before the signature, because they decide whose key is used and because an invalid token then costs no
+/// cryptography. No claim is reported or used before the signature has been verified.
 ///
 /// # Errors
-/// [`TokenFault::Expired`] only when all else is right; [`TokenFault::UnknownKey`] only when all but the key is.
+/// [`TokenFault::Expired`] only if everything else is valid; [`TokenFault::UnknownKey`] only if everything except the key is valid.
 pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, TokenFault> {
     let token = CompactToken::read(token)?;
     let claims = strict_object(&token.payload)
@@ -151,7 +153,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
     }
     let signed = |key: &&VerifyingKey| token.is_signed_by(&key.key, key.algorithm.backend());
     if !candidates.iter().any(signed) {
-        // Without an id nobody knows whether its key is here.
+        // For a token without a key id, it is unknown whether the key that signed it is among the candidates.
         let is_named = token.header.contains_key("kid");
         return Err(if issuer.own || is_over || is_named {
             TokenFault::Invalid("the signature is wrong")
@@ -177,7 +179,7 @@ impl Issuer {
         }
     }
 
-    /// RFC 9068 §4 for our own; others also write JWT or nothing.
+    /// Checks the type. Our own tokens must have the type of RFC 9068 §4; other issuers also write JWT or omit it.
     fn check_type(&self, typ: Option<&Value>) -> Result<(), &'static str> {
         const WRONG: &str = "typ is not the one of an access token";
         let Some(typ) = typ else {
@@ -251,8 +253,8 @@ impl Issuer {
         })
     }
 
-    /// The keys that can have signed it: those of its id, or without one all of that algorithm. An id that stands
-    /// twice in a set does not make the signatures of either key wrong (RFC 7517 §4.5 only recommends that it does not).
+    /// Returns the keys that may have signed the token: the keys with its key id, or all keys of its algorithm if it has no key id.
+    /// Two keys with one id do not make the signatures of either key invalid (RFC 7517 §4.5 only recommends distinct ids).
     fn keys(&self, token: &CompactToken<'_>) -> Result<Vec<&VerifyingKey>, &'static str> {
         let algorithm = token.algorithm().ok_or("alg is no string")?;
         let kid = match token.header.get("kid") {
@@ -278,7 +280,8 @@ impl Issuer {
     }
 }
 
-/// The end of the token, in whole seconds; an error when it has not begun or a time is not a number.
+/// Returns the end of the token's validity, in whole seconds. Returns an error if the validity has not begun or a time is not a
+/// number.
 fn good_before(claims: &Map<String, Value>, now: f64) -> Result<i64, &'static str> {
     let exp = time(claims, "exp")?.ok_or("exp is missing")?;
     for name in ["nbf", "iat"] {
@@ -286,11 +289,11 @@ fn good_before(claims: &Map<String, Value>, now: f64) -> Result<i64, &'static st
             return Err("nbf or iat lies ahead");
         }
     }
-    // Times beyond what is counted are times that never come; the cast stops there.
+    // A time beyond the range of `i64` is never reached; the cast saturates there.
     Ok((exp + f64::from(SKEW_S)).ceil() as i64)
 }
 
-/// RFC 7519 NumericDate: a number, whole or not. Text that looks like one is refused, not skipped.
+/// Reads an RFC 7519 NumericDate: a number, whole or not. A text that contains a number is rejected, not skipped.
 fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, &'static str> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
@@ -301,7 +304,7 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, &'static
     }
 }
 
-/// A claim that is text and not empty.
+/// Returns a claim if it is text and not empty.
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     claims
         .get(name)

@@ -1,5 +1,5 @@
-//! A cache of verified tokens: checking a signature costs as much as the rest of a call, and callers present the same token
-//! until it expires.
+//! A cache of verified tokens. It exists because checking a signature costs as much as the rest of a call, and because callers
+//! present the same token until it expires.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Weak};
@@ -9,23 +9,24 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::token::{Keyring, Subject};
 
-/// Most tokens in the cache, one of each of 100,000 accesses; some 300 bytes each.
+/// Maximum number of tokens in the cache: one for each of 100,000 accesses, about 300 bytes each.
 const TOKENS_MAX: u64 = 100_000;
 
-/// A hash with a key of this process: nobody outside can make two tokens collide, and the token itself is not stored.
+/// A hash with a key of this process, so that callers cannot make two tokens collide and the token itself is not stored.
 type TokenHash = u128;
 
-/// A verified token; it counts as long as the keyring that verified it is current.
+/// A verified token. It is valid as long as the keyring that verified it is current.
 #[derive(Clone)]
 struct VerifiedToken {
-    /// Keeps its place and not its keys: tokens stay here long after keys have been replaced.
+    /// Reserves the address of the keyring but not its keys, because tokens stay in the cache long after the keys have been
+    /// replaced.
     keyring: Weak<Keyring>,
     subject: Arc<Subject>,
 }
 
-/// Valid tokens only: with others anybody could fill the cache.
+/// The cache. It contains only valid tokens, because otherwise anybody could fill it.
 pub struct TokenCache {
-    /// Of 128 bits at once: a second one of 64 bits was a fiftieth of a forward.
+    /// Computes 128 bits in one pass. A second pass of 64 bits took a fiftieth of a forward.
     hasher: SipHasher13,
     valid: Cache<TokenHash, VerifiedToken, foldhash::quality::RandomState>,
 }
@@ -42,7 +43,7 @@ impl Default for TokenCache {
 }
 
 impl TokenCache {
-    /// Returns the subject of a token that this very keyring has verified and that has not expired since.
+    /// Returns the subject of a token that exactly this keyring has verified and that has not expired since.
     #[must_use]
     pub fn subject(&self, token: &str, keyring: &Arc<Keyring>, now: i64) -> Option<Arc<Subject>> {
         let known = self.valid.get(&self.hash(token))?;
@@ -86,7 +87,7 @@ mod tests {
         assert_eq!(known.subject("a.b.d", &keyring, 99), None);
         let other = Arc::new(Keyring::default());
         assert_eq!(known.subject("a.b.c", &other, 99), None);
-        // What is replaced is not kept for it.
+        // The cache does not keep a replaced keyring alive.
         let replaced = Arc::downgrade(&keyring);
         drop(keyring);
         assert!(replaced.upgrade().is_none());

@@ -1,4 +1,4 @@
-//! The request half of the token endpoint: RFC 6749 §2.3.1, §3.2, §4.4.
+//! Reads requests to the token endpoint: RFC 6749 §2.3.1, §3.2, §4.4.
 
 use adapter::{
     Authorization, Code, Credentials, Error, FormPair, Wire, content_type, form_decoded,
@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::oauth::OauthError;
 
-/// The parameters of this endpoint, each at most once.
+/// The parameters of this endpoint, each allowed at most once.
 const NAMES: [&str; 4] = ["grant_type", "scope", "client_id", "client_secret"];
 
 /// A client's request for a token. Debug prints no secret.
@@ -16,18 +16,18 @@ const NAMES: [&str; 4] = ["grant_type", "scope", "client_id", "client_secret"];
 pub struct TokenRequest {
     /// The id that the client claims.
     pub client_id: String,
-    /// The secret as presented, within the bounds of a password.
+    /// The presented secret, within the limits of a password.
     pub client_secret: SecretString,
     /// The requested scope.
     pub scope: Option<String>,
 }
 
-/// Refuses what the head of a request for a token has decided, whatever its body says.
+/// Rejects a token request if the head alone decides that, whatever the body contains.
 ///
 /// # Errors
-/// Those of [`read_token_request`] that need no body.
+/// The errors of [`read_token_request`] that do not depend on the body.
 pub fn refuse_token_head(wire: &Wire<'_>) -> Result<(), OauthError> {
-    // Queries end up in the logs of every proxy; a client that puts its secret there must learn it at once.
+    // Queries appear in the logs of every proxy, so a client that puts its secret there must get an error immediately.
     if form_pairs(wire.query).any(|pair| index(pair).is_some()) {
         return Err(OauthError::invalid_request(
             "The parameters belong in the body, not in the query.",
@@ -38,10 +38,10 @@ pub fn refuse_token_head(wire: &Wire<'_>) -> Result<(), OauthError> {
     header.map(drop).map_err(|error| OauthError::from(&error))
 }
 
-/// Reads a request for a token. The gateway has made sure that it is a POST.
+/// Reads a token request. The gateway has checked that it is a POST.
 ///
 /// # Errors
-/// `invalid_request`, `unsupported_grant_type`, or `invalid_client` when the credentials are missing or unreadable.
+/// `invalid_request`, `unsupported_grant_type`, or `invalid_client` if the credentials are missing or unreadable.
 pub fn read_token_request(wire: &Wire<'_>) -> Result<TokenRequest, OauthError> {
     refuse_token_head(wire)?;
     let text = std::str::from_utf8(wire.body)
@@ -60,7 +60,7 @@ pub fn read_token_request(wire: &Wire<'_>) -> Result<TokenRequest, OauthError> {
         None => (client_id, client_secret),
         Some(header) => header_client(header, client_id, client_secret.is_some())?,
     };
-    // Bounds and forbidden characters are those of user and password, wherever the secret is used.
+    // The limits and forbidden characters are those of user and password, for a secret from the header or the body.
     match Credentials::password(client_id, client_secret) {
         Ok(Credentials::Password { user, password }) => Ok(TokenRequest {
             client_id: user,
@@ -75,7 +75,7 @@ pub fn read_token_request(wire: &Wire<'_>) -> Result<TokenRequest, OauthError> {
     }
 }
 
-/// The values of [`NAMES`]. Other names are ignored, and an empty value counts as absent (RFC 6749 §3.2).
+/// Returns the values of [`NAMES`]. Other names are ignored, and an empty value counts as absent (RFC 6749 §3.2).
 fn read_form(text: &str) -> Result<[Option<String>; 4], OauthError> {
     let mut values: [Option<String>; 4] = Default::default();
     for pair in form_pairs(text) {
@@ -92,13 +92,13 @@ fn read_form(text: &str) -> Result<[Option<String>; 4], OauthError> {
     Ok(values.map(|value| value.filter(|value| !value.is_empty())))
 }
 
-/// The index of the pair's name in [`NAMES`].
+/// Returns the index of the pair's name in [`NAMES`].
 fn index(pair: FormPair<'_>) -> Option<usize> {
     let name = pair.name()?;
     NAMES.iter().position(|known| *known == name)
 }
 
-/// The id and the secret in the header, each form-decoded (RFC 6749 §2.3.1).
+/// Returns the id and the secret from the header, each form-decoded (RFC 6749 §2.3.1).
 fn header_client(
     header: Authorization,
     id_in_body: Option<String>,
@@ -112,7 +112,7 @@ fn header_client(
     let secret = secret
         .map(|secret| decode(secret.expose_secret()))
         .transpose()?;
-    // A client_id alone in the body proves nothing; many libraries send it along.
+    // The same client_id in the body is accepted, because it proves nothing and many libraries send it.
     if has_secret_in_body || id_in_body.is_some_and(|other| other != id) {
         return Err(OauthError::invalid_request(
             "The client gives credentials in the header and in the body.",
@@ -121,7 +121,7 @@ fn header_client(
     Ok((Some(id), secret))
 }
 
-/// As everywhere, a body without a type is a form.
+/// Rejects bodies other than forms. A body without a media type is a form, as on the other endpoints.
 fn check_media_type(wire: &Wire<'_>) -> Result<(), OauthError> {
     let Some(value) = content_type(wire).map_err(|error| OauthError::from(&error))? else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The way in itself: a bearer token, parameters as on the other JSON ways, the envelope back.
+//! The JWT adapter: a bearer token, the parameters of the other JSON ways in, and the JSON envelope as the answer.
 
 use adapter::{
     Adapter, Answer, Authorization, Code, Credentials, Decoded, Dialect, Error, Params, Reply,
@@ -6,10 +6,10 @@ use adapter::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// RFC 6750 §3.1: a request without a token gets no error.
+/// The challenge for a request without a token, which names no error (RFC 6750 §3.1).
 const NO_TOKEN: &[&str] = &[r#"Bearer realm="chatgate""#];
 
-/// All faults of a token but one look the same.
+/// The challenge for all errors of a token except expiry.
 const INVALID_TOKEN: &[&str] = &[r#"Bearer realm="chatgate", error="invalid_token""#];
 
 const EXPIRED_TOKEN: &[&str] = &[
@@ -23,7 +23,7 @@ pub struct JwtAdapter {
 }
 
 impl JwtAdapter {
-    /// With the status policy of `ways.jwt.status`.
+    /// Creates the adapter with the status policy of `ways.jwt.status`.
     #[must_use]
     pub fn new(status: StatusPolicy) -> JwtAdapter {
         JwtAdapter { status }
@@ -53,7 +53,7 @@ impl Adapter for JwtAdapter {
         let challenges = match code {
             Code::IncorrectToken => INVALID_TOKEN,
             Code::ExpiredToken => EXPIRED_TOKEN,
-            // RFC 9110 §11.6.1: no 401 goes out without a challenge.
+            // RFC 9110 §11.6.1: every 401 carries a challenge.
             _ if status == 401 => NO_TOKEN,
             _ => &[],
         };

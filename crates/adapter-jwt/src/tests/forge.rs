@@ -1,4 +1,4 @@
-//! A small mint for tokens of any shape.
+//! Helpers that create tokens of any shape.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::*;
 
-/// The time at which every test happens.
+/// The current time in every test.
 pub(super) const NOW: i64 = 1_800_000_000;
 
 pub(super) const OWN: &str = "https://gate.example";
@@ -42,7 +42,7 @@ pub(super) fn claims() -> Claims {
     }
 }
 
-/// The own claims with some of them replaced, or taken out where the new value is null.
+/// Returns the claims of an own token with some of them replaced, or removed if the new value is null.
 pub(super) fn claims_with(changes: Value) -> String {
     changed(serde_json::to_value(claims()).unwrap(), changes)
 }
@@ -89,7 +89,7 @@ pub(super) fn own_ring(keys: &[&SigningKey]) -> Keyring {
     }
 }
 
-/// An own token with changed claims.
+/// Returns an own token with changed claims.
 pub(super) fn own_with(changes: Value) -> String {
     let key = ed();
     key.sign_parts(&header(key).to_string(), &claims_with(changes))

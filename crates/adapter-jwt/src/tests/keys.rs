@@ -1,4 +1,4 @@
-//! Keys that are made, published and read.
+//! Tests of generating, publishing and reading keys.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use super::forge::*;
 use crate::jwks::thumbprint;
 use crate::*;
 
-/// RFC 8037 A.1.
+/// The public key of RFC 8037 A.1.
 const ED_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
 const RSA_N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
@@ -133,7 +133,7 @@ fn an_rsa_key_without_alg_serves_each_allowed_one() {
     assert_eq!(keys, [(kid.clone(), "RS256"), (kid, "PS256")]);
     let keys = set(json!([{ "kty": "RSA", "n": RSA_N, "e": "AQAB", "alg": "PS256" }])).unwrap();
     assert_eq!(keys, [(None, "PS256")]);
-    // A zero byte in front is a habit of some issuers.
+    // Some issuers write a leading zero byte.
     let mut n = vec![0];
     n.extend(URL_SAFE_NO_PAD.decode(RSA_N).unwrap());
     assert!(set(rsa_with(&n, &[1, 0, 1])).is_ok());

@@ -1,4 +1,4 @@
-//! What the token endpoint answers.
+//! Tests of the token endpoint's answers.
 
 use adapter::{Code, Error};
 use serde_json::{Value, json};

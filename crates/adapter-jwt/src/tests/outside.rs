@@ -1,4 +1,4 @@
-//! Tokens of outside issuers.
+//! Tests of tokens from outside issuers.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -50,7 +50,7 @@ fn an_outside_token_may_lack_what_its_issuer_does_not_write() {
     for typ in [json!(null), json!("JWT"), json!("jwt"), json!("at+jwt")] {
         let subject = outside(json!({ "typ": typ }), json!({})).unwrap();
         assert_eq!(subject.access, "shop");
-        // What it does not say that it allows it does not allow.
+        // A token without a scope allows nothing.
         assert_eq!(subject.scope, Scope::nothing());
     }
     assert!(outside(json!({ "typ": "logout+jwt" }), json!({})).is_err());
@@ -129,7 +129,7 @@ fn an_issuer_speaks_only_for_the_accesses_that_it_may_name() {
     for names in [&["shop"][..], &["s*"], &["*"], &["x", "shop"]] {
         assert_eq!(judged(names, &known).unwrap().access, "shop");
     }
-    // No key is asked for either, for a token that would be refused with it.
+    // A token that would be rejected even with its key causes no request for keys.
     let others = jwks(&[&super::forge::key(Algorithm::Rs256)]);
     for names in [&[][..], &["shop-*"], &["Shop"]] {
         for set in [&known, &others] {

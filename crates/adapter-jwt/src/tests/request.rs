@@ -1,4 +1,4 @@
-//! What the token endpoint is asked.
+//! Tests of requests to the token endpoint.
 
 use adapter::Wire;
 use base64::Engine;

@@ -1,4 +1,4 @@
-//! Own tokens, honest and forged.
+//! Tests of own tokens, valid and forged.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn bad(token: &str, part_of_reason: &str) {
     }
 }
 
-/// A token whose claims are honest and whose header is changed; the signature fits.
+/// Returns a token with valid claims, a changed header and a correct signature.
 fn with_header(changes: Value) -> String {
     ed().sign_parts(&header_with(ed(), changes), &claims_with(json!({})))
         .unwrap()
@@ -100,7 +100,7 @@ fn the_key_fixes_the_algorithm() {
         .unwrap();
     let fault = verify(&token, &own_ring(&[rsa()]), NOW).unwrap_err();
     assert_eq!(fault, TokenFault::Invalid("alg is not the key's"));
-    // The right kid and alg, but the other key's signature.
+    // The kid and alg are correct, but the signature is another key's.
     let token = rsa()
         .sign_parts(&header(ed()).to_string(), &claims_with(json!({})))
         .unwrap();
@@ -227,7 +227,8 @@ fn the_compact_form_is_strict() {
         bad(&broken, "base64url");
     }
     bad(&format!("{token}A"), "signature");
-    // The last character of 64 bytes carries four unused bits; set ones would be a second spelling of one token.
+    // The last of the characters that encode 64 bytes has four unused bits. If they could be set, one token would have a second
+    // spelling.
     let last = signature.chars().last().unwrap();
     let twin = char::from_u32(last as u32 + 1).unwrap();
     bad(&format!("{signed}.{}{twin}", &signature[..85]), "base64url");

@@ -1,11 +1,11 @@
-//! Signatures that others published.
+//! Tests with published signatures.
 
 use serde_json::Value;
 
 use super::skipped::skipped;
 use crate::verify_jws;
 
-/// The wycheproof subset; each group names its key, public where it has a public half.
+/// Runs the wycheproof subset. Each group names its key, as a public key if the key has a public half.
 #[test]
 fn the_public_vectors_hold() {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {

@@ -1,4 +1,4 @@
-//! The adapter: a call in, an answer out.
+//! Tests of the adapter: decoding calls and encoding answers.
 
 use adapter::{
     Adapter, Answer, Code, Credentials, Decoded, Dialect, Error, Response, StatusPolicy, Way, Wire,
