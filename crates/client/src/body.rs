@@ -1,4 +1,4 @@
-//! Bodies of answers: read up to a bound, unpacked, and few large ones at once.
+//! Reads bodies of answers up to a size limit and decompresses them. Few large bodies are read at the same time.
 
 use std::time::{Duration, Instant};
 
@@ -10,39 +10,39 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::coding::{self, Unpacking};
 use crate::error::TransportError;
 
-/// A body of more bytes than this is a large one. An upstream that sends endless answers must not cost more memory with every
-/// call, so few large bodies are read at once, and another one waits.
+/// A body of more bytes than this counts as large. An upstream that sends endless answers must not cost more memory with every
+/// call, so only a few large bodies are read at the same time, and others wait.
 const LARGE_BYTES: usize = 128 * 1024;
 const LARGE_AT_ONCE: usize = 2;
 
-/// For how long a large body waits for room if it can be asked for again: others are read within seconds.
+/// The time for which a large body waits for a permit if the request can be repeated. Other bodies are read within seconds.
 pub const ROOM_WAIT: Duration = Duration::from_secs(5);
 
-/// The permits to read a large body. One semaphore for the process, as memory is.
+/// The permits to read a large body. The process has one semaphore, because it has one memory.
 static LARGE: Semaphore = Semaphore::const_new(LARGE_AT_ONCE);
 
-/// Why a body could not be read.
+/// The reason why a body could not be read.
 #[derive(Debug)]
 pub enum BodyError {
-    /// It is larger than allowed.
+    /// The body is larger than allowed.
     TooLarge,
-    /// It is a large one, and too many others were read for as long as it could wait.
+    /// The body is large, and too many other large bodies were being read for as long as it could wait.
     NoRoom,
-    /// It is packed by gzip and can't be unpacked, or breaks off in there.
+    /// The body is compressed by gzip, and is damaged or incomplete.
     Packed,
-    /// The connection broke off, or the rest did not come in time.
+    /// The connection broke, or the rest of the body did not arrive in time.
     Broken(TransportError),
 }
 
-/// An answer that comes piece by piece.
+/// An answer that arrives in pieces.
 pub(crate) trait Chunks {
-    /// Its headers.
+    /// Returns the headers of the answer.
     fn headers(&self) -> &HeaderMap;
 
-    /// How many bytes are said to come.
+    /// Returns the announced length of the body in bytes, if the answer announces one.
     fn announced(&self) -> Option<u64>;
 
-    /// The next piece, or nothing at the end.
+    /// Returns the next piece, or `None` at the end.
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError>;
 }
 
@@ -60,18 +60,18 @@ impl Chunks for reqwest::Response {
     }
 }
 
-/// How long a large body waits for room.
+/// The limits on the time that a large body waits for a permit.
 #[derive(Clone, Copy)]
 pub(crate) struct RoomWait {
     pub(crate) wait: Duration,
-    /// When all of the body has to be there, if nobody else sees to that.
+    /// The time by which the whole body has to be read; `None` if the caller enforces a deadline itself.
     pub(crate) deadline: Option<Instant>,
 }
 
 /// Reads a body of at most `bytes_max` bytes, counted after decompression.
 ///
 /// # Errors
-/// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
+/// The body is larger, breaks off or takes too long, can't be decompressed, or too many other large bodies are being read.
 pub(crate) async fn read_body(
     response: &mut impl Chunks,
     bytes_max: usize,
@@ -83,7 +83,7 @@ pub(crate) async fn read_body(
     }
     match coding::layers(response.headers()) {
         0 => read_plain(response, bytes_max, room_wait).await,
-        // In a box: most answers are not packed, and don't carry its state along.
+        // Boxed, because most answers are not compressed and need not carry this state.
         layers => Box::pin(read_packed(response, layers, bytes_max, room_wait)).await,
     }
 }
@@ -101,7 +101,7 @@ async fn read_plain(
         }
         if body.bytes() + chunk.len() > LARGE_BYTES && permit.is_none() {
             permit = Some(large_permit(room_wait).await?);
-            // Room that is not used costs nothing, and growing step by step leaves the steps behind.
+            // Reserved memory that is not used costs nothing, and growing step by step would leave fragments behind.
             body.make_room(bytes_max);
         }
         body.push(chunk);
@@ -118,14 +118,14 @@ async fn read_packed(
     let mut body = Unpacking::new(layers, bytes_max);
     let (mut permit, mut received) = (None, 0);
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
-        // A packed body is smaller than what it holds, but for a few bytes; a flood of empty blocks holds nothing.
+        // A compressed body is smaller than its content, apart from a few bytes. A flood of empty blocks has no content.
         received += chunk.len();
         if received > bytes_max.saturating_mul(2) {
             return Err(BodyError::TooLarge);
         }
         let mut rest = &chunk[..];
         while !rest.is_empty() {
-            // Before it has a permit, no more at once than certainly makes no large body.
+            // Without a permit, decompresses only as many bytes at a time as certainly do not make a large body.
             let mut fits = body.fit(LARGE_BYTES);
             if fits == 0 && permit.is_none() {
                 permit = Some(large_permit(room_wait).await?);
@@ -162,7 +162,7 @@ fn unpacking(error: &std::io::Error) -> BodyError {
 mod tests {
     use super::*;
 
-    /// An answer that is longer than a small one, in one piece.
+    /// An answer in one piece that is just large enough to count as large.
     struct Large {
         headers: HeaderMap,
         is_read: bool,
@@ -198,7 +198,7 @@ mod tests {
         let late = read(ROOM_WAIT, Some(began)).await;
         assert!(matches!(late, Err(BodyError::NoRoom)));
         assert!(began.elapsed() < ROOM_WAIT);
-        // Nor longer than it is told to wait, whatever its deadline.
+        // It also waits no longer than `wait`, whatever its deadline is.
         let hasty = read(Duration::ZERO, None).await;
         assert!(matches!(hasty, Err(BodyError::NoRoom)));
         let patient = read(ROOM_WAIT, Some(began + ROOM_WAIT));

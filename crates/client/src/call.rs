@@ -11,37 +11,37 @@ use crate::client::{Boxed, Client};
 use crate::document::{excerpt, text_of};
 use crate::error::causes;
 
-/// Largest answer that is read as text, in bytes: a page of the journal with a hundred changes of long lists.
+/// Maximum length of an answer that is read as text, in bytes. A page of the journal with a hundred changes of long lists fits.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A request of our own command line to our own gateway.
 #[derive(Debug)]
 pub struct GatewayCall<'a> {
-    /// Where to.
+    /// The URL of the request.
     pub url: url::Url,
     /// A form to post.
     pub form: Option<&'a [(&'a str, &'a str)]>,
-    /// A method of one's own, with a JSON document; without this and a form it is a GET.
+    /// A method and a JSON document. Without a document and without a form the request is a GET.
     pub json: Option<(http::Method, String)>,
     /// A bearer key.
     pub bearer: Option<&'a str>,
-    /// The ETag of what the document changes: if it has changed since, the answer is 412.
+    /// The ETag of the resource that the document changes. If the resource has changed since, the answer is 412.
     pub if_match: Option<String>,
 }
 
-/// Why a call brought nothing.
+/// The reason why a call failed.
 #[derive(Debug)]
 pub enum CallError {
-    /// There was no whole answer; one line, without the URL.
+    /// There was no complete answer. The text is one line without the URL.
     NoAnswer(String),
-    /// An answer that is none of 2xx.
+    /// The status of the answer is not 2xx.
     Refused {
-        /// Its status.
+        /// The status of the answer.
         status: u16,
-        /// Its body.
+        /// The body of the answer.
         body: String,
     },
-    /// The answer could not be written where it should go.
+    /// The answer could not be written to its destination.
     NotWritten(std::io::Error),
 }
 
@@ -58,16 +58,16 @@ impl fmt::Display for CallError {
 /// A 2xx answer.
 #[derive(Debug)]
 pub struct GatewayAnswer {
-    /// Its header lines.
+    /// Headers of the answer.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body of the answer.
     pub body: String,
 }
 
-/// Sends one request and gives back a 2xx answer.
+/// Sends one request and returns a 2xx answer.
 ///
 /// # Errors
-/// When there is no answer, or any other.
+/// There is no answer, or its status is not 2xx.
 #[must_use]
 pub fn call<'a>(
     client: &'a Client,
@@ -86,12 +86,11 @@ async fn read_whole(client: &Client, call: GatewayCall<'_>) -> Result<GatewayAns
     })
 }
 
-/// Sends one request and writes the body of a 2xx answer as it comes. Its size has no bound but the client's time-out:
-/// whoever holds the operators' key may fill their own disk. `come` is told how many bytes are there and, if that is
-/// known, how many there will be.
+/// Sends one request and writes the body of a 2xx answer as it arrives. Only the client's timeout limits its size, because a holder
+/// of the operators' key may fill their own disk. `come` is called with the number of bytes so far and, if known, the total.
 ///
 /// # Errors
-/// When there is no whole answer, any other, or it can't be written.
+/// There is no complete answer, its status is not 2xx, or it can't be written.
 pub async fn save(
     client: &Client,
     call: GatewayCall<'_>,

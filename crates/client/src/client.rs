@@ -1,4 +1,4 @@
-//! How a client is configured and built.
+//! Configures and builds a client.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -10,51 +10,51 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::error::causes;
 
-/// Which certificate authorities a server's certificate may come from.
+/// The certificate authorities that a client trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Roots {
-    /// Mozilla's list, built in: works in an image without a CA bundle.
+    /// Mozilla's list, compiled in. It works in an image without a CA bundle.
     Bundled,
-    /// The machine's own list.
+    /// The list of the machine.
     System,
-    /// The PEM files at these paths and nothing else.
+    /// Only the PEM files at these paths.
     Files(Vec<PathBuf>),
 }
 
-/// How a client behaves.
+/// The configuration of a client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Whom to trust.
+    /// The trusted authorities.
     pub roots: Roots,
     /// The PEM file with the client's own certificate and key, for servers that ask for one.
     pub identity: Option<PathBuf>,
-    /// Longest wait for a connection, TLS and DNS included.
+    /// Longest wait for a connection, including DNS and TLS.
     pub connect_timeout: Duration,
     /// Longest wait for the whole answer.
     pub timeout: Duration,
 }
 
-/// An HTTP client with its connections; clones share them.
+/// An HTTP client with its connections. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Client(pub(crate) reqwest::Client);
 
-/// Idle connections kept to one host; more calls than this at once open new ones.
+/// Maximum number of idle connections to one host. More concurrent calls open new connections.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
-/// How long an idle connection is kept: under the 60 s after which common servers close it.
+/// The time after which an idle connection is closed. It is less than the 60 s after which common servers close idle connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// What the files of roots held when they were read.
+/// The content of the root files when they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RootFiles(Vec<(PathBuf, Vec<u8>)>);
 
 impl RootFiles {
-    /// Each file with what it held.
+    /// Returns each file with its content.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(PathBuf, Vec<u8>)> {
         self.0.iter()
     }
 
-    /// Reads the files; other roots have none.
+    /// Reads the root files. Roots of other kinds have none.
     ///
     /// # Errors
     /// A sentence, when a file can't be read.
@@ -68,7 +68,7 @@ impl RootFiles {
     }
 }
 
-/// A future that is compiled in this crate, and not once more by each crate that awaits it.
+/// A future that is compiled in this crate, and not again in each crate that awaits it.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Builds a client.
@@ -83,7 +83,7 @@ pub(crate) fn builder(config: &ClientConfig, files: &RootFiles) -> Result<Client
     let builder = reqwest::Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
-        // With none at all it makes no copy of a request beforehand.
+        // With zero retries the client makes no copy of a request in advance.
         .retry(reqwest::retry::never().max_retries_per_request(0))
         .referer(false)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
@@ -122,7 +122,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The certificates of a file, at least one: with none, nobody would be trusted.
+/// Returns the certificates of a file. At least one is required, because otherwise nobody would be trusted.
 pub(crate) fn certificates(
     path: &Path,
     pem: &[u8],

@@ -1,5 +1,5 @@
-//! What an answer is packed in (RFC 9110, 8.4): gzip, which is all that we ask for, in however many members (RFC 1952, 2.2).
-//! Unpacked piece by piece, so that what unpacks to very much is given up early.
+//! Decompresses an answer (RFC 9110, 8.4). Supports gzip, the only coding that we ask for, with any number of members (RFC 1952,
+//! 2.2). The answer is decompressed piece by piece, so that an answer that grows too large is abandoned early.
 
 use std::io::{self, Write};
 
@@ -8,18 +8,19 @@ use flate2::write::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-/// Most codings that one answer may have on top of each other. A proxy may pack once more what a server has packed; more than
-/// that nobody does.
+/// Maximum number of codings that one answer may have on top of each other. A proxy may compress again what a server has
+/// compressed; more than that does not occur.
 const LAYERS_MAX: usize = 2;
 
-/// As much as deflate can make of one byte.
+/// Maximum number of bytes that deflate can produce from one byte.
 const GROWTH_MAX: usize = 1032;
 
-/// How many times its answer is packed by gzip. What is packed otherwise was not asked for, and is taken as it is.
+/// Returns how many times the answer is compressed by gzip. An answer with another coding, which was not asked for, is taken as it
+/// is.
 pub(crate) fn layers(headers: &HeaderMap) -> usize {
     let mut layers = 0;
     for line in headers.get_all(CONTENT_ENCODING) {
-        // A list; an empty element counts for nothing (RFC 9110, 5.6.1).
+        // A list, in which empty elements are ignored (RFC 9110, 5.6.1).
         let line = line.to_str().unwrap_or_default();
         for coding in line.split(',').map(str::trim) {
             if coding.is_empty() || coding.eq_ignore_ascii_case("identity") {
@@ -37,7 +38,7 @@ pub(crate) fn layers(headers: &HeaderMap) -> usize {
     layers
 }
 
-/// A packed answer on its way in.
+/// A compressed answer that is being received.
 pub(crate) struct Unpacking(Layers);
 
 enum Layers {
@@ -45,13 +46,13 @@ enum Layers {
     Two(Box<MultiGzDecoder<MultiGzDecoder<Unpacked>>>),
 }
 
-/// What has come out so far.
+/// The decompressed part of the body so far.
 struct Unpacked {
     body: BytesMut,
     bytes_max: usize,
 }
 
-/// There is more in it than may come out.
+/// The kind of error for an answer whose content is larger than allowed.
 pub(crate) const TOO_LARGE: io::ErrorKind = io::ErrorKind::FileTooLarge;
 
 impl Write for Unpacked {
@@ -69,7 +70,7 @@ impl Write for Unpacked {
 }
 
 impl Unpacking {
-    /// An answer in so many layers that may unpack to so many bytes.
+    /// Creates the state for an answer with this number of layers that may decompress to this number of bytes.
     pub(crate) fn new(layers: usize, bytes_max: usize) -> Unpacking {
         let unpacked = MultiGzDecoder::new(Unpacked {
             body: BytesMut::new(),
@@ -81,7 +82,7 @@ impl Unpacking {
         })
     }
 
-    /// How many bytes of what comes unpack to no more than `room` together with what has come out.
+    /// Returns how many further bytes can be pushed such that the decompressed body certainly stays within `room` bytes.
     pub(crate) fn fit(&self, room: usize) -> usize {
         match &self.0 {
             Layers::One(one) => room.saturating_sub(one.get_ref().body.len()) / GROWTH_MAX,
@@ -89,7 +90,7 @@ impl Unpacking {
         }
     }
 
-    /// Makes room for so many bytes in all.
+    /// Reserves memory for this number of bytes in total.
     pub(crate) fn make_room(&mut self, bytes: usize) {
         let unpacked = match &mut self.0 {
             Layers::One(one) => one.get_mut(),
@@ -99,10 +100,10 @@ impl Unpacking {
         unpacked.body.reserve(more);
     }
 
-    /// Takes a piece.
+    /// Decompresses a piece.
     ///
     /// # Errors
-    /// [`TOO_LARGE`], or what is wrong with it.
+    /// [`TOO_LARGE`], or the error in the data.
     pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
         match &mut self.0 {
             Layers::One(one) => one.write_all(piece),
@@ -110,10 +111,10 @@ impl Unpacking {
         }
     }
 
-    /// All of it.
+    /// Returns the whole body.
     ///
     /// # Errors
-    /// [`TOO_LARGE`], or what is wrong with it: what breaks off is no answer.
+    /// [`TOO_LARGE`], or the error in the data. Incomplete data is an error.
     pub(crate) fn whole(self) -> io::Result<Bytes> {
         let unpacked = match self.0 {
             Layers::One(one) => one.finish()?,

@@ -1,4 +1,4 @@
-//! One connection to an upstream: how it is made, and how a request goes over it.
+//! One connection to an upstream: how it is established, and how it sends a request.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::target::Target;
 use crate::trace_headers::TraceHeaders;
 use crate::write_count::{CountedIo, WriteCount};
 
-/// The body of a request: a whole form.
+/// The body of a request, a whole form.
 pub(crate) type FormBody = Full<Bytes>;
 
-/// Makes connections. Names are resolved for each one anew.
+/// Establishes connections. Each connection resolves the name again.
 pub(crate) struct Connector {
     tcp: HttpConnector,
     tls: Option<TlsConnector>,
-    /// Longest wait for a connection, DNS and TLS included.
+    /// Longest wait for a connection, including DNS and TLS.
     timeout: Duration,
 }
 
@@ -37,13 +37,13 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Shared by the addresses of a name, so that one that swallows everything leaves time for the next.
+        // The addresses of a name share this time, so that an address that drops all packets leaves time for the next one.
         tcp.set_connect_timeout(Some(timeout));
         let tls = tls.map(TlsConnector::from);
         Connector { tcp, tls, timeout }
     }
 
-    /// Connects to a target. No byte of a request has left when it fails.
+    /// Connects to a target. If that fails, no byte of a request has left.
     ///
     /// # Errors
     /// The cause, on one line.
@@ -71,8 +71,8 @@ impl Connector {
     }
 }
 
-/// Most that a connection reads ahead of an answer over HTTP/1.1, in bytes, and the largest head of one. A large body waits until
-/// few others are read: hyper's own bound, 400 KiB, is held by each connection meanwhile, and twice.
+/// Maximum number of bytes that an HTTP/1.1 connection reads ahead of an answer, and the maximum size of an answer's head. A large
+/// body waits until few others are read. Meanwhile each connection would hold hyper's own limit, 400 KiB, twice.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
 async fn http1<T>(io: T) -> Result<Connection, String>
@@ -83,7 +83,7 @@ where
     let io = CountedIo::new(io, writes.clone());
     let made = http1::Builder::new()
         .max_buf_size(READ_AHEAD_BYTES)
-        // A form is small: it is copied behind its head, which costs less than to write the two from their places.
+        // A form is small. It is copied behind its head, which costs less than a write from two places.
         .writev(false)
         .handshake(io);
     let (sender, connection) = made.await.map_err(|error| causes(&error))?;
@@ -91,7 +91,8 @@ where
     Ok(Connection::new(Sender::Http1 { sender, driver }, writes))
 }
 
-/// How often an idle HTTP/2 connection is asked whether the peer is still there, and how long that may take.
+/// Interval of the pings that check whether the peer of an idle HTTP/2 connection is still there, and the longest wait for the
+/// answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -107,18 +108,18 @@ where
         .keep_alive_timeout(PING_TIMEOUT)
         .handshake(io);
     let (sender, connection) = made.await.map_err(|error| causes(&error))?;
-    // Several tasks share it. What went wrong is the answer to whoever waits for one.
+    // Several tasks share the connection. Each task that waits for an answer gets the error instead.
     tokio::spawn(connection);
     Ok(Connection::new(Sender::Http2(sender), writes))
 }
 
-/// A connection that is there for one request at a time, or shared by several (HTTP/2).
+/// A connection that serves one request at a time, or several at the same time (HTTP/2).
 pub(crate) struct Connection {
     sender: Sender,
     pub(crate) writes: WriteCount,
-    /// When it was made.
+    /// The time when the connection was established.
     pub(crate) made: Instant,
-    /// When its last request ended.
+    /// The time when the last request ended.
     pub(crate) used: Instant,
 }
 
@@ -130,9 +131,9 @@ enum Sender {
     Http2(http2::SendRequest<FormBody>),
 }
 
-/// Why a request brought no answer.
+/// The reason why a request got no answer.
 pub(crate) struct Unanswered {
-    /// The connection never took the request, or the peer says that it has not looked at it.
+    /// True if the connection never took the request, or the peer reports that it has not processed it.
     pub(crate) is_unprocessed: bool,
     /// The causes, on one line.
     pub(crate) cause: String,
@@ -157,7 +158,7 @@ impl Connection {
         }
     }
 
-    /// Another handle to a connection that several requests share.
+    /// Returns another handle to the connection if several requests can share it.
     pub(crate) fn shared(&self) -> Option<Connection> {
         match &self.sender {
             Sender::Http1 { .. } => None,
@@ -170,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// Whether the peer has ended it, as far as is known.
+    /// Returns whether the peer has closed the connection, as far as is known.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.sender {
             Sender::Http1 { sender, .. } => sender.is_closed(),
@@ -178,14 +179,14 @@ impl Connection {
         }
     }
 
-    /// Notices what the peer has done while it was idle.
+    /// Detects whether the peer has closed the connection while it was idle.
     pub(crate) fn look(&mut self) {
         if let Sender::Http1 { driver, .. } = &mut self.sender {
             driver.poll();
         }
     }
 
-    /// Waits for what only this connection can bring.
+    /// Waits for a result that only this connection can deliver.
     pub(crate) async fn wait_for<T>(&mut self, awaited: impl Future<Output = T>) -> T {
         match &mut self.sender {
             Sender::Http1 { driver, .. } => driver.drive(awaited).await,
@@ -221,7 +222,8 @@ impl Connection {
     }
 }
 
-/// A stream that is refused, or above the last one that a GOAWAY names, has not been processed (RFC 9113, 6.8 and 8.7).
+/// Returns whether the peer has not processed the request: its stream was refused, or is above the last one that a GOAWAY names
+/// (RFC 9113, 6.8 and 8.7).
 fn is_refused(error: &hyper::Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
@@ -234,7 +236,7 @@ fn is_refused(error: &hyper::Error) -> bool {
     false
 }
 
-/// An error and its causes on one line.
+/// Returns an error and its causes on one line.
 pub(crate) fn causes(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
@@ -246,7 +248,7 @@ pub(crate) fn causes(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
-/// The URL of a request for a connection of this version.
+/// Builds a request for a connection of this version.
 pub(crate) fn request(
     version: Version,
     target: &Target,

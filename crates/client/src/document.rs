@@ -1,4 +1,4 @@
-//! Small documents and texts of other servers.
+//! Fetches and posts small documents, and reads answers as text.
 
 use http::{HeaderValue, StatusCode};
 use reqwest::Response;
@@ -8,13 +8,13 @@ use crate::body::{BodyError, ROOM_WAIT, RoomWait, read_body};
 use crate::client::{Boxed, Client};
 use crate::error::causes;
 
-/// The client sees to the deadline.
+/// No deadline here, because the client enforces its own.
 const ROOM: RoomWait = RoomWait {
     wait: ROOM_WAIT,
     deadline: None,
 };
 
-/// A GET for a document such as a JWKS: bounded in time and size.
+/// Gets a document such as a JWKS, with limits on time and size.
 ///
 /// # Errors
 /// One line, without the URL.
@@ -43,16 +43,15 @@ async fn document(client: &Client, url: url::Url, bytes_max: usize) -> Result<St
 /// A document to post.
 #[derive(Debug)]
 pub struct PostedDocument {
-    /// What it is.
+    /// The type of the document.
     pub content_type: &'static str,
-    /// The header of this name, if the server asks for one.
+    /// The header `Authorization`, if the server asks for one.
     pub authorization: Option<HeaderValue>,
     /// The document.
     pub body: Vec<u8>,
 }
 
-/// Posts a document, and returns the status of the answer and how long it asks to be left alone. Of the answer's body nothing is
-/// kept.
+/// Posts a document. Returns the status of the answer and its Retry-After header. The body of the answer is discarded.
 ///
 /// # Errors
 /// One line, without the URL.
@@ -74,21 +73,21 @@ pub async fn post_document(
         response.status(),
         response.headers().get(RETRY_AFTER).cloned(),
     );
-    // Read to its end, so that the connection serves again.
+    // Read to the end, so that the connection can be used again.
     read_body(&mut response, IGNORED_BYTES_MAX, ROOM)
         .await
         .map_err(|_| "the answer can't be read".to_owned())?;
     Ok((status, asked))
 }
 
-/// Most that is read of an answer that says no more than its status, in bytes.
+/// Maximum number of bytes read of an answer of which only the status matters.
 const IGNORED_BYTES_MAX: usize = 64 * 1024;
 
-/// How much of another server's answer goes into a message of ours, in characters: enough to see what it is.
+/// Maximum number of characters of another server's answer in our messages; enough to recognize the answer.
 const EXCERPT_CHARACTERS_MAX: usize = 200;
 
-/// The beginning of another server's answer, for the log: bounded, on one line, and without characters that would steer a
-/// terminal.
+/// Returns the beginning of another server's answer for the log: limited in length, on one line, and without characters that
+/// control a terminal.
 pub(crate) fn excerpt(text: &str) -> String {
     let mut excerpt: String = text
         .chars()
@@ -101,13 +100,13 @@ pub(crate) fn excerpt(text: &str) -> String {
     excerpt
 }
 
-/// Whether a character moves the cursor, or turns the direction of writing.
+/// Returns whether a character moves the cursor or changes the direction of writing.
 fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The body as text, whatever its status.
+/// Returns the body as text, whatever the status.
 pub(crate) async fn text_of(mut response: Response, bytes_max: usize) -> Result<String, String> {
     let body = read_body(&mut response, bytes_max, ROOM).await;
     let body = body.map_err(|error| match error {

@@ -1,5 +1,5 @@
-//! What moves an HTTP/1.1 connection on. Whoever waits for an answer does it, in its own task: in a task beside it, each request
-//! and each answer would have to wake the other task, which was a twentieth of a forward.
+//! Drives an HTTP/1.1 connection. The task that waits for an answer drives the connection itself. With a separate task, each
+//! request and each answer would have to wake the other task, which cost a twentieth of a forward.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -9,20 +9,20 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// hyper's half of a connection, and whom to wake when it can go on.
+/// hyper's half of a connection, and the task to wake when it can make progress.
 pub(crate) struct Driver {
-    /// Unset once the connection has ended.
+    /// `None` after the connection has ended.
     connection: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
     relay: Arc<Relay>,
-    /// The relay as the connection knows it, whichever task polls it.
+    /// The relay as a waker. The connection gets this waker, whichever task polls it.
     waker: Waker,
 }
 
-/// Wakes the task that waits at this moment; a connection at rest wakes nobody.
+/// Wakes the task that currently waits for the connection. Without such a task it wakes nobody.
 #[derive(Default)]
 struct Relay {
     task: AtomicWaker,
-    /// Whether the connection has been woken since it was polled the last time.
+    /// True if the connection has been woken since the last poll.
     is_woken: AtomicBool,
 }
 
@@ -42,7 +42,7 @@ impl Driver {
         connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
     ) -> Driver {
         let relay = Arc::<Relay>::default();
-        // A connection that has never been polled is to be polled.
+        // A new connection needs a first poll.
         relay.is_woken.store(true, Ordering::Release);
         Driver {
             connection: Some(Box::pin(connection)),
@@ -51,7 +51,7 @@ impl Driver {
         }
     }
 
-    /// Moves the connection on until `awaited`, which nothing but the connection can complete, is complete.
+    /// Drives the connection until `awaited` is complete. Nothing but the connection can complete `awaited`.
     pub(crate) async fn drive<T>(&mut self, awaited: impl Future<Output = T>) -> T {
         let mut awaited = pin!(awaited);
         poll_fn(|cx| {
@@ -59,7 +59,7 @@ impl Driver {
             if let Poll::Ready(output) = awaited.as_mut().poll(&mut nobody) {
                 return Poll::Ready(output);
             }
-            // This task may have been woken for something else.
+            // Poll only if the connection was woken, because this task may have been woken for something else.
             if self.relay.is_woken.load(Ordering::Acquire) {
                 self.poll();
                 if let Poll::Ready(output) = awaited.as_mut().poll(&mut nobody) {
@@ -75,7 +75,7 @@ impl Driver {
         .await
     }
 
-    /// Moves the connection on as far as it goes now. An error is the answer to the request under way, if there is one.
+    /// Drives the connection as far as possible now. An error reaches the request in progress, if there is one.
     pub(crate) fn poll(&mut self) {
         self.relay.is_woken.store(false, Ordering::Release);
         if let Some(connection) = &mut self.connection
@@ -84,7 +84,7 @@ impl Driver {
                 .poll(&mut Context::from_waker(&self.waker))
                 .is_ready()
         {
-            // What waits for it hears of its end by this.
+            // Dropping the connection informs the tasks that wait for it.
             self.connection = None;
         }
     }
@@ -96,7 +96,7 @@ mod tests {
     use std::time::Duration;
     use tokio::sync::oneshot;
 
-    /// A connection that passes one word on.
+    /// Returns a connection that passes one word on.
     fn driver() -> (Driver, oneshot::Sender<u8>, oneshot::Receiver<u8>) {
         let (wire, received) = oneshot::channel();
         let (passed, answer) = oneshot::channel();
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn the_task_that_waits_moves_the_connection_on() {
         let (mut driver, wire, answer) = driver();
-        // Another task has polled it before, and is not the one to be woken.
+        // Another task has polled the connection before, and must not be the one that is woken.
         driver.poll();
         let waiting = tokio::spawn(async move { driver.drive(answer).await });
         tokio::task::yield_now().await;

@@ -1,18 +1,19 @@
-//! Failures of a connection.
+//! Errors of a connection.
 
-/// Why there was no whole answer.
+/// The reason why there was no complete answer.
 #[derive(Debug)]
 pub struct TransportError {
-    /// No byte of the request has left, or the peer says that it has not looked at it: it may be sent again, whatever it does.
+    /// True if no byte of the request has left, or if the peer reports that it has not processed the request. Then the request may
+    /// be sent again, whatever it does.
     pub unsent: bool,
-    /// Time ran out.
+    /// True if the deadline passed.
     pub timed_out: bool,
     /// The causes on one line, without the URL.
     pub cause: String,
 }
 
 impl TransportError {
-    /// No connection was made.
+    /// Creates the error for a connection that could not be established.
     pub(crate) fn unsent(cause: String) -> TransportError {
         TransportError {
             unsent: true,
@@ -32,7 +33,7 @@ impl From<reqwest::Error> for TransportError {
     }
 }
 
-/// An error and its causes on one line, without the URL, which may hold credentials.
+/// Returns an error and its causes on one line, without the URL, which may contain credentials.
 pub(crate) fn causes(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut line = error.to_string();

@@ -1,10 +1,10 @@
-//! The one place that builds HTTP clients.
+//! The only crate that builds HTTP clients.
 //!
-//! A client follows no redirects, takes no proxy from the environment, sends no request twice, trusts the roots it is given
-//! and reads bodies of a bounded size. [`PostClient`] is what `forward` needs to reach the upstream: it speaks over hyper's
-//! connections, because the delivery word hangs on whether a byte has left. [`get_document`] fetches documents such as a JWKS,
-//! and [`call`](mod@call) is for the command line; both use reqwest, which nobody else knows.
-//! [`OutsideClient`] posts to hosts that an operator names, and judges each address before it dials it.
+//! A client follows no redirects, uses no proxy from the environment, sends no request twice, trusts the given roots and reads
+//! bodies of limited size. `forward` uses [`PostClient`] to reach the upstream. [`PostClient`] uses hyper's connections directly,
+//! because the reported delivery depends on whether a byte has left. [`get_document`] fetches documents such as a JWKS, and
+//! [`call`](mod@call) is for the command line. Both use reqwest, on which no other crate depends. [`OutsideClient`] posts to hosts
+//! that an operator names, and checks each address before it connects.
 
 mod body;
 pub mod call;

@@ -1,7 +1,8 @@
-//! Requests to hosts that an operator names: each address is judged after its name is resolved, and what was judged is dialled.
+//! Requests to hosts that an operator names. Each address is checked after its name is resolved, and the connection goes to exactly
+//! the checked address.
 //!
-//! A connection serves one request. It follows no redirect, takes no proxy from the environment, and of an answer nothing is
-//! kept but its status and how long the receiver asks to be left alone.
+//! A connection serves one request. The client follows no redirect and uses no proxy from the environment. Of an answer it returns
+//! only the status and the Retry-After header.
 
 use std::future::Future;
 use std::io;
@@ -28,16 +29,16 @@ use url::{Host, Url};
 use crate::client::{RootFiles, Roots};
 use crate::tls::tls_config;
 
-/// Longest wait for a connection: the name, TCP to all addresses and TLS each; and then for the end of an answer.
+/// Longest wait for each of: the lookup of the name, TCP to all addresses, TLS, and the end of an answer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Longest wait for the head of an answer, with all before it.
+/// Longest wait for the head of an answer, including all steps before it.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
-/// Most of an answer's body that is read, and thrown away, so that the receiver sees its answer taken.
+/// Maximum number of bytes of an answer's body that are read and discarded, so that the receiver sees its answer accepted.
 const BODY_BYTES_MAX: usize = 4096;
 
-/// Most of an answer's head, in bytes.
+/// Maximum length of an answer's head, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Finds the addresses of a name.
@@ -45,53 +46,53 @@ pub type Lookup = Arc<
     dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync,
 >;
 
-/// A client for hosts that an operator names; clones share it.
+/// A client for hosts that an operator names. Clones share the configuration.
 #[derive(Clone)]
 pub struct OutsideClient {
     tls: TlsConnector,
     lookup: Lookup,
 }
 
-/// A POST to such a host.
+/// A POST request to such a host.
 pub struct OutsidePost<'p> {
-    /// Where it goes.
+    /// The URL of the request.
     pub url: &'p Url,
-    /// Its headers, without the host's.
+    /// Headers of the request, without `Host`.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body of the request.
     pub body: Bytes,
-    /// Whether an address may be dialled.
+    /// Returns whether an address may be contacted.
     pub may_dial: &'p (dyn Fn(SocketAddr) -> bool + Send + Sync),
 }
 
-/// What is kept of an answer.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutsideAnswer {
-    /// Its status.
+    /// The status of the answer.
     pub status: u16,
-    /// What it says about when to come again.
+    /// The header `Retry-After` of the answer.
     pub retry_after: Option<String>,
 }
 
-/// Why there was no answer: a class, and nothing of what was found there.
+/// The reason why there was no answer. It names only a class, and nothing about the network behind the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutsideError {
-    /// The name leads, with one of its addresses at least, where nothing may go.
+    /// At least one address of the name is in a blocked network.
     BlockedAddress,
-    /// The name leads nowhere.
+    /// The name has no address.
     Dns,
-    /// No address took the connection.
+    /// No address accepted the connection.
     Connect,
-    /// The receiver could not prove who it is.
+    /// The receiver could not prove its identity.
     Tls,
     /// There was no answer in time.
     Timeout,
-    /// The connection broke off, or the answer was not HTTP.
+    /// The connection broke, or the answer was not HTTP.
     Broken,
 }
 
 impl OutsideError {
-    /// The word for operators.
+    /// Returns the word for operators.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -105,7 +106,7 @@ impl OutsideError {
     }
 }
 
-/// Asks the machine's own resolver.
+/// Returns a lookup that uses the machine's own resolver.
 #[must_use]
 pub fn system_lookup() -> Lookup {
     Arc::new(|name| {
@@ -117,7 +118,7 @@ pub fn system_lookup() -> Lookup {
 }
 
 impl OutsideClient {
-    /// Builds a client that trusts these roots and finds addresses so.
+    /// Builds a client that trusts these roots and resolves names with this lookup.
     ///
     /// # Errors
     /// A sentence, when the roots can't be read.
@@ -129,10 +130,10 @@ impl OutsideClient {
         Ok(OutsideClient { tls, lookup })
     }
 
-    /// Sends a request and waits for the head of its answer, for no longer than fifteen seconds.
+    /// Sends a request and waits for the head of its answer, for at most fifteen seconds.
     ///
     /// # Errors
-    /// The class of what went wrong.
+    /// The class of the error.
     pub async fn post(&self, post: OutsidePost<'_>) -> Result<OutsideAnswer, OutsideError> {
         let answered = timeout(ANSWER_MAX, self.ask(post)).await;
         Ok(answered
@@ -149,13 +150,13 @@ impl OutsideClient {
         if !is_tls {
             return exchange(TokioIo::new(tcp), request).await;
         }
-        // Silence says no more than a refusal: the receiver was not reached.
+        // A timeout means the same as a failed handshake: the receiver did not prove its identity.
         let tls = timeout(CONNECT_MAX, self.tls.connect(name, tcp)).await;
         let tls = tls.ok().and_then(Result::ok).ok_or(OutsideError::Tls)?;
         exchange(TokioIo::new(tls), request).await
     }
 
-    /// Connects to the first address that takes the connection, if all of them may be dialled.
+    /// Connects to the first address that accepts the connection, if all addresses may be contacted.
     async fn dial(&self, post: &OutsidePost<'_>) -> Result<TcpStream, OutsideError> {
         let port = post.url.port_or_known_default().ok_or(OutsideError::Dns)?;
         let addresses = match post.url.host().ok_or(OutsideError::Dns)? {
@@ -176,7 +177,7 @@ impl OutsideClient {
         if !addresses.iter().all(|address| (post.may_dial)(*address)) {
             return Err(OutsideError::BlockedAddress);
         }
-        // Shared by the addresses of a name, so that one that swallows everything leaves time for the next.
+        // The addresses of a name share this time, so that an address that drops all packets leaves time for the next one.
         let each = CONNECT_MAX / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         for address in addresses {
             if let Ok(Ok(tcp)) = timeout(each, TcpStream::connect(address)).await {
@@ -187,14 +188,14 @@ impl OutsideClient {
     }
 }
 
-/// An answer whose body has not been read. Its connection ends with it.
+/// An answer whose body has not been read. Its connection ends when it is dropped.
 struct OpenAnswer {
     answer: Response<Incoming>,
     _driver: JoinSet<hyper::Result<()>>,
 }
 
 impl OpenAnswer {
-    /// What is kept of it. Whatever its body is, and whether it ends: the status counts.
+    /// Returns the result. Only the status matters, whatever the body is and whether it ends.
     async fn taken(self) -> OutsideAnswer {
         let retry_after = self.answer.headers().get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok());
@@ -208,12 +209,12 @@ impl OpenAnswer {
     }
 }
 
-/// Whom the certificate has to be for.
+/// Returns the name for which the certificate has to be valid.
 fn server_name(url: &Url) -> Option<ServerName<'static>> {
     match url.host()? {
         Host::Ipv4(address) => Some(ServerName::from(IpAddr::V4(address))),
         Host::Ipv6(address) => Some(ServerName::from(IpAddr::V6(address))),
-        // Certificates write no dot at the end.
+        // Names in certificates have no dot at the end.
         Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned()).ok(),
     }
 }

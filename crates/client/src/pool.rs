@@ -1,29 +1,29 @@
-//! The connections to one upstream that wait for the next request.
+//! The idle connections to one upstream, which wait for the next request.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 
-/// Idle connections kept to one target; more requests than this at once open new ones, which are closed afterwards.
+/// Maximum number of idle connections to one target. More concurrent requests open new connections, which are closed afterwards.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
-/// How long an idle connection is kept: with the ten seconds between two looks under the 60 s after which common servers close
-/// it.
+/// The time after which an idle connection is closed. Together with the ten seconds between two checks it is less than the 60 s
+/// after which common servers close idle connections.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(45);
 
 /// The connections to one target.
 pub(crate) struct Pool {
     connections: Mutex<Connections>,
-    /// How long a connection is used for new requests, so that an upstream that has moved is followed.
+    /// The time for which a connection takes new requests. It is limited so that the gateway follows an upstream that has moved.
     life: Duration,
 }
 
 #[derive(Default)]
 struct Connections {
-    /// Those of one request at a time; the last one was used last.
+    /// Idle connections that serve one request at a time, ordered by their last use.
     idle: Vec<Connection>,
-    /// The newest that several requests share.
+    /// The newest connection that several requests share.
     shared: Option<Connection>,
 }
 
@@ -35,8 +35,8 @@ impl Pool {
         }
     }
 
-    /// A connection for a request that begins now. The peer may have ended it without it being known yet, as nobody looks at
-    /// one that is idle but [`Pool::close_idle`].
+    /// Returns a connection for a request that begins now. The peer may have closed it unnoticed, because only [`Pool::close_idle`]
+    /// checks idle connections.
     pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
         let mut connections = self.lock();
         if let Some(shared) = &connections.shared {
@@ -53,7 +53,7 @@ impl Pool {
         None
     }
 
-    /// Lets others have a new connection that several requests share.
+    /// Offers a new connection to other requests if several requests can share it.
     pub(crate) fn share(&self, connection: &Connection) {
         if let Some(shared) = connection.shared() {
             self.lock().shared = Some(shared);
@@ -71,7 +71,7 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long. Call it every few seconds.
+    /// Closes connections that have been idle for too long. Has to be called every few seconds.
     pub(crate) fn close_idle(&self, now: Instant) {
         let mut connections = self.lock();
         connections.idle.retain_mut(|connection| {
@@ -83,7 +83,7 @@ impl Pool {
             .as_ref()
             .is_some_and(|shared| !self.is_usable(shared, now))
         {
-            // Requests under way have handles of their own.
+            // Requests in progress have their own handles.
             connections.shared = None;
         }
     }
@@ -94,7 +94,7 @@ impl Pool {
         !connection.is_closed() && idle < IDLE_TIME_MAX && age < self.life
     }
 
-    /// A panic elsewhere leaves nothing half done in here.
+    /// Locks the connections. A panic elsewhere leaves them consistent.
     fn lock(&self) -> MutexGuard<'_, Connections> {
         self.connections
             .lock()

@@ -1,6 +1,6 @@
-//! Forms posted to an upstream, and how that can end: all that the way to the upstream needs of an HTTP engine. It speaks over
-//! hyper's connections, without a client in between that would choose them out of sight: a failed exchange knows exactly
-//! whether a byte of its request has left.
+//! Posts forms to an upstream. The way to the upstream needs no more of an HTTP engine than this. It uses hyper's connections
+//! directly, without a client in between that chooses connections itself, so that a failed exchange knows exactly whether a byte of
+//! its request has left.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::tls::tls_config;
 use crate::trace_headers::TraceHeaders;
 use crate::write_count::WriteCount;
 
-/// Builds the clients of one upstream. The files of roots are read once, for all of them.
+/// Builds the clients of one upstream. The root files are read once for all clients.
 pub struct ClientFactory {
     config: ClientConfig,
     connection_life: Duration,
@@ -34,7 +34,7 @@ pub struct ClientFactory {
 }
 
 impl ClientFactory {
-    /// Reads the files of roots, and prepares the targets of these URLs in their order. A connection takes no new request after
+    /// Reads the root files and prepares the targets of these URLs in order. A connection takes no new request after
     /// `connection_life`.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl ClientFactory {
             .map(|(index, url)| Target::new(index, url));
         let targets: Vec<_> = targets.collect::<Result<_, _>>()?;
         let files = RootFiles::read(&config.roots)?;
-        // Without TLS there is nobody to trust, and a list is a megabyte.
+        // Without TLS no roots are needed, and a list of roots takes a megabyte.
         let with_tls = targets.iter().any(|target| target.server_name.is_some());
         let tls = with_tls
             .then(|| tls_config(&config.roots, &files))
@@ -65,7 +65,7 @@ impl ClientFactory {
         Ok((factory, targets))
     }
 
-    /// Builds a client with connections of its own.
+    /// Builds a client with its own connections.
     #[must_use]
     pub fn build(&self) -> PostClient {
         let pools = (0..self.targets).map(|_| Pool::new(self.connection_life));
@@ -75,7 +75,7 @@ impl ClientFactory {
         }))
     }
 
-    /// Whether the files of roots still hold what was read.
+    /// Returns whether the root files are unchanged since they were read.
     ///
     /// # Errors
     /// A sentence, when a file can't be read.
@@ -84,43 +84,43 @@ impl ClientFactory {
     }
 }
 
-/// Posts forms; clones share their connections.
+/// A client that posts forms. Clones share their connections.
 #[derive(Clone)]
 pub struct PostClient(Arc<Inner>);
 
 struct Inner {
     connector: Connector,
-    /// By the index of their target.
+    /// The pools by the index of their target.
     pools: Box<[Pool]>,
 }
 
 /// A form to post.
 pub struct Post<'a> {
-    /// Where to.
+    /// The target of the request.
     pub target: &'a Target,
-    /// The header of this name, where the account goes by it.
+    /// The header `Authorization`, if the account uses it.
     pub authorization: Option<HeaderValue>,
     /// The form, encoded.
     pub form: String,
-    /// When the exchange begins.
+    /// The time when the exchange begins.
     pub begins: Instant,
-    /// When all of the answer has to be there.
+    /// The time by which the whole answer has to be received.
     pub deadline: Instant,
-    /// The trace that the call belongs to, where the upstream hears of it.
+    /// The trace of the call, if the upstream is to receive it.
     pub trace: Option<&'a TraceHeaders>,
 }
 
 impl PostClient {
-    /// Posts a form, once: what has left is never sent again. A connection that the upstream turns out to have closed before a
-    /// byte has left is replaced.
+    /// Posts a form once. A request of which a byte has left is never sent again. If an idle connection turns out to be closed
+    /// before a byte has left, another connection replaces it.
     ///
     /// # Errors
-    /// When no head of an answer came.
+    /// No head of an answer was received.
     pub async fn post(&self, post: Post<'_>) -> Result<PostAnswer, TransportError> {
         let deadline = post.deadline;
         let mut progress = ExchangeProgress::default();
         let exchanged = {
-            // Pinned: it would be copied into the timer, and with that once more.
+            // Pinned, because otherwise the timer would get a copy of the future.
             let exchange = pin!(self.exchange(post, &mut progress));
             tokio::time::timeout_at(deadline.into(), exchange).await
         };
@@ -153,7 +153,8 @@ impl PostClient {
             let was_idle = pooled.is_some();
             let mut connection = match pooled.take() {
                 Some(connection) => connection,
-                // In a box: every exchange would carry and copy room for a handshake, which was a tenth of a forward (8,700 instructions).
+                // Boxed, because otherwise every exchange would carry and copy room for a handshake, which cost a tenth of a
+                // forward (8,700 instructions).
                 None => Box::pin(self.connect(target, pool)).await?,
             };
             let request = request(
@@ -180,7 +181,7 @@ impl PostClient {
                 Err(failure) => failure,
             };
             let unsent = failure.is_unprocessed || progress.certainly_nothing_left();
-            // Closed while it was idle, which says nothing of the upstream: a new one is asked.
+            // If the connection was closed while it was idle, that tells nothing about the upstream, so a new connection is used.
             if !(unsent && was_idle) {
                 return Err(TransportError {
                     unsent,
@@ -188,7 +189,7 @@ impl PostClient {
                     cause: failure.cause,
                 });
             }
-            // What is written on the old connection from here on says nothing of this request.
+            // Later writes on the old connection have nothing to do with this request.
             *progress = ExchangeProgress::default();
         }
     }
@@ -200,7 +201,7 @@ impl PostClient {
         Ok(connection)
     }
 
-    /// Closes connections that have been idle for too long. Call it every few seconds.
+    /// Closes connections that have been idle for too long. Has to be called every few seconds.
     pub fn close_idle(&self, now: Instant) {
         for pool in &self.0.pools {
             pool.close_idle(now);
@@ -208,12 +209,13 @@ impl PostClient {
     }
 }
 
-/// How far an exchange has come.
+/// The progress of an exchange.
 #[derive(Default)]
 struct ExchangeProgress {
-    /// The connection that has the request, and how much had been written on it before; none as long as no connection has it.
+    /// The connection that has the request, and its number of writes before the request; `None` as long as no connection has the
+    /// request.
     sent_on: Option<(WriteCount, u64)>,
-    /// Whether other requests are written on the connection as well, so that its writes say nothing of this one.
+    /// True if other requests use the same connection, so that its writes may belong to them.
     is_shared: bool,
 }
 
@@ -223,8 +225,8 @@ impl ExchangeProgress {
         self.sent_on = Some((connection.writes.clone(), connection.writes.now()));
     }
 
-    /// Whether no byte of a request that is given up has left, and none will. A connection of HTTP/2 that has it sends it as soon as
-    /// the upstream lets it open a stream: nobody can take it back.
+    /// Returns whether no byte of an abandoned request has left or will leave. An HTTP/2 connection that has the request sends it
+    /// as soon as the upstream lets it open a stream, and the request can't be taken back.
     fn nothing_will_leave(&self) -> bool {
         match &self.sent_on {
             Some(_) if self.is_shared => false,
@@ -232,7 +234,7 @@ impl ExchangeProgress {
         }
     }
 
-    /// Whether no byte of a request that its connection has given up has left.
+    /// Returns whether no byte of a request has left, after its connection has given the request up.
     fn certainly_nothing_left(&self) -> bool {
         match &self.sent_on {
             None => true,
@@ -242,7 +244,7 @@ impl ExchangeProgress {
     }
 }
 
-/// A connection that an answer is read from.
+/// The connection from which an answer is read.
 struct Lease {
     client: PostClient,
     index: usize,
@@ -260,7 +262,7 @@ impl Lease {
     }
 }
 
-/// The head of an answer, whose body has not been read yet. Dropped before its end it takes the connection along.
+/// The head of an answer whose body has not been read yet. Dropped before the end of the body, it closes an HTTP/1.1 connection.
 pub struct PostAnswer {
     response: Response<Incoming>,
     deadline: Instant,
@@ -268,29 +270,29 @@ pub struct PostAnswer {
 }
 
 impl PostAnswer {
-    /// Its status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }
 
-    /// Its headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
-    /// Reads its body of at most `bytes_max` bytes, counted after decompression. A large one waits for room, at most for `wait`.
+    /// Reads the body of at most `bytes_max` bytes, counted after decompression. A large body waits at most `wait` for a permit.
     ///
     /// # Errors
-    /// When it is larger, breaks off or takes too long, can't be unpacked, or too many others are large.
+    /// The body is larger, breaks off or takes too long, can't be decompressed, or too many other large bodies are being read.
     pub async fn body(&mut self, bytes_max: usize, wait: Duration) -> Result<Bytes, BodyError> {
         let deadline = Some(self.deadline);
         read_body(self, bytes_max, RoomWait { wait, deadline }).await
     }
 }
 
-/// Waits until the deadline. Nearly every body has come with its head and needs no timer.
+/// Waits for `awaited` until the deadline. Nearly every body arrives together with its head and needs no timer.
 async fn in_time<T>(awaited: impl Future<Output = T>, deadline: Instant) -> Result<T, Elapsed> {
     let mut awaited = pin!(awaited);
     match poll_immediate(awaited.as_mut()).await {
@@ -311,7 +313,7 @@ impl Chunks for PostAnswer {
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
         loop {
             let frame = self.response.body_mut().frame();
-            // Without a connection the body has ended.
+            // The connection was given back when the body ended.
             let Some(lease) = &mut self.lease else {
                 return Ok(None);
             };
@@ -324,7 +326,7 @@ impl Chunks for PostAnswer {
             };
             match frame {
                 Some(Ok(frame)) => {
-                    // Trailers say nothing that anybody asks for.
+                    // Other frames are trailers, which are ignored.
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
                     }

@@ -1,36 +1,36 @@
-//! Where the requests to an upstream go, prepared once.
+//! The destination of requests to an upstream, prepared once.
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Uri, Version};
 use rustls::pki_types::ServerName;
 use url::Url;
 
-/// Where requests go: the URL in each form that a protocol asks for, and the headers that all requests have.
+/// The destination of requests: the URL in each form that a protocol needs, and the headers that all requests have.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Which of its client's targets it is.
+    /// Index of the target in its client.
     pub(crate) index: usize,
-    /// The whole URL, as connections and HTTP/2 ask for it.
+    /// The whole URL, as connections and HTTP/2 need it.
     pub(crate) absolute: Uri,
-    /// Path and query, as HTTP/1.1 asks for it (RFC 9112, 3.2.1).
+    /// Path and query, as HTTP/1.1 needs it (RFC 9112, 3.2.1).
     pub(crate) origin: Uri,
-    /// Whom the certificate has to be for; none without TLS.
+    /// The name for which the certificate has to be valid; `None` without TLS.
     pub(crate) server_name: Option<ServerName<'static>>,
-    /// Added one by one they would cost more.
+    /// The headers of all requests. Adding them one by one to each request would cost more.
     headers: HeaderMap,
 }
 
 impl Target {
-    /// Prepares a URL, the one with this index among those of its client.
+    /// Prepares a URL as the target with this index in its client.
     ///
     /// # Errors
-    /// A sentence, when the URL names no host or one that no certificate can be for.
+    /// A sentence, when the URL names no host, or a host for which no certificate can be valid.
     pub fn new(index: usize, url: &Url) -> Result<Target, String> {
         let unusable = || "the upstream's URL can't be used".to_owned();
         let absolute: Uri = url.as_str().parse().map_err(|_| unusable())?;
         let origin = absolute.path_and_query().ok_or_else(unusable)?;
         let authority = absolute.authority().ok_or_else(unusable)?.as_str();
-        // User information would be a credential in a header; the configuration does not take it in a URL.
+        // User information would be a credential in a header. The configuration does not accept it in a URL.
         let host = authority.rsplit('@').next().unwrap_or(authority);
         let server_name = match url.scheme() {
             "https" => {
@@ -58,7 +58,8 @@ impl Target {
         })
     }
 
-    /// URL and headers of a request by this version of HTTP. HTTP/2 has the host in the URL alone (RFC 9113, 8.3.1).
+    /// Returns the URL and the headers of a request with this version of HTTP. HTTP/2 has the host only in the URL (RFC 9113,
+    /// 8.3.1).
     pub(crate) fn head(&self, version: Version) -> (Uri, HeaderMap) {
         let mut headers = self.headers.clone();
         if version == Version::HTTP_2 {

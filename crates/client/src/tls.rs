@@ -1,4 +1,4 @@
-//! Whom a client trusts, for the connections that the client makes itself.
+//! The TLS configuration of the connections that this crate makes without reqwest.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use crate::client::{RootFiles, Roots, certificates};
 
-/// What is offered in the handshake (ALPN), the preferred one first.
+/// The protocols offered in the handshake (ALPN), the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// The TLS configuration of a client that trusts these roots.
+/// Returns the TLS configuration of a client that trusts these roots.
 ///
 /// # Errors
-/// A sentence, when a file holds no certificate or the machine's own list can't be read.
+/// A sentence, when a file contains no certificate or the machine's own list can't be read.
 pub(crate) fn tls_config(roots: &Roots, files: &RootFiles) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

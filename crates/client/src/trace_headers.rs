@@ -1,4 +1,4 @@
-//! How an upstream hears of the trace that a call belongs to.
+//! Headers that pass the trace of a call on to an upstream.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,7 +15,7 @@ pub struct TraceHeaders {
 }
 
 impl TraceHeaders {
-    /// Adds them to a request's.
+    /// Adds the headers to those of a request.
     pub(crate) fn add_to(&self, headers: &mut HeaderMap) {
         headers.insert(TRACE_PARENT, self.parent.clone());
         headers.extend(self.state.clone().map(|state| (TRACE_STATE, state)));

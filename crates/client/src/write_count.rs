@@ -1,4 +1,4 @@
-//! Counts what a connection has written, so that a failed exchange knows whether a byte of its request has left.
+//! Counts the writes of a connection, so that a failed exchange knows whether a byte of its request has left.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,21 +8,21 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-/// Beyond every count: nothing more may be written.
+/// A value above every count. It marks a connection that must not write any more.
 const SEALED: u64 = u64::MAX;
 
-/// How many writes a connection has made; clones count the same connection.
+/// The number of writes that a connection has made. Clones count the same connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteCount(Arc<AtomicU64>);
 
 impl WriteCount {
-    /// Writes so far.
+    /// Returns the number of writes so far.
     pub(crate) fn now(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Allows no further write if there was none since `before`, and says so. Afterwards no byte of a request that began then
-    /// can leave any more.
+    /// Forbids further writes if there was none since `before`, and returns whether it did. Afterwards no byte of a request that
+    /// began at `before` can leave any more.
     pub(crate) fn seal_unless_written_since(&self, before: u64) -> bool {
         let sealed = self
             .0
@@ -30,7 +30,7 @@ impl WriteCount {
         matches!(sealed, Ok(_) | Err(SEALED))
     }
 
-    /// Counts a write before it is made: a write under way is one that may have left.
+    /// Counts a write before it is made, because the bytes of a write in progress may have left.
     fn begin(&self) -> io::Result<()> {
         let counted = self
             .0
@@ -42,7 +42,7 @@ impl WriteCount {
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    /// Takes back a write that wrote nothing.
+    /// Uncounts a write that wrote nothing.
     fn take_back(&self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -123,7 +123,7 @@ mod tests {
         assert!(!count.seal_unless_written_since(before));
 
         let before = count.now();
-        // Neither a write that has to wait nor one that fails has written.
+        // A write that is pending or fails has written nothing.
         assert!(count.count(|| Poll::Pending).is_pending());
         let failed = count.count(|| Poll::Ready(Err(io::ErrorKind::Other.into())));
         assert!(matches!(failed, Poll::Ready(Err(_))));

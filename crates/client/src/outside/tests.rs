@@ -1,4 +1,4 @@
-//! Names that lead elsewhere at each look, and receivers that answer nothing.
+//! Tests names that resolve differently at each lookup, and receivers that do not answer.
 
 mod slow;
 
@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use super::*;
 
-/// What tests may dial: nothing is sent to the world, so that one part of loopback stands for it, and another for inside.
+/// Returns whether the tests may contact an address. The tests send nothing to the internet: one part of loopback stands for it,
+/// and another part for the internal network.
 fn is_world(address: SocketAddr) -> bool {
     matches!(address.ip(), IpAddr::V4(ip) if ip.octets()[1] == 1)
 }
@@ -37,7 +38,7 @@ async fn post(client: &OutsideClient, url: &str) -> Result<OutsideAnswer, Outsid
     client.post(post).await
 }
 
-/// A listener that counts its connections and answers each with this head.
+/// Starts a listener that counts its connections and answers each with this head.
 async fn listen(address: &str, head: &'static str) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -59,7 +60,7 @@ fn answer(listener: TcpListener, head: &'static str) -> Arc<AtomicUsize> {
     count
 }
 
-/// A DNS server that answers each question with the next of these addresses, over and over.
+/// Starts a DNS server that answers each query with the next of these addresses, in rotation.
 async fn serve_dns(addresses: &'static [[u8; 4]]) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -68,7 +69,7 @@ async fn serve_dns(addresses: &'static [[u8; 4]]) -> SocketAddr {
         for turn in 0.. {
             let (length, from) = socket.recv_from(&mut question).await.unwrap();
             let mut answer = question[..length].to_vec();
-            // A response with one answer, which names what was asked, class IN, type A, and is valid for no time at all.
+            // A response with one answer for the queried name, class IN, type A, with a TTL of zero.
             answer[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1]);
             answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
             answer.extend(addresses[turn % addresses.len()]);
@@ -78,7 +79,7 @@ async fn serve_dns(addresses: &'static [[u8; 4]]) -> SocketAddr {
     address
 }
 
-/// Asks a DNS server each time anew, as a resolver does where nothing may be kept.
+/// Returns a lookup that queries a DNS server each time, like a resolver that may not cache.
 fn asking(server: SocketAddr) -> Lookup {
     Arc::new(move |name| {
         Box::pin(async move {
@@ -98,12 +99,13 @@ fn asking(server: SocketAddr) -> Lookup {
     })
 }
 
-/// One look decides, and what it found is dialled: whatever the next look would find, nothing inside is reached.
+/// Exactly one lookup decides, and the connection goes to its result. Whatever the next lookup would return, nothing in the
+/// internal network is reached.
 #[tokio::test]
 async fn a_thousand_names_that_turn_inside_reach_nothing_there() {
     let (port, outside, inside) = loop {
         let (port, outside) = listen("127.1.0.1", "HTTP/1.1 204 No Content\r\n\r\n").await;
-        // Somebody else's connection may have this port here.
+        // Another process may use this port here.
         if let Ok(inside) = TcpListener::bind(("127.0.0.1", port)).await {
             break (port, outside, answer(inside, ""));
         }
@@ -119,7 +121,7 @@ async fn a_thousand_names_that_turn_inside_reach_nothing_there() {
             other => panic!("{other:?}"),
         }
     }
-    // One look each: with a second one before dialling, public and inside would change places.
+    // One lookup per request. With a second lookup before the connection, public and internal addresses would swap places.
     assert_eq!((delivered, blocked), (500, 500));
     assert_eq!(outside.load(Ordering::SeqCst), 500);
     assert_eq!(inside.load(Ordering::SeqCst), 0);
@@ -134,7 +136,7 @@ async fn a_name_with_one_address_inside_is_not_dialled_at_all() {
     assert_eq!(outside.load(Ordering::SeqCst), 0);
 }
 
-/// A listener that takes no connection more: what comes is dropped, as on the way to a host that is cut off.
+/// Starts a listener with a full backlog, so that further connections get no answer, as with a host that is cut off.
 async fn swallow(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(address).unwrap();
@@ -176,7 +178,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 
 #[tokio::test]
 async fn what_goes_wrong_is_said_by_its_class_alone() {
-    // It does not listen, and nobody else gets its port.
+    // The socket does not listen, and nobody else gets its port.
     let bound = TcpSocket::new_v4().unwrap();
     bound.bind("127.1.0.1:0".parse().unwrap()).unwrap();
     let gone = bound.local_addr().unwrap().port();

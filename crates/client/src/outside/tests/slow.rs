@@ -1,27 +1,27 @@
-//! Receivers that take the connection and then keep whoever waits.
+//! Tests receivers that accept the connection and then delay the caller.
 
 use tokio::time::{Instant, interval, pause, resume};
 
 use super::*;
 
-/// What the test and the machine may add to a time.
+/// The time that the test and the machine may add.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// A listener that answers with this head and then a byte a second without end; with no head it stays silent.
+/// Starts a listener that answers with this head and then sends a byte a second without end. With an empty head it stays silent.
 async fn stall(head: &'static str) -> u16 {
     let listener = TcpListener::bind("127.1.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (mut connection, _) = listener.accept().await.unwrap();
         let _ = connection.read(&mut [0; 4096]).await;
-        // From now on time passes by itself. Before, it could have overtaken the connection.
+        // From now on the clock advances automatically. Before, it could have run ahead of the connection.
         pause();
         let _ = connection.write_all(head.as_bytes()).await;
         let mut each_second = interval(Duration::from_secs(1));
         while !head.is_empty() && connection.write_all(b".").await.is_ok() {
             each_second.tick().await;
         }
-        // Until the other side leaves.
+        // Waits until the other side closes the connection.
         while connection
             .read(&mut [0; 4096])
             .await
