@@ -1,4 +1,5 @@
-//! What an access may use up and what is kept of it: limits per day, cache policy, last use, hashes made elsewhere.
+//! Tests of what an access may consume and what the gateway stores about the access: limits per day, cache policy, last use, hashes
+//! that another program made.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ use crate::harness::{
 
 const READ: &str = "class=chat&method=getchatchannels";
 
-/// An argon2id hash of [`CHOSEN`], made by PHP with the parameters that it takes by itself.
+/// An argon2id hash of [`CHOSEN`], made by PHP with its default parameters.
 const HASH: &str = "$argon2id$v=19$m=65536,t=4,p=1$UXlkVnJkN0xLVk9yREs2Tw$KoeTruz2jioQ6jc3zHSsSsKEmPXjy9K0WmnOvol+Ycw";
 const CHOSEN: &str = "correct horse battery staple";
 
@@ -24,7 +25,7 @@ fn read(gateway: &Gateway, secret: &str) -> reqwest::RequestBuilder {
     request.basic_auth("a", Some(secret)).body(READ)
 }
 
-/// How many of so many calls are admitted; the others have to be refused for the limit.
+/// Makes this many calls and returns the number of admitted ones. Asserts that the others are refused for the limit.
 async fn admitted(gateway: &Gateway, secret: &str, calls: usize) -> usize {
     let mut admitted = 0;
     for _ in 0..calls {
@@ -36,7 +37,7 @@ async fn admitted(gateway: &Gateway, secret: &str, calls: usize) -> usize {
     admitted
 }
 
-/// Over midnight there is nothing to compare: waits for it when it is near.
+/// Waits until midnight has passed if it is near, because counts before and after midnight cannot be compared.
 async fn away_from_midnight() {
     const NEAR_S: u64 = 50;
     until("midnight", async || {
@@ -71,7 +72,7 @@ async fn a_limit_per_day_is_reported_and_survives_a_stop_and_a_crash_without_a_c
     let state = answer.header("ratelimit").to_owned();
     assert!(state.contains(", \"day\";r=169;t="), "{state}");
 
-    // Killed where it stands: what it had set aside is lost, and that is a twentieth at most.
+    // The kill loses the calls that the gateway had set aside, which are a twentieth of the limit at most.
     let folder = Arc::clone(&gateway.folder);
     gateway.process.signal("KILL");
     assert_eq!(gateway.process.ended().0, None);
@@ -81,7 +82,7 @@ async fn a_limit_per_day_is_reported_and_survives_a_stop_and_a_crash_without_a_c
     let (_, rest) = state.split_once("\"day\";r=").unwrap();
     let left: usize = rest.split_once(';').unwrap().0.parse().unwrap();
 
-    // Stopped in order: nothing is lost.
+    // An orderly shutdown loses nothing.
     gateway.process.signal("TERM");
     assert_eq!(gateway.process.ended().0, Some(0));
     let gateway = Gateway::over(folder, "", &[]);
@@ -111,7 +112,7 @@ async fn a_gateway_killed_under_load_has_admitted_no_call_too_many() {
     for _ in 0..CALLERS {
         let (gateway, secret, seen) = (Arc::clone(&gateway), secret.clone(), Arc::clone(&seen));
         callers.spawn(async move {
-            // Until the gateway is gone, and one of the callers sees to that.
+            // Until the gateway is killed; one of the callers kills it.
             while let Ok(answer) = read(&gateway, &secret).send().await {
                 let is_admitted = answer.status() == 200;
                 if is_admitted && seen.fetch_add(1, Ordering::SeqCst) + 1 == BEFORE {
@@ -130,7 +131,7 @@ async fn a_gateway_killed_under_load_has_admitted_no_call_too_many() {
         before + after
     );
     assert!(before >= BEFORE && before + after <= LIMIT);
-    // A block, and the calls that were admitted and not answered any more.
+    // The kill may lose one block and the calls that were admitted but not answered.
     assert!(before + after >= LIMIT - LIMIT / 20 - CALLERS);
 }
 
@@ -309,7 +310,7 @@ async fn two_chosen_passwords_live_side_by_side_and_open_nothing_else() {
     ] {
         assert_eq!(said(read(&gateway, secret)).await, word, "{secret}");
     }
-    // A name that does not exist is checked against another's hashes, and gets in by none of them.
+    // A name that does not exist is checked against another name's hashes; none of them lets the caller in.
     for name in ["b", "c", "d", "e", "f", "g", "h", "i"] {
         let stranger = client().post(gateway.url("/api/basic/"));
         let stranger = stranger.basic_auth(name, Some("the third password"));
@@ -361,7 +362,7 @@ async fn an_import_takes_nothing_that_could_not_be_written_by_hand() {
             answer.body
         );
     }
-    // An export of before there were times and levels: the switch alone, and nothing of the rest.
+    // An export from a release before lifetimes and levels existed: it contains the switch alone.
     let mut old = export.clone();
     old["accesses"][place]["cache"] = json!(false);
     old["accesses"][place]
@@ -383,7 +384,7 @@ async fn an_import_takes_nothing_that_could_not_be_written_by_hand() {
     );
 }
 
-/// What `chatgate access` ends with, prints and complains of.
+/// Runs `chatgate access` and returns its exit code, its output and its errors.
 fn command(gateway: &Gateway, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
     let mut child = Command::new(binary())
         .arg("access")
@@ -395,7 +396,7 @@ fn command(gateway: &Gateway, arguments: &[&str], input: &str) -> (Option<i32>, 
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that wants nothing may be gone already.
+    // A command that reads no input may have ended already.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let ran = child.wait_with_output().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -429,7 +430,7 @@ async fn the_command_line_makes_accesses_with_rates_hashes_cache_and_journal() {
     assert_eq!(said(read(&gateway, CHOSEN)).await, "SUCCESS");
     let (_, table, _) = run(&["list"], "");
     let row = table.lines().find(|line| line.starts_with("a ")).unwrap();
-    // One column for each list, whose items are separated by a comma and a blank.
+    // Each list is one column, and its items are separated by a comma and a blank.
     let row = row.replace(", ", ",");
     let row: Vec<_> = row.split_whitespace().collect();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Accesses managed while the gateway runs: a change holds from the next request on, and every change is told.
+//! Tests that manage accesses while the gateway runs: a change applies from the next request on, and every change is logged.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ pub(crate) async fn said(request: reqwest::RequestBuilder) -> String {
 async fn networks_rotation_and_suspension_hold_from_the_next_request_on_open_connections() {
     let gateway = Gateway::start();
     let old = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
-    // One client keeps one connection: the changes below reach it there.
+    // One client keeps one connection, so that the changes below reach an open connection.
     let (two, three) = (
         client_from([127, 0, 0, 2].into()),
         client_from([127, 0, 0, 3].into()),
@@ -222,7 +222,7 @@ async fn an_export_round_trips_with_its_secrets() {
         said(call(&client(), &gateway, &random, READ)).await,
         "SUCCESS"
     );
-    // Hashes of chosen passwords go anywhere; those of random secrets belong to the store whose key made them.
+    // Hashes of chosen passwords can be imported anywhere. Hashes of random secrets belong to the store whose key made them.
     admin(&other, Method::POST, "import", export).await;
     let by_b = client()
         .post(other.url("/api/basic/"))
@@ -338,7 +338,7 @@ async fn limits_may_bound_destinations_calls_at_once_and_secrets_in_urls_or_only
     assert!(has_line(&metrics, "chatgate_would_deny_total 2"));
 }
 
-/// `chatgate access` with these arguments: its exit code, its output and its errors.
+/// Runs `chatgate access` with these arguments and returns its exit code, its output and its errors.
 fn access_command(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String, String) {
     let ran = std::process::Command::new(crate::harness::binary())
         .arg("access")
@@ -359,7 +359,7 @@ async fn an_access_for_everybody_is_changed_by_what_is_shown_of_it() {
         assert_eq!(code, Some(0), "{err}");
         serde_json::from_str::<Value>(&out).unwrap()
     };
-    // Everybody is shown by two networks: they are added to, written back and taken away like others.
+    // "Everybody" is shown as two networks, which can be extended, written back and removed like any others.
     json(&["create", "wide", "--allow", "any"]);
     let shown = json(&["allow", "wide", "192.0.2.0/24", "any"]);
     assert_eq!(shown["allow"], json!(["0.0.0.0/0", "::/0", "192.0.2.0/24"]));

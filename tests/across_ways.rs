@@ -1,4 +1,5 @@
-//! One text asked for by two ways: what the first has spent must not tell by the second whether the name exists.
+//! Tests of one name that is guessed by two ways in: the guess by the first way must not reveal by the second whether the name
+//! exists.
 
 use std::fmt::Write as _;
 
@@ -68,7 +69,7 @@ fn ask(gateway: &Gateway, way: &str, name: &str) -> reqwest::RequestBuilder {
     }
 }
 
-/// What the second of two guesses is answered, and the first.
+/// Makes two guesses and returns both answers.
 async fn guessed(gateway: &Gateway, ways: (&str, &str), name: &str) -> [String; 2] {
     let first = Answer::of(ask(gateway, ways.0, name)).await;
     let second = Answer::of(ask(gateway, ways.1, name)).await;
@@ -95,7 +96,7 @@ async fn no_two_ways_together_reveal_whether_a_name_exists() {
         .flat_map(|a| WAYS.iter().map(move |b| (*a, *b)))
         .collect();
     let mut toml = "[limits]\nper_address_per_minute = 1000000\nguesses_per_name = 2\nguesses_per_address = 100000\n".to_owned();
-    // A name of its own for each pair, as user name and as client id: a budget is spent only once.
+    // Each pair has its own name, as user name and as client id, because a budget can be spent only once.
     for n in 0..2 * pairs.len() {
         write!(
             toml,

@@ -1,5 +1,5 @@
-//! The address table: who comes from where, over which listener, with which headers, and whether they get in. Each row is
-//! a real call over a real socket and a question to `explain`; the log, the answer and the explanation have to agree.
+//! The address table: which address calls over which listener with which headers, and whether the call is admitted. Each row is a
+//! real call over a real socket and a question to `explain`. The log, the answer and the explanation have to agree.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use tokio::net::TcpSocket;
 
 use crate::harness::{Gateway, admin, skipped};
 
-/// Name, allowed networks, denied networks; `report` has its networks only report.
+/// Name, allowed networks and denied networks of each access. The networks of `report` only report.
 const ACCESSES: &str = "
     host     | 127.0.0.2/32                                        |
     pair     | 127.0.0.2/31                                        |
@@ -29,9 +29,10 @@ const ACCESSES: &str = "
     report   | 192.0.2.0/24                                        |
 ";
 
-/// A gateway, and the rows that call it: peer, header lines (`X:` for `X-Forwarded-For`, `F:` for `Forwarded`, `¶` between
-/// two lines, `×N` repeats a hop), access, resolved address, and why it is refused; nothing there means that it is
-/// admitted, and what stands behind `would:` is what a list that only reports has told.
+/// The listener and the settings of a gateway, and the rows that call it. A row has the peer, the header lines (`X:` for
+/// `X-Forwarded-For`, `F:` for `Forwarded`, `¶` between two lines, `×N` repeats a hop), the access, the resolved address and the
+/// reason of the refusal. An empty reason means that the call is admitted; the text after `would:` is the report of a list that
+/// only reports.
 const TABLES: [(&str, &str, &str); 9] = [
     (
         "127.0.0.1:0",
@@ -253,7 +254,7 @@ const TABLES: [(&str, &str, &str); 9] = [
     127.0.0.100 | X: 203.0.113.7                          | docs    | 203.0.113.7     | deployment networks: on no list
 ",
     ),
-    // Each call comes from a proxy that names the row's peer.
+    // Each call comes through a proxy that names the row's peer.
     (
         "127.0.0.1:0",
         r#"proxy_protocol = true
@@ -276,11 +277,11 @@ struct Row {
     peer: IpAddr,
     lines: Vec<(&'static str, String)>,
     access: &'static str,
-    /// What has to come of it, in the order of [`Outcome`].
+    /// The expected result, in the order of the fields of [`Outcome`].
     expected: Outcome,
 }
 
-/// What is told of a call: code, resolved address, reason, and what a list that only reports would have refused.
+/// The result of a call: code, resolved address, reason, and the refusal that a list would have caused if it did not only report.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     code: String,
@@ -292,7 +293,7 @@ struct Outcome {
 fn rows(table: &'static str) -> Vec<Row> {
     let lines = table.lines().filter(|line| !line.trim().is_empty());
     let mut rows: Vec<Row> = lines.map(row).collect();
-    // Refusals of one address are counted together: a call that no address is found for has a proxy of its own.
+    // Refusals of one address are counted together, so each call without a resolved address comes through its own proxy.
     for (row, n) in rows.iter_mut().zip(1..) {
         if row.peer == PROXY && row.expected.address == "none" {
             row.peer = IpAddr::from([127, 0, 100, n]);
@@ -343,7 +344,7 @@ fn header(written: &str) -> (&'static str, String) {
     (name, hops.collect::<Vec<_>>().join(","))
 }
 
-/// Makes the accesses on a gateway, and gives back the secret of each.
+/// Creates the accesses on a gateway and returns the secret of each.
 async fn make_accesses(gateway: &Gateway) -> BTreeMap<&'static str, String> {
     let mut secrets = BTreeMap::new();
     for line in ACCESSES.lines().filter(|line| !line.trim().is_empty()) {
@@ -365,7 +366,7 @@ async fn make_accesses(gateway: &Gateway) -> BTreeMap<&'static str, String> {
     secrets
 }
 
-/// Makes the call of a row over a socket of its own, and gives back what the answer says.
+/// Makes the call of a row over its own socket and returns the code of the answer.
 async fn called(gateway: &Gateway, row: &Row, secret: &str, id: &str) -> String {
     let names_peer = std::fs::read_to_string(gateway.folder.path().join("chatgate.toml"))
         .unwrap()
@@ -413,7 +414,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The address, or `none`.
+/// Returns the address, or `none`.
 fn address(value: &Value) -> String {
     value.as_str().unwrap_or("none").to_owned()
 }
@@ -441,7 +442,7 @@ fn by_explain(explained: &Value) -> Outcome {
     }
 }
 
-/// One row: the call, its log line and the explanation say what the table says, and the two last the same walk.
+/// Checks one row: the answer, the log line and the explanation match the table, and log line and explanation show the same walk.
 async fn check(gateway: &Gateway, row: &Row, secret: &str, id: &str) {
     let what = format!("{} {:?} {}", row.peer, row.lines, row.access);
     let answered = called(gateway, row, secret, id).await;

@@ -1,4 +1,5 @@
-//! From which addresses: the deployment's networks, the access's, and what a trusted proxy says.
+//! Tests of the addresses that may call: the deployment's networks, the access's networks, and addresses that a trusted proxy
+//! names.
 
 use crate::harness::{Answer, Gateway, client_from};
 
@@ -16,7 +17,7 @@ allow = ["127.0.0.2/32", "203.0.113.0/24", "2001:db8::/32"]
 deny = ["203.0.113.13/32"]
 "#;
 
-/// The code that a caller gets who comes from `source` with these `X-Forwarded-For` lines, and the address in the log.
+/// Makes a call from `source` with these `X-Forwarded-For` lines and returns its code and the address in the log.
 async fn call(
     gateway: &Gateway,
     source: [u8; 4],
@@ -121,7 +122,7 @@ async fn the_right_address_is_judged_by_the_right_list() {
 #[tokio::test]
 async fn the_networks_of_an_access_are_shown_only_to_who_has_its_secret() {
     let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
-    // From two addresses: refusals of one are counted together.
+    // From two addresses, because refusals of one address are counted together.
     for (last, wrong) in [(3, "cgs_wrong"), (4, "wrong")] {
         let reported = call(&gateway, [127, 0, 0, last], &[], wrong).await.0;
         assert_eq!(reported, "INCORRECT_USER_PASSWORD");
@@ -132,7 +133,7 @@ async fn the_networks_of_an_access_are_shown_only_to_who_has_its_secret() {
             .iter()
             .all(|line| line["access"] == "")
     );
-    // Who has it is told, and the operator reads who it was and which list decided.
+    // A caller with the secret is told about the networks, and the operator reads the access and the list that decided.
     let reported = call(&gateway, [127, 0, 0, 3], &[], SECRET).await.0;
     assert_eq!(reported, "IP_NOT_ALLOWED");
     let log = gateway.request_log();

@@ -1,5 +1,5 @@
-//! Files that do not answer: a reload, the refresh of keys and the end go on without them. A pipe in `/dev/shm` that nobody
-//! writes plays a file on a mount that is gone.
+//! Tests of files that do not answer: reload, key refresh and shutdown go on without them. A pipe in `/dev/shm` without a writer
+//! stands for a file on a mount that is gone.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,10 +14,10 @@ use crate::harness::{
 };
 use crate::outside_issuers::{Served, said};
 
-/// Longest end of a gateway with two seconds to drain; without the mend it never ends.
+/// Longest shutdown of a gateway with two seconds to drain. A gateway that waited for the file would never end.
 const END: Duration = Duration::from_secs(20);
 
-/// Puts a pipe in the place of a file.
+/// Replaces a file with a pipe.
 fn block(path: &Path) {
     let _ = std::fs::remove_file(path);
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
@@ -99,7 +99,7 @@ async fn an_issuer_whose_file_blocks_holds_up_neither_other_issuers_nor_the_end(
     let claims = json!({"iss": "https://blocked.example", "sub": "demo", "scope": "chat"});
     let unknown = Issuer::new().token_with(&claims);
     assert_eq!(said(&gateway, &unknown).await, "OVERLOADED");
-    // It is tried again and again, and another issuer that withdraws its key is believed meanwhile.
+    // The blocked file is retried again and again. Another issuer can still withdraw its key.
     served.says(200, Issuer::new().jwks());
     let token = other.token("demo", 300);
     until("the key was withdrawn and still serves", async || {

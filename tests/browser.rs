@@ -1,4 +1,4 @@
-//! Debian's Chromium, driven by programs in `tests/clients`.
+//! Runs Debian's Chromium, driven by the programs in `tests/clients`.
 
 use std::process::Command;
 

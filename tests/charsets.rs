@@ -1,11 +1,11 @@
-//! SOAP envelopes in the character sets that older clients write: what they say arrives letter by letter, and what is
-//! wrong with them is said.
+//! Tests of SOAP envelopes in the character sets that older clients write: each character arrives intact, and errors in the
+//! encoding are reported.
 
 use crate::harness::{Answer, Demo, Gateway, client, escaped};
 
 const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 
-/// A send of `message`, in a document that declares this encoding, or none if it is empty.
+/// Returns an envelope that sends `message` and declares this encoding, or declares none if `encoding` is empty.
 fn sending(demo: &Demo, (encoding, destination): (&str, &str), message: &str) -> String {
     let declaration = match encoding {
         "" => String::new(),
@@ -21,7 +21,7 @@ fn sending(demo: &Demo, (encoding, destination): (&str, &str), message: &str) ->
     )
 }
 
-/// Each character as the byte of its number.
+/// Encodes each character as the byte of its code point.
 fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).unwrap()).collect()
 }
@@ -34,7 +34,7 @@ async fn post(gateway: &Gateway, content_type: &str, body: Vec<u8>) -> Answer {
     Answer::of(request).await
 }
 
-/// The messages of a chat, as another way in reads them.
+/// Reads the messages of a chat by another way in.
 async fn messages(gateway: &Gateway, demo: &Demo, destination: &str) -> Vec<String> {
     let request = client()
         .post(gateway.url("/api/basic/"))
@@ -179,7 +179,7 @@ async fn messages_are_none(gateway: &Gateway, demo: &Demo) -> bool {
     !Answer::of(request).await.body.contains("disagree")
 }
 
-/// Windows-1252 under the name of ISO-8859-1 is common: a euro sign is then a control character, and no person gets it.
+/// Windows-1252 labelled as ISO-8859-1 is common. A euro sign is then a control character, which must not reach a person.
 #[tokio::test]
 async fn what_is_checked_in_utf8_is_checked_in_iso_8859_1() {
     let gateway = Gateway::start();
@@ -195,7 +195,7 @@ async fn what_is_checked_in_utf8_is_checked_in_iso_8859_1() {
         let refused = post(&gateway, "text/xml", body).await;
         assert!(refused.body.contains(code), "{message:?}: {}", refused.body);
     }
-    // Within the cap as it comes, beyond it as UTF-8.
+    // Below the size limit as ISO-8859-1, above it as UTF-8.
     let long = "é".repeat(200 * 1024);
     let body = latin1(&sending(&demo, ("iso-8859-1", "checked"), &long));
     let refused = post(&gateway, "text/xml", body).await;

@@ -1,4 +1,4 @@
-//! The commands beside `serve`: what they print, what they change, and how they end.
+//! Tests of the commands other than `serve`: their output, their effects and their exit codes.
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
@@ -43,7 +43,7 @@ fn commands_that_find_no_gateway_or_no_key_say_what_to_name() {
     ])
     .failed(1, "does not know this key");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    // Flags of `serve` before another command would be read and ignored.
+    // Flags of `serve` before another command would be accepted and ignored.
     assert_eq!(run(&["--data", data, "keys", "list"]).code, Some(64));
 }
 
@@ -76,7 +76,7 @@ fn the_health_check_follows_readiness() {
     let any = format!("0.0.0.0:{}", gateway.admin.port());
     assert_eq!(run(&["healthcheck", "--admin", &any]).code, Some(0));
 
-    // One that says it is not ready, as a gateway does while it drains.
+    // A server that reports that it is not ready, as a gateway does while it drains.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let draining = listener.local_addr().unwrap().to_string();
     let answering = std::thread::spawn(move || {
@@ -194,7 +194,7 @@ fn a_second_gateway_on_the_same_folder_is_refused_and_a_killed_one_leaves_no_loc
     assert_eq!((code, lines.len()), (Some(1), 1), "{}", lines.join("\n"));
     let lock = data.join("lock").metadata().unwrap();
     assert_eq!(lock.permissions().mode() & 0o777, 0o600);
-    // The folder is locked, too: the file may be taken for a leftover.
+    // The folder is locked as well, because somebody may mistake the lock file for a leftover and delete it.
     std::fs::remove_file(data.join("lock")).unwrap();
     let third = Process::start(&arguments, &[]);
     third.wait_for("the refusal", |line| line.contains(&refusal));
@@ -240,7 +240,7 @@ fn what_the_binary_says_about_itself_is_whole_and_a_reader_may_go_away() {
     }
 }
 
-/// Runs a command against this gateway, whose output goes to a full disk.
+/// Runs a command against this gateway with its output going to a full disk.
 fn run_full(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {
     let full = std::fs::File::options().write(true).open("/dev/full");
     let mut command = Command::new(binary());

@@ -1,4 +1,4 @@
-//! The configuration file: the example is whole and true, and every mistake is told at once with its place.
+//! Tests of the configuration file: the example is complete and true, and all mistakes are reported together, each with its place.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +27,7 @@ pub(crate) fn mistakes(file: &str) -> Vec<String> {
         .collect()
 }
 
-/// The example with its commented keys switched on: `# key = value` becomes `key = value`.
+/// Enables the commented keys of the example: `# key = value` becomes `key = value`.
 pub fn with_every_key(example: &str) -> String {
     let is_key = |line: &str| {
         line.split_once('=').is_some_and(|(name, _)| {
@@ -94,7 +94,7 @@ fn every_mistake_is_reported_with_its_place() {
     "#);
 }
 
-/// Joined with what stands before it, such a name looks like a setting.
+/// Joined with the name of its table, such a name looks like a setting.
 #[test]
 fn a_name_in_quotes_with_a_dot_is_no_setting() {
     let file = "[\"server.tls\"]\ncert = \"c.pem\"\n[server]\n\"tls.key\" = \"k.pem\"\n[[accesses]]\n\"user.x\" = 1\n";
@@ -340,7 +340,7 @@ fn a_seeded_password_is_one_that_the_api_would_take() {
     }
 }
 
-/// What `chatgate check` says with these variables, and how it ends.
+/// Runs `chatgate check` with these variables and returns its exit code and its output.
 fn checked(variables: &[(&[u8], &[u8])]) -> (Option<i32>, String) {
     let variables = variables
         .iter()
@@ -389,7 +389,7 @@ fn a_variable_that_could_have_no_effect_is_a_mistake() {
         assert_eq!(code, Some(64), "{reported}");
         assert!(reported.contains(expected), "{expected}: {reported}");
     }
-    // What is not ours may be anything, and a secret is reported as what it is.
+    // Variables that are not ours may hold anything. A wrong secret is reported as a secret.
     assert_eq!(checked(&[(b"OTHER", b"\xff")]).0, Some(0));
     let (code, reported) = checked(&[
         (b"CHATGATE__UPSTREAM__URL", b"http://a/"),

@@ -1,7 +1,7 @@
-//! Public conformance suites, each shown from outside: through the command line, over sockets, against the real binary.
+//! Public conformance suites, each run from outside: through the command line, over sockets, against the real binary.
 //!
-//! The data is not part of the project. `CHATGATE_VECTORS` names the folder that holds it; without it the tests that need
-//! it say that they were skipped. The cases of our own beside them always run.
+//! The data is not part of the project. `CHATGATE_VECTORS` names the folder with the data; without it the tests that need it report
+//! that they were skipped. Our own cases always run.
 
 mod expect;
 mod forge;
@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use crate::harness::{binary, skipped};
 
-/// A suite by the name of its file; nothing, said aloud, without the folder.
+/// Reads a suite by the name of its file. Returns `None` and reports it if the folder is missing.
 fn suite(name: &str) -> Option<Value> {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
         skipped("CHATGATE_VECTORS is not set");
@@ -38,27 +38,27 @@ fn suite(name: &str) -> Option<Value> {
     Some(serde_json::from_str(&text).unwrap())
 }
 
-/// The list of this name.
+/// Returns the list of this name.
 fn list<'a>(suite: &'a Value, name: &str) -> &'a [Value] {
     suite[name].as_array().unwrap()
 }
 
-/// The text of this name.
+/// Returns the text of this name.
 fn text<'a>(object: &'a Value, name: &str) -> &'a str {
     object[name].as_str().unwrap()
 }
 
-/// The bytes that stand as base64 under this name.
+/// Returns the bytes that this name holds as base64.
 fn bytes(object: &Value, name: &str) -> Vec<u8> {
     STANDARD.decode(text(object, name)).unwrap()
 }
 
-/// Runs the binary under test to its end.
+/// Runs the binary under test until it ends.
 fn chatgate(arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).output().unwrap()
 }
 
-/// Whether a command that judges something said yes; any end but yes and no is told.
+/// Returns whether a judging command answered yes. Any exit code other than those of yes and no is an error.
 fn verdict(output: &Output) -> Result<bool, String> {
     match output.status.code() {
         Some(0) => Ok(true),
@@ -70,7 +70,7 @@ fn verdict(output: &Output) -> Result<bool, String> {
     }
 }
 
-/// Does the work for each item, several at once, and gives back what was found wrong.
+/// Does the work for each item, several items at the same time, and returns the problems found.
 fn each<T: Sync>(items: &[T], work: impl Fn(usize, &T) -> Option<String> + Sync) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());

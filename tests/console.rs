@@ -1,4 +1,4 @@
-//! The operators' pages: whole stories in Chromium, and what holds of sessions, texts of strangers and weight.
+//! Tests of the operators' pages: whole stories in Chromium, and requirements for sessions, for strangers' texts and for page size.
 
 mod cost;
 mod growth;
@@ -23,13 +23,13 @@ use serde_json::json;
 use crate::harness::{Answer, Gateway, admin, client, client_from, repository};
 use crate::real_clients::run;
 
-/// Most that a page may weigh with all that it loads, compressed.
+/// Maximum size of a page with everything that it loads, compressed.
 const PAGE_BYTES_MAX: usize = 150 * 1024;
 
-/// A signed-in operator or viewer without a browser: the pages and forms of the console over HTTP.
+/// A signed-in operator or viewer without a browser, who uses the pages and forms of the console over HTTP.
 pub(crate) struct Visitor<'a> {
     gateway: &'a Gateway,
-    /// The cookie's line, as a browser sends it back.
+    /// The cookie as a browser sends it back.
     cookie: String,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Visitor<'a> {
         Answer::of(self.get(path)).await
     }
 
-    /// The page that a link of this page leads to, by a piece of its address.
+    /// Follows the link of this page whose address contains `piece`, and returns the linked page.
     async fn follow(&self, page: &Answer, piece: &str) -> Answer {
         let links = page.body.split("href=\"").skip(1);
         let mut links = links.filter_map(|rest| rest.split('"').next());
@@ -71,7 +71,7 @@ impl<'a> Visitor<'a> {
         next
     }
 
-    /// What its forms have to carry, read from a page as a browser does.
+    /// Reads the token that every form has to carry from a page, as a browser does.
     async fn token(&self) -> String {
         let page = self.page("/console/status").await;
         let mark = "name=\"token\" value=\"";
@@ -79,7 +79,7 @@ impl<'a> Visitor<'a> {
         page.body[at..].split('"').next().unwrap().to_owned()
     }
 
-    /// A form that is not sent yet.
+    /// Returns a form that has not been sent yet.
     fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let url = format!("http://{}{path}", self.gateway.admin);
         let request = client().post(url).header("cookie", &self.cookie);
@@ -108,16 +108,16 @@ async fn sign_in(gateway: &Gateway, key: &str, cookie: Option<&str>) -> Answer {
     Answer::of(request).await
 }
 
-/// Makes a key that may read and not change anything.
+/// Makes a key that may read but not change anything.
 async fn viewer_key(gateway: &Gateway) -> String {
     let draft = json!({"name": "looker", "role": "viewer"});
     let made = admin(gateway, Method::POST, "admin-keys", &draft).await;
     made.json()["key"].as_str().unwrap().to_owned()
 }
 
-/// Some calls, so that there is something to see: served, refused, with markup in them.
+/// Makes some calls, so that the pages show something: served calls, refused calls, calls with markup.
 async fn make_calls(gateway: &Gateway) {
-    /// Refusals of one address are counted together: each time they come from another one.
+    /// Refusals of one address are counted together, so each run uses another address.
     static ADDRESSES: AtomicU8 = AtomicU8::new(1);
     let last = ADDRESSES.fetch_add(1, Ordering::Relaxed);
     let stranger = client_from([127, 0, 77, last].into());
@@ -143,7 +143,7 @@ async fn make_calls(gateway: &Gateway) {
     call(stranger, "getchats", "wrong").await;
 }
 
-/// Every page, by name and path.
+/// Returns every page by name and path.
 async fn pages(gateway: &Gateway) -> Vec<(&'static str, String)> {
     make_calls(gateway).await;
     let rows = admin(
@@ -196,7 +196,7 @@ async fn an_operator_a_viewer_and_somebody_without_scripts_live_their_stories() 
     browse("console_story.js", &environment);
 }
 
-/// What the tour through the pages needs.
+/// Returns the environment for the tour through the pages.
 fn tour(gateway: &Gateway, pages: &[(&str, String)]) -> Vec<(&'static str, String)> {
     let pictures = repository().join("target/screenshots");
     std::fs::create_dir_all(&pictures).unwrap();
@@ -215,7 +215,7 @@ async fn every_page_is_accessible_and_self_contained_at_three_widths_light_and_d
     environment.push(("CONSOLE_VIEWER", viewer_key(&gateway).await));
     let file = gateway.folder.path().join("chatgate.toml");
     environment.push(("CONSOLE_CONFIGURATION", file.display().to_string()));
-    // More rows than a page of the journal shows.
+    // More rows than one page of the journal shows.
     for _ in 0..12 {
         make_calls(&gateway).await;
     }
@@ -235,7 +235,7 @@ async fn pages_with_nothing_on_them_are_no_worse() {
     browse("console_tour.js", &tour(&gateway, &pages));
 }
 
-/// What gzip makes of a text: what a proxy in front would send.
+/// Returns the size of a text after gzip, as a proxy in front would send it.
 fn compressed(text: &[u8]) -> usize {
     use std::io::Write;
     let mut gzip = std::process::Command::new("gzip")

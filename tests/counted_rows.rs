@@ -1,4 +1,4 @@
-//! Rows that stand for many calls: what nobody proven causes, and refusals beyond the first of a minute.
+//! Tests of rows that stand for many calls: calls of unauthenticated callers, and refusals after the first one of a minute.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ async fn refusals_of_a_proven_access_are_listed_and_then_counted() {
         .iter()
         .map(|row| row["count"].as_u64().unwrap())
         .collect();
-    // A minute may have begun meanwhile.
+    // A new minute may have begun in between.
     assert_eq!(counts.iter().sum::<u64>(), 100);
     assert!((61..=100).contains(&counts.len()), "{counts:?}");
     let replayed = [
@@ -51,7 +51,7 @@ async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
     let found = rows(&gateway, "ip=127.0.0.9").await;
     let count = |row: &Value| row["count"].as_u64().unwrap();
     assert_eq!(found.iter().map(count).sum::<u64>(), 20);
-    // A minute may have begun meanwhile.
+    // A new minute may have begun in between.
     assert!(found.len() <= 2, "{found:?}");
     assert_eq!(callers_id(&found[0]), Some("n-0"));
     let table = run_on(&gateway, &["log", "--ip", "127.0.0.9"]).output;
@@ -87,7 +87,7 @@ async fn an_id_that_a_caller_chose_is_never_taken_for_a_row_of_another() {
         (Some("one"), 36)
     );
     assert_eq!(gateway.logged("one")["request_id"], own);
-    // Somebody else takes the id of that row for theirs.
+    // Another caller uses the id of that row as its own.
     read(&gateway, ("demo", "wrong"), [127, 0, 0, 1], &own).await;
     let found = rows(&gateway, &format!("request_id={own}")).await;
     let ids: Vec<_> = found.iter().map(|row| row["request_id"] == own).collect();
@@ -97,7 +97,7 @@ async fn an_id_that_a_caller_chose_is_never_taken_for_a_row_of_another() {
     let lines: Vec<_> = table.lines().skip(1).collect();
     assert!(lines[0].ends_with(&format!("{own} caller: one")), "{table}");
     assert!(lines[1].ends_with(&format!(" caller: {own}")), "{table}");
-    // Who chose none is told ours.
+    // A caller that chose no id is told ours.
     let unnamed = client().get(gateway.url("/nowhere"));
     let reported = Answer::of(unnamed).await;
     let id = reported.header("x-request-id");

@@ -1,5 +1,5 @@
-//! Killed at any instant, over and over: nothing that was told is lost, nothing is sent twice for one key, and every word
-//! on delivery is true.
+//! Kills the gateway at any instant, many times: no reported result is lost, nothing is sent twice for one key, and every delivery
+//! word is true.
 
 pub(crate) mod callers;
 mod disk;
@@ -21,33 +21,33 @@ use callers::{Asked, Callers, Message};
 use ledger::Ledger;
 use upstream::Counting;
 
-/// Callers at once, and how long a gateway lives at most, in milliseconds, counted from when it is ready.
+/// The number of concurrent callers, and the maximum life of a gateway in milliseconds, counted from readiness.
 const BUSY: (usize, u64) = (12, 500);
 
-/// One life in so many is long and quiet: reads alone, and too few to fill a batch. Nothing makes the journal hurry then but
-/// its own clock.
+/// The same for long and quiet lives: one caller that only reads, too rarely to fill a batch. Then only its own clock makes the
+/// journal write.
 const QUIET: (usize, u64) = (1, 2000);
 const QUIET_ONE_IN: u64 = 5;
 
-/// One start in so many is killed before it is ready, within so many milliseconds.
+/// One start in this many is killed before it is ready, within this many milliseconds.
 const STILLBORN_ONE_IN: u64 = 8;
 const STILLBORN_MS: u64 = 250;
 
-/// Median from the start of the process to the first answer that says ready, in milliseconds: on a machine that has other
-/// things to do, and where the whole load is made.
+/// Maximum median time from the start of the process to the first ready answer, in milliseconds: on a busy machine, and for the
+/// full load.
 const READY_MS: (usize, usize) = (5000, 500);
 
-/// Over PostgreSQL each kill takes at least a lease until all that it left is closed.
+/// Over PostgreSQL, everything that a kill left open is closed only after a lease.
 const SHORT_LEASE: &str = "[replicas]\nlease = \"5s\"\n";
 
 impl Chance {
-    /// Another stream of chance.
+    /// Returns another stream of random numbers.
     pub(crate) fn branch(&mut self) -> Chance {
         Chance(self.next())
     }
 }
 
-/// The seed: `CHATGATE_SEED`, or another one each time.
+/// Returns the seed: `CHATGATE_SEED`, or a new one each time.
 pub(crate) fn seed() -> u64 {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
     match std::env::var_os("CHATGATE_SEED") {
@@ -62,14 +62,14 @@ struct Stage {
     client: reqwest::Client,
     callers: Arc<Callers>,
     upstream: Counting,
-    /// Whose key file the gateways read.
+    /// The issuer whose key file the gateways read.
     _issuer: Issuer,
 }
 
 impl Stage {
     async fn set(chance: Chance) -> Stage {
         let (upstream, issuer) = (Counting::start(chance).await, Issuer::new());
-        // The oldest rows go while it runs, so that the folder stays small and kills find clearings under way as well.
+        // The oldest rows are deleted while the gateway runs, so that the folder stays small and kills also interrupt deletions.
         let toml = format!(
             "{}[limits]\nper_address_per_minute = 4000000000\n[cache]\ngetchats = \"0s\"\n[log]\nlevel = \"warn\"\n\
              [journal]\nbytes = \"16MiB\"\n{}{}{}",
@@ -93,7 +93,7 @@ impl Stage {
         accesses.chain([UPSTREAM_ENVIRONMENT]).collect()
     }
 
-    /// Starts a gateway and waits until it is ready; gives how long that took.
+    /// Starts a gateway and waits until it is ready. Returns the time that it took.
     async fn start(&self) -> (Gateway, Duration) {
         let began = Instant::now();
         let folder = Arc::clone(&self.folder);
@@ -103,13 +103,13 @@ impl Stage {
         (gateway, began.elapsed())
     }
 
-    /// Starts a gateway and kills it before anybody has called.
+    /// Starts a gateway and kills it before it gets a call.
     async fn start_in_vain(&self, chance: &mut Chance) {
         kill_at_start(&self.folder, &self.toml, &Stage::environment(), chance).await;
     }
 
-    /// Lets callers ask until the gateway is killed; gives what they asked, and when it was killed.
-    /// Two lives in five have no send; the first of a run has many, so that a run of a few lives has some.
+    /// Lets callers make requests until the gateway is killed. Returns the requests and the time of the kill. Two lives in five
+    /// have no send. The first life of a run has many sends, so that a run of a few lives has some.
     async fn live_and_die(
         &self,
         gateway: Gateway,
@@ -144,7 +144,7 @@ impl Stage {
     }
 }
 
-/// Starts a gateway over a data folder, and kills it a moment later.
+/// Starts a gateway over a data folder and kills it a moment later.
 async fn kill_at_start(
     folder: &TempDir,
     toml: &str,
@@ -156,7 +156,7 @@ async fn kill_at_start(
     drop(process);
 }
 
-/// Those whose keys were left without an answer ask again, twice: the second time for what the first was told.
+/// Asks twice again for each key that was left without an answer. The second time has to return the first result.
 async fn ask_again(
     stage: &Stage,
     ledger: &Ledger,
@@ -184,7 +184,7 @@ async fn ask_again(
                 .as_ref()
                 .map(|reported| reported.code.clone())
         };
-        // Nobody else is there: an open receipt would be one of the process that was killed.
+        // Nobody else calls, so an open receipt would belong to the killed process.
         let under_way = Some("IDEMPOTENCY_IN_PROGRESS".to_owned());
         assert!(
             reported(&first) != under_way && reported(&second) != under_way,
@@ -226,7 +226,7 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_
             .check(&next, client, upstream, (&asked, killed))
             .await;
         let again = ask_again(&stage, &ledger, &next, (&asked, &mut chance)).await;
-        // Nobody has killed it since.
+        // No kill has happened since.
         ledger
             .check(&next, client, upstream, (&again, Instant::now()))
             .await;

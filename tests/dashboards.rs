@@ -1,4 +1,4 @@
-//! The dashboards, drawn from what Prometheus has scraped of two replicas and of a gateway over a file while callers call.
+//! Draws the dashboards from the data that Prometheus scraped of two replicas and of a gateway over a file while callers call.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::tls::{Files, Pair, trusting};
 const READ: &str = "class=chat&method=getchatchannels";
 const SEND: &str = "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=34600000000&message=x";
 
-/// Scrapes of each gateway before its panels are drawn, one a second.
+/// Number of scrapes of each gateway before its panels are drawn, one per second.
 const SCRAPES: u64 = 12;
 
-/// Panels in a row, and the size of one.
+/// Number of panels in a row, and the size of a panel.
 const COLUMNS: usize = 3;
 const WIDTH: usize = 420;
 const HEIGHT: usize = 180;
@@ -33,7 +33,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Nothing where it is missing.
+    /// Starts Prometheus. Returns `None` if it is missing.
     fn of(gateways: &[&Gateway]) -> Option<Prometheus> {
         let binary = Path::new("/usr/bin/prometheus");
         if !binary.exists() {
@@ -44,7 +44,7 @@ impl Prometheus {
         let targets: Vec<_> = gateways.iter().map(|one| one.admin.to_string()).collect();
         let job = json!({"job_name": "chatgate", "scrape_interval": "1s", "scrape_timeout": "1s", "static_configs": [{"targets": targets}]});
         let file = folder.path().join("prometheus.yml");
-        // JSON is YAML.
+        // JSON is valid YAML.
         std::fs::write(&file, json!({"scrape_configs": [job]}).to_string()).unwrap();
         let mut command = Command::new(binary);
         command
@@ -58,7 +58,7 @@ impl Prometheus {
         })
     }
 
-    /// The series of a query over the last seconds.
+    /// Returns the series of a query over the last seconds.
     async fn series(&self, query: &str) -> Vec<Value> {
         let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
         let since = now - SCRAPES;
@@ -81,14 +81,14 @@ impl Prometheus {
     }
 }
 
-/// The values of a series, in their order; those that are none are left out.
+/// Returns the values of a series in order, without values that are not numbers.
 fn values(series: &Value) -> Vec<f64> {
     let points = series["values"].as_array().unwrap().iter();
     let values = points.filter_map(|point| point[1].as_str()?.parse().ok());
     values.filter(|value: &f64| value.is_finite()).collect()
 }
 
-/// A panel as SVG: its title, its greatest value, and a line for each series.
+/// Draws a panel as SVG: its title, its greatest value, and a line for each series.
 fn draw(number: usize, title: &str, lines: &[Vec<f64>]) -> String {
     let (x, y) = (number % COLUMNS * WIDTH, number / COLUMNS * HEIGHT);
     let most = lines.iter().flatten().copied().fold(0.0, f64::max);
@@ -119,7 +119,7 @@ fn draw(number: usize, title: &str, lines: &[Vec<f64>]) -> String {
     svg + "</g>\n"
 }
 
-/// One who reads, sends and guesses.
+/// Makes calls that read, send and guess passwords.
 async fn call(caller: &reqwest::Client, url: &str, user: &str, password: &str) {
     for (password, call) in [(password, READ), (password, SEND), ("wrong", READ)] {
         let request = caller.get(format!("{url}/api/basic/?{call}"));
@@ -127,7 +127,7 @@ async fn call(caller: &reqwest::Client, url: &str, user: &str, password: &str) {
     }
 }
 
-/// Draws a dashboard, and returns the titles of its panels that are empty.
+/// Draws a dashboard and returns the titles of its empty panels.
 async fn draw_all(prometheus: &Prometheus, name: &str, dashboard: &Value) -> Vec<String> {
     let (mut svg, mut empty) = (String::new(), Vec::new());
     let panels = dashboard["panels"].as_array().unwrap();
@@ -189,7 +189,7 @@ async fn each_panel_is_drawn_from_what_gateways_show() {
         2 * SCRAPES
     );
     until("all are scraped while they are called", async || {
-        // Calls of each round fail in the upstream, and others go well.
+        // Some calls of each round fail in the upstream, and others succeed.
         sandbox
             .faults(json!([{"fault": "http_500", "count": 3}]))
             .await;

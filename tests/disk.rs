@@ -1,5 +1,5 @@
-//! The store's disk in trouble while the gateway runs: full, or stalled by somebody else's lock. Nothing is sent without a
-//! trace, everybody gets an answer in time, and all goes on by itself.
+//! Tests of a store's disk that fails while the gateway runs: full, or blocked by another process's lock. Nothing is sent without a
+//! trace, every caller gets an answer in time, and the gateway recovers by itself.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use crate::harness::{
     client_from, envelope, skipped, until,
 };
 
-/// The longest that anybody may have to wait for an answer, whatever the disk does.
+/// Longest time that a caller may wait for an answer, whatever the disk does.
 const ANSWER_MAX: Duration = Duration::from_secs(6);
 
-/// Room for the store and some megabytes of its log, for its owner alone.
+/// Mount options of a disk with room for the store and a few megabytes of its log, accessible to its owner alone.
 const DISK: &str = "size=24m,mode=0700";
 
-/// A small disk of its own in the place of the data folder.
+/// A small separate disk that is mounted as the data folder.
 struct Disk {
     folder: Arc<TempDir>,
 }
 
 impl Disk {
-    /// None where the system lets us mount nothing.
+    /// Mounts a disk. Returns `None` if the system does not permit mounts.
     fn mounted() -> Option<Disk> {
         let folder = Arc::new(TempDir::new().unwrap());
         let data = folder.path().join("data");
@@ -49,10 +49,10 @@ impl Disk {
         self.folder.path().join("data")
     }
 
-    /// Takes all the room that is left.
+    /// Fills the disk.
     fn fill(&self) {
         let mut file = std::fs::File::create(self.data().join("filling")).unwrap();
-        // In ever smaller pieces, down to the last page.
+        // In ever smaller pieces, until the last page is full.
         for size in [64 * 1024, 4096, 1] {
             let piece = vec![0; size];
             while file.write_all(&piece).is_ok() {}
@@ -66,12 +66,12 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: the gateway may be a moment away from its end.
+        // A lazy unmount, because the gateway may still be about to end.
         let _ = Command::new("umount").arg("-l").arg(self.data()).status();
     }
 }
 
-/// Another process that holds the store's lock for writing.
+/// Another process, which holds the store's write lock.
 struct Lock(Child);
 
 impl Lock {
@@ -103,7 +103,7 @@ impl Drop for Lock {
     }
 }
 
-/// A gateway in front of a sandbox that counts. It ends before its disk goes.
+/// A gateway in front of a sandbox that counts. The gateway ends before its disk is unmounted.
 struct Stage {
     gateway: Gateway,
     sandbox: Sandbox,
@@ -115,7 +115,7 @@ struct Stage {
 impl Stage {
     async fn over(disk: Option<Disk>, rest: &str) -> Stage {
         let sandbox = Sandbox::start();
-        // What is served from memory shows nothing.
+        // An answer from the cache would show nothing about the store.
         let cache = "[cache]\ngetchats = 0\n";
         let toml = format!("{}{cache}{rest}", sandbox.as_upstream());
         let folder = disk.as_ref().map_or_else(
@@ -138,7 +138,7 @@ impl Stage {
         stage
     }
 
-    /// A fresh token.
+    /// Requests a new token.
     async fn issued(&self) -> String {
         let form = [
             ("grant_type", "client_credentials"),
@@ -151,7 +151,7 @@ impl Stage {
         answer.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// The same call by every way in.
+    /// Returns the same call by every way in.
     fn by_every_way(&self, method: &str, parameters: &[(&str, &str)]) -> [RequestBuilder; 4] {
         let demo = &self.demo;
         let credentials = [("user", &*demo.user), ("password", &*demo.password)];
@@ -183,7 +183,7 @@ impl Stage {
         in_time("keyed send", basic.header("Idempotency-Key", key)).await
     }
 
-    /// How many messages the upstream was asked to send.
+    /// Returns the number of messages that the upstream was asked to send.
     async fn sent(&self) -> u64 {
         self.sandbox.sent().await["sends"].as_u64().unwrap()
     }
@@ -205,7 +205,7 @@ impl Stage {
         in_time("change", request.body("{\"allow\": [\"127.0.0.3\"]}")).await
     }
 
-    /// Sends and reads by all ways in, and everything else that depends on the store, while it fails.
+    /// Checks sends and reads by all ways in, and everything else that depends on the store, while the store fails.
     async fn is_true_to_its_word(&self, reason: &str) {
         let sent = self.sent().await;
         for (n, request) in self.sends().into_iter().enumerate() {
@@ -269,7 +269,7 @@ impl Stage {
         assert!(metrics.contains("chatgate_journal_dropped_total{class=\"known\"} 0\n"));
     }
 
-    /// All is as it was, without a restart, and nobody has to call for it.
+    /// Checks that everything works as before, without a restart and without a call that triggers the recovery.
     async fn recovers(&self) {
         let began = Instant::now();
         until("ready again", async || self.ready().await.status == 200).await;
@@ -279,7 +279,7 @@ impl Stage {
             let answer = in_time("send", request).await;
             assert_eq!(answer.status, 200, "{n}: {}", answer.body);
         }
-        // The key was never used up.
+        // The refused send did not use up the key.
         for replayed in ["", "true"] {
             let reported = self.send("new").await;
             assert_eq!(
@@ -291,7 +291,7 @@ impl Stage {
         }
         assert_eq!(self.sent().await, sent + 5);
         assert_eq!(self.change_access().await.status, 200);
-        // What waited is written: a row for each of the five refused sends, and none is left open.
+        // The waiting rows are written: one for each of the five refused sends, and no row stays open.
         let path = "journal?status=OVERLOADED&delivery=not_sent&limit=100";
         let rows = admin(&self.gateway, Method::GET, path, &Value::Null).await;
         assert_eq!(
@@ -326,7 +326,7 @@ impl Stage {
 
 const CHANNEL: [(&str, &str); 2] = [("platform", "whatsapp"), ("platformid", "100")];
 
-/// The answer, which has to come in time.
+/// Returns the answer, which has to come in time.
 async fn in_time(what: &str, request: RequestBuilder) -> Answer {
     let began = Instant::now();
     let answer = tokio::time::timeout(ANSWER_MAX, Answer::of(request)).await;
@@ -427,10 +427,10 @@ fn a_gateway_does_not_start_on_a_full_disk_and_says_why_in_one_line() {
     process.wait_for("the reason", |line| line.starts_with("chatgate: "));
     let (code, lines) = process.ended();
     assert_eq!((code, lines.len()), (Some(1), 1), "{lines:?}");
-    // The store comes first: whether a key has to be made is known from it.
+    // The store is opened first, because it determines whether a key has to be made.
     assert!(lines[0].contains("disk is full"), "{lines:?}");
     println!("{}", lines[0]);
-    // What could not be written whole was not written at all, so that the next start finds nothing half done.
+    // The failed start left no incomplete file behind, so the next start succeeds.
     disk.free();
     let process = started(&data);
     process.wait_for("the upstream", |line| line.starts_with("Upstream"));

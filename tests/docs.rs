@@ -1,4 +1,4 @@
-//! The documentation pages: they say what the gateway works by, are only there where they are wanted, and can be looked at.
+//! Tests of the documentation pages: they match the gateway's behavior, exist only if they are switched on, and open in a browser.
 
 use adapter::{Code, OPERATIONS, Way};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::browser::browse;
 use crate::harness::{Answer, Gateway, admin, client};
 
-/// Enough for a test that looks at every sample.
+/// A limit that is high enough for a test that reads every sample.
 const UNLIMITED: &str = "[limits]\nper_address_per_minute = 1000000\n";
 
 async fn page(gateway: &Gateway, path: &str) -> Answer {
@@ -22,7 +22,7 @@ async fn text(gateway: &Gateway, path: &str) -> String {
     page.body
 }
 
-/// What stands between two marks, as it is shown.
+/// Returns the text between two marks as a browser shows it.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let at = text
         .find(start)
@@ -96,7 +96,7 @@ async fn the_codes_and_their_statuses_are_those_that_callers_get() {
         assert_eq!(shown(&row[0]), code.text());
         assert_eq!(row[1], code.status().to_string());
     }
-    // What the page promises is what a call gets, by every JSON way in.
+    // A call by every JSON way in gets what the page promises.
     let demo = gateway.demo();
     for (column, way) in [(2, "http"), (3, "basic")] {
         for (wrong, word) in [
@@ -271,7 +271,7 @@ async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
             policy.starts_with("default-src 'none';") && policy.contains(" style-src 'self';"),
             "{policy}"
         );
-        // Samples can be copied, by a script of ours.
+        // Only the page with samples has a script, our own, which copies samples.
         let scripts = usize::from(path == "/docs/samples");
         assert_eq!(policy.matches("script-src 'self'").count(), scripts);
         assert_eq!(policy.matches("script").count(), scripts, "{policy}");
@@ -283,7 +283,7 @@ async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
         assert!(!page.body.contains("style="), "{path}");
         ids.push(page.header("x-request-id").to_owned());
     }
-    // What nobody proven asks for is counted: the first has the line.
+    // Requests of unauthenticated callers are counted together; the first one has its own log line.
     assert_eq!(gateway.logged(&ids[0])["status"], 200);
     let posted = Answer::of(client().post(gateway.url("/docs/"))).await;
     assert_eq!((posted.status, posted.header("allow")), (405, "GET, HEAD"));

@@ -1,5 +1,5 @@
-//! The end of a gateway on which a thousand callers hang: whoever has asked is answered, whoever rests holds nobody up, and
-//! all of it is in the journal.
+//! Tests of the shutdown of a gateway with a thousand connected callers: every request that has begun is answered, idle connections
+//! delay nothing, and the journal contains everything.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,26 +19,26 @@ use crate::harness::{
 };
 use crate::sends::{posted, read_request, send_form};
 
-/// Callers, each on a connection of its own, and how many of them are of one address.
+/// The number of callers, each on its own connection, and the number of callers per address.
 const CALLERS: usize = 1000;
 const PER_ADDRESS: usize = 100;
 
-/// Most that a drain may take: the gateway's own deadline.
+/// Maximum time of a drain: the gateway's own deadline.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Longest wait for what has to come at once: a busy machine, not a figure to measure.
+/// Longest wait for something that should come immediately. It allows for a busy machine and is not a measured figure.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a caller is about when the signal comes.
+/// The state of a caller when the signal comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
-    /// It has been answered, and keeps its connection.
+    /// The caller has been answered and keeps its connection.
     Rests,
-    /// The upstream has its read, and does not answer yet.
+    /// The upstream has the caller's read and has not answered yet.
     Reads,
-    /// Likewise its send.
+    /// The upstream has the caller's send and has not answered yet.
     Sends,
-    /// Half of its send has left it.
+    /// The caller has written half of its send.
     Uploads,
 }
 
@@ -59,7 +59,7 @@ impl Doing {
     }
 }
 
-/// An upstream that answers nothing but lists of channels until it is let.
+/// An upstream that answers only lists of channels until it is released.
 struct Slow {
     address: SocketAddr,
     arrived: Arc<Semaphore>,
@@ -87,7 +87,7 @@ impl Slow {
                     let body = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
                     let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
                     let answer = format!("{head} {}\r\n\r\n{body}", body.len());
-                    // A gateway that is gone has not waited, and that is told elsewhere.
+                    // The gateway may have ended without waiting, which other assertions report.
                     let _ = stream.write_all(answer.as_bytes()).await;
                 });
             }
@@ -100,7 +100,7 @@ impl Slow {
         }
     }
 
-    /// Waits until so many requests more are there.
+    /// Waits until this many more requests have arrived.
     async fn arrive(&self, count: usize) {
         let count = u32::try_from(count).unwrap();
         let arrived = tokio::time::timeout(PATIENCE, self.arrived.acquire_many(count)).await;
@@ -120,7 +120,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Connects, and is answered once.
+    /// Connects and gets one answer.
     async fn start(number: usize, gateway: SocketAddr, demo: &Demo) -> Caller {
         let socket = TcpSocket::new_v4().unwrap();
         let host = u8::try_from(2 + number / PER_ADDRESS).unwrap();
@@ -138,7 +138,7 @@ impl Caller {
         caller
     }
 
-    /// The bytes of its second request.
+    /// Returns the bytes of the second request.
     fn request(&self, demo: &Demo) -> String {
         let number = self.number.to_string();
         let form = match Doing::of(self.number) {
@@ -148,7 +148,7 @@ impl Caller {
         posted(&form, &format!("second-{number}"))
     }
 
-    /// Reads one answer, its head in lower case.
+    /// Reads one answer. Its head is in lower case.
     async fn answer(&mut self) -> String {
         let mut seen = Vec::new();
         loop {
@@ -188,7 +188,7 @@ fn read_form(demo: &Demo, method: &str, platformid: &str) -> String {
         .finish()
 }
 
-/// What the journal says of each request: its delivery word, or an empty one.
+/// Returns the journal's delivery word for each request, or an empty one.
 async fn journalled(gateway: &Gateway) -> HashMap<String, String> {
     let (client, mut rows, mut cursor) = (client(), HashMap::new(), String::new());
     loop {
@@ -210,13 +210,13 @@ async fn journalled(gateway: &Gateway) -> HashMap<String, String> {
     }
 }
 
-/// Has everybody do what they are about, and waits until they are at it.
+/// Brings all callers into their states and waits until the gateway counts their requests.
 async fn set_about(callers: &mut [Caller], slow: &Slow, (gateway, demo): (&Gateway, &Demo)) {
     for caller in callers {
         let request = caller.request(demo);
         let sent = match Doing::of(caller.number) {
             Doing::Rests => "",
-            // The head, and some of the form.
+            // The head and a part of the form.
             Doing::Uploads => &request[..request.len() - 20],
             Doing::Reads | Doing::Sends => &request,
         };
@@ -224,7 +224,7 @@ async fn set_about(callers: &mut [Caller], slow: &Slow, (gateway, demo): (&Gatew
     }
     slow.arrive(Doing::Reads.count() + Doing::Sends.count())
         .await;
-    // A request begins with the last byte of its head; what has not begun is an idle connection.
+    // A request begins with the last byte of its head; a connection without one is idle.
     let begun = CALLERS - Doing::Rests.count();
     let metric = format!("chatgate_inflight_requests {begun}\n");
     until("requests begin", async || {
@@ -233,7 +233,7 @@ async fn set_about(callers: &mut [Caller], slow: &Slow, (gateway, demo): (&Gatew
     .await;
 }
 
-/// Waits for the answers of all who have asked: right, and each the last one on its connection.
+/// Waits for the answers to all requests: each is correct and the last one on its connection.
 async fn all_answered(callers: Vec<Caller>) -> usize {
     let mut answering = JoinSet::new();
     for mut caller in callers {
@@ -259,7 +259,7 @@ async fn who_is_not_answered_in_time_does_not_hold_up_the_end_and_stands_in_the_
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
     let demo = gateway.demo();
     let mut callers = Vec::new();
-    // One each; nobody uploads, since that would be the caller's own delay.
+    // One caller of each kind but uploads, because an upload would be the caller's own delay.
     for number in [0, 3, 6] {
         callers.push(Caller::start(number, gateway.public, &demo).await);
     }
@@ -274,7 +274,7 @@ async fn who_is_not_answered_in_time_does_not_hold_up_the_end_and_stands_in_the_
     let (code, lines) = gateway.process.ended();
     let took = began.elapsed();
     assert_eq!(code, Some(0), "{}", lines.join("\n"));
-    // Beside the second there is the operators' grace, and the end of the process.
+    // On top of the one second come the grace period of the operators' side and the end of the process.
     assert_within(took, Duration::from_secs(5));
     let rows = journalled(&Gateway::over(folder, &toml, &[UPSTREAM_ENVIRONMENT])).await;
     let word = |number: usize| rows.get(&format!("second-{number}")).map(String::as_str);
@@ -284,7 +284,7 @@ async fn who_is_not_answered_in_time_does_not_hold_up_the_end_and_stands_in_the_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_callers_are_answered_or_let_go_when_a_gateway_ends() {
     let slow = Slow::start().await;
-    // A quarter of them are places from the first moment.
+    // The limit of concurrent calls starts at a quarter of this.
     let calls = 4 * CALLERS;
     let toml = format!(
         "{}calls = {calls}\n[log]\nlevel = \"info\"\n",

@@ -1,5 +1,5 @@
-//! Events as they come about: what comes in at the upstream reaches readers once, in order and soon, whatever is killed meanwhile,
-//! and nobody else notices anything of it.
+//! Tests of events: messages that arrive at the upstream reach readers once, in order and soon, whatever is killed in between, and
+//! other callers notice nothing of it.
 
 mod arrivals;
 mod fleet;
@@ -14,20 +14,20 @@ use crate::harness::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, load, pass,
 use crate::streams::reading::{Stream, UNLIMITED, ask, now, warm};
 use arrivals::{Arrivals, receive};
 
-/// Messages whose way is measured, every day and for a release.
+/// Number of messages whose delay is measured, every day and for a release.
 const MESSAGES: (usize, usize) = (40, 600);
 
-/// Longest way of half of them and of all but one in a hundred, where the machine has other things to do, and for a release.
+/// Maximum delay in milliseconds of half of the messages and of 99 in 100: on a busy machine, and for a release.
 const HALF_WITHIN: (usize, usize) = (3000, 700);
 const MOST_WITHIN: (usize, usize) = (10_000, 1400);
 
-/// Messages that come after a pause in which none came, the length of the pause in seconds, and the longest way of one then, in
-/// milliseconds: a channel where nothing happens is looked at every five seconds.
+/// The number of messages that each follow a pause, the length of a pause in seconds, and the maximum delay of such a message in
+/// milliseconds. A channel without activity is polled every five seconds.
 const AFTER_PAUSES: (usize, usize) = (1, 10);
 const PAUSE_S: (usize, usize) = (13, 60);
 const AFTER_PAUSE_WITHIN: (usize, usize) = (15_000, 5700);
 
-/// How long it is watched that nothing is asked, in seconds.
+/// The time in seconds for which the test checks that nothing is requested.
 const WATCHED: (usize, usize) = (4, 600);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ async fn after_a_pause_a_message_arrives_with_the_next_look() {
     );
     let (client, sandbox) = (client(), gateway.sandbox_url());
     for number in 0..count {
-        // At another time between two looks each time.
+        // At a different point between two polls each time.
         pass(Duration::from_millis((pause * 1000 + number * 733) as u64)).await;
         let (text, began) = (format!("after a pause {number}"), Instant::now());
         receive(&client, &sandbox, "34800000", &text).await;
@@ -110,7 +110,7 @@ async fn after_a_pause_a_message_arrives_with_the_next_look() {
     assert!(longest <= Duration::from_millis(most as u64), "{longest:?}");
 }
 
-/// A gateway over a sandbox of its own, which may say what its unread lists clear.
+/// Returns the configuration of a gateway over its own sandbox, with this answer to whether unread lists clear marks.
 fn over(sandbox: &Sandbox, clears: &str, events: &str) -> String {
     let upstream = sandbox.as_upstream();
     format!("{upstream}unread_clears = \"{clears}\"\n{UNLIMITED}[events]\n{events}")
@@ -140,7 +140,7 @@ async fn nothing_is_asked_while_nobody_listens() {
         sandbox.sent().await["requests"] == before
     })
     .await;
-    // Somebody listens: it is asked.
+    // As soon as somebody listens, the gateway polls.
     let cursor = now(&gateway).await;
     let mut stream = Stream::of(&gateway, &format!("?cursor={cursor}")).await;
     stream.next().await.unwrap();
@@ -163,7 +163,7 @@ async fn where_asking_may_clear_marks_it_is_only_said_that_chats_have_changed() 
         let (chat, text) = (format!("3480000{}", number % 5), format!("hint {number}"));
         receive(&client, &base, &chat, &text).await;
         last.insert(chat, Value::from(text));
-        // Slower at first, until somebody looks.
+        // Slowly at first, until the gateway polls.
         pass(Duration::from_millis(if number < 10 { 300 } else { 20 })).await;
     }
     while !last.is_empty() {

@@ -1,4 +1,4 @@
-//! `explain`: what would become of a call and why, over the admin API and on the command line.
+//! Tests of `explain`, over the admin API and on the command line: the predicted result of a call and its reason.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ per_address_per_minute = 30
 enabled = false
 "#;
 
-/// A gateway with the access `shop`, and its secret.
+/// Starts a gateway with the access `shop` and returns it with the access's secret.
 async fn gateway() -> (Gateway, String) {
     gateway_of(CONFIGURATION).await
 }
@@ -54,7 +54,7 @@ fn judgement<'a>(explained: &'a Value, rule: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{rule} is not in {explained:#}"))
 }
 
-/// How much is left of each limit, by name.
+/// Returns the remaining count of each limit, by name.
 fn left(explained: &Value) -> Vec<(String, u64)> {
     let judgements = explained["judgements"].as_array().unwrap().iter();
     let limits = judgements.filter(|judgement| !judgement["limit"].is_null());
@@ -65,7 +65,7 @@ fn left(explained: &Value) -> Vec<(String, u64)> {
     limits.map(limit).collect()
 }
 
-/// A call of `shop`, as `(code, cause in the log)`.
+/// Makes a call of `shop` and returns `(code, cause in the log)`.
 async fn call(
     gateway: &Gateway,
     secret: &str,
@@ -83,7 +83,7 @@ async fn call(
     ["code", "cause"].map(|member| logged[member].as_str().unwrap().to_owned())
 }
 
-/// The same two of an explanation.
+/// Returns code and reason of an explanation.
 fn verdict(explained: &Value) -> [String; 2] {
     ["code", "reason"].map(|member| explained[member].as_str().unwrap_or_default().to_owned())
 }
@@ -92,7 +92,7 @@ const SEND: &str = "method=sendmessage&platform=whatsapp&platformid=100&destinat
 
 const READ: &str = "method=getchatchannels";
 
-/// Explains a call and makes it; both have to hear the same code for the same reason.
+/// Explains a call and makes it; both have to give the same code for the same reason.
 async fn agree(
     (gateway, secret): (&Gateway, &str),
     id: &str,
@@ -115,7 +115,7 @@ async fn of_several_rules_that_refuse_both_report_the_first() {
     });
     let disabled = "ACCESS_DISABLED";
     let not_allowed = "OPERATION_NOT_ALLOWED";
-    // Each is mended when it has been told.
+    // Each fault is fixed after it has been reported.
     for (n, (draft, expected)) in [
         (all_wrong, [disabled, "state: suspended"]),
         (json!({"state": "active"}), [disabled, "state: not yet"]),
@@ -175,7 +175,7 @@ async fn a_limit_that_is_spent_for_explain_is_spent_for_the_next_call() {
     .into_iter()
     .enumerate()
     {
-        // Without the limits that come first the one per day is reached.
+        // Without the earlier limits, the limit per day is reached.
         if destination == "5" {
             let draft = json!({"rate": null, "per_destination": null});
             let changed = admin(&gateway, Method::PATCH, "accesses/shop", &draft).await;
@@ -191,7 +191,7 @@ async fn a_limit_that_is_spent_for_explain_is_spent_for_the_next_call() {
 async fn events_that_are_switched_off_are_no_method_for_explain_and_for_a_call() {
     let configuration = format!("{CONFIGURATION}[events]\nenabled = false\n");
     let (gateway, secret) = gateway_of(&configuration).await;
-    // Whether the access may use it is not asked any more.
+    // The access's own methods are not checked any more.
     for (id, methods) in [("off", json!(["getchats"])), ("on", json!(["getevents"]))] {
         let draft = json!({"methods": methods});
         let changed = admin(&gateway, Method::PATCH, "accesses/shop", &draft).await;
@@ -225,7 +225,7 @@ async fn limits_are_reported_and_not_counted() {
         "limit per day",
     ];
     assert_eq!(names, expected);
-    // A call that waits for events takes no turn, and a read is none to a destination.
+    // A call that waits for events counts for no limit on concurrent calls, and a read goes to no destination.
     let waits = left(&explained(&gateway, json!({"method": "getevents"})).await);
     let names = waits.iter().map(|(name, _)| name.as_str());
     let no_send = |name: &&str| !["limit per destination", "calls at once"].contains(name);
@@ -242,7 +242,7 @@ async fn limits_are_reported_and_not_counted() {
         let counts = name.starts_with("limit");
         assert_eq!(*after, before - u64::from(counts), "{name}");
     }
-    // All calls that the limit has left are let through: the hundred questions took none.
+    // All calls that the limit has left are admitted, because the hundred questions consumed none.
     for n in 1..5 {
         let id = format!("left-{n}");
         let heard = call(
@@ -297,7 +297,7 @@ async fn the_walk_stands_in_the_log_line_of_every_refusal_whatever_refused() {
 #[tokio::test]
 async fn spent_guesses_are_reported() {
     let (gateway, _) = gateway().await;
-    // Only the first of them has a line: the others are counted with it.
+    // Only the first refusal has a log line; the others are counted with it.
     for _ in 0..4 {
         let form = format!("class=chat&{SEND}&user=shop&password=cgs_wrong");
         let caller = client_from([127, 0, 0, 2].into());
@@ -308,7 +308,7 @@ async fn spent_guesses_are_reported() {
     assert_eq!(guesses["refuses"], "TOO_MANY_FAILURES", "{guesses:#}");
     assert_eq!(guesses["limit"]["left"], 0);
     assert_eq!(answer["code"], "TOO_MANY_FAILURES");
-    // From outside its networks it is another budget.
+    // A call from outside the access's networks uses another budget.
     let outside = explained(&gateway, json!({"peer": "127.0.0.9"})).await;
     assert_eq!(outside["code"], "IP_NOT_ALLOWED");
 }

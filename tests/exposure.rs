@@ -1,5 +1,5 @@
-//! What is for one machine alone stays there: the sandbox, the demo access, made-up secrets; and what a first start has
-//! brought comes once.
+//! Checks that local conveniences stay on one machine: the sandbox, the demo access and generated secrets. A first start creates
+//! its accesses only once.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,12 +15,12 @@ use crate::harness::{
     is_postgres, run,
 };
 
-/// More restarts than anybody makes before they look.
+/// More restarts than an operator makes before checking.
 const RESTARTS: usize = 10;
 
 const SEED: &str = "[[accesses]]\nname = \"shop\"\nuser = \"shop\"\npassword = \"file:password\"\nallow = [\"any\"]\n";
 
-/// A folder with a seeded access's password in it, and the configuration that seeds it.
+/// Returns a folder with the password of a seeded access, and the configuration that seeds it.
 fn seeded() -> (Arc<TempDir>, String) {
     let folder = Arc::new(TempDir::new().unwrap());
     let password = folder.path().join("password");
@@ -61,7 +61,7 @@ async fn what_is_deleted_stays_deleted_over_ten_restarts() {
     }
 }
 
-/// Whenever a first start is killed, the next one is the first, and brings what it brings once.
+/// If a first start is killed at any point, the next start counts as the first one and creates everything once.
 #[tokio::test]
 async fn a_first_start_that_is_killed_is_made_up_for_once() {
     let (folder, toml) = seeded();
@@ -93,7 +93,7 @@ async fn a_first_start_that_is_killed_is_made_up_for_once() {
     );
 }
 
-/// Starts a gateway over this folder, with its configuration, and waits for nothing.
+/// Starts a gateway over this folder with its configuration, without waiting for it.
 fn starting(folder: &Path, listen: &str, environment: &[(&str, &str)]) -> Process {
     let (data, file) = (folder.join("data"), folder.join("chatgate.toml"));
     let arguments = [
@@ -109,7 +109,7 @@ fn starting(folder: &Path, listen: &str, environment: &[(&str, &str)]) -> Proces
     Process::start(&arguments, environment)
 }
 
-/// Starts a gateway that does not stay. Gives its exit code and what it said.
+/// Starts a gateway that has to refuse to run. Returns its exit code and its errors.
 fn refused(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
     let ports = ["--data", data.to_str().unwrap(), "--admin", "127.0.0.1:0"];
     let mut command = Command::new(binary());
@@ -118,7 +118,7 @@ fn refused(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Op
     (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
 }
 
-/// Arguments and environment of a gateway.
+/// The arguments and the environment of a gateway.
 type Started<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
 
 #[test]
@@ -214,7 +214,7 @@ fn a_sandbox_shows_a_made_up_password_to_a_terminal_alone() {
     let account: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     let password = account["password"].as_str().unwrap();
     assert!(!process.lines().join("\n").contains(password));
-    // Neither a second sandbox nor a gateway's folder: each would write into what the first one keeps there.
+    // Neither a second sandbox nor a gateway may use the folder, because each would write into the first one's files.
     let in_use = "another gateway or sandbox runs on the data folder";
     run(&[&listen[..], &data].concat()).failed(1, in_use);
     let kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The data folder and secrets in files: what others may read or write, links where files should be, and a lost key.
+//! Tests of the data folder and of secrets in files: rights of other users, links in the place of files, and a lost key.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -15,7 +15,7 @@ use crate::harness::{
 };
 use crate::outside_issuers::said;
 
-/// Starts a gateway that must not start, and returns what it says.
+/// Starts a gateway that must refuse to start, and returns its error.
 #[track_caller]
 fn refused(data: &Path, what: &str) -> String {
     let data = data.to_str().unwrap();
@@ -187,7 +187,7 @@ fn a_mounted_secret_may_be_a_link_to_what_all_may_read_and_none_but_its_owner_wr
     );
     mode(&at("..2026/password"), 0o644);
     let gateway = Gateway::over(Arc::clone(&folder), &toml, &[]);
-    // It is this user's own here, who could close it.
+    // Here the file belongs to this user, who could restrict its rights.
     gateway.process.wait_for("a warning", |line| {
         line.contains("everybody on this machine may read")
     });

@@ -1,11 +1,11 @@
-//! A send of a file whose URL leads inside is refused by every way in, and the upstream never sees it.
+//! A send of a file whose URL leads inside the network is refused by every way in, and the upstream never sees it.
 
 use adapter::Way;
 use serde_json::Value;
 
 use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, envelope};
 
-/// One of each kind: addresses in several notations, names of the machine, of a network and of a cluster, userinfo, schemes.
+/// One URL of each kind: addresses in several notations, names of the machine, of a network and of a cluster, userinfo, schemes.
 const INSIDE: [&str; 14] = [
     "http://127.0.0.1/a.png",
     "http://0x7f.1/a.png",
@@ -67,7 +67,7 @@ async fn token(gateway: &Gateway) -> String {
     answer["access_token"].as_str().unwrap().to_owned()
 }
 
-/// The body of the answer to a send of a file with these URLs of file and thumbnail.
+/// Returns the body of the answer to a send of a file with these URLs of file and thumbnail.
 async fn send(gateway: &Gateway, way: Way, token: &str, (file, thumb): (&str, &str)) -> String {
     let demo = gateway.demo();
     let credentials = [("user", &*demo.user), ("password", &*demo.password)];

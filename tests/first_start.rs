@@ -1,4 +1,4 @@
-//! What a stranger sees: one command, and printed lines that work as they stand.
+//! Tests of the first start: one command, and printed lines that work unchanged.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::harness::{Gateway, binary, on_a_terminal};
 
 pub(crate) fn printed_calls(gateway: &Gateway) -> Vec<String> {
-    // The fifth line is the last that a first start prints.
+    // The fifth line is the last one that a first start prints.
     gateway
         .process
         .wait_for("the line that reads back", |line| {
@@ -36,7 +36,8 @@ pub(crate) fn paste(line: &str) -> String {
 fn every_printed_line_pasted_as_it_is_answers_success() {
     let gateway = Gateway::start();
     let calls = printed_calls(&gateway);
-    // What is printed into a pipe may end in a log: it says where the secrets are, and reads them from there.
+    // Lines that are printed into a pipe may end up in a log, so they contain the paths of the secrets' files instead of the
+    // secrets.
     let said = gateway.process.lines().join("\n");
     let (demo, key) = (gateway.demo(), gateway.data().join("admin.key"));
     let key = std::fs::read_to_string(key).unwrap();
@@ -47,7 +48,7 @@ fn every_printed_line_pasted_as_it_is_answers_success() {
     they_answer_success(&calls);
 }
 
-/// On a terminal, which `script` makes, the lines hold the secrets themselves.
+/// On a terminal, which `script` provides, the lines contain the secrets themselves.
 #[test]
 fn every_line_printed_on_a_terminal_answers_success_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,10 +74,10 @@ fn every_line_printed_on_a_terminal_answers_success_too() {
     they_answer_success(&calls);
     let tasks = format!("/proc/{0}/task/{0}/children", script.id());
     let gateway = std::fs::read_to_string(tasks).unwrap();
-    // The shell's own: the program of that name is in a package that a small machine lacks.
+    // The shell's built-in `kill`, because the program of that name is in a package that a small machine lacks.
     let kill = ["-c", "kill \"$0\"", gateway.trim()];
     assert!(Command::new("sh").args(kill).status().unwrap().success());
-    // Else it could wait for room to say that it ends.
+    // Without this, a full pipe could block the process while it prints that it ends.
     lines.for_each(drop);
     assert!(script.wait().unwrap().success());
 }
@@ -165,7 +166,7 @@ fn wrong_usage_and_wrong_configuration_end_with_64_and_a_taken_port_with_1() {
     assert_eq!(run(&["--nonsense"]).0, Some(64));
     assert_eq!(run(&["serve", "--listen", "nowhere"]).0, Some(64));
     assert_eq!(run(&["check", "--config", "/nonexistent.toml"]).0, Some(64));
-    // Commands on a shared store, without one.
+    // Commands on a shared store whose configuration has none.
     for arguments in [
         &["migrate"][..],
         &["keys", "reseal"],

@@ -1,4 +1,4 @@
-//! What operators of several replicas do and see, over a real database and real processes.
+//! Tests of operators' work with several replicas, over a real database and real processes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,12 +47,12 @@ async fn a_change_says_when_not_all_have_it_or_nobody_knows() {
         "{}",
         some.error
     );
-    // What changes nothing waits for nobody.
+    // A request that changes nothing waits for no replica.
     let question = json!({"peer": "127.0.0.1", "access": "shop", "method": "getchatchannels"});
     let explained = admin(one, Method::POST, "explain", question).await;
     assert_eq!(explained.status, 200, "{}", explained.body);
     assert_eq!(explained.header("chatgate-in-force"), "");
-    // With the change itself the database loses what would be asked of it.
+    // Together with the change, the database loses the column that the acknowledgement needs.
     fleet.sql(
         "CREATE FUNCTION public.lose() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN ALTER TABLE chatgate.replicas RENAME COLUMN name TO lost; RETURN NULL; END $$;
@@ -79,7 +79,7 @@ async fn a_change_says_when_not_all_have_it_or_nobody_knows() {
     })
     .await;
     two.process.signal("STOP");
-    // It waits until the other's lease is over, however short an acknowledgement's wait is.
+    // The change waits until the other's lease has expired, however short the wait for an acknowledgement is.
     let asked = Instant::now();
     let lapsed = change(one, "accesses/shop?wait=all", "lapsed").await;
     assert_eq!(lapsed.header("chatgate-in-force"), "1/1");
@@ -125,7 +125,7 @@ async fn a_replica_that_ends_is_not_waited_for() {
             state(one, "replica-2").await == "draining"
         })
         .await;
-        // It may still admit calls, and takes over changes: all three have this one.
+        // A draining replica may still admit calls and still applies changes, so all three have this change.
         let asked = Instant::now();
         let changed = change(one, "accesses/shop", "while it drains").await;
         assert_eq!(changed.header("chatgate-in-force"), "3/3");
@@ -140,7 +140,7 @@ async fn a_replica_that_ends_is_not_waited_for() {
     assert!(asked.elapsed() < Duration::from_secs(2), "nobody waits");
 }
 
-/// Three follow the journal, each at another replica.
+/// Three commands follow the journal, each at another replica.
 #[tokio::test]
 async fn those_who_follow_see_each_row_of_three_replicas_once() {
     let limits =
@@ -182,7 +182,7 @@ async fn those_who_follow_see_each_row_of_three_replicas_once() {
         until("all rows", async || seen().len() == calls).await;
         assert!(seen().values().all(|times| *times == 1));
     }
-    // Pages for programs do not change after: what may still get company is not on them yet.
+    // Pages for programs never change afterwards, so they leave out rows that other rows may still precede.
     read_as(&fleet.gateways[0], "shop", &password, "last").await;
     let page = async |query: &str| {
         let path = format!("journal?request_id=last{query}");
@@ -212,7 +212,7 @@ async fn token_of(gateway: &Gateway, demo: &Demo) -> String {
     token["access_token"].as_str().unwrap().to_owned()
 }
 
-/// What was given out before is as good as before.
+/// Checks that credentials and tokens from before still work.
 async fn knows_its_callers(new: &Gateway, demo: &Demo, token: &str) {
     let answer = read_as(new, &demo.user, &demo.password, "old-secret").await;
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -1,4 +1,4 @@
-//! Guessing secrets: how many are checked, who still gets in, and that names can't be told from one another.
+//! Tests of guessing secrets: the number of checked guesses, callers who still get in, and names that cannot be told apart.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,11 +16,11 @@ use crate::harness::{Answer, Gateway, Issuer, client_from, envelope, load};
 const RANDOM: &str = "cgs_guessing-guessing-guessing-guessing-guessin";
 const CHOSEN: &str = "an owner's password";
 
-/// The owner's network, and everybody else's.
+/// An address in the owner's network, and one outside it.
 const OWNER: [u8; 4] = [127, 0, 1, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 2, 1];
 
-/// What addresses outside the owner's network may guess for one name in any ten minutes: a third of the default.
+/// Number of guesses for one name that addresses outside the owner's network have in any ten minutes: a third of the default.
 const OUTSIDE: usize = 20;
 
 const READ: &str = "class=chat&method=getchatchannels";
@@ -31,7 +31,7 @@ const WRONG: [(&str, &str); 2] = [
     ("chosen", "wrong"),
 ];
 
-/// A gateway with these accesses, each by its name and the variable that holds its secret.
+/// Starts a gateway with these accesses, each by its name and the variable that holds its secret.
 fn gateway(limits: &str, accesses: &[(&str, &str)]) -> Gateway {
     let mut toml = format!("[limits]\nper_address_per_minute = 1000000\n{limits}\n");
     for (name, secret) in accesses {
@@ -74,8 +74,8 @@ fn ask(
     }
 }
 
-/// Status, headers and body, without what a moment changes: the date, the calls left to the address, and how many seconds
-/// there are to wait.
+/// Returns status, headers and body without the values that vary with time: the date, the calls left to the address, and the number
+/// of seconds to wait.
 pub(crate) fn seen(answer: &Answer) -> String {
     let wait = answer.header("retry-after");
     let changes = ["date", "ratelimit", "retry-after"];
@@ -88,7 +88,7 @@ pub(crate) fn seen(answer: &Answer) -> String {
     let body = if wait.is_empty() {
         answer.body.clone()
     } else {
-        // All guesses come back after ten minutes, when there is but one.
+        // If there is only one guess, it becomes available again after ten minutes.
         let seconds: u32 = wait.parse().unwrap();
         assert!((500..=601).contains(&seconds), "{seconds}");
         text.push_str("\nretry-after: N");
@@ -113,8 +113,8 @@ async fn hundreds_guess_from_elsewhere_and_the_owner_gets_in() {
             answer.body.contains("INCORRECT_USER_PASSWORD")
         });
     }
-    // Chosen passwords are dear, so that fewer of them show the same; and the owner has called before, since how long a
-    // first call queues for its hash is the machine's affair.
+    // Checking chosen passwords is expensive, so the test makes fewer guesses of them. The owner has called before, because the
+    // queue time of a first call for its hash depends on the machine.
     let before = ask(&gateway, DOORS[0], ("chosen", CHOSEN), OWNER);
     assert_eq!(Answer::of(before).await.status, 200);
     let mut dear = tokio::task::JoinSet::new();
@@ -142,15 +142,14 @@ async fn hundreds_guess_from_elsewhere_and_the_owner_gets_in() {
             "{checked} were checked"
         );
     }
-    // The right secret from elsewhere opens nothing.
+    // The right secret from another network does not get in.
     let right = Answer::of(ask(&gateway, DOORS[0], ("random", RANDOM), ELSEWHERE)).await;
     assert_eq!(right.json()["error"], "IP_NOT_ALLOWED");
     let metrics = gateway.metrics().await;
     assert!(metrics.contains("chatgate_denied_total{reason=\"TOO_MANY_FAILURES\"}"));
 }
 
-/// Guesses chosen passwords for a name over a connection of its own until it is told to stop; what it was answered, by
-/// code.
+/// Guesses chosen passwords for names over its own connection until it is stopped. Returns the number of answers by code.
 async fn guess_on(
     gateway: Arc<Gateway>,
     stop: Arc<AtomicBool>,
@@ -162,7 +161,7 @@ async fn guess_on(
         if stop.load(Ordering::SeqCst) {
             break;
         }
-        // Every name has its budget: who wants hashes guesses for many, which need not exist.
+        // Every name has its own budget, so an attacker who wants many hashes guesses for many names, which need not exist.
         let name = format!("name-{guesser}-{}", guess / 10);
         let call = client.post(gateway.url("/api/basic/"));
         let call = call.basic_auth(name, Some(format!("guess {guess}")));
@@ -183,11 +182,12 @@ async fn every_first_login_is_heard_while_many_addresses_guess_chosen_passwords(
     let stop = Arc::new(AtomicBool::new(false));
     let mut guessers = tokio::task::JoinSet::new();
     for n in 0..connections {
-        // Inside the networks of every name, where it is hardest to tell them from owners.
+        // Inside the networks of every name, where guessers are hardest to tell from owners.
         let from = [127, 0, 1, 100 + u8::try_from(n % addresses).unwrap()];
         guessers.spawn(guess_on(Arc::clone(&gateway), Arc::clone(&stop), (n, from)));
     }
-    // All of them guess: as many passwords have been looked at as there are addresses, so that each had its turn.
+    // Wait until all guessers are active: as many passwords have been checked as there are addresses, so that each address had its
+    // turn.
     let began = Instant::now();
     let mark = "chatgate_requests_total{way=\"basic\"";
     let looked_at = async || {
@@ -273,7 +273,7 @@ async fn a_hundred_thousand_guesses_from_everywhere_are_nearly_all_unheard_and_t
     println!(
         "{guesses} guesses from {addresses} addresses in {took:?}: {checked} checked; the owner's calls: {heard} of {calls}"
     );
-    // The bound is for any ten minutes.
+    // The limit applies to any ten minutes.
     let windows = 1 + usize::try_from(took.as_secs() / 600).unwrap();
     assert!(checked <= OUTSIDE * windows, "{checked}");
     assert!(
@@ -282,7 +282,7 @@ async fn a_hundred_thousand_guesses_from_everywhere_are_nearly_all_unheard_and_t
     );
 }
 
-/// Two guesses for a name: what the first and the second are answered.
+/// Makes two guesses for a name and returns both answers.
 async fn two_guesses(
     gateway: &Gateway,
     door: Option<Way>,
@@ -298,7 +298,7 @@ async fn two_guesses(
 #[tokio::test]
 async fn an_unknown_name_and_a_wrong_secret_are_the_same_to_the_byte_within_the_budget_and_over_it()
 {
-    // Every case has an access of its own, since all ways in draw on one budget.
+    // Every case has its own access, because all ways in share one budget.
     let mut cases = Vec::new();
     for way in [Way::Http, Way::Basic, Way::Soap] {
         for stored in ["RANDOM", "CHOSEN"] {
@@ -387,7 +387,7 @@ async fn wrong_tokens_count_for_their_address_and_a_right_one_elsewhere_is_heard
         said["error"].as_str().unwrap_or("SUCCESS").to_owned()
     };
     let (right, expired) = (issuer.token("demo", 300), issuer.token("demo", -300));
-    // The first right one brings the issuer's keys.
+    // The first valid token makes the gateway fetch the issuer's keys.
     assert_eq!(code(&right, OWNER).await, "SUCCESS");
     for _ in 0..4 {
         assert_eq!(code(&expired, OWNER).await, "EXPIRED_TOKEN");
@@ -399,7 +399,7 @@ async fn wrong_tokens_count_for_their_address_and_a_right_one_elsewhere_is_heard
     for token in [&nobodys, "a.b.c", &right[1..]] {
         assert_eq!(code(token, OWNER).await, "TOO_MANY_FAILURES");
     }
-    // Who has a good one gets in whatever a neighbour behind the same address has shown, known before or not.
+    // A caller with a valid token gets in, known or not, whatever another caller behind the same address has presented.
     let other = issuer.token("demo", 301);
     for token in [&right, &other, &right] {
         assert_eq!(code(token, OWNER).await, "SUCCESS");

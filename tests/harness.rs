@@ -1,5 +1,5 @@
-//! Starts what a test needs and ends it: gateways and sandboxes as real processes on ports of their own, callers as HTTP
-//! clients with any source address of the loopback network, and the first operator.
+//! Starts and ends what a test needs: gateways and sandboxes as real processes on their own ports, callers as HTTP clients with any
+//! source address of the loopback network, and the first operator.
 
 mod caller;
 mod chance;

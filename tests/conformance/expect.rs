@@ -1,15 +1,15 @@
-//! The verdict tables of the HTTP/1.1 suite, and in words of ours the rules that stand there as code.
+//! Verdict tables of the HTTP/1.1 suite, and our own wording of the rules that the suite expresses as code.
 
 use serde_json::Value;
 
 use super::probe::{Seen, State};
 use super::text;
 
-/// What a test says of an answer.
+/// The verdict of a test on an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Pass,
-    /// Allowed, though the suite would rather see something else.
+    /// Allowed, although the suite would prefer another behavior.
     Warn,
     Fail,
 }
@@ -32,7 +32,7 @@ impl Verdict {
     }
 }
 
-/// Judges what came back for a test of one request.
+/// Judges the answer to a test of one request.
 pub(super) fn single(test: &Value, seen: &Seen) -> Verdict {
     let expect = &test["expect"];
     if let Some(rule) = expect["needs"].as_str() {
@@ -51,7 +51,7 @@ pub(super) fn single(test: &Value, seen: &Seen) -> Verdict {
     } else {
         "status_keep_open"
     };
-    // The length alone is refused, at once and without a byte read: better than what the suite asks for.
+    // The length alone is refused, immediately and without reading the body, which is better than the suite asks for.
     if text(test, "id") == "MAL-POST-CL-HUGE-NO-BODY" && status == 413 {
         return Verdict::Pass;
     }
@@ -70,7 +70,7 @@ pub(super) fn single(test: &Value, seen: &Seen) -> Verdict {
     }
 }
 
-/// `400` or `200-299`.
+/// Returns whether a status is in a range: `400` or `200-299`.
 fn holds(range: &Value, status: u16) -> bool {
     let range = range.as_str().unwrap();
     let (from, to) = range.split_once('-').unwrap_or((range, range));
@@ -86,12 +86,13 @@ fn by_rule(id: &str, rule: &str, seen: &Seen) -> Verdict {
         }
         "COMP-OPTIONS-ALLOW" => seen.is_success() && seen.header("allow").is_some(),
         "COMP-CONTENT-TYPE" => seen.is_success() && seen.header("content-type").is_some(),
-        // We are no echo: a success with a body as long as it says shows that the request was framed as it was meant.
+        // We are not an echo server. A success whose body is as long as its head announces shows that the request was framed as
+        // intended.
         _ if rule.starts_with("EchoValidator") => {
             seen.is_success() && seen.is_framed() && seen.answers() == 1
         }
-        // A header whose name is nearly another's plays no part: what is asked is answered, framed as its length says, and
-        // the connection goes on. One whose name is none is refused, and nothing rides behind it.
+        // A header whose name only resembles another one has no effect: the request is answered, framed as its length says, and the
+        // connection stays open. A header with an invalid name is refused, and no second request gets through behind it.
         "NORM-UNDERSCORE-CL" | "NORM-UNDERSCORE-TE" => {
             seen.is_success()
                 && seen.is_framed()
@@ -105,7 +106,8 @@ fn by_rule(id: &str, rule: &str, seen: &Seen) -> Verdict {
     })
 }
 
-/// Judges a sequence: the first request is refused or its connection ends with one answer, so that nothing rides behind.
+/// Judges a sequence: the first request is refused, or its connection ends after one answer, so that no second request gets through
+/// behind it.
 pub(super) fn sequence(steps: &[Seen], is_cut: bool) -> Verdict {
     let first = &steps[0];
     Verdict::pass_if(

@@ -1,4 +1,4 @@
-//! A mint for tokens of any shape: keys of our own, whose signatures fit whatever header and claims they stand under.
+//! Makes tokens of any shape with our own keys, whose signatures are valid for any header and claims.
 
 use std::path::PathBuf;
 
@@ -15,16 +15,16 @@ use tempfile::TempDir;
 pub(super) const ISSUER: &str = "https://mint.example";
 pub(super) const AUDIENCE: &str = "chatgate-mint";
 
-/// Which of the two keys signs.
+/// The key that signs.
 #[derive(Clone, Copy)]
 pub(super) enum By {
     Ed,
     Rsa,
-    /// A key that nobody knows.
+    /// A key that no gateway knows.
     Stranger,
 }
 
-/// An issuer's two keys, and a stranger's.
+/// The two keys of an issuer and the key of a stranger.
 pub(super) struct Mint {
     ed: Ed25519KeyPair,
     rsa: RsaKeyPair,
@@ -76,7 +76,7 @@ impl Mint {
         json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(self.stranger.public_key()), "kid": "ed" })
     }
 
-    /// Modulus and exponent.
+    /// Returns modulus and exponent.
     fn numbers(&self) -> [Vec<u8>; 2] {
         let (n, e) = (
             self.rsa.public_key().modulus(),
@@ -85,7 +85,7 @@ impl Mint {
         [n, e].map(|number| number.big_endian_without_leading_zero().to_vec())
     }
 
-    /// The public halves in every form in which somebody might take them for a secret.
+    /// Returns the public keys in every form that a verifier might mistake for a secret.
     pub(super) fn public_forms(&self) -> Vec<Vec<u8>> {
         let spki: PublicKeyX509Der<'_> = self.rsa.public_key().as_der().unwrap();
         let spki = spki.as_ref().to_vec();
@@ -124,7 +124,7 @@ impl Mint {
         json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "demo", "exp": self.now + 3600, "iat": self.now - 60, "scope": "chat" })
     }
 
-    /// Signs header and claims as they stand, whatever they are.
+    /// Signs header and claims as they are, valid or not.
     pub(super) fn sign(
         &self,
         by: By,
@@ -134,7 +134,7 @@ impl Mint {
         self.sign_encoded(by, &format!("{}.{}", b64(header), b64(claims)))
     }
 
-    /// The same for parts that are encoded already.
+    /// Does the same for parts that are already encoded.
     pub(super) fn sign_encoded(&self, by: By, signed: &str) -> String {
         let signature = match by {
             By::Ed => self.ed.sign(signed.as_bytes()).as_ref().to_vec(),
@@ -156,7 +156,7 @@ impl Mint {
         format!("{signed}.{}", b64(signature))
     }
 
-    /// A good token with these members of its header changed, or taken out where the new value is [`GONE`].
+    /// Returns a good token with these header members changed, or removed where the new value is [`GONE`].
     pub(super) fn header_with(&self, by: By, changes: &Value) -> String {
         self.sign(
             by,
@@ -165,7 +165,7 @@ impl Mint {
         )
     }
 
-    /// Likewise for claims.
+    /// Does the same for claims.
     pub(super) fn claims_with(&self, changes: &Value) -> String {
         self.sign(
             By::Ed,
@@ -175,7 +175,7 @@ impl Mint {
     }
 }
 
-/// In place of a value: without this member.
+/// The value that stands for "remove this member".
 pub(super) const GONE: &str = "\u{0}gone";
 
 pub(super) fn changed(mut object: Value, changes: &Value) -> String {
@@ -189,7 +189,7 @@ pub(super) fn changed(mut object: Value, changes: &Value) -> String {
     object.to_string()
 }
 
-/// A token that an HMAC under this secret signs.
+/// Returns a token with an HMAC under this secret.
 pub(super) fn macked(alg: &str, secret: &[u8], header: &Value, claims: &Value) -> String {
     let kind = match alg {
         "HS256" => hmac::HMAC_SHA256,

@@ -1,5 +1,5 @@
-//! Forged and policy-breaking tokens over HTTP: none is taken, all are told the same, and none makes the gateway call
-//! anybody.
+//! Forged and policy-breaking tokens over HTTP: all are refused with the same answer, and none makes the gateway call another
+//! server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::forge::{By, Mint};
 use super::forgeries;
 use crate::harness::{Answer, Gateway, UPSTREAM_ENVIRONMENT, client, envelope, upstream};
 
-/// Room for all of them: counts of calls and guesses are another test's matter.
+/// Limits high enough for all calls, because other tests cover the counts of calls and guesses.
 const LIMITS: &str = "[limits]\nper_address_per_minute = 1000000\nguesses_per_address = 1000000\n";
 
-/// A method that nobody serves: who gets as far as being told so has been taken for somebody.
+/// A method that does not exist. A caller that is told so has been authenticated.
 const CALL: &str = "class=chat&method=nothing";
 
-/// A port that counts whoever connects, and answers nobody.
+/// A port that counts connections and answers none of them.
 struct Bait {
     address: std::net::SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -54,7 +54,7 @@ impl Drop for Bait {
     }
 }
 
-/// By which way a token comes.
+/// The way in by which a token comes.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     Jwt,
@@ -69,18 +69,18 @@ async fn call(gateway: &Gateway, client: &reqwest::Client, way: Way, token: &str
             .header("Content-Type", "text/xml")
             .body(envelope("getchats", &[])),
     };
-    // As bytes: what is no ASCII goes through as well.
+    // As bytes, so that non-ASCII characters can be sent as well.
     let value = reqwest::header::HeaderValue::from_bytes(format!("Bearer {token}").as_bytes());
     Answer::of(request.header("Authorization", value.unwrap())).await
 }
 
-/// All that a caller can tell two answers apart by: everything but the request's own id, the time, and how many calls
-/// the address has left.
+/// Returns everything by which a caller can tell two answers apart: all but the request's own id, the time and the number of calls
+/// that the address has left.
 fn reported(answer: &Answer) -> (u16, String, BTreeMap<String, Vec<String>>) {
     let id = answer.header("x-request-id");
     let mut headers = BTreeMap::<String, Vec<String>>::new();
     for (name, value) in &answer.headers {
-        // Every so many refusals a connection ends, whatever was wrong.
+        // The connection ends after a fixed number of refusals, whatever their reason.
         if name == "connection" {
             continue;
         }
@@ -123,7 +123,7 @@ async fn no_forged_token_is_taken_and_all_are_answered_the_same() {
             Way::Jwt => format!("\"error\":\"{word}\""),
             Way::Soap => format!("<c:code>{word}</c:code>"),
         };
-        // What is right gets as far as the call, so that what is refused is refused for what is wrong with it.
+        // Good tokens get as far as the call, which shows that the forged ones are refused because of their forgery.
         for good in [
             mint.claims_with(&json!({})),
             mint.header_with(By::Rsa, &json!({ "typ": "JWT" })),

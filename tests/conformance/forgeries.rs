@@ -1,15 +1,14 @@
-//! Tokens that must not be taken, each with what is wrong about it. All but that is right: most are signed by a key that
-//! counts.
+//! Tokens that must be refused, each with its one fault. Everything else about them is right; most are signed by a key that counts.
 
 use serde_json::{Value, json};
 
 use super::forge::{AUDIENCE, By, GONE, ISSUER, Mint, b64, changed, macked};
 use super::mangled;
 
-/// What is wrong, and the token.
+/// The fault and the token.
 pub(super) type Forgery = (String, String);
 
-/// Every forgery. `bait` is an address that nobody must ever connect to; `own` is a good token of the gateway itself.
+/// Returns every forgery. `bait` is an address to which nothing must ever connect; `own` is a good token of the gateway itself.
 pub(super) fn all(mint: &Mint, bait: &str, own: &str) -> Vec<Forgery> {
     let mut all = Vec::new();
     all.extend(algorithms(mint));
@@ -23,7 +22,7 @@ pub(super) fn all(mint: &Mint, bait: &str, own: &str) -> Vec<Forgery> {
     all
 }
 
-/// Tokens that are over, and wrong in something else as well: none of them may be told to have been good once.
+/// Returns tokens that have expired and have another fault as well. No answer may reveal that one of them was once good.
 pub(super) fn expired_and_wrong(mint: &Mint) -> Vec<Forgery> {
     let over = json!({ "exp": mint.now - 3600 });
     let claims = changed(mint.claims(), &over);
@@ -220,7 +219,7 @@ fn claims(mint: &Mint) -> Vec<Forgery> {
         .collect()
 }
 
-/// Claims that say when a token is good.
+/// Returns faulty claims about the token's lifetime.
 fn times(mint: &Mint) -> Vec<Value> {
     let soon = mint.now + 3600;
     let mut all: Vec<Value> = Vec::new();
@@ -257,7 +256,7 @@ fn times(mint: &Mint) -> Vec<Value> {
     all
 }
 
-/// Claims that say whose it is, for whom, and for what.
+/// Returns faulty claims about subject, audience and scope.
 fn names() -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     for value in [

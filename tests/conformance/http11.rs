@@ -13,10 +13,10 @@ use super::probe::{Probe, Seen, State, ask};
 use super::{list, suite, text};
 use crate::harness::Gateway;
 
-/// The Host of every request, whatever the port: lengths in the suite span it.
+/// The Host of every request, whatever the port, because lengths in the suite count it.
 const HOST: &str = "127.0.0.1:18080";
 
-/// Scored tests that the server below us decides, with what keeps harm away.
+/// Scored tests that the HTTP server below our code decides, with the reason why no harm results.
 const BELOW_US: [(&str, &str); 3] = [
     (
         "RFC9112-3.2-FRAGMENT-IN-TARGET",
@@ -32,7 +32,7 @@ const BELOW_US: [(&str, &str); 3] = [
     ),
 ];
 
-/// Scored tests in which something is allowed that the suite would rather see refused, with what is done.
+/// Scored tests in which we allow something that the suite would prefer to see refused, with our behavior.
 const ALLOWED: [(&str, &str); 6] = [
     (
         "RFC9112-2.2-BARE-LF-REQUEST-LINE",
@@ -54,7 +54,7 @@ const ALLOWED: [(&str, &str); 6] = [
     ("MAL-CL-TAB-BEFORE-VALUE", "likewise"),
 ];
 
-/// The bytes of a request: our path for `/` and for the echo of the suite, the Host written in.
+/// Returns the bytes of a request, with our path in place of `/` and of the suite's echo, and with the Host filled in.
 fn payload(step: &Value) -> Vec<u8> {
     let bytes = STANDARD.decode(text(step, "payload_b64")).unwrap();
     let bytes = replaced(&bytes, b"@@HOST@@", HOST.as_bytes());
@@ -90,7 +90,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Makes one test; nothing for a sequence whose steps follow from answers, none of which is scored.
+/// Runs one test. Returns `None` for a sequence whose steps depend on answers; none of these is scored.
 async fn run(gateway: &Gateway, test: &Value) -> Option<(Verdict, Vec<Seen>)> {
     if text(test, "kind") == "single" {
         let seen = ask(gateway, &payload(test)).await;
@@ -112,13 +112,13 @@ async fn run(gateway: &Gateway, test: &Value) -> Option<(Verdict, Vec<Seen>)> {
     Some((expect::sequence(&seen, is_cut), seen))
 }
 
-/// The ids of those that ended so, which have to be the ones that are named beforehand: no more, and none that has been
-/// mended meanwhile.
+/// Returns the ids of the tests with this verdict. Asserts that they are exactly the named ones, so that a test that passes now has
+/// to be removed from the list.
 fn ended(results: &[(String, Verdict)], verdict: Verdict, named: &[(&str, &str)]) -> String {
     let ids = results.iter().filter(|(_, found)| *found == verdict);
     let ids: BTreeSet<&str> = ids.map(|(id, _)| id.as_str()).collect();
     let named: BTreeSet<&str> = named.iter().map(|(id, _)| *id).collect();
-    // A part of the suite names a part of them.
+    // A sample of the suite contains only some of the named tests.
     let made = named
         .into_iter()
         .filter(|id| results.iter().any(|(made, _)| made == id));
@@ -154,7 +154,7 @@ async fn what_can_be_decided_above_the_server_is_decided_right() {
                 answer.text
             );
         }
-        // Whatever carried Transfer-Encoding gets one answer, and the connection ends.
+        // A request with Transfer-Encoding gets one answer, and then its connection ends.
         let sent = payload(if seen.len() == 1 && test.get("steps").is_none() {
             &test
         } else {

@@ -1,4 +1,4 @@
-//! JSON documents of a public suite, each as the `result` of an upstream's answer and as a stray value of a JSON body.
+//! JSON documents of a public suite, each as the `result` of an upstream's answer and as an unexpected value in a JSON body.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,20 +10,20 @@ use super::{bytes, list, suite, text};
 use crate::harness::{Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, client, envelope, upstream};
 use crate::sends::read_request;
 
-/// Nothing is kept, nothing asked again, nobody counted: each call meets the document that is set.
+/// No cache, no retry and no limit, so that each call meets the document that is set.
 const TOML: &str =
     "[cache]\ngetchatchannels = 0\ngetchats = 0\n[limits]\nper_address_per_minute = 1000000\n";
 
-/// An answer with which nothing is wrong.
+/// A correct answer.
 const GOOD: &[u8] = br#"{"list":[]}"#;
 
-/// Right by the suite, which leaves open what a doubled key means; ours is the refusal.
+/// Correct by the suite, which leaves the meaning of a duplicate key open; we refuse such documents.
 const DOUBLED: [&str; 2] = [
     "y_object_duplicated_key.json",
     "y_object_duplicated_key_and_value.json",
 ];
 
-/// An upstream whose answers are a success with this document as their result.
+/// An upstream that answers success with this document as the result.
 struct Upstream {
     address: std::net::SocketAddr,
     document: Arc<Mutex<Vec<u8>>>,
@@ -96,7 +96,7 @@ async fn read_chats_by_soap(gateway: &Gateway, demo: &Demo) -> Answer {
     Answer::of(request.body(envelope("getchats", &parameters))).await
 }
 
-/// Whether the document was taken as a result; an answer that is neither that nor a clean 502 is told.
+/// Returns whether the document was accepted as a result. An answer that is neither a success nor a clean 502 is an error.
 async fn as_result(
     gateway: &Gateway,
     demo: &Demo,
@@ -109,7 +109,7 @@ async fn as_result(
         read_chats_by_soap(gateway, demo).await,
     );
     upstream.set(GOOD);
-    // Half of all answers being bad would make the gateway leave this upstream alone.
+    // If half of all answers were bad, the gateway's breaker would open for this upstream.
     for _ in 0..3 {
         let good = read_chats(gateway, demo).await;
         assert_eq!(good.body, r#"{"status":"SUCCESS","result":{"list":[]}}"#);
@@ -128,7 +128,7 @@ async fn as_result(
         .and_then(adapter::compact)
         .unwrap_or_default();
     match (http.status, soap.status) {
-        // Value for value, as it was written.
+        // Each value exactly as it was written.
         (200, 200) if http.body == format!(r#"{{"status":"SUCCESS","result":{value}}}"#) => {
             Ok(true)
         }
@@ -142,7 +142,8 @@ async fn as_result(
     }
 }
 
-/// Whether the document was taken beside the parameters of a call; an answer that is neither that nor a clean 400 is told.
+/// Returns whether the document was accepted next to the parameters of a call. An answer that is neither a success nor a clean 400
+/// is an error.
 async fn as_stray(gateway: &Gateway, demo: &Demo, document: &[u8]) -> Result<bool, String> {
     let (user, password) = (&demo.user, &demo.password);
     let call = format!(

@@ -1,11 +1,11 @@
-//! Signatures that others published, judged by `chatgate jws-verify`.
+//! Published signatures, judged by `chatgate jws-verify`.
 
 use serde_json::Value;
 
 use super::{chatgate, each, list, suite, text, verdict};
 
-/// Vectors of the suite that contradict themselves (one key id for two keys, `ES521`, padding said to be both right and
-/// wrong); whatever is said of them, a strict reader can't meet it.
+/// Vectors of the suite that contradict themselves (one key id for two keys, `ES521`, padding declared both right and wrong), so
+/// that no strict verifier can satisfy them.
 const CONTRADICTING: [u64; 8] = [346, 347, 350, 351, 367, 370, 372, 373];
 
 struct Vector<'a> {
@@ -16,7 +16,8 @@ struct Vector<'a> {
     is_valid: bool,
 }
 
-/// Each group names its key, public where it has a public half; a key without an algorithm is there for RS256.
+/// Returns the test vectors. Each group names its key, the public one if there is a public half; a key without an algorithm is used
+/// for RS256.
 fn vectors(suite: &Value) -> Vec<Vector<'_>> {
     let groups = list(suite, "testGroups").iter();
     let of_group = |group| {

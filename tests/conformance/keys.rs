@@ -1,4 +1,4 @@
-//! Keys that must not verify: refused before a port is bound, and by `chatgate jws-verify`.
+//! Keys that must not verify anything: the gateway refuses to start with them, and `chatgate jws-verify` refuses them.
 
 use std::path::Path;
 
@@ -35,14 +35,14 @@ fn changed(mut key: Value, changes: &Value) -> Value {
     key
 }
 
-/// An odd number of so many bits.
+/// Returns an odd number with this number of bits.
 fn modulus(bits: usize) -> String {
     let mut bytes = vec![0xff; bits.div_ceil(8)];
     bytes[0] >>= (8 - bits % 8) % 8;
     b64(bytes)
 }
 
-/// What must not stand in an issuer's file, alone.
+/// Returns the keys that must not be alone in an issuer's file.
 fn bad_keys() -> Vec<(&'static str, Value)> {
     vec![
         ("for encrypting", rsa(&json!({ "use": "enc" }))),
@@ -94,7 +94,7 @@ fn bad_keys() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Starts a gateway with this file as its issuer's keys; what it said when it ended, or nothing when it came up.
+/// Starts a gateway with this file as its issuer's keys. Returns its output if it ended, or `None` if it came up.
 fn refusal(folder: &Path, jwks: &str) -> Option<String> {
     std::fs::write(folder.join("jwks.json"), jwks).unwrap();
     let jwks = folder.join("jwks.json");
@@ -127,7 +127,7 @@ fn a_key_that_must_not_verify_keeps_the_gateway_from_starting() {
         let folder = tempfile::tempdir().unwrap();
         let alone = json!({ "keys": [key] }).to_string();
         match refusal(folder.path(), &alone) {
-            // The secret or modulus itself is nobody's business.
+            // The output must not contain the secret or the modulus.
             Some(reported) => {
                 (key["k"].as_str().is_some_and(|k| reported.contains(k))).then_some(reported)
             }
@@ -135,7 +135,7 @@ fn a_key_that_must_not_verify_keeps_the_gateway_from_starting() {
         }
     });
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // Beside a good key it is passed over.
+    // Next to a good key a bad one is skipped.
     for key in [oct(64), rsa(&json!({ "n": modulus(1024) }))] {
         let folder = tempfile::tempdir().unwrap();
         let both = json!({ "keys": [ed(&json!({})), key] }).to_string();

@@ -1,11 +1,11 @@
-//! Tokens that are broken in their form or signature, and tokens of the gateway's own turned into others.
+//! Tokens with a broken form or signature, and tokens of the gateway itself that were turned into others.
 
 use serde_json::{Value, json};
 
 use super::forge::{By, Mint, b64, changed, macked};
 use super::forgeries::Forgery;
 
-/// Tokens that are broken before anything in them is read, and such as say two things or none.
+/// Returns tokens that are broken before any of their content is read, and tokens that state something twice or not at all.
 pub(super) fn structures(mint: &Mint) -> Vec<Forgery> {
     let header = Mint::header(By::Ed).to_string();
     let claims = mint.claims().to_string();
@@ -50,7 +50,7 @@ fn forms(mint: &Mint, header: &str, claims: &str) -> Vec<(&'static str, String)>
     ]
 }
 
-/// A JSON object with one more member in front.
+/// Returns a JSON object with one more member at the front.
 fn inside(object: &str, member: &str) -> String {
     object.replacen('{', &format!("{{{member},"), 1)
 }
@@ -160,7 +160,7 @@ pub(super) fn signatures(mint: &Mint) -> Vec<Forgery> {
         ("zeros", with(&b64([0; 64]))),
         ("ones", with(&b64([0xff; 64]))),
         ("longer", with(&format!("{signature}AAAA"))),
-        // The last letter holds two bits of the signature and four that mean nothing.
+        // The last letter holds two bits of the signature and four unused bits.
         (
             "bits that mean nothing",
             with(&format!(
@@ -173,7 +173,7 @@ pub(super) fn signatures(mint: &Mint) -> Vec<Forgery> {
         ("twice", with(&format!("{signature}{signature}"))),
         ("of a stranger", mint.sign_encoded(By::Stranger, signed)),
         ("of the other key", mint.sign_encoded(By::Rsa, signed)),
-        // RFC 8032: the neutral element as R and zero as S fit a broken check under a key of small order.
+        // RFC 8032: with a key of small order, the neutral element as R and zero as S pass a broken check.
         (
             "of small order",
             with(&b64([[1_u8; 1].as_slice(), &[0; 63]].concat())),
@@ -185,7 +185,7 @@ pub(super) fn signatures(mint: &Mint) -> Vec<Forgery> {
         .collect()
 }
 
-/// A token of the gateway's own, turned into another, and what claims to be one.
+/// Returns tokens of the gateway itself that were changed, and tokens that claim to be the gateway's.
 pub(super) fn own_ones(mint: &Mint, own: &str) -> Vec<Forgery> {
     let [header, claims, signature] = [0, 1, 2].map(|n| own.split('.').nth(n).unwrap());
     let read = |part: &str| {

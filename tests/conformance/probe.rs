@@ -1,5 +1,5 @@
-//! Speaks raw bytes to a gateway the way the HTTP/1.1 suite's own client does: five seconds for a head, a moment for what
-//! still comes, then a look at whether the connection is open.
+//! Sends raw bytes to a gateway as the HTTP/1.1 suite's own client does: it waits five seconds for a head and a moment for further
+//! bytes, and then checks whether the connection is open.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use crate::harness::Gateway;
 
-/// How long an answer may take, as in the suite.
+/// Longest wait for an answer, as in the suite.
 const HEAD_WAIT: Duration = Duration::from_secs(5);
 
-/// How long an answered connection is watched for more, or for its end.
+/// The time for which an answered connection is watched for more bytes or for its end.
 const QUIET: Duration = Duration::from_millis(600);
 
-/// How a connection stands after an answer, or instead of one.
+/// The state of a connection after an answer, or without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Open,
@@ -23,7 +23,7 @@ pub(super) enum State {
     TimedOut,
 }
 
-/// What came back.
+/// The received answer and the state of its connection.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) text: String,
@@ -35,7 +35,7 @@ impl Seen {
         self.text.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()
     }
 
-    /// How many answers came.
+    /// Returns the number of answers.
     pub(super) fn answers(&self) -> usize {
         self.text.matches("HTTP/1.1 ").count()
     }
@@ -58,14 +58,14 @@ impl Seen {
             .is_some_and(|status| (200..300).contains(&status))
     }
 
-    /// Whether the body is as long as the head says.
+    /// Returns whether the body is as long as the head announces.
     pub(super) fn is_framed(&self) -> bool {
         self.header("content-length") == Some(&self.body().len().to_string())
             && self.header("transfer-encoding").is_none()
     }
 }
 
-/// A connection.
+/// A connection that sends raw bytes.
 pub(super) struct Probe {
     stream: TcpStream,
 }
@@ -77,9 +77,9 @@ impl Probe {
         }
     }
 
-    /// Sends these bytes and waits for what comes back.
+    /// Sends these bytes and waits for the answer.
     pub(super) async fn ask(&mut self, bytes: &[u8]) -> Seen {
-        // A gateway that has closed already is seen by the reading.
+        // If the gateway has already closed the connection, the read below notices it.
         let _ = self.stream.write_all(bytes).await;
         self.read().await
     }
@@ -104,7 +104,7 @@ impl Probe {
     }
 }
 
-/// Sends these bytes on a connection of their own.
+/// Sends these bytes on a new connection.
 pub(super) async fn ask(gateway: &Gateway, bytes: &[u8]) -> Seen {
     Probe::connect(gateway).await.ask(bytes).await
 }

@@ -1,14 +1,14 @@
-//! Requests whose end two readers could see in two places, heads that are none, and `Expect: 100-continue`.
+//! Requests whose end two readers could place differently, invalid heads, and `Expect: 100-continue`.
 
 use tokio::task::JoinSet;
 
 use super::probe::{Probe, Seen, State, ask};
 use crate::harness::Gateway;
 
-/// What an attacker would like to have answered as a request of its own.
+/// The request that an attacker wants to have answered as a separate one.
 const SMUGGLED: &str = "GET /api/http/ HTTP/1.1\r\nHost: smuggled\r\n\r\n";
 
-/// Asks each on a connection of its own, all at once; in the order in which they were given.
+/// Sends each request on its own connection, all at the same time, and returns the answers in the order of the requests.
 async fn all(gateway: Gateway, requests: Vec<Vec<u8>>) -> (Gateway, Vec<Seen>) {
     let gateway = std::sync::Arc::new(gateway);
     let mut running = JoinSet::new();
@@ -22,7 +22,7 @@ async fn all(gateway: Gateway, requests: Vec<Vec<u8>>) -> (Gateway, Vec<Seen>) {
     (gateway, seen.into_iter().map(|(_, seen)| seen).collect())
 }
 
-/// Header lines, each of which makes the end of the request a matter of opinion, or no header line at all.
+/// Header lines that make the end of the request ambiguous or are not header lines at all.
 const LINES: [&[u8]; 36] = [
     b"Transfer-Encoding: xchunked",
     b"Transfer-Encoding: identity",
@@ -62,7 +62,7 @@ const LINES: [&[u8]; 36] = [
     b": x",
 ];
 
-/// Chunked bodies that are none.
+/// Invalid chunked bodies.
 const CHUNKS: [&[u8]; 14] = [
     b"+5\r\nhello\r\n0\r\n\r\n",
     b"-5\r\nhello\r\n0\r\n\r\n",
@@ -122,7 +122,7 @@ async fn what_could_end_in_two_places_is_answered_400_once_and_closed() {
 
 #[tokio::test]
 async fn a_length_beside_a_coding_has_one_answer_whichever_comes_first() {
-    // The server below us takes the length away before any of our code sees it; what is left to do is to close.
+    // The HTTP server below our code drops the length before our code sees it, so we can only close the connection.
     let lines = [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
@@ -195,7 +195,7 @@ async fn targets_methods_and_heads_that_are_none_differ_from_what_is_not_there()
             "{shown}"
         );
     }
-    // What nobody serves is not written down at its whole length.
+    // The log does not contain an unknown target or method at full length.
     assert!(
         gateway
             .process
@@ -232,7 +232,7 @@ async fn a_caller_who_waits_for_100_is_asked_to_go_on_once_nothing_is_against_it
             "{}",
             answer.text
         );
-        // The connection is where it should be: the next request on it is read as one.
+        // The connection is at the right position: the next bytes are read as one request.
         let next = probe
             .ask(format!("{}{form}", head("1.1", "")).as_bytes())
             .await;
@@ -242,7 +242,7 @@ async fn a_caller_who_waits_for_100_is_asked_to_go_on_once_nothing_is_against_it
             next.text
         );
     }
-    // A caller of HTTP/1.0 would take an interim answer for the answer.
+    // An HTTP/1.0 caller would mistake an interim answer for the final one.
     let old = ask(
         &gateway,
         format!("{}{form}", head("1.0", "Expect: 100-continue\r\n")).as_bytes(),
@@ -255,7 +255,7 @@ async fn a_caller_who_waits_for_100_is_asked_to_go_on_once_nothing_is_against_it
     );
 }
 
-/// A head whose sender holds ten bytes back until it is told to go on.
+/// Returns a head whose sender holds back ten bytes until it gets `100 Continue`.
 fn waiting(line: &str, method: &str, path: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nHost: x\r\n{line}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n"
@@ -298,10 +298,10 @@ async fn a_caller_who_waits_for_100_is_refused_without_it_where_the_head_is_enou
             seen.text
         );
         assert_eq!(seen.status(), Some(*status), "{request}: {}", seen.text);
-        // The body that was never asked for must not be read as a request.
+        // The body was never requested, so it must not be read as a request.
         assert_eq!(seen.state, State::Closed, "{request}");
     }
-    // An address that has made its calls.
+    // An address that has used up its calls.
     let caller = "X-Forwarded-For: 192.0.2.9\r\n";
     for _ in 0..2 {
         ask(
@@ -406,7 +406,7 @@ async fn who_waits_for_100_without_credentials_or_with_another_type_sends_no_bod
 #[tokio::test]
 async fn who_waits_for_100_is_asked_for_the_body_where_it_may_still_say_who_calls() {
     let gateway = Gateway::start();
-    // Where the body may still say who calls, or the header may be right, it is asked for.
+    // The gateway asks for the body if the body may still name the caller or the header may be right.
     for (line, path) in [
         ("", "/api/http/"),
         ("", "/api/soap/"),

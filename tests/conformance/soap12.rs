@@ -1,25 +1,25 @@
-//! The W3C's SOAP 1.2 messages over HTTP: each gets the fault that its test is about, or is refused for what it asks of us.
+//! The W3C's SOAP 1.2 messages over HTTP: each gets the fault that its test is about, or our own refusal.
 //!
-//! The suite's tests are written for nodes that know `echoOk` and its like and play the roles of its examples. We know
-//! neither: what is right as a message ends in a refusal of our own.
+//! The suite's tests are written for nodes that know operations such as `echoOk` and play the roles of its examples. We know
+//! neither, so a correct message is refused by us.
 
 use serde_json::Value;
 
 use super::{list, suite, text};
 use crate::harness::{Answer, Gateway, client};
 
-/// What a message is there for.
+/// The purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     VersionMismatch,
     MustUnderstand,
     Sender,
-    /// Right as a message: ours is the refusal, for want of credentials and then of an operation that we know.
+    /// A correct message. We refuse it because credentials are missing, and then because we do not know the operation.
     Own,
 }
 use Class::{MustUnderstand, Own, Sender, VersionMismatch};
 
-/// Each message by what its test in the W3C's collection says about it.
+/// Each message with the class that its test in the W3C's collection implies.
 const EXPECTED: [(&str, Class, &str); 24] = [
     (
         "SOAP12ReqT7_A.xml",
@@ -120,7 +120,7 @@ fn message(header: &str, body: &str) -> String {
     )
 }
 
-/// Header blocks beside the collection's, for rules of Part 1 that the sample does not reach.
+/// Returns header blocks in addition to the collection's, for rules of Part 1 that the sample does not cover.
 fn own_blocks() -> Vec<(String, Class)> {
     let block =
         |attributes: &str| message(&format!("<t:Unknown xmlns:t='urn:t' {attributes}/>"), "");
@@ -140,7 +140,7 @@ fn own_blocks() -> Vec<(String, Class)> {
     ]
 }
 
-/// Envelopes, likewise.
+/// Returns envelopes for such rules.
 fn own_envelopes() -> Vec<(String, Class)> {
     let plain = message("", "");
     vec![
@@ -197,7 +197,7 @@ fn own_envelopes() -> Vec<(String, Class)> {
     ]
 }
 
-/// The HTTP status and the fault code of an answer.
+/// Returns the HTTP status and the fault code of an answer.
 fn reported(answer: &Answer) -> (u16, String) {
     let (_, behind) = answer
         .body
@@ -206,7 +206,7 @@ fn reported(answer: &Answer) -> (u16, String) {
     (answer.status, behind.split_once('<').unwrap().0.to_owned())
 }
 
-/// Sends a message without and with credentials; what is wrong about the answers.
+/// Sends a message without and with credentials. Returns a description of the problem if an answer is wrong.
 async fn judge(gateway: &Gateway, message: &str, class: Class) -> Option<String> {
     let demo = gateway.demo();
     let post = || {
@@ -235,7 +235,7 @@ async fn judge(gateway: &Gateway, message: &str, class: Class) -> Option<String>
             fault(400, "Sender"),
             fault(400, "Sender"),
         ),
-        // A call without an operation is told so before a secret is looked at.
+        // A call without an operation is refused for that before its secret is checked.
         Own if stranger.body.contains(">c:MISSING_METHOD<") => (
             fault(401, "Sender"),
             fault(400, "Sender"),

@@ -1,10 +1,10 @@
-//! The W3C's XML suite and cases of our own, judged by `chatgate xml-check`.
+//! Documents of the W3C's XML suite and our own cases, judged by `chatgate xml-check`.
 
 use std::time::{Duration, Instant};
 
 use super::{bytes, chatgate, each, list, suite, text, verdict};
 
-/// Longest time that one document may take.
+/// Longest time that the check of one document may take.
 const DOCUMENT_MAX: Duration = Duration::from_millis(50);
 
 struct Document {
@@ -13,7 +13,7 @@ struct Document {
     is_well_formed: bool,
 }
 
-/// Judges all documents; what is wrong with the judgements.
+/// Has all documents judged and returns the wrong judgements.
 fn judge(documents: &[Document]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     each(documents, |index, document| {
@@ -24,7 +24,8 @@ fn judge(documents: &[Document]) -> Vec<String> {
     })
 }
 
-/// How long the slowest takes, the start of a process left out: on a busy machine that is the greater part.
+/// Returns the time of the slowest check, without starting a process, because on a busy machine the start takes longer than the
+/// check.
 fn slowest(documents: &[Document]) -> Duration {
     let took = |document: &Document| {
         let once = || {
@@ -32,7 +33,7 @@ fn slowest(documents: &[Document]) -> Duration {
             let _ = adapter_soap::check_document(&document.bytes);
             began.elapsed()
         };
-        // A moment in which somebody else had the processor is no time of ours.
+        // The minimum excludes time in which another process had the processor.
         (0..5).map(|_| once()).min().unwrap()
     };
     documents.iter().map(took).max().unwrap()
@@ -59,7 +60,7 @@ fn the_w3c_suite_is_judged_right_and_no_doctype_is_taken() {
         let read = |document: &serde_json::Value| Document {
             id: text(document, "id").to_owned(),
             bytes: bytes(document, "bytes_base64"),
-            // Of those with a DOCTYPE none is to be taken, so that nothing is said of them.
+            // Every document with a DOCTYPE has to be refused, so the suite states no verdict for these.
             is_well_formed: document["well_formed"].as_bool().unwrap_or(false),
         };
         let documents: Vec<_> = list(&suite, "documents").iter().map(read).collect();
@@ -71,7 +72,7 @@ fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(unit).collect()
 }
 
-/// Members of the suite's classes that the sample may lack: what is right, with a name for each class.
+/// Well-formed members of the suite's classes that the sample may lack, with a name for each class.
 const GOOD: &[(&str, &str)] = &[
     (
         "names of the fifth edition",
@@ -139,7 +140,7 @@ const GOOD: &[(&str, &str)] = &[
     ),
 ];
 
-/// And what is not.
+/// Documents that are not well-formed.
 const BAD: &[(&str, &str)] = &[
     (
         "a name of the fourth edition only in its middle",
@@ -247,7 +248,7 @@ const BAD: &[(&str, &str)] = &[
     ("a parameter entity", "%a;<a/>"),
 ];
 
-/// The same for encodings.
+/// Returns documents that test encodings, each with `true` if it is well-formed.
 fn encoded() -> Vec<(&'static str, Vec<u8>, bool)> {
     let sixteen = "\u{feff}<?xml version='1.0' encoding='UTF-16'?><a b='\u{1f600}'>é</a>";
     let bare = "<?xml version='1.0' encoding='UTF-16LE'?><a/>";
@@ -304,7 +305,7 @@ fn encoded() -> Vec<(&'static str, Vec<u8>, bool)> {
     ]
 }
 
-/// The same for encodings of one byte a character.
+/// Returns documents that test single-byte encodings, each with `true` if it is well-formed.
 fn encoded_by_bytes() -> Vec<(&'static str, Vec<u8>, bool)> {
     vec![
         (

@@ -1,9 +1,9 @@
-//! What hostile documents cost: twice the bytes, at most twice the time.
+//! The cost of hostile documents: twice the bytes may cost at most twice the time.
 //!
-//! Both sizes stay within the cap of the XML layer, so that the work is done and not refused. Beyond it a document is
-//! refused by its length. On a busy machine no time tells 2.2 from 2.3, so that line is held by instructions, which the
-//! release check counts. Every day a coarser one is held by time on the processor: sixteen times the bytes, which cost
-//! what is quadratic 256 times the time, may cost 40 times.
+//! Both sizes stay within the size limit of the XML layer, because a longer document is refused by its length without any work. On
+//! a busy machine, times cannot distinguish 2.2 from 2.3, so the release check counts instructions for that limit. The daily run
+//! uses a coarser limit by processor time: sixteen times the bytes may cost 40 times as much, while quadratic work would cost 256
+//! times as much.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,28 +11,28 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{binary, load};
 
-/// Most that twice the bytes may cost.
+/// Maximum cost ratio for twice the bytes.
 const RATIO_MAX: f64 = 2.2;
 
-/// Most that sixteen times the bytes may cost by time.
+/// Maximum ratio of processor time for sixteen times the bytes.
 const SAMPLE_RATIO_MAX: f64 = 40.0;
 
-/// Least time on a processor that is measured at once.
+/// Least processor time of one measurement.
 const MEASURED_MIN: Duration = Duration::from_millis(50);
 
-/// Instructions below which a document counts as refused at once: less than one in a byte of it.
+/// A document that takes fewer instructions counts as refused immediately: this is less than one instruction per byte.
 const AT_ONCE: f64 = 200_000.0;
 
-/// How often a ratio may be measured.
+/// Maximum number of measurements of a ratio.
 const ATTEMPTS: usize = 3;
 
-/// The cap of the XML layer, in bytes.
+/// The size limit of the XML layer, in bytes.
 const CAP: usize = 256 * 1024;
 
 /// The larger size of two.
 const LARGE: usize = CAP - 4096;
 
-/// A document of about so many bytes, made of one hostile piece again and again.
+/// A document of about this many bytes, made of one repeated hostile piece.
 type Shape = fn(usize) -> String;
 
 fn filled(open: &str, piece: &str, close: &str, bytes: usize) -> String {
@@ -40,7 +40,7 @@ fn filled(open: &str, piece: &str, close: &str, bytes: usize) -> String {
     format!("{open}{}{close}", piece.repeat(times))
 }
 
-/// Elements with as many attributes as an element may have.
+/// Returns elements with as many attributes as an element may have.
 fn wide(bytes: usize, attribute: impl Fn(usize) -> String) -> String {
     let attributes: String = (0..63).map(attribute).collect();
     filled("<r>", &format!("<e{attributes}/>"), "</r>", bytes)
@@ -109,13 +109,13 @@ const SHAPES: [(&str, Shape); 20] = [
     ("instructions", |n| filled("<r>", "<?p ?x??>", "</r>", n)),
 ];
 
-/// How long this thread has been on a processor. The system counts it in ticks of some milliseconds.
+/// Returns the time that this thread has been on a processor. The system counts it in ticks of a few milliseconds.
 fn on_processor() -> Duration {
     let reported = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(reported.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// The time on a processor that one document takes, in seconds: out of so many in a row that ticks don't matter.
+/// Returns the processor time that one document takes, in seconds, averaged over so many runs that ticks don't matter.
 fn processor_seconds(document: &str) -> f64 {
     let mut documents = 1_u32;
     loop {
@@ -131,7 +131,7 @@ fn processor_seconds(document: &str) -> f64 {
     }
 }
 
-/// The ratio by time: the least of several measurements, since nothing but the document makes it lower.
+/// Returns the ratio by time: the least of several measurements, because other load only makes it higher.
 fn by_time(small: &str, large: &str) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..ATTEMPTS {
@@ -143,7 +143,7 @@ fn by_time(small: &str, large: &str) -> f64 {
     best
 }
 
-/// Instructions that `chatgate xml-check` takes for this document.
+/// Returns the number of instructions that `chatgate xml-check` takes for this document.
 fn instructions(folder: &Path, document: &str) -> f64 {
     let file = folder.join("document.xml");
     std::fs::write(&file, document).unwrap();
@@ -165,12 +165,12 @@ fn instructions(folder: &Path, document: &str) -> f64 {
     collected.trim().parse().unwrap()
 }
 
-/// The ratio by instructions, which no other process can change; start and end of the process taken off.
+/// Returns the ratio by instructions, which no other process can change, without the start and the end of the process.
 fn by_instructions(small: &str, large: &str) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let [nothing, small, large] =
         ["<r/>", small, large].map(|document| instructions(folder.path(), document));
-    // Reading a file that is refused at once; what stands beside it is noise of the start.
+    // The file is read and refused immediately; any further difference is noise of the start.
     if large - nothing < AT_ONCE {
         1.0
     } else {

@@ -1,4 +1,4 @@
-//! What open tails cost the gateway while calls come in.
+//! Measures what open live tails cost the gateway while calls come in.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use super::Visitor;
 use crate::harness::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load, pass};
 use crate::load::client::Callers;
 
-/// Tails open at once.
+/// Number of tails that are open at the same time.
 const TABS: usize = 10;
 
-/// Callers, and how often each calls: a thousand calls a second.
+/// The number of callers, and the pause between two calls of one of them: a thousand calls a second in all.
 const CALLERS: usize = 50;
 const PACE: Duration = Duration::from_millis(50);
 
-/// Rounds without tails and with them, one after the other, of this length.
+/// The number of rounds, each without tails and then with tails, and the length of a round.
 const ROUNDS: (usize, usize) = (2, 6);
 const ROUND: Duration = Duration::from_secs(3);
 
-/// Most that tails may take of what the calls take, in hundredths, where the published binary is measured.
+/// Maximum extra processor time per call that tails may cause, in percent, where the published binary is measured.
 const COST_MAX: f64 = 5.0;
 
-/// Ticks of the processor's time that a process has had so far: hundredths of a second.
+/// Returns the processor time that a process has used so far, in ticks of a hundredth of a second.
 fn ticks(id: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    // The name, in parentheses, may hold blanks; the 14th and 15th fields are the time in the program and in the system.
+    // The process name, in parentheses, may contain blanks; the 14th and 15th fields are the user and the system time.
     let fields: Vec<_> = stat
         .rsplit(')')
         .next()
@@ -35,7 +35,7 @@ fn ticks(id: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// One round: the calls that were served, and the ticks that they took.
+/// Runs one round and returns the number of served calls and the ticks that they took.
 async fn round(gateway: &Gateway, callers: &Callers) -> (usize, u64) {
     callers.met();
     let before = ticks(gateway.process.id());
@@ -64,7 +64,7 @@ async fn open_tails(visitor: &Visitor<'_>) -> JoinSet<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_tails_cost_a_twentieth_of_the_calls_at_most() {
-    // Only the published binary is held to what is promised.
+    // Only the published binary has to meet the promised figure.
     let is_measured = load(0, 1) == 1 && std::env::var_os("CHATGATE_BINARY").is_some();
     let sandbox = Sandbox::start();
     let toml = format!(
@@ -100,7 +100,7 @@ async fn ten_tails_cost_a_twentieth_of_the_calls_at_most() {
         each(with)
     );
     assert!(without.0 > 0 && with.0 > 0);
-    // In any build and on any machine they do not cost as much as the calls.
+    // In any build and on any machine, tails cost less than the calls themselves.
     let most = if is_measured { COST_MAX } else { 100.0 };
     assert!(cost <= most, "{cost:.1} %");
 }

@@ -1,4 +1,4 @@
-//! Pages and answers over many accesses: as long as over few.
+//! Pages and answers over many accesses have to be as long as over few.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::Visitor;
 use crate::harness::{Answer, Gateway, admin, client, exported, import_accesses};
 
-/// Enough to fill every list.
+/// Enough accesses to fill every list.
 const FEW: usize = 1000;
 const MANY: usize = 2500;
 
-/// Bytes by which an answer may grow with the figures in it.
+/// Bytes by which an answer may grow because its figures have more digits.
 const FIGURES: usize = 200;
 
 const PAGES: [&str; 10] = [
@@ -26,7 +26,7 @@ const PAGES: [&str; 10] = [
     "/console/status",
 ];
 
-/// The length of each page and answer.
+/// Returns the length of each page and answer.
 async fn lengths(gateway: &Gateway, visitor: &Visitor<'_>) -> Vec<(String, usize)> {
     let mut lengths = Vec::new();
     for path in PAGES {
@@ -57,7 +57,7 @@ async fn no_page_and_no_answer_grows_with_the_accesses() {
             "{what}: {few} bytes with {FEW} accesses, {many} with {MANY}"
         );
     }
-    // An export has them all.
+    // An export contains all accesses.
     let exported = admin(&gateway, Method::GET, "export", Value::Null).await;
     let exported = exported.json()["accesses"].as_array().map(Vec::len);
     assert_eq!(exported, Some(MANY + 1));

@@ -1,4 +1,4 @@
-//! What stands before the operators' side: the host that is asked for, wrong keys, and the places of open pages.
+//! Tests of the checks in front of the operators' side: the requested host, wrong keys, and the number of open pages.
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{Visitor, first_key, sign_in, viewer_key};
 use crate::harness::{Answer, Gateway, admin, client, until};
 use crate::tls::{Files, Pair, trusting};
 
-/// The status of a request with these header lines, and of what it says.
+/// Returns the status of a request with these header lines, and the whole answer.
 async fn asked(gateway: &Gateway, path: &str, lines: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(gateway.admin).await.unwrap();
     let version = if lines.contains("Host") { "1.1" } else { "1.0" };
@@ -32,7 +32,7 @@ async fn a_name_that_somebody_else_may_own_is_answered_nothing() {
         format!("Host: LOCALHOST:{port}\r\n"),
         "Host: ops.example.com\r\n".to_owned(),
         "Host: chatgate-admin:8081\r\n".to_owned(),
-        // Old probes name nothing, which no browser does.
+        // Old probes send no Host, which no browser does.
         String::new(),
     ];
     let others = [
@@ -63,7 +63,7 @@ async fn a_name_that_somebody_else_may_own_is_answered_nothing() {
             assert!(!text.contains("chatgate_requests_total"), "{text}");
         }
     }
-    // A whole URL as the target names a host as well.
+    // A whole URL as the request target names a host as well.
     let (status, _) = asked(&gateway, "http://rebound.example/metrics", &own[0]).await;
     assert_eq!(status, 421);
 }
@@ -80,7 +80,7 @@ async fn a_right_key_is_let_in_however_many_wrong_ones_come() {
             other => panic!("{other}"),
         }
     }
-    // Where the minute changes meanwhile, they are counted anew.
+    // If the minute changes in between, the count starts again.
     assert!(
         (30..=60).contains(&reported) && refused >= 20,
         "{reported}, {refused}"
@@ -153,7 +153,7 @@ async fn one_viewer_leaves_open_pages_to_others() {
     }
     let operator = Visitor::first(&gateway).await;
     assert_eq!(open(&operator).await.status().as_u16(), 200);
-    // A place is given back when its page goes.
+    // Closing a page frees its place.
     drop(held);
     until("a place comes back", async || {
         open(&viewer).await.status() == 200
@@ -197,7 +197,7 @@ async fn by_tls_the_cookie_has_its_prefix_and_browsers_stay_with_tls() {
     let cookie = line.split(';').next().unwrap();
     let page = |cookie: &str| Answer::of(by_tls.get(url("/console/")).header("cookie", cookie));
     assert_eq!(page(cookie).await.status, 200);
-    // Under the name that anybody near could set it is no session.
+    // A cookie without the prefix, which any neighboring host could set, is not accepted as a session.
     let plain = cookie.trim_start_matches("__Host-");
     assert_eq!(page(plain).await.status, 303);
 

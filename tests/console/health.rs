@@ -1,4 +1,4 @@
-//! The page *Health*: with three things wrong at once, each cause is at most two clicks away from the first page.
+//! Tests of the page *Health*: with three problems at the same time, each cause is at most two clicks away from the first page.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::tls::{Files, Pair, trusting};
 const ACCESS: &str = "[[accesses]]\nname = \"shop\"\nuser = \"shop\"\npassword = \"env:SECRET\"\nallow = [\"127.0.0.1/32\"]\n";
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Where the access calls from all of a sudden: on none of its lists.
+/// The address from which the access suddenly calls; it is on none of the access's lists.
 const NEW_ADDRESS: [u8; 4] = [127, 0, 77, 9];
 
-/// What is wrong: the upstream is slow, the access calls from a new network, and a certificate is about to expire.
+/// A gateway with three problems: the upstream is slow, the access calls from a new network, and a certificate is about to expire.
 struct Incident {
     gateway: Gateway,
     _sandbox: Sandbox,
@@ -63,7 +63,7 @@ async fn each_cause_of_an_incident_is_two_clicks_away() {
     let shows = |page: &Answer, text: &str| {
         assert!(page.body.contains(text), "{text}: {}", page.body);
     };
-    // The access that is blocked: by which list, and who has changed it.
+    // The blocked access: the page shows the list that blocks it and who changed the access.
     shows(&health, "from <bdi>127.0.77.9</bdi>");
     shows(&health, "access networks: ");
     let rows = visitor.follow(&health, "status=IP_NOT_ALLOWED").await;
@@ -73,11 +73,11 @@ async fn each_cause_of_an_incident_is_two_clicks_away() {
         changes.contains("change") && changes.contains("first"),
         "{changes}"
     );
-    // The upstream that is slow.
+    // The slow upstream.
     let slow = visitor.follow(&health, "/console/journal/rows/").await;
     shows(&slow, "upstream");
     shows(&slow, "1.3");
-    // The certificate that is about to end.
+    // The certificate that expires soon.
     shows(&health, "expires in 2 days");
     let status = visitor.follow(&health, "/console/status#gateway").await;
     shows(&status, "Certificate of the ways in");

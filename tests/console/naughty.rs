@@ -1,5 +1,5 @@
-//! Texts of strangers as message, user name, user agent and address of a file: shown as what they are on every page, and no
-//! formula in a table.
+//! Strangers' texts as message, user name, user agent and file URL: every page shows them as text, and no table contains them as a
+//! formula.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,16 +8,16 @@ use super::strings::strings;
 use super::{Visitor, browse, first_key};
 use crate::harness::{Answer, Gateway, admin, admin_request, client, load};
 
-/// How many there are at least.
+/// Least number of distinct strings.
 const STRINGS_MIN: usize = 515;
 
-/// Of the strings in their order, one in so many is tried every day: neighbours are mostly variants of each other.
+/// The daily run tries one string in this many, because neighboring strings are mostly variants of each other.
 const SAMPLED_OF: usize = 5;
 
-/// Their calls are no load, and their number is no rate.
+/// The test makes many calls, which must not reach a rate limit.
 const UNLIMITED: &str = "[limits]\nper_address_per_minute = 1000000\n";
 
-/// Makes a call by Basic, with this program's name if a header can carry it.
+/// Makes a call by Basic, with `agent` as the user agent if a header can carry it.
 async fn call(
     gateway: &Gateway,
     client: &reqwest::Client,
@@ -46,7 +46,7 @@ async fn call(
     Answer::of(request).await
 }
 
-/// What became of the strings: how many got in, by place.
+/// The number of accepted strings, by place.
 #[derive(Default, Debug)]
 struct Taken {
     messages: usize,
@@ -83,13 +83,13 @@ async fn send_all(gateway: &Gateway, strings: &[String]) -> Taken {
         let request = admin_request(&http, gateway, Method::POST, "accesses", &draft);
         taken.users += usize::from(Answer::of(request).await.status == 201);
     }
-    // What was said comes back in an answer, which the journal keeps whole.
+    // An answer returns the messages, and the journal stores that answer completely.
     call(gateway, &http, &[("method", "getmessages")], "plain").await;
     call(gateway, &http, &[("method", "getunreadmessages")], "plain").await;
     taken
 }
 
-/// The cells of a table (RFC 4180).
+/// Returns the cells of a table (RFC 4180).
 fn cells(text: &str) -> Vec<Vec<String>> {
     let mut rows = vec![vec![String::new()]];
     let (mut is_quoted, mut chars) = (false, text.chars().peekable());
@@ -157,7 +157,7 @@ async fn what_strangers_write_is_shown_and_does_nothing() {
     admin(&gateway, Method::PATCH, "accesses/demo", &full).await;
     let mut taken = send_all(&gateway, &apart).await;
     let visitor = Visitor::first(&gateway).await;
-    // Fields of the pages themselves tell back what was typed.
+    // Input fields of the pages show the entered text again.
     for text in &apart {
         let value: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
         for page in [
@@ -173,7 +173,7 @@ async fn what_strangers_write_is_shown_and_does_nothing() {
                 "{page} {text:?}: {}",
                 answer.status
             );
-            // The journal's picture of the last hours is ours, and the only one on these pages.
+            // The journal's chart of the last hours is our own SVG, and the only one on these pages.
             let body = answer.body.replace("<svg viewBox=\"0 0 720 160\" ", "");
             for piece in [
                 "<script>alert",

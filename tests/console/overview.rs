@@ -1,15 +1,15 @@
-//! The overview's counts: which calls they hold, that the newest are among them, and that they lead to rows. The list of accesses and
-//! the journal count the same calls.
+//! Tests of the overview's counts: which calls they include, that they include the newest calls, and that they link to rows. The
+//! list of accesses and the journal count the same calls.
 
 use super::{Visitor, browse, first_key};
 use crate::harness::{Answer, Gateway, client, is_of_files, until};
 
-/// Rows of calls on a page of the journal, beside those of what operators did.
+/// Returns the number of rows of calls on a journal page, without the rows of operators' actions.
 fn calls(journal: &Answer) -> usize {
     journal.body.matches("data-label=\"Way\">http<").count()
 }
 
-/// Six calls of the access `demo`, of which one is refused.
+/// Makes six calls of the access `demo`, of which one is refused.
 async fn make_calls(gateway: &Gateway) {
     let demo = gateway.demo();
     for method in ["getchatchannels"; 5].into_iter().chain(["getnothing"]) {
@@ -19,7 +19,7 @@ async fn make_calls(gateway: &Gateway) {
             ("user", demo.user.as_str()),
             ("password", demo.password.as_str()),
         ]);
-        // In this dialect a refusal has the status of a success.
+        // In this dialect a refusal has the same status as a success.
         assert_eq!(Answer::of(call).await.status, 200);
     }
 }
@@ -29,7 +29,7 @@ async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
     let gateway = Gateway::start();
     make_calls(&gateway).await;
     let visitor = Visitor::first(&gateway).await;
-    // It looks every five seconds, and the journal is written within a tenth of one.
+    // The overview reads the journal every five seconds, and the journal is written within a tenth of a second.
     until("the overview counts the newest calls", async || {
         let page = visitor.page("/console/").await.body;
         let month = "0 of 6 calls in the journal since the first of the month (UTC) ended with 500 or more.";
@@ -55,7 +55,7 @@ async fn what_the_overview_counts_within_a_chosen_time_leads_to_its_rows() {
         within(&page, text);
         let chosen = format!("{path}\" aria-current=\"true\"");
         assert!(page.body.contains(&chosen), "{}", page.body);
-        // A code, and an access and an address that call most.
+        // Links for a code and for the access and the address with the most calls.
         for (query, rows) in [
             ("status=INCORRECT_METHOD", 1),
             ("access=demo", 6),
@@ -96,7 +96,7 @@ async fn a_keyboard_keeps_its_place_while_the_overview_moves_and_an_alert_is_sai
         ("CONSOLE_URL", format!("http://{}", gateway.admin)),
         ("CONSOLE_KEY", first_key(&gateway)),
     ];
-    // Without its file the gateway takes no calls.
+    // A gateway over a file takes no calls while the file is missing.
     if !is_of_files("no file is moved, and no alert looked at") {
         let store = gateway.data().join("chatgate.db");
         environment.push(("CONSOLE_STORE", store.display().to_string()));

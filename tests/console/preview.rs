@@ -1,4 +1,4 @@
-//! What a preview says of limits, over calls that really were made.
+//! Compares a preview of limits with calls that were really made.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Visitor;
 use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, client};
 
-/// The lines of a preview, name and count.
+/// Returns the lines of a preview, name and count.
 fn lines(page: &str) -> Vec<(String, String)> {
     let preview = page.split("id=\"preview\"").nth(1).expect("a preview");
     let list = preview.split("</dl>").next().unwrap();
@@ -59,7 +59,7 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
         .await;
     let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
     let send = |destination| send(&gateway, destination);
-    // Three at once, of which two go to one destination; then one more to it, alone.
+    // Three calls at the same time, of which two go to one destination. Then one more call to that destination, alone.
     let three = tokio::join!(
         send("34600000001"),
         send("34600000001"),
@@ -79,7 +79,7 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
         (&[("concurrent", "2")], vec![1]),
         (&[("concurrent", "1")], vec![2]),
         (&[("per_day", "1")], vec![3]),
-        // One after the other: what one refuses, the next is not asked about.
+        // Limits are checked in sequence: a call that one limit refuses is not counted by the next limit.
         (
             &[
                 ("rate", "3"),
@@ -98,7 +98,7 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
     let (counts, page) = previewed(&visitor, &[("concurrent", "1"), ("report", "limits")]).await;
     assert_eq!(counts, [0; 0], "limits that only report refuse nobody");
     assert!(page.contains("The change would refuse no admitted call."));
-    // What was said is erased, and with it whom it was said to.
+    // Erasing removes the text of the messages and their destinations.
     let erased = json!({"destination": "34600000001"});
     let answer = admin(&gateway, Method::POST, "journal/erase", &erased).await;
     assert!(answer.status < 300, "{}", answer.body);

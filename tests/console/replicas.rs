@@ -1,4 +1,4 @@
-//! The console of several replicas that share a store.
+//! Tests of the console with several replicas that share a store.
 
 use std::collections::BTreeMap;
 
@@ -60,12 +60,12 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    // One that says nothing is cut off when its lease is over.
+    // A silent replica counts as cut off when its lease has expired.
     fleet.gateways[1].process.signal("STOP");
     until("its lease", async || sees("cut off").await).await;
     until("the others know", async || live(2).await).await;
     fleet.gateways[1].process.signal("CONT");
-    // A change that not all have yet says so on the page that follows.
+    // The page after a change reports that not all replicas have the change yet.
     let notice = visitor.page("/console/accesses?in_force=2/3").await;
     assert!(
         notice.body.contains("in force in 2 of 3 replicas"),
@@ -97,7 +97,7 @@ async fn a_reload_makes_configurations_the_same_or_others() {
     }
 }
 
-/// A live page: its events so far.
+/// A live page with its events so far.
 struct LivePage {
     tail: Response,
     text: String,
@@ -115,7 +115,7 @@ impl LivePage {
         }
     }
 
-    /// Reads on until so many rows are there, and returns how often each is.
+    /// Reads until this many rows have arrived, and returns how often each row arrived.
     async fn rows(&mut self, wanted: usize) -> BTreeMap<String, usize> {
         loop {
             let mut seen = BTreeMap::new();
@@ -136,14 +136,14 @@ impl LivePage {
 
 #[tokio::test]
 async fn live_pages_of_three_replicas_show_each_row_of_all_once() {
-    /// No more than a page shows of one look.
+    /// At most as many as a page shows of one poll.
     const CALLS: usize = 18;
     let Some(fleet) = Fleet::of(3, "") else {
         return;
     };
     let draft = json!({"name": "shop", "allow": ["127.0.0.1"]});
     let password = made(&fleet.gateways[0], draft).await;
-    // One session, whichever of them is asked.
+    // All replicas accept the same session.
     let session = Visitor::first(&fleet.gateways[0]).await;
     let mut pages = Vec::new();
     for gateway in &fleet.gateways {

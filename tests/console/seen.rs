@@ -1,5 +1,5 @@
-//! An operator changes what they have seen: not what others have changed since, and not what they have changed themselves by the
-//! same press.
+//! A form changes only what its operator has seen: it overwrites no later change of another operator, and pressing its button twice
+//! changes something once.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::harness::{Answer, Gateway, admin, client, until};
 
 const CONFIGURATION: &str = "[webhooks]\nallow_networks = [\"127.0.0.1/32\"]\n";
 
-/// A form of a page, as the page was when it was opened.
+/// A form of a page, in the state in which the page was opened.
 struct OpenForm<'a> {
     visitor: &'a Visitor<'a>,
     action: String,
@@ -24,7 +24,7 @@ impl<'a> OpenForm<'a> {
         OpenForm {
             visitor,
             action: action.to_owned(),
-            // Ends of lines as browsers send them.
+            // Browsers send line ends as CR LF.
             fields: untouched(&page.body, action)
                 .into_iter()
                 .map(|(name, value)| (name, value.replace('\n', "\r\n")))
@@ -32,7 +32,7 @@ impl<'a> OpenForm<'a> {
         }
     }
 
-    /// Sends it with some fields written anew.
+    /// Sends the form with some fields replaced.
     async fn send(&self, written: &[(&str, &str)]) -> Answer {
         let is_written = |name: &str| written.iter().any(|(known, _)| *known == name);
         let shown = self.fields.iter().map(|(n, v)| (n.as_str(), v.as_str()));
@@ -42,7 +42,7 @@ impl<'a> OpenForm<'a> {
     }
 }
 
-/// Makes a webhook of the first access, whose receiver does not listen. Returns its path.
+/// Makes a webhook of the first access, whose receiver does not listen. Returns the webhook's path.
 async fn webhook(gateway: &Gateway, draft: Value) -> String {
     let mut whole = json!({"access": "demo", "url": "https://127.0.0.1:1/"});
     let fields = draft.as_object().unwrap().clone();
@@ -58,7 +58,7 @@ async fn shown(gateway: &Gateway, path: &str) -> Value {
     answer.json()
 }
 
-/// Makes a call with the secret that the first access was made with.
+/// Makes a call with the secret with which the first access was created.
 async fn call(gateway: &Gateway, body: &'static str) -> Value {
     let demo = gateway.demo();
     let request = client().post(gateway.url("/api/basic/"));
@@ -82,7 +82,7 @@ async fn who_presses_new_secret_twice_ends_no_secret_that_is_in_use() {
     assert_eq!(call(&gateway, read).await["status"], "SUCCESS");
     let bare = visitor.send(&rotate, &[]).await;
     assert_eq!(bare.status, 412, "a version is needed");
-    // Who looks again sees what one more ends, and may have it.
+    // After reloading, the page says which secret another rotation ends, and the operator may go on.
     let again = visitor.page(page).await.body;
     assert!(again.contains("ends the older one of two"), "{again}");
     let form = OpenForm::of(&visitor, page, &rotate).await;
@@ -110,7 +110,7 @@ async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
     assert!(twice.body.contains(said), "{}", twice.body);
     let again = visitor.page(&page).await.body;
     assert!(again.contains("ends the older one of two"), "{again}");
-    // A program that names no version has what it asks for.
+    // A program that sends no version gets its request done.
     let by_program = format!("{path}/rotate");
     for _ in 0..2 {
         let rotated = admin(&gateway, Method::POST, &by_program, &json!({})).await;
@@ -160,7 +160,7 @@ async fn a_form_of_a_webhook_that_is_saved_untouched_changes_nothing_of_its_text
     let form = OpenForm::of(&visitor, &page, &page).await;
     assert_eq!(form.send(&[]).await.status, 303);
     assert_eq!(shown(&gateway, &path).await["note"], note);
-    // Nor does a form that is shown again because something else is wrong.
+    // A form that is shown again because of another error keeps the text as well.
     let form = OpenForm::of(&visitor, &page, &page).await;
     let wrong = form.send(&[("url", "nowhere")]).await;
     assert_eq!(wrong.status, 422, "{}", wrong.body);
@@ -168,7 +168,7 @@ async fn a_form_of_a_webhook_that_is_saved_untouched_changes_nothing_of_its_text
     assert!(wrong.body.contains(&again), "{}", wrong.body);
 }
 
-/// The events that are left to send.
+/// Returns the events that are still to be sent.
 async fn left(gateway: &Gateway, path: &str) -> Vec<String> {
     let unsettled = shown(gateway, &format!("{path}/deliveries")).await;
     let rows = unsettled["deliveries"].as_array().unwrap().iter();
@@ -182,7 +182,7 @@ async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
     let gateway = Gateway::configured(&format!("{CONFIGURATION}{looks}"), &[]);
     let visitor = Visitor::first(&gateway).await;
     let path = webhook(&gateway, json!({"types": ["message.sent", "chat.changed"]})).await;
-    // What is there at the first look is history.
+    // Messages that exist at the first poll are history and make no events.
     until("an event is left to send", async || {
         let send = "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=34600000000&message=hello";
         assert_eq!(call(&gateway, send).await["status"], "SUCCESS");
@@ -193,7 +193,7 @@ async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
     let act = format!("{page}/act");
     let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
     for (action, question) in [("skip", "from now on?"), ("delete", "Delete webhook whk_")] {
-        // Another operator pauses it, so that both are offered.
+        // Another operator pauses the webhook, so that both actions are offered.
         let confirm = format!("{page}/{action}");
         let stale = OpenForm::of(&visitor, &confirm, &confirm).await;
         let pause = format!("{path}/pause");
@@ -244,7 +244,7 @@ async fn an_access_keeps_the_blanks_of_texts_that_nobody_has_touched() {
     let preview = format!("{page}/preview");
     let kept = ["user", "owner", "note", "allow", "deny", "channels"];
     let before = shown(&gateway, path).await;
-    // An empty user name is no change, and so is one of blanks.
+    // An empty user name changes nothing, and neither does a blank one.
     for written in [
         ("rate", "60"),
         ("per_day", "1000"),
@@ -259,7 +259,7 @@ async fn an_access_keeps_the_blanks_of_texts_that_nobody_has_touched() {
             assert_eq!(after[field], before[field], "{field} after {written:?}");
         }
     }
-    // Nor are they lost by a form that is shown again.
+    // A form that is shown again keeps the blanks as well.
     let form = OpenForm::of(&visitor, page, page).await;
     let wrong = form.send(&[("rate", "often")]).await;
     assert_eq!(wrong.status, 422, "{}", wrong.body);

@@ -1,5 +1,5 @@
-//! Sessions: how they begin and end, and what a page of somebody else's can't do with them. That they idle out and end after
-//! their life is tested beside the code, where time is passed in.
+//! Tests of sessions: how they begin and end, and what another site's page cannot do with them. Idle timeout and maximum life are
+//! tested next to the code, where time is a parameter.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::{Visitor, first_key, sign_in, viewer_key};
 use crate::harness::{Answer, Fleet, Gateway, PATIENCE, admin, client};
 
-/// Wrong keys in a row.
+/// Number of wrong keys in a row.
 const GUESSES: usize = 100;
 
-/// Forms that change something, with the fields that would do it.
+/// Returns the forms that change something, with fields that make the change.
 fn changing() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     let rules = vec![("allow", "any"), ("ways", "http"), ("methods", "getchats")];
     let named = [vec![("name", "other")], rules.clone()].concat();
-    // Versions are what the forms before them leave.
+    // Each version is the one that the forms before have produced.
     vec![
         ("/console/accesses", named),
         ("/console/accesses/demo", rules),
@@ -31,7 +31,7 @@ fn changing() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     ]
 }
 
-/// All that the forms change.
+/// Returns everything that the forms change.
 async fn all(gateway: &Gateway) -> [Value; 3] {
     let ask = async |path| admin(gateway, Method::GET, path, &Value::Null).await.json();
     let status = ask("status").await;
@@ -69,7 +69,7 @@ async fn without_a_session_there_is_nothing_but_the_way_to_sign_in() {
         );
         assert_eq!(answer.body, "", "{path}");
     }
-    // A key is for programs, a session for people: neither opens the other's door.
+    // Keys are for programs and sessions are for people: the console accepts no key, and the admin API accepts no session.
     let key = first_key(&gateway);
     let by_key = client()
         .get(format!("http://{}/console/status", gateway.admin))
@@ -101,7 +101,7 @@ async fn what_is_sent_after_the_session_ended_is_said_to_have_changed_nothing() 
         let answer = Answer::of(form()).await;
         assert_eq!(answer.status, 303, "{path}");
         asks_to_sign_in(answer.header("location"), 1, back).await;
-        // Into the open page htmx puts what it gets, unless this has it open another.
+        // htmx would put the answer into the open page; this header makes it open another page instead.
         let answer = Answer::of(form().header("hx-request", "true")).await;
         assert_eq!((answer.status, &*answer.body), (200, ""), "{path}");
         asks_to_sign_in(answer.header("hx-redirect"), 1, back).await;
@@ -115,7 +115,7 @@ async fn what_is_sent_after_the_session_ended_is_said_to_have_changed_nothing() 
         let answer = Answer::of(form.header("referer", elsewhere)).await;
         asks_to_sign_in(answer.header("location"), 1, "/console/").await;
     }
-    // Who just opens a page has changed nothing anyway.
+    // A request that only opens a page changes nothing anyway, so the text is left out.
     let answer = visitor.page("/console/journal?since=1d").await;
     asks_to_sign_in(answer.header("location"), 0, "/console/journal?since=1d").await;
     assert_eq!(all(&gateway).await, before);
@@ -137,7 +137,7 @@ async fn signing_in_takes_no_session_that_somebody_else_has_chosen() {
         cookie: chosen.to_owned(),
     };
     assert_eq!(fixed.page("/console/").await.status, 303);
-    // Signing in again ends what was open in this browser, and every session has an id of its own.
+    // Signing in again ends the earlier session of this browser, and every session has its own id.
     let first = Visitor {
         gateway: &gateway,
         cookie: line.split(';').next().unwrap().to_owned(),
@@ -146,7 +146,7 @@ async fn signing_in_takes_no_session_that_somebody_else_has_chosen() {
     let again = sign_in(&gateway, &key, Some(&first.cookie)).await;
     assert_ne!(again.header("set-cookie"), line);
     assert_eq!(first.page("/console/").await.status, 303);
-    // Two cookies of the name: a neighbour on this host may have set one, so neither counts.
+    // With two cookies of this name neither is accepted, because a neighboring host may have set one of them.
     let second = again.header("set-cookie").split(';').next().unwrap();
     let both = Visitor {
         gateway: &gateway,
@@ -264,7 +264,7 @@ async fn a_viewer_changes_nothing_by_any_form() {
         assert!(answer.body.contains("may read and not change"), "{path}");
     }
     assert_eq!(all(&gateway).await, before);
-    // The same forms do it for an operator: it is the role that refused them.
+    // The same forms succeed for an operator, so the viewer was refused because of the role.
     let operator = Visitor::first(&gateway).await;
     for (path, fields) in changing() {
         let answer = operator.send(path, &fields).await;
@@ -343,7 +343,7 @@ async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
     let mut answers = HashSet::new();
     let mut refused = 0;
     for n in 0..GUESSES {
-        // Near misses too: how much of a key is right shows in nothing.
+        // Near misses too: no answer may show how much of a key is right.
         let wrong = match n % 4 {
             0 => format!("cgk_{n}"),
             1 => format!("{}{n}", &key[..key.len() - 3]),
@@ -359,7 +359,7 @@ async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
         }
         answers.insert((answer.status, answer.body));
     }
-    // A minute may end in between, and begin another count.
+    // A new minute may begin in between, and with it a new count.
     assert!(refused >= GUESSES - 2 * 30, "{refused}");
     assert_eq!(
         answers.len(),
@@ -367,7 +367,7 @@ async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
         "one answer for a wrong key, one for too many"
     );
     println!("wrong keys: {GUESSES} tried, {refused} of them not even looked at");
-    // Programs are not held up by it.
+    // Requests of programs are not delayed by it.
     let status = admin(&gateway, Method::GET, "status", &Value::Null).await;
     assert_eq!(status.status, 200);
 }
@@ -380,7 +380,7 @@ async fn a_session_in_a_database_ends_when_it_idles_and_after_its_life() {
         return;
     };
     let gateway = &fleet.gateways[0];
-    // As if it had been so much earlier.
+    // Moves a time of the sessions back, as if this many seconds had passed.
     let earlier = |column: &str, seconds: u32| {
         fleet.sql(&format!(
             "UPDATE chatgate.sessions SET {column} = {column} - {seconds}"
@@ -392,8 +392,8 @@ async fn a_session_in_a_database_ends_when_it_idles_and_after_its_life() {
         earlier("used", IDLE_S - 120);
         assert_eq!(status(&visitor).await, 200, "use keeps it from idling");
     }
-    // Each keep-alive but the first comes after a look whether there is a session, which is no use of it; nor is it that a browser
-    // opens the events of a page again.
+    // Each keep-alive but the first comes after a check that the session exists. The check does not count as use, and neither does
+    // a browser that reopens the events of a page.
     earlier("used", IDLE_S - 120);
     let events = visitor.get("/console/journal/events");
     let events = events.header("accept", "text/event-stream");

@@ -1,4 +1,4 @@
-//! Pages over a long journal: what an operator waits for.
+//! Measures how long an operator waits for pages over a long journal.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use store::{Journal, JournalPayload, JournalRow, Store};
 use super::{Visitor, pages};
 use crate::harness::{Gateway, assert_within, load};
 
-/// Longest time of a page, in the middle of [`TRIES`].
+/// Maximum median time of a page over [`TRIES`].
 const PAGE_MAX: Duration = Duration::from_millis(100);
 const TRIES: usize = 5;
 
-/// Rows of every day, and for a release.
+/// Number of rows on every day, and for a release.
 const ROWS: (usize, usize) = (30_000, 1_000_000);
 
-/// Rows handed over before the writer is waited for.
+/// Number of rows after which the test waits for the writer.
 const BURST: usize = 10_000;
 
-/// Between two rows; a million of them are a day.
+/// Milliseconds between two rows, so that a million rows span a day.
 const STEP_MS: i64 = 86;
 
 fn row(n: i64, at_ms: i64) -> JournalRow {

@@ -1,5 +1,5 @@
-//! What an operator steers from the pages besides networks and secrets: every field of an access, its end, the configuration
-//! and the signing keys.
+//! Tests of the operators' actions other than networks and secrets: every field of an access, its deletion, the configuration and
+//! the signing keys.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Visitor, viewer_key};
 use crate::harness::{Answer, Gateway, admin, client};
 
-/// The fields of a form as a browser would send them if nobody touched it, whichever button is pressed.
+/// Returns the fields of an unchanged form as a browser would send them, whichever button is pressed.
 pub(super) fn untouched(page: &str, action: &str) -> Vec<(String, String)> {
     let begin = format!("<form method=\"post\" action=\"{action}\"");
     let form = page.split(&begin).nth(1).expect("the form");
@@ -141,7 +141,7 @@ async fn an_access_is_deleted_after_one_more_question_and_only_as_it_was_seen() 
         .iter()
         .map(|(n, v)| (n.as_str(), v.as_str()))
         .collect();
-    // Somebody changes it in between.
+    // Another operator changes the access in between.
     admin(
         &gateway,
         Method::PATCH,
@@ -274,7 +274,7 @@ async fn a_new_signing_key_is_had_from_the_status_page() {
     ] {
         assert!(page.contains(wanted), "{wanted}: {page}");
     }
-    // As often as the gateway takes it, and then the page says why not.
+    // Rotates until the gateway refuses; then the page has to show the reason.
     let mut last = rotated;
     for _ in 0..100 {
         last = visitor.send("/console/status/rotate", &[]).await;

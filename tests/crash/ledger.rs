@@ -1,5 +1,4 @@
-//! What has to be true after a kill: what callers were told, what the journal says and what the upstream took, held
-//! against each other.
+//! Checks what has to be true after a kill: the answers to callers, the journal and the upstream's messages are compared.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -13,30 +12,30 @@ use super::disk::Probe;
 use super::upstream::Counting;
 use crate::harness::{Answer, Gateway, admin_request, callers_id, load, until};
 
-/// What a crash may lose of reads: the journal's flush interval.
+/// The time of reads that a crash may lose: the journal's flush interval.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the commits after it may take beside the writes to the disk, in milliseconds: the one that is under way, and the
-/// row's own. On a machine whose processors other tests are using, a commit that clears rows as well waits for them; where
-/// the whole load is made it has the machine for itself.
+/// Time in milliseconds for the commits after the flush interval, in addition to the disk writes: the commit under way and the
+/// row's own. On a machine whose processors run other tests, the row also waits for a commit that deletes rows; with the full load
+/// the gateway has the machine to itself.
 const COMMIT_MAX_MS: (usize, usize) = (1000, 200);
 const COMMITS: u32 = 2;
 
-/// How far back a stall of the disk may have held up a row.
+/// How long before the kill a disk stall may have delayed a row.
 const STALL_WINDOW: Duration = Duration::from_secs(2);
 
 pub(crate) struct Ledger {
     disk: Probe,
-    /// Where the journal has been read to.
+    /// The position up to which the journal has been read.
     cursor: Option<String>,
-    /// Marks for which a row says that something may have left.
+    /// Marks for which a row says that the message may have left.
     journalled: HashSet<String>,
-    /// What became of each key for good, by its mark.
+    /// The final outcome of each key, by its mark.
     ended: HashMap<String, String>,
     pub(crate) counts: Counts,
 }
 
-/// What has been checked.
+/// Counts of the checks.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) sends: usize,
@@ -47,20 +46,20 @@ pub(crate) struct Counts {
     /// Answered reads and refusals without a row, and the longest time between such an answer and the kill.
     pub(crate) lost: usize,
     pub(crate) lost_oldest: Duration,
-    /// Answered requests that had been told long enough before the kill for their rows to be due.
+    /// Answered requests whose answer came long enough before the kill that their rows are due.
     pub(crate) due: usize,
-    /// The longest time that a row was granted because of the disk.
+    /// The longest extra time that was granted to a row because of the disk.
     pub(crate) granted_most: Duration,
 }
 
-/// A row as far as it matters here.
+/// The fields of a row that this test needs.
 struct Row {
     open: bool,
     delivery: String,
 }
 
 impl Ledger {
-    /// Beside the gateways over this folder.
+    /// Creates a ledger, which uses files next to the gateways' folder.
     pub(crate) fn new(folder: &Path) -> Ledger {
         Ledger {
             disk: Probe::start(folder),
@@ -71,7 +70,7 @@ impl Ledger {
         }
     }
 
-    /// Checks what a gateway has left behind that was killed then, by another one over the same folder.
+    /// Checks the state after a kill at this time, by another gateway over the same folder.
     pub(crate) async fn check(
         &mut self,
         gateway: &Gateway,
@@ -121,7 +120,7 @@ impl Ledger {
         }
     }
 
-    /// Whoever was told something finds it in the journal.
+    /// Checks that the journal contains the answer that a caller got.
     fn check_row(
         &mut self,
         asked: &Asked,
@@ -131,7 +130,7 @@ impl Ledger {
     ) {
         let before = killed.saturating_duration_since(reported.at);
         let had_time = before > granted;
-        // A gateway that is overloaded refuses before it writes: its row may be lost like that of any refusal.
+        // An overloaded gateway refuses before it writes, so the row may be lost like that of any refusal.
         let is_refused = reported.code == "OVERLOADED" && reported.delivery == "not_sent";
         let is_send = asked.message.is_some() && reported.is_first_hand() && !is_refused;
         self.counts.due += usize::from(had_time);
@@ -145,7 +144,7 @@ impl Ledger {
             self.counts.lost_oldest = self.counts.lost_oldest.max(before);
             return;
         };
-        // The outcome of a send without a key may come to the disk after its answer; its row was there before.
+        // The outcome of a send without a key may reach the disk after its answer; its row was there before.
         let has_key = asked
             .message
             .as_ref()
@@ -159,7 +158,7 @@ impl Ledger {
         );
     }
 
-    /// What a key's caller was told once stays so for ever.
+    /// Checks that the first answer for a key stays the same forever.
     fn check_key(&mut self, asked: &Asked, message: &Message, reported: &Reported) {
         self.counts.replayed += usize::from(reported.replayed);
         let is_last_word = matches!(&*reported.delivery, "sent" | "unknown")
@@ -175,13 +174,13 @@ impl Ledger {
         );
     }
 
-    /// Whether a key's caller doesn't know yet what became of it.
+    /// Returns whether the caller of a key does not know the outcome yet.
     pub(crate) fn is_left_open(&self, message: &Message) -> bool {
         message.has_key && !self.ended.contains_key(&message.mark)
     }
 
-    /// Waits until none of the sends that are new to it is open. Over a file a start has closed those that a kill left open; among
-    /// replicas they are closed when the lease of the one that was killed is over.
+    /// Waits until none of the sends that are new to the ledger is open. Over a file, a start closes the sends that a kill left
+    /// open. Among replicas, they are closed when the lease of the killed replica has expired.
     pub(crate) async fn wait_for_outcomes(&mut self, gateway: &Gateway, client: &reqwest::Client) {
         let from = self.cursor.clone();
         until("no send is open", async || {
@@ -193,7 +192,7 @@ impl Ledger {
         self.cursor = from;
     }
 
-    /// The rows that were written since the last time, by request id.
+    /// Returns the rows that were written since the last time, by request id.
     async fn rows(&mut self, gateway: &Gateway, client: &reqwest::Client) -> HashMap<String, Row> {
         let mut rows = HashMap::new();
         loop {
@@ -222,12 +221,12 @@ impl Ledger {
     }
 }
 
-/// A word on delivery, told or journalled, agrees with what the upstream took.
+/// Checks that a delivery word, in an answer or in the journal, agrees with the messages that the upstream took.
 fn check_word(asked: &Asked, message: &Message, word: &str, upstream: &Counting) {
     let taken = upstream.taken(&message.mark);
     let agrees = match word {
         "sent" => taken == 1,
-        // Under a key another request may have sent it before or after.
+        // Under a key, another request may have sent the message before or after.
         "not_sent" => taken == 0 || message.has_key,
         "unknown" => taken <= 1,
         _ => false,

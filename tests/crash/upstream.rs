@@ -1,4 +1,4 @@
-//! An upstream that counts what it takes, message by message, whatever becomes of the one who asked.
+//! An upstream that counts each message that it takes, even if the requester is gone before the answer.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,24 +14,24 @@ use crate::harness::{Chance, pass};
 const SUCCESS: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
 const REFUSAL: &str = r#"{"status":"ERROR","error":"CHAT_NOT_FOUND"}"#;
 
-/// Longest that it thinks, in milliseconds: long enough that any kill finds sends under way.
+/// Maximum time before an answer in milliseconds, long enough that any kill interrupts some sends.
 const THINKS_MS: u64 = 30;
 
 pub(crate) struct Counting {
     pub(crate) address: SocketAddr,
     taken: Arc<Mutex<HashMap<String, u32>>>,
-    /// How long it waits with the answer of every send, in milliseconds.
+    /// The wait before the answer to every send, in milliseconds.
     thinks: Arc<AtomicU64>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
-/// What it does with one request.
+/// The reaction to one request.
 #[derive(Clone, Copy)]
 enum Mood {
     Takes,
-    /// The word of a well-formed error: nothing is taken.
+    /// A well-formed error; nothing is taken.
     Refuses,
-    /// It takes it, and nobody is told.
+    /// The message is taken, but nobody gets an answer.
     TakesAndResets,
 }
 
@@ -59,19 +59,19 @@ impl Counting {
         }
     }
 
-    /// From now on it answers each send so long after it has taken it, and takes all of them:
-    /// without this, one send in twenty is refused by chance, and one in twenty taken and reset.
+    /// Answers each send from now on this long after taking it, and takes all sends. Without this call, one send in twenty is
+    /// refused at random, and one in twenty is taken and its connection reset.
     pub(crate) fn think(&self, long: Duration) {
         let long = u64::try_from(long.as_millis()).unwrap();
         self.thinks.store(long, Ordering::Relaxed);
     }
 
-    /// How many times it has taken the message with this mark.
+    /// Returns how many times the message with this mark was taken.
     pub(crate) fn taken(&self, mark: &str) -> u32 {
         self.taken.lock().unwrap().get(mark).copied().unwrap_or(0)
     }
 
-    /// Messages that it has taken, of all marks together.
+    /// Returns the number of messages that were taken, for all marks together.
     pub(crate) fn all_taken(&self) -> u32 {
         self.taken.lock().unwrap().values().sum()
     }
@@ -83,7 +83,7 @@ impl Drop for Counting {
     }
 }
 
-/// Serves a connection until the other side is gone, even if it is gone before the answer.
+/// Serves a connection until the client disconnects, even if that happens before the answer.
 async fn serve(
     mut stream: TcpStream,
     mut chance: Chance,
@@ -105,7 +105,7 @@ async fn serve(
             1 => Mood::TakesAndResets,
             _ => Mood::Takes,
         };
-        // Before it counts, so that a kill may come between the bytes and the count.
+        // The pause comes before the count, so that a kill may fall between the bytes and the count.
         if chance.one_in(4) {
             think(&mut chance).await;
         }
@@ -131,7 +131,7 @@ async fn think(chance: &mut Chance) {
     pass(Duration::from_millis(1 + chance.below(THINKS_MS))).await;
 }
 
-/// The form of the next request.
+/// Reads the form of the next request.
 pub(crate) async fn request(stream: &mut TcpStream) -> Option<HashMap<String, String>> {
     let mut seen = Vec::new();
     loop {

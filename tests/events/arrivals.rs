@@ -1,4 +1,4 @@
-//! What readers have heard, and what was written for them.
+//! Records the messages that readers received, and writes messages for them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::Answer;
 use crate::streams::reading::SALES;
 
-/// Somebody writes in a chat of the sales channel.
+/// Writes a message in a chat of the sales channel, as a customer would.
 pub(super) async fn receive(client: &reqwest::Client, sandbox: &str, chat: &str, text: &str) {
     let message =
         json!({"platform": SALES.0, "platformid": SALES.1, "destination": chat, "message": text});
@@ -17,15 +17,15 @@ pub(super) async fn receive(client: &reqwest::Client, sandbox: &str, chat: &str,
     assert_eq!(answer.status, 201, "{}", answer.body);
 }
 
-/// What one reader has heard of messages `sent TIME NUMBER`: the time is in microseconds from its beginning.
+/// The messages `sent TIME NUMBER` that one reader received. The time is in microseconds since `began`.
 pub(super) struct Arrivals {
     began: Instant,
     /// The events' ids, by number.
     pub(super) ids: HashMap<usize, String>,
-    /// Numbers in the order in which they came first.
+    /// Numbers in the order of their first arrival.
     order: Vec<usize>,
     waits: Vec<Duration>,
-    /// Messages that came again, under the id that they had.
+    /// The number of messages that arrived again, under the same id.
     pub(super) doubles: usize,
 }
 
@@ -40,7 +40,7 @@ impl Arrivals {
         }
     }
 
-    /// Takes an event and the row in it.
+    /// Records an event and the row in it.
     pub(super) fn take(&mut self, event: &Value, row: &Value) {
         let text = row["message"].as_str().unwrap_or_default();
         let Some((sent, number)) = text.strip_prefix("sent ").and_then(|t| t.split_once(' '))
@@ -65,14 +65,14 @@ impl Arrivals {
         self.order.len()
     }
 
-    /// Within what time half of them came, and 99 of 100.
+    /// Returns the time within which half of the messages arrived, and 99 of 100.
     pub(super) fn waits(&self) -> (Duration, Duration) {
         let mut waits = self.waits.clone();
         waits.sort();
         (waits[waits.len() / 2], waits[waits.len() * 99 / 100])
     }
 
-    /// Of each chat all numbers have come, in their order.
+    /// Checks that all numbers of each chat have arrived in order.
     pub(super) fn check_order(&self, chat_of: impl Fn(usize) -> usize, count: usize) {
         let mut sorted = self.order.clone();
         sorted.sort_by_key(|number| (chat_of(*number), *number));

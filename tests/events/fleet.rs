@@ -1,5 +1,5 @@
-//! Two gateways over one database, of which one looks and one delivers, while that is killed over and over: readers who come to
-//! either, and a receiver of webhooks that fails now and then, get every message.
+//! Two gateways over one database, of which one polls and one delivers, while the one that does either is killed again and again.
+//! Readers at either gateway and a receiver of webhooks that fails now and then get every message.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,20 +16,20 @@ use crate::crash::seed;
 use crate::harness::{Chance, Fleet, HttpSink, admin, client, load, made, pass, skipped, until};
 use crate::streams::reading::UNLIMITED;
 
-/// Kills, every day and for a release: the other one takes on within ten seconds.
+/// Number of kills, every day and for a release. The other gateway takes over within ten seconds.
 const KILLS: (usize, usize) = (2, 40);
 
-/// Chats, and the pause between two messages.
+/// The number of chats, and the pause between two messages.
 const CHATS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Longest time from one kill to the next, in milliseconds: until after the other one has taken on, and before.
+/// Longest time between two kills in milliseconds, so that kills fall before and after the other gateway has taken over.
 const LIFE_MS: u64 = 15_000;
 
-/// One delivery in so many is refused, each event at most once.
+/// One delivery in this many is refused, each event at most once.
 const FAILS_ONE_IN: u64 = 5;
 
-/// Who looks, and who delivers, by its place in the fleet.
+/// Returns the index in the fleet of the gateway that polls or delivers.
 fn holder(fleet: &Fleet, what: &str) -> Option<usize> {
     let name = fleet.sql(&format!(
         "SELECT r.name FROM chatgate.leases l JOIN chatgate.replicas r ON r.id = l.holder WHERE l.what = '{what}'"
@@ -37,7 +37,7 @@ fn holder(fleet: &Fleet, what: &str) -> Option<usize> {
     name.trim().strip_prefix("replica-")?.parse().ok()
 }
 
-/// Takes what a receiver has answered well, in the order in which it came.
+/// Returns the deliveries that the receiver accepted, in order of arrival.
 fn delivered(sink: &HttpSink, began: Instant) -> Arrivals {
     let mut heard = Arrivals::new(began);
     for request in sink.requests() {
@@ -72,7 +72,7 @@ async fn killed_while_they_look_and_deliver_replicas_lose_no_event() {
     let draft = json!({"access": "shop", "url": format!("http://{}/", sink.address), "types": ["message.received"]});
     let webhook = admin(&fleet.gateways[0], Method::POST, "webhooks", draft).await;
     assert_eq!(webhook.status, 201, "{}", webhook.body);
-    // What is there at the first look is history.
+    // Messages that exist at the first poll are history and make no events.
     until("a first message", async || {
         receive(&client(), &base, "34800000", "first").await;
         !sink.requests().is_empty()
@@ -93,7 +93,7 @@ async fn killed_while_they_look_and_deliver_replicas_lose_no_event() {
             turns,
             client: client(),
             credentials: ("shop".to_owned(), password.clone()),
-            // Each reads all there is: an own word, as any other cursor.
+            // Each reader reads from the beginning. `earliest` is a word that a cursor may be.
             cursor: "earliest".to_owned(),
             heard: Arc::clone(&heard),
         };
@@ -131,7 +131,7 @@ async fn killed_while_they_look_and_deliver_replicas_lose_no_event() {
         let at = at.unwrap_or(kill % 2);
         tokio::task::block_in_place(|| {
             let next = fleet.replica(&format!("replica-{at}"));
-            // It is killed with SIGKILL.
+            // Dropping a gateway kills it with SIGKILL.
             drop(std::mem::replace(&mut fleet.gateways[at], next));
         });
         moved.send_replace(places(&fleet));

@@ -1,4 +1,4 @@
-//! Killed at any instant while messages come: readers who resume get every one.
+//! Kills the gateway at any instant while messages arrive: readers who resume get every message.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,20 +17,20 @@ use crate::harness::{
 };
 use crate::streams::reading::{SALES, Stream, now, warm_at};
 
-/// Kills, every day and for a release.
+/// Number of kills, every day and for a release.
 const KILLS: (usize, usize) = (4, 300);
 
-/// Chats, and the pause between two messages: twenty a second.
+/// The number of chats, and the pause between two messages: twenty messages a second.
 const CHATS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks as often as may be, so that kills find some under way.
+/// Polls as often as possible, so that kills interrupt some polls.
 const OFTEN: &str = "poll_min = \"100ms\"\npoll_max = \"500ms\"\ncalls_per_second = 200\n";
 
-/// A reader who comes again wherever a gateway is now, to one after the other.
+/// A reader that reconnects to wherever a gateway currently is, to one gateway after the other.
 pub(super) struct Reader {
     pub(super) gateways: watch::Receiver<Vec<SocketAddr>>,
-    /// How often it has come.
+    /// The number of times that the reader has connected.
     pub(super) turns: usize,
     pub(super) client: reqwest::Client,
     pub(super) credentials: (String, String),
@@ -69,7 +69,7 @@ impl Reader {
         }
     }
 
-    /// Asks with a wait, over and over.
+    /// Calls `getevents` with a wait, again and again.
     pub(super) async fn ask(mut self) {
         loop {
             let query = format!(
@@ -168,7 +168,7 @@ async fn killed_at_any_instant_every_message_reaches_readers_who_resume() {
     check_marks(&gateway, &chats).await;
 }
 
-/// No look has taken a mark away.
+/// Checks that no poll has cleared the mark of an unread message.
 async fn check_marks(gateway: &Gateway, chats: &[usize]) {
     let (client, demo) = (client(), gateway.demo());
     for chat in 0..CHATS {

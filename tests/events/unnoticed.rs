@@ -1,4 +1,4 @@
-//! What callers are answered does not depend on whether events are made.
+//! Checks that answers to callers do not depend on whether events are on.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use crate::crash::seed;
 use crate::harness::{Answer, Chance, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, load, made};
 use crate::streams::reading::{SALES, Stream, now, warm_at};
 
-/// Operations, every day and for a release.
+/// Number of operations, every day and for a release.
 const OPERATIONS: (usize, usize) = (400, 10_000);
 
 const ACCESSES: usize = 5;
 
-/// A gateway before an upstream of its own, and the passwords of its accesses.
+/// A gateway in front of its own upstream, and the passwords of its accesses.
 struct Side {
     gateway: Gateway,
     sandbox: Sandbox,
@@ -36,7 +36,7 @@ impl Side {
         }
     }
 
-    /// What an access is answered, without the datetimes: the two upstreams are asked one after the other.
+    /// Returns the answer to an access without the datetimes, because the two upstreams are called one after the other.
     async fn ask(&self, client: &reqwest::Client, access: usize, call: &[(&str, &str)]) -> String {
         let request = client.post(self.gateway.url("/api/basic/")).form(call);
         let user = format!("caller{access}");
@@ -57,7 +57,7 @@ async fn warm_again(side: &Side, messages: usize) {
     }
 }
 
-/// A call and how many parameters it has; nothing where a message comes in.
+/// Returns a method and its number of parameters, or `None` if a message arrives instead.
 fn operation(chance: &mut Chance) -> Option<(&'static str, usize)> {
     match chance.below(20) {
         0..6 => None,
@@ -80,7 +80,7 @@ async fn unread_messages_are_the_same_with_events_and_without() {
     let cursor = now(&with.gateway).await;
     let mut stream = Stream::of(&with.gateway, &format!("?cursor={cursor}")).await;
     let warm = warm_at(&base(&with.sandbox), &mut stream).await;
-    // The same messages on the other side, so that ids go on alike.
+    // The other side gets the same messages, so that its ids continue with the same numbers.
     warm_again(&without, warm).await;
     let reading = tokio::spawn(async move { while stream.next().await.is_some() {} });
     let (mut chance, client, mut compared) = (Chance(seed), client(), 0);

@@ -1,16 +1,16 @@
-//! Callers: HTTP clients with any source address of the loopback network, and what they write and read.
+//! Callers: HTTP clients with any source address of the loopback network, their requests and their answers.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
-/// A client that does nothing of its own accord.
+/// Returns a client without redirects, proxies or other automatic behavior.
 pub fn client() -> reqwest::Client {
     client_from(IpAddr::from([127, 0, 0, 1]))
 }
 
-/// The same with a source address of one's choice.
+/// Returns such a client with this source address.
 pub fn client_from(address: IpAddr) -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
@@ -50,7 +50,7 @@ impl Answer {
     }
 }
 
-/// The id under which its caller knows a request, of its row or its line.
+/// Returns the id under which the caller knows a request, from a row or a log line.
 pub fn callers_id(row: &Value) -> Option<&str> {
     let ids = [&row["caller_request_id"], &row["request_id"]];
     ids.into_iter()
@@ -58,12 +58,12 @@ pub fn callers_id(row: &Value) -> Option<&str> {
         .find(|id| !id.is_empty())
 }
 
-/// Whether a text, such as the metrics, has this line.
+/// Returns whether a text, such as the metrics, has this line.
 pub fn has_line(text: &str, line: &str) -> bool {
     text.lines().any(|found| found == line)
 }
 
-/// A SOAP 1.1 envelope around one call.
+/// Returns a SOAP 1.1 envelope around one call.
 pub fn envelope(method: &str, parameters: &[(&str, &str)]) -> String {
     let mut children = String::new();
     for (name, value) in parameters {
@@ -75,7 +75,7 @@ pub fn envelope(method: &str, parameters: &[(&str, &str)]) -> String {
     )
 }
 
-/// Text as XML carries it; CR as a reference, since a parser turns a bare one into LF.
+/// Escapes text for XML. CR becomes a reference, because a parser turns a bare CR into LF.
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

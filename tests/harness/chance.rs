@@ -1,6 +1,6 @@
-//! Chance that can be had again. The end-to-end tests and those of the store share it.
+//! Reproducible random numbers. The end-to-end tests and the tests of the store share this file.
 
-/// `SplitMix64`.
+/// The `SplitMix64` generator.
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {

@@ -1,11 +1,11 @@
-//! A port on which nobody listens.
+//! A port on which nothing listens.
 
 use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
 
-/// A port of loopback on which nobody listens, and which the system gives to nobody else as long as this lives: one that was only
-/// free a moment ago may be another test's by now.
+/// A loopback port on which nothing listens and which the system gives to nobody else while this value lives. A port that was
+/// merely free a moment ago may belong to another test by now.
 pub struct ClosedPort {
     pub address: SocketAddr,
     _bound: Socket,
@@ -21,7 +21,7 @@ impl ClosedPort {
     }
 }
 
-/// A socket on a port of its own.
+/// Returns a socket that is bound to its own port.
 pub fn bound() -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();

@@ -1,5 +1,5 @@
-//! A PostgreSQL server that one test has for itself: it can be killed and started again, filled, made read-only, followed by a
-//! standby and replaced by it.
+//! A PostgreSQL server for a single test: the test can kill and restart it, fill its disk, make it read-only, let a standby follow
+//! it and fail over to that standby.
 
 use std::fs::{File, Permissions};
 use std::io::Write;
@@ -13,8 +13,8 @@ use super::link::Link;
 use super::postgres::{NOBODY, command, copy, give_away, is_root, programs, psql, template};
 use super::wait::{PATIENCE, until};
 
-/// Ends with the server, and serves no longer than somebody holds its standard input. A signal to the tests is none to it, and it
-/// holds none of their files.
+/// Ends with the server, and ends the server when no process holds its standard input any more. A signal to the tests does not
+/// reach it, and it holds none of the tests' files.
 const SERVE: &str = r#"
     trap '' TERM INT HUP
     exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9<&0
@@ -24,13 +24,13 @@ const SERVE: &str = r#"
     wait $server
 "#;
 
-/// The name of its database.
+/// The name of the server's database.
 const DATABASE: &str = "chatgate";
 
-/// Its port, as far as the name of a socket goes.
+/// The server's port, which only appears in the name of its socket.
 const PORT: u16 = 5432;
 
-/// A server, running or not.
+/// A server, running or stopped.
 pub struct Cluster {
     programs: PathBuf,
     folder: Option<TempDir>,
@@ -41,13 +41,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one with an empty database; nothing where PostgreSQL is missing.
+    /// Starts a server with an empty database. Returns `None` if PostgreSQL is missing.
     pub async fn start() -> Option<Cluster> {
         let cluster = Cluster::new()?;
         Some(cluster.with_data().await)
     }
 
-    /// Likewise, on a disk of its own of this size; nothing where the system lets us mount nothing.
+    /// Does the same on a separate disk of this size. Returns `None` if the system does not permit mounts.
     pub async fn on_disk(size: &str) -> Option<Cluster> {
         let mut cluster = Cluster::new()?;
         let mounted = Command::new("mount")
@@ -68,7 +68,7 @@ impl Cluster {
         Some(cluster.with_data().await)
     }
 
-    /// Starts it again, on a port as well, where it speaks TLS by the certificate in its data. Returns the port.
+    /// Restarts the server so that it also listens on a port, with TLS and the certificate in its data folder. Returns the port.
     pub async fn over_tls(&mut self) -> u16 {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -112,7 +112,7 @@ impl Cluster {
         self
     }
 
-    /// A standby that follows it, and has what it has.
+    /// Starts a standby that follows this server and has the same data.
     pub async fn standby(&self) -> Cluster {
         let mut standby = Cluster::new().unwrap();
         give_away(&standby.path);
@@ -120,7 +120,7 @@ impl Cluster {
         standby
     }
 
-    /// Likewise, over a link to it.
+    /// Starts such a standby that follows over a link.
     pub async fn standby_over(&self, link: &Link) -> Cluster {
         let mut standby = Cluster::new().unwrap();
         give_away(&standby.path);
@@ -134,7 +134,7 @@ impl Cluster {
         standby
     }
 
-    /// Forgets what it has, and is a standby of another one from now on.
+    /// Discards this server's data and makes it a standby of another server.
     pub async fn follow(&mut self, primary: &Cluster) {
         let _ = std::fs::remove_dir_all(self.data());
         self.copy_of(primary);
@@ -158,7 +158,7 @@ impl Cluster {
         assert!(copied.unwrap().success());
     }
 
-    /// Starts it, or starts it again, and waits until it answers.
+    /// Starts or restarts the server and waits until it answers.
     pub async fn run(&mut self) {
         self.launch();
         self.answers().await;
@@ -178,7 +178,7 @@ impl Cluster {
         self.process = Some(process.stderr(log.unwrap()).spawn().unwrap());
     }
 
-    /// Waits until it answers. What is left of one that was killed may have to end first; it is started again then.
+    /// Waits until the server answers. Remains of a killed server may have to end first; the server is then started again.
     pub async fn answers(&mut self) {
         until("PostgreSQL answers", async || {
             let mut asks = command(&self.programs, "pg_isready");
@@ -193,25 +193,25 @@ impl Cluster {
         .await;
     }
 
-    /// Whether the server has ended.
+    /// Returns whether the server has ended.
     pub fn has_ended(&mut self) -> bool {
         let process = self.process.as_mut();
         process.is_none_or(|process| process.try_wait().unwrap().is_some())
     }
 
-    /// The number of its first process, while there is one.
+    /// Returns the id of the server's first process while there is one.
     fn id(&self) -> Option<String> {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
         file.lines().next().map(str::to_owned)
     }
 
-    /// Kills all its processes.
+    /// Kills all processes of the server.
     pub fn kill(&mut self) {
         let running = self.id().filter(|_| !self.has_ended());
         let Some(id) = running else { return };
         let children = format!("/proc/{id}/task/{id}/children");
         let children = std::fs::read_to_string(children).unwrap_or_default();
-        // The first one first: it would start others.
+        // The first process first, because it would start others.
         let kill = format!("kill -KILL {id} {children} 2>/dev/null");
         let _ = Command::new("sh").args(["-c", &kill]).status();
         if let Some(mut process) = self.process.take() {
@@ -220,7 +220,7 @@ impl Cluster {
         }
     }
 
-    /// Has a standby become the server that is written.
+    /// Promotes a standby to primary.
     pub fn promote(&self) {
         let mut promote = command(&self.programs, "pg_ctl");
         let seconds = PATIENCE.as_secs().to_string();
@@ -228,21 +228,21 @@ impl Cluster {
         assert!(promote.arg(self.data()).status().unwrap().success());
     }
 
-    /// Sets a parameter of the server while it runs.
+    /// Sets a parameter of the running server.
     pub fn set(&self, parameter: &str, value: &str) {
-        // Neither has a place in a transaction with others.
+        // Neither statement may run in a transaction with others.
         self.sql(&format!("ALTER SYSTEM SET {parameter} = '{value}'"));
         self.sql("SELECT pg_reload_conf()");
     }
 
-    /// Has psql execute something in its database, and returns what it prints.
+    /// Executes SQL in the server's database with psql and returns the output.
     pub fn sql(&self, sql: &str) -> String {
         self.sql_in(DATABASE, sql)
     }
 
     fn sql_in(&self, database: &str, sql: &str) -> String {
         let mut psql = psql(&self.programs, database, sql);
-        // Whatever the server makes of new transactions, this one writes.
+        // This session can write, whatever the server's default for new transactions is.
         psql.env("PGOPTIONS", "-c default_transaction_read_only=off");
         psql.args(["-p", &self.port.to_string(), "-h"]);
         let output = psql.arg(&self.path).output().unwrap();
@@ -255,22 +255,22 @@ impl Cluster {
         self.path.join("data")
     }
 
-    /// The socket that it listens on.
+    /// Returns the socket on which the server listens.
     pub fn socket(&self) -> PathBuf {
         self.path.join(".s.PGSQL.5432")
     }
 
-    /// The URL of its database.
+    /// Returns the URL of the server's database.
     pub fn url(&self) -> String {
         self.url_at(PORT)
     }
 
-    /// The same at another port, where something stands in front of it.
+    /// Returns the URL with another port, where a proxy listens.
     pub fn url_at(&self, port: u16) -> String {
         format!("postgres://chatgate@{}:{port}/{DATABASE}", self.host())
     }
 
-    /// The URL of its database, if it can be written, otherwise of that of another one.
+    /// Returns the URL of this server's database if it can be written, otherwise that of the other server.
     pub fn url_or(&self, other: &Cluster) -> String {
         format!(
             "postgres://chatgate@{},{}/{DATABASE}",
@@ -283,7 +283,7 @@ impl Cluster {
         self.path.to_str().unwrap().replace('/', "%2F")
     }
 
-    /// Writes a file of its folder that its user alone may read, and returns its path.
+    /// Writes a file into the server's folder that only its user may read, and returns the path.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path.join(name);
         std::fs::write(&path, text).unwrap();
@@ -294,7 +294,7 @@ impl Cluster {
         path
     }
 
-    /// A program, as the user that servers run as.
+    /// Returns a command that runs as the user of the servers.
     pub fn program(path: &Path) -> Command {
         command(
             path.parent().unwrap(),
@@ -302,7 +302,7 @@ impl Cluster {
         )
     }
 
-    /// Takes all the room of its disk.
+    /// Fills the server's disk.
     pub fn fill(&self) {
         let mut file = File::create(self.path.join("filling")).unwrap();
         for size in [64 * 1024, 4096, 1] {
@@ -311,7 +311,7 @@ impl Cluster {
         }
     }
 
-    /// Gives it back.
+    /// Frees the disk again.
     pub fn free(&self) {
         std::fs::remove_file(self.path.join("filling")).unwrap();
     }

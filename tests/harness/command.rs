@@ -1,4 +1,4 @@
-//! The commands beside `serve`: run, and what they said.
+//! Runs the commands other than `serve` and returns their output.
 
 use std::process::{Child, Command, Stdio};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::gateway::Gateway;
 use super::process::{Process, binary};
 
-/// What a command said, and how it ended.
+/// The output and the exit code of a command.
 pub struct Ran {
     pub code: Option<i32>,
     pub output: String,
@@ -19,7 +19,7 @@ impl Ran {
         serde_json::from_str(&self.output).unwrap_or_else(|_| panic!("no JSON: {}", self.output))
     }
 
-    /// One line on standard error that holds this, and nothing on standard output.
+    /// Asserts that standard error has one line with this text, and that standard output is empty.
     #[track_caller]
     pub fn failed(&self, code: i32, said: &str) {
         assert_eq!(
@@ -61,7 +61,7 @@ pub fn run_on(gateway: &Gateway, arguments: &[&str]) -> Ran {
     run(&all)
 }
 
-/// The same without waiting for its end.
+/// Starts such a command without waiting for its end.
 pub fn start_on(gateway: &Gateway, arguments: &[&str]) -> Process {
     let (admin, data) = (gateway.admin.to_string(), gateway.data());
     let mut all = arguments.to_vec();
@@ -73,7 +73,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The command on a terminal of this width. `script` makes one, and copies what is shown on it.
+/// Runs the command on a terminal of this width. `script` provides the terminal and copies its output.
 pub fn on_a_terminal(arguments: &[&str], columns: u32, environment: &[(&str, &str)]) -> Child {
     let words: Vec<_> = std::iter::once(binary())
         .chain(arguments.iter().copied())
@@ -91,7 +91,7 @@ pub fn on_a_terminal(arguments: &[&str], columns: u32, environment: &[(&str, &st
         ])
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
-        // There everything counts as a terminal with colours.
+        // With `CI` set, every output counts as a terminal with colors.
         .env_remove("CI")
         .env_remove("CLICOLOR")
         .env_remove("CLICOLOR_FORCE")

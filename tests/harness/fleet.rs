@@ -17,14 +17,14 @@ pub struct Fleet {
     database: String,
     toml: String,
     environment: Vec<(String, String)>,
-    /// What has programs see another time; nothing where all clocks are right.
+    /// The library that shows programs another time, or `None` if all clocks are right.
     false_time: Option<String>,
 }
 
-/// How far the clocks of three replicas are ahead, by the last figure of their names.
+/// How far the clocks of three replicas are ahead, by the last digit of their names.
 const CLOCKS: [&str; 3] = ["+0s", "+600s", "-600s"];
 
-/// Where Debian's package faketime has it.
+/// Returns the library's path as Debian's package faketime installs it.
 fn false_time() -> Option<String> {
     let folders = std::fs::read_dir("/usr/lib").ok()?;
     let libraries =
@@ -34,7 +34,7 @@ fn false_time() -> Option<String> {
 }
 
 impl Fleet {
-    /// So many replicas over a new database, in front of a sandbox of their own; nothing where PostgreSQL is missing.
+    /// Starts this many replicas over a new database, in front of their own sandbox. Returns `None` if PostgreSQL is missing.
     pub fn of(count: usize, toml: &str) -> Option<Fleet> {
         let database = SERVER.as_ref()?.new_database();
         let sandbox = Sandbox::start();
@@ -42,7 +42,7 @@ impl Fleet {
         Some(Fleet::start(database, Some(sandbox), (&toml, &[]), count))
     }
 
-    /// Likewise, in front of the test's own upstream, with an environment that its configuration names.
+    /// Does the same in front of the test's own upstream, with an environment for the configuration's secrets.
     pub fn in_front_of(
         address: SocketAddr,
         count: usize,
@@ -53,7 +53,7 @@ impl Fleet {
         Some(Fleet::start(database, None, (&toml, environment), count))
     }
 
-    /// Starts them all at once.
+    /// Starts all replicas at the same time.
     fn start(
         database: String,
         sandbox: Option<Sandbox>,
@@ -74,7 +74,7 @@ impl Fleet {
         fleet
     }
 
-    /// Likewise, on machines of which two of three have clocks that are ten minutes wrong; nothing where faketime is missing.
+    /// Starts replicas of which two in three have clocks that are ten minutes wrong. Returns `None` if faketime is missing.
     pub fn with_false_clocks(count: usize, toml: &str) -> Option<Fleet> {
         let mut fleet = Fleet::of(0, toml)?;
         fleet.falsify_clocks()?;
@@ -82,13 +82,13 @@ impl Fleet {
         Some(fleet)
     }
 
-    /// Replicas that are started from now on have clocks that are wrong; nothing where faketime is missing.
+    /// Gives all replicas that start from now on wrong clocks. Returns `None` if faketime is missing.
     pub fn falsify_clocks(&mut self) -> Option<()> {
         self.false_time = Some(false_time()?);
         Some(())
     }
 
-    /// Starts so many at once.
+    /// Starts this many further replicas at the same time.
     pub fn start_more(&mut self, count: usize) {
         let one = &*self;
         let started: Vec<_> = std::thread::scope(|scope| {
@@ -102,13 +102,13 @@ impl Fleet {
         self.gateways.extend(started);
     }
 
-    /// Has the database itself do something, and returns what psql prints of it.
+    /// Executes SQL in the database itself and returns psql's output.
     pub fn sql(&self, sql: &str) -> String {
         let (_, name) = self.database.rsplit_once('/').unwrap();
         SERVER.as_ref().unwrap().sql(name, sql)
     }
 
-    /// The sandbox of their own that they stand in front of.
+    /// Returns the replicas' own sandbox.
     pub fn sandbox(&self) -> &Sandbox {
         self.sandbox.as_ref().unwrap()
     }
@@ -118,7 +118,7 @@ impl Fleet {
         self.replica_with(name, "")
     }
 
-    /// Starts a further replica with more in its configuration than the others have.
+    /// Starts a further replica with additional configuration.
     pub fn replica_with(&self, name: &str, more: &str) -> Gateway {
         let folder = Arc::new(TempDir::new().unwrap());
         write_admin_key(folder.path());
@@ -126,7 +126,7 @@ impl Fleet {
         Gateway::over(folder, &toml, &self.environment(name))
     }
 
-    /// Runs a command with their configuration.
+    /// Runs a command with the replicas' configuration.
     pub fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("chatgate.toml");
@@ -147,7 +147,7 @@ impl Fleet {
         let shared = shared.map(|(name, value)| (&**name, &**value));
         let number = name.bytes().last().map_or(0, |last| usize::from(last % 3));
         let false_time = self.false_time.iter().flat_map(|library| {
-            // Its clocks for waiting are right.
+            // The monotonic clock, by which it waits, stays right.
             [
                 ("LD_PRELOAD", &**library),
                 ("FAKETIME", CLOCKS[number]),

@@ -1,4 +1,4 @@
-//! A gateway and a sandbox, each on ports of its own.
+//! A gateway and a sandbox, each on its own ports.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::caller::client;
 use super::process::Process;
 use super::shared_store::{SharedStore, is_named, is_postgres};
 
-/// Where ways in listen unless a test says otherwise.
+/// The address of the ways in unless a test sets another one.
 const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A running gateway.
@@ -20,27 +20,27 @@ pub struct Gateway {
     pub public: SocketAddr,
     pub admin: SocketAddr,
     pub folder: Arc<TempDir>,
-    /// Its upstream, where it has none of its own and needs one.
+    /// The sandbox in front of which the gateway stands, if it has none of its own and needs one.
     pub sandbox: Option<Sandbox>,
 }
 
 impl Gateway {
-    /// With no configuration but ports of its own: the default is the real path.
+    /// Starts a gateway with no configuration but its ports, so that tests use the defaults.
     pub fn start() -> Gateway {
         Gateway::configured("", &[])
     }
 
-    /// With a configuration file and an environment.
+    /// Starts a gateway with a configuration file and an environment.
     pub fn configured(toml: &str, environment: &[(&str, &str)]) -> Gateway {
         Gateway::over(Arc::new(TempDir::new().unwrap()), toml, environment)
     }
 
-    /// Over a data folder that may have been used before.
+    /// Starts a gateway over a data folder that may have been used before.
     pub fn over(folder: Arc<TempDir>, toml: &str, environment: &[(&str, &str)]) -> Gateway {
         Gateway::started((folder, ANY_PORT), toml, environment, Process::start)
     }
 
-    /// Likewise, by another binary than the one under test.
+    /// Does the same with another binary than the one under test.
     pub fn by(
         binary: &str,
         folder: Arc<TempDir>,
@@ -55,7 +55,7 @@ impl Gateway {
         )
     }
 
-    /// With so many files that it may have open.
+    /// Starts a gateway with this limit of open files.
     pub fn with_files(files: u32, toml: &str, environment: &[(&str, &str)]) -> Gateway {
         let folder = (Arc::new(TempDir::new().unwrap()), ANY_PORT);
         Gateway::started(folder, toml, environment, |arguments, environment| {
@@ -63,25 +63,25 @@ impl Gateway {
         })
     }
 
-    /// On one core.
+    /// Starts a gateway on one core.
     pub fn on_one_core(toml: &str, environment: &[(&str, &str)]) -> Gateway {
         let folder = (Arc::new(TempDir::new().unwrap()), ANY_PORT);
         Gateway::started(folder, toml, environment, Process::on_one_core)
     }
 
-    /// With the ways in on an address of one's choice, the sandbox and the demo access there too.
+    /// Starts a gateway with the ways in on this address, and with the sandbox and the demo access.
     pub fn listening(listen: &str, toml: &str) -> Gateway {
         let folder = Arc::new(TempDir::new().unwrap());
         let wanted = [("CHATGATE__UPSTREAM__SANDBOX", "true"), DEMO];
         Gateway::started((folder, listen), toml, &wanted, Process::start)
     }
 
-    /// Over a data folder that may have been used before, at an address of its own.
+    /// Starts a gateway at its own address over a data folder that may have been used before.
     pub fn at(folder: Arc<TempDir>, listen: &str, toml: &str) -> Gateway {
         Gateway::started((folder, listen), toml, &[], Process::start)
     }
 
-    /// Over a data folder, and not waited for.
+    /// Starts a gateway over a data folder without waiting for it.
     pub fn unready(folder: &TempDir, toml: &str, environment: &[(&str, &str)]) -> Process {
         Gateway::begin((folder, ANY_PORT), toml, environment, Process::start).0
     }
@@ -140,7 +140,7 @@ impl Gateway {
         if !toml.is_empty() {
             arguments.extend(["--config", file.to_str().unwrap()]);
         }
-        // By itself no demo access is made beside an upstream.
+        // With a configured upstream, the gateway makes no demo access by itself.
         let is_upstream = |(name, _): &(&str, &str)| name.starts_with("CHATGATE__UPSTREAM__");
         let has_upstream = toml.contains("[upstream]") || environment.iter().any(is_upstream);
         let mut all = match &shared {
@@ -153,7 +153,7 @@ impl Gateway {
         (start(&arguments, &all), shared)
     }
 
-    /// The address of the sandbox behind it: one beside it, or its own.
+    /// Returns the address of the sandbox behind the gateway: a separate one, or the gateway's own.
     pub fn sandbox_url(&self) -> String {
         if let Some(sandbox) = &self.sandbox {
             return format!("http://{}", sandbox.address);
@@ -172,7 +172,7 @@ impl Gateway {
         format!("http://{}{path}", self.public)
     }
 
-    /// The credentials of the demo access.
+    /// Returns the credentials of the demo access.
     pub fn demo(&self) -> Demo {
         let text = std::fs::read_to_string(self.data().join("demo.json")).unwrap();
         let demo: Value = serde_json::from_str(&text).unwrap();
@@ -185,7 +185,7 @@ impl Gateway {
         }
     }
 
-    /// The lines of the request log, parsed.
+    /// Returns the parsed lines of the request log.
     pub fn request_log(&self) -> Vec<Value> {
         let lines = self.process.lines();
         let parsed = lines
@@ -196,7 +196,7 @@ impl Gateway {
             .collect()
     }
 
-    /// The log line of one request, waited for.
+    /// Waits for the log line of one request and returns it.
     pub fn logged(&self, request_id: &str) -> Value {
         let mark = format!("request_id\":\"{request_id}\"");
         serde_json::from_str(
@@ -207,7 +207,7 @@ impl Gateway {
         .unwrap()
     }
 
-    /// The text of the metrics.
+    /// Returns the text of the metrics.
     pub async fn metrics(&self) -> String {
         let response = client()
             .get(format!("http://{}/metrics", self.admin))
@@ -225,7 +225,7 @@ pub struct Demo {
     pub client_secret: String,
 }
 
-/// A sandbox of its own, whose faults and counts a test can reach.
+/// A separate sandbox whose faults and counts a test can reach.
 pub struct Sandbox {
     _process: Process,
     pub address: SocketAddr,
@@ -256,7 +256,7 @@ impl Sandbox {
         }
     }
 
-    /// The configuration of a gateway in front of it.
+    /// Returns the configuration of a gateway in front of this sandbox.
     pub fn as_upstream(&self) -> String {
         upstream(self.address)
     }
@@ -286,14 +286,14 @@ impl Sandbox {
     }
 }
 
-/// The configuration of an upstream at this address with the account of the tests. Read by `env:UPSTREAM_PASSWORD`.
+/// Returns the configuration of an upstream at this address with the tests' account. Its password is `env:UPSTREAM_PASSWORD`.
 pub fn upstream(address: SocketAddr) -> String {
     format!(
         "[upstream]\nurl = \"http://{address}/api/http/\"\nuser = \"{UPSTREAM_USER}\"\npassword = \"env:UPSTREAM_PASSWORD\"\n"
     )
 }
 
-/// The environment that asks for the demo access.
+/// The environment variable that requests the demo access.
 pub const DEMO: (&str, &str) = ("CHATGATE__SERVER__DEMO", "true");
 
 /// The environment that goes with [`upstream`].

@@ -1,5 +1,5 @@
-//! HTTP/2 as raw frames over TLS: a client that can do what no library lets it do, such as taking a request back at a moment
-//! of its choice.
+//! HTTP/2 as raw frames over TLS: a client that can do more than any library permits, such as resetting a request at a chosen
+//! moment.
 
 use std::time::{Duration, Instant};
 
@@ -37,11 +37,11 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A field that is in no table, as HPACK writes it without Huffman.
+/// Returns a header field that is in no table, as HPACK writes it without Huffman.
 pub fn field(name: &str, value: &str) -> Vec<u8> {
     let mut field = vec![0];
     for text in [name, value] {
-        // Seven bits of the length, and the rest of it in bytes of seven bits each (RFC 7541, 5.1).
+        // Seven bits of the length, and the remainder in bytes of seven bits each (RFC 7541, 5.1).
         match text.len().checked_sub(127) {
             None => field.push(u8::try_from(text.len()).unwrap()),
             Some(mut rest) => {
@@ -62,9 +62,9 @@ pub fn field(name: &str, value: &str) -> Vec<u8> {
 pub const GET: u8 = 0x82;
 pub const POST: u8 = 0x83;
 
-/// The head of a request with these fields besides.
+/// Returns the head of a request with these additional fields.
 pub fn head(method: u8, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
-    // https.
+    // `:scheme` https.
     let mut head = vec![method, 0x87];
     for (name, value) in [(":authority", "chat.example"), (":path", path)]
         .iter()
@@ -75,19 +75,19 @@ pub fn head(method: u8, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     head
 }
 
-/// The head of a GET.
+/// Returns the head of a GET.
 pub fn get(path: &str) -> Vec<u8> {
     head(GET, path, &[])
 }
 
-/// One connection; its streams have odd numbers, each higher than the one before.
+/// One connection. Its streams have odd numbers, each higher than the one before.
 pub struct Peer {
     stream: TlsStream<TcpStream>,
     next: u32,
 }
 
 impl Peer {
-    /// Agrees on HTTP/2 and says hello.
+    /// Connects, negotiates HTTP/2 and sends the preface.
     pub async fn connect(pair: &Pair, gateway: &Gateway) -> Peer {
         Peer::with_settings(pair, gateway, &[]).await
     }
@@ -112,7 +112,7 @@ impl Peer {
         stream
     }
 
-    /// Sends the head of a request whose body is to come, and returns the number of its stream.
+    /// Sends the head of a request whose body follows later, and returns the number of its stream.
     pub async fn begin(&mut self, head: &[u8]) -> u32 {
         let stream = self.next;
         self.next += 2;
@@ -120,7 +120,8 @@ impl Peer {
         stream
     }
 
-    /// Takes requests back, and has another one answered over the same connection: by then the gateway has seen the resets.
+    /// Resets requests, and then waits for the answer to another request on the same connection, so that the gateway has seen the
+    /// resets.
     pub async fn take_back(&mut self, streams: &[u32]) {
         const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
         for stream in streams {
@@ -130,7 +131,7 @@ impl Peer {
         self.answer(other).await;
     }
 
-    /// The first byte of the answer's head, and its body; what comes on other streams is passed over.
+    /// Returns the first byte of the answer's head, and its body. Skips frames of other streams.
     pub async fn answer(&mut self, stream: u32) -> (u8, String) {
         let (mut status, mut body) = (None, Vec::new());
         loop {
@@ -149,7 +150,7 @@ impl Peer {
         }
     }
 
-    /// The next frame: kind, flags, stream, payload. `None` at the end.
+    /// Returns the next frame as kind, flags, stream and payload, or `None` at the end.
     pub async fn receive(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).await.ok()?;
@@ -160,7 +161,7 @@ impl Peer {
         Some((head[3], head[4], stream, payload))
     }
 
-    /// The time until the connection ends.
+    /// Returns the time until the connection ends.
     pub async fn ended(mut self) -> Duration {
         let began = Instant::now();
         let ended = async { while self.receive().await.is_some() {} };
@@ -169,12 +170,12 @@ impl Peer {
         began.elapsed()
     }
 
-    /// Sends this for as long as it is taken, without reading much, and says how many bytes that was.
+    /// Sends these frames as long as they are accepted, without reading much, and returns the number of bytes.
     pub async fn flood(self, mut next: impl FnMut(u32) -> Vec<u8>) -> usize {
         const MOST: usize = 256 * 1024 * 1024;
         let (mut reader, mut writer) = tokio::io::split(self.stream);
         let reading = async {
-            // An attacker reads what it has to, so that the flood goes on.
+            // The attacker reads as much as it must, so that the flood continues.
             let mut scratch = vec![0; 64 * 1024];
             while reader.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
         };
@@ -214,7 +215,7 @@ pub async fn shake(pair: &Pair, gateway: &Gateway, offered: &[&str]) -> TlsStrea
     connector.connect(name, stream).await.unwrap()
 }
 
-/// The heads and the bytes of bodies that come until so many streams have ended.
+/// Returns the heads and the body bytes that arrive until this many streams have ended.
 pub async fn answers(peer: &mut Peer, count: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
     let (mut heads, mut bodies, mut ended) = (Vec::new(), Vec::new(), 0);
     while ended < count {

@@ -1,4 +1,4 @@
-//! A server that keeps what it is sent: a receiver of traces or events, or an upstream whose callers' headers matter.
+//! A server that records its requests: a receiver of traces or events, or an upstream that checks the callers' headers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,21 +8,21 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Clone)]
 pub struct SunkRequest {
     pub line: String,
-    /// Names in small letters.
+    /// Names in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
-    /// The status with which it was answered.
+    /// The status of the answer.
     pub status: u16,
 }
 
-/// Which status a request is answered with; its own is not known yet.
+/// Returns the status for a request, whose own `status` is not known yet.
 type StatusOf = Box<dyn FnMut(&SunkRequest) -> u16 + Send>;
 
-/// The server; it ends when it is dropped.
+/// The server, which ends when it is dropped.
 pub struct HttpSink {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<SunkRequest>>>,
@@ -31,7 +31,7 @@ pub struct HttpSink {
 }
 
 impl HttpSink {
-    /// One that answers 200 with this body, unless it is set to answer otherwise.
+    /// Starts a server that answers 200 with this body unless it is told otherwise.
     pub async fn start(body: &'static str) -> HttpSink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -54,17 +54,17 @@ impl HttpSink {
         }
     }
 
-    /// From now on it answers with this status.
+    /// Answers with this status from now on.
     pub fn set_status(&self, status: u16) {
         self.answer_by(move |_| status);
     }
 
-    /// From now on it answers each request with the status that this says.
+    /// Answers each request from now on with the status that this function returns.
     pub fn answer_by(&self, status_of: impl FnMut(&SunkRequest) -> u16 + Send + 'static) {
         *self.status_of.lock().unwrap() = Box::new(status_of);
     }
 
-    /// What has come so far.
+    /// Returns the requests so far.
     pub fn requests(&self) -> Vec<SunkRequest> {
         self.requests.lock().unwrap().clone()
     }

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// An outside issuer whose tokens a gateway can be told to take.
+/// An outside issuer whose tokens a gateway can accept.
 pub struct Issuer {
     key: SigningKey,
     pair: Ed25519KeyPair,
@@ -42,12 +42,12 @@ impl Issuer {
         )
     }
 
-    /// The document with its key.
+    /// Returns the JWKS document with the issuer's key.
     pub fn jwks(&self) -> String {
         std::fs::read_to_string(&self.jwks).unwrap()
     }
 
-    /// A token for an access that lives so many seconds.
+    /// Returns a token for an access with a life of this many seconds.
     pub fn token(&self, access: &str, life_s: i64) -> String {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -68,12 +68,12 @@ impl Issuer {
         self.key.sign(&claims).unwrap()
     }
 
-    /// A token with these claims besides those that it needs.
+    /// Returns a token with these claims in addition to the required ones.
     pub fn token_with(&self, claims: &Value) -> String {
         self.token_of(&serde_json::json!({}), claims)
     }
 
-    /// The claims that a token needs, and these.
+    /// Returns the required claims together with these.
     pub fn claims(claims: &Value) -> Value {
         let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         let mut all = serde_json::json!({"iss": ISSUER, "aud": AUDIENCE, "exp": now + 300});
@@ -82,7 +82,7 @@ impl Issuer {
         all
     }
 
-    /// Likewise, with these members of its header besides the usual ones, or without one that is null.
+    /// Returns a token whose header has these additional members; a null member removes the usual one.
     pub fn token_of(&self, header: &Value, claims: &Value) -> String {
         let mut usual = serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": self.key.kid()});
         let members = usual.as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! A link between a gateway and PostgreSQL that does what networks do: it passes bytes on, or loses them, or breaks.
+//! A link between a gateway and PostgreSQL that fails as networks do: it passes bytes on, loses them, or breaks.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,17 +7,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
-/// What a link does with connections and their bytes.
+/// The treatment of connections and their bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkState {
     Passes,
-    /// Nothing comes through, and nobody is told. What was swallowed of a connection is lost for it for ever.
+    /// Drops all bytes without notice. The dropped bytes of a connection are lost forever.
     Swallows,
-    /// Connections end, and new ones end at once.
+    /// Ends all connections; new ones end immediately.
     Closes,
 }
 
-/// A link to a server's socket. It has a thread of its own, so that tests may wait as they like.
+/// A link to a server's socket. It runs on its own thread, so that tests may block theirs.
 pub struct Link {
     pub address: SocketAddr,
     state: watch::Sender<LinkState>,
@@ -40,13 +40,13 @@ impl Link {
         Link { address, state }
     }
 
-    /// From now on it does this, also with connections that are there.
+    /// Sets the state from now on, also for existing connections.
     pub fn set(&self, state: LinkState) {
         self.state.send_replace(state);
     }
 }
 
-/// Accepts until the link is dropped.
+/// Accepts connections until the link is dropped.
 async fn accept(listener: TcpListener, socket: PathBuf, state: watch::Receiver<LinkState>) {
     let mut ends = state.clone();
     loop {

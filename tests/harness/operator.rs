@@ -1,4 +1,4 @@
-//! The first operator: the admin API with the key that the gateway made.
+//! The first operator: requests to the admin API with the key that the gateway made.
 
 use std::borrow::Borrow;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::caller::{Answer, client};
 use super::gateway::Gateway;
 
-/// A request to the admin API; without a body if it is null.
+/// Sends a request to the admin API, without a body if it is null.
 pub async fn admin(
     gateway: &Gateway,
     method: Method,
@@ -26,7 +26,7 @@ pub async fn admin(
     .await
 }
 
-/// The same, not sent yet, over a client whose connections are kept.
+/// Returns such a request unsent, over a client that keeps its connections.
 pub fn admin_request(
     client: &reqwest::Client,
     gateway: &Gateway,
@@ -51,13 +51,13 @@ pub async fn made(gateway: &Gateway, draft: Value) -> String {
     answer.json()["password"].as_str().unwrap().to_owned()
 }
 
-/// The first access as an export writes it.
+/// Returns the first access as an export contains it.
 pub async fn exported(gateway: &Gateway) -> Value {
     let exported = admin(gateway, Method::GET, "export", Value::Null).await;
     exported.json()["accesses"][0].take()
 }
 
-/// Imports accesses like this one, by the names `access-00000` and so on.
+/// Imports copies of this access with the names `access-00000` and so on.
 pub async fn import_accesses(gateway: &Gateway, template: &Value, numbers: Range<usize>) {
     let accesses = numbers.map(|number| {
         let mut access = template.clone();
@@ -73,7 +73,7 @@ pub async fn import_accesses(gateway: &Gateway, template: &Value, numbers: Range
     assert_eq!(imported.json()["changed"], accesses.len());
 }
 
-/// All rows of the journal that fit the query, the oldest first.
+/// Returns all journal rows that match the query, the oldest first.
 pub async fn rows(gateway: &Gateway, query: &str) -> Vec<Value> {
     let path = format!("journal?{query}&follow=true");
     let request = admin_request(&client(), gateway, Method::GET, &path, &Value::Null);

@@ -1,5 +1,5 @@
-//! A PostgreSQL server of the tests' own: Debian's package, started once for a process, with a database for each test. The
-//! end-to-end tests and those of the store share it.
+//! The tests' own PostgreSQL server: Debian's package, started once per process, with a database for each test. The end-to-end
+//! tests and the tests of the store share this file.
 
 use std::fs::Permissions;
 use std::io::Write;
@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long the server may take to answer, on a busy machine.
+/// Longest wait for the server, on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// Who runs it where the tests run as root: PostgreSQL does not.
+/// The user that runs the server if the tests run as root, because PostgreSQL refuses to run as root.
 pub(super) const NOBODY: u32 = 65_534;
 
-/// Serves as long as somebody holds its standard input, however they end, and leaves nothing behind. A signal to the tests is none
-/// to it, and it holds none of their files: somebody may wait for a lock on one.
+/// Serves as long as a process holds its standard input, however the tests end, and leaves nothing behind. A signal to the tests
+/// does not reach it. It holds none of the tests' files, because another process may wait for a lock on one.
 const SERVE: &str = r#"
     trap '' TERM INT HUP
     exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
@@ -29,7 +29,7 @@ const SERVE: &str = r#"
     rm -rf "$0"
 "#;
 
-/// A server in a folder of its own. It ends with the test's process.
+/// A server in its own folder. It ends with the test's process.
 pub(crate) struct PostgresServer {
     programs: PathBuf,
     folder: PathBuf,
@@ -37,19 +37,19 @@ pub(crate) struct PostgresServer {
     _process: Mutex<Child>,
 }
 
-/// The server of this process; nothing where the package is missing, which is said and under CI fails.
+/// The server of this process, or `None` if the package is missing. A missing package is reported, and is a failure under CI.
 pub(crate) static SERVER: LazyLock<Option<PostgresServer>> = LazyLock::new(|| {
     let Some(programs) = programs() else {
         let said = "skipped: PostgreSQL is missing; apt-get install postgresql";
         assert!(std::env::var_os("CI").is_none(), "{said}");
-        // On standard error itself: the macros' output is shown for failures alone.
+        // Writes to standard error directly, because the macros' output is shown for failed tests alone.
         let _ = writeln!(std::io::stderr(), "{said}");
         return None;
     };
     Some(PostgresServer::start(&programs))
 });
 
-/// Where the newest version's programs are.
+/// Returns the folder with the programs of the newest version.
 pub(super) fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let programs = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
@@ -62,7 +62,8 @@ fn version_of(bin: &Path) -> Option<u32> {
     bin.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
-/// psql, told to execute something in a database and to print nothing but what is asked for; where the server is, it does not know yet.
+/// Returns a psql command that executes SQL in a database and prints only the results. The caller still has to add the server's
+/// address.
 pub(super) fn psql(programs: &Path, database: &str, sql: &str) -> Command {
     let mut psql = command(programs, "psql");
     psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "chatgate"]);
@@ -70,7 +71,7 @@ pub(super) fn psql(programs: &Path, database: &str, sql: &str) -> Command {
     psql
 }
 
-/// A program, as a user that PostgreSQL accepts.
+/// Returns a command that runs as a user that PostgreSQL accepts.
 pub(super) fn command(programs: &Path, name: &str) -> Command {
     let mut command = Command::new(programs.join(name));
     if is_root() {
@@ -83,7 +84,7 @@ pub(super) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// An empty cluster, made once for all processes and copied by each.
+/// Returns an empty cluster, made once for all processes and copied by each.
 pub(super) fn template(programs: &Path) -> PathBuf {
     let version = version_of(programs).unwrap();
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
@@ -113,7 +114,7 @@ pub(super) fn template(programs: &Path) -> PathBuf {
     std::fs::create_dir_all(&target).unwrap();
     let beside = tempfile::tempdir_in(&target).unwrap();
     copy(&data, &beside.path().join("data"));
-    // Another process may have made one in the meantime.
+    // Another process may have made a cluster in the meantime.
     let _ = std::fs::rename(beside.path().join("data"), &template);
     template
 }
@@ -123,7 +124,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
     assert!(copied.unwrap().success());
 }
 
-/// Has the folder belong to the user that runs the server.
+/// Makes the user that runs the server the owner of the folder.
 pub(super) fn give_away(folder: &Path) {
     std::fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
     if is_root() {
@@ -168,7 +169,7 @@ impl PostgresServer {
         asks.status().unwrap().success()
     }
 
-    /// The URL of a new database of its own.
+    /// Creates a database and returns its URL.
     pub(crate) fn new_database(&self) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test{number}");
@@ -177,7 +178,7 @@ impl PostgresServer {
         format!("postgres://chatgate@{folder}/{name}")
     }
 
-    /// Has psql execute something in a database, and returns what it prints.
+    /// Executes SQL in a database with psql and returns the output.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let mut psql = psql(&self.programs, database, sql);
         let output = psql.arg("-h").arg(&self.folder).output().unwrap();

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use super::wait::PATIENCE;
 
-/// A process that is ended, by its id, when the test ends.
+/// A process, which is killed by its id when the test ends.
 pub struct Process {
     child: Child,
     heard: Arc<(Mutex<Heard>, Condvar)>,
 }
 
-/// What it has printed.
+/// The printed lines.
 #[derive(Default)]
 struct Heard {
     lines: Vec<String>,
-    /// Outputs that have not ended.
+    /// Number of output streams that are still open.
     open: usize,
 }
 
@@ -28,14 +28,14 @@ impl Process {
         Process::by(binary(), arguments, environment)
     }
 
-    /// Likewise, another binary.
+    /// Starts another binary in the same way.
     pub fn by(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         let mut command = Command::new(binary);
         command.args(arguments);
         Process::of(command, environment)
     }
 
-    /// Likewise, with so many files that it may have open, however much it asks for more.
+    /// Does the same with this limit of open files, which the process cannot raise.
     pub fn with_files(files: u32, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         let mut command = Command::new("sh");
         let limited = "ulimit -n \"$0\" && exec \"$@\"";
@@ -44,14 +44,14 @@ impl Process {
         Process::of(command, environment)
     }
 
-    /// Likewise, on one core, so that one thread serves all that come.
+    /// Does the same on one core, so that one thread serves everything.
     pub fn on_one_core(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         let mut command = Command::new("taskset");
         command.args(["-c", "0", binary()]).args(arguments);
         Process::of(command, environment)
     }
 
-    /// Starts any command likewise.
+    /// Starts any command in the same way.
     pub fn of(mut command: Command, environment: &[(&str, &str)]) -> Process {
         let mut child = command
             .envs(environment.iter().copied())
@@ -81,10 +81,10 @@ impl Process {
         Process { child, heard }
     }
 
-    /// Likewise by this command, whose output is what the test has made it. No line is kept.
+    /// Starts this command with the output that the test has set. Keeps no lines.
     pub fn unheard(mut command: Command) -> Process {
         let child = command.stdin(Stdio::null()).spawn().unwrap();
-        // The command holds its descriptors; a pipe has to end with the process.
+        // The command holds its descriptors, but a pipe has to end with the process.
         drop(command);
         Process {
             child,
@@ -92,12 +92,12 @@ impl Process {
         }
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub fn lines(&self) -> Vec<String> {
         self.heard.0.lock().unwrap().lines.clone()
     }
 
-    /// Waits until a line fits, and gives it back.
+    /// Waits until a line matches, and returns the line.
     pub fn wait_for(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let heard = self.until(|heard| heard.lines.iter().any(|line| fits(line)));
         match heard.lines.iter().find(|line| fits(line)) {
@@ -109,7 +109,7 @@ impl Process {
         }
     }
 
-    /// Waits until this is so, or for long enough.
+    /// Waits until the condition is true, or for the longest permitted time.
     fn until(&self, is_so: impl Fn(&Heard) -> bool) -> MutexGuard<'_, Heard> {
         let heard = self.heard.0.lock().unwrap();
         let is_missing = |heard: &mut Heard| !is_so(heard);
@@ -117,7 +117,7 @@ impl Process {
         waited.unwrap().0
     }
 
-    /// Bytes of memory that it has.
+    /// Returns the resident memory in bytes.
     pub fn rss(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -125,13 +125,13 @@ impl Process {
         kib.unwrap().parse::<usize>().unwrap() * 1024
     }
 
-    /// How many files it has open.
+    /// Returns the number of open files.
     pub fn descriptors(&self) -> usize {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
         open.unwrap().count()
     }
 
-    /// Its number.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -139,7 +139,7 @@ impl Process {
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        // The shell's own: the program of that name is in a package that a small machine lacks.
+        // The shell's built-in `kill`, because the program of that name is in a package that a small machine lacks.
         assert!(
             Command::new("sh")
                 .args(["-c", "kill -s \"$0\" \"$1\"", name, &id])
@@ -149,7 +149,7 @@ impl Process {
         );
     }
 
-    /// Waits for the end and gives back the exit code, and all lines: the last ones may be read later than the process ends.
+    /// Waits for the end and returns the exit code and all lines. The last lines may be read after the process has ended.
     pub fn ended(mut self) -> (Option<i32>, Vec<String>) {
         let code = self.child.wait().unwrap().code();
         let lines = self.until(|heard| heard.open == 0).lines.clone();
@@ -164,17 +164,17 @@ impl Drop for Process {
     }
 }
 
-/// The binary under test.
+/// Returns the path of the binary under test.
 pub fn binary() -> &'static str {
     static BINARY: OnceLock<String> = OnceLock::new();
     BINARY.get_or_init(|| {
-        // An optimised one where figures are compared.
+        // An optimized binary, for comparisons of figures.
         let given = std::env::var_os("CHATGATE_BINARY").and_then(|given| given.into_string().ok());
         given.unwrap_or_else(|| env!("CARGO_BIN_EXE_chatgate").to_owned())
     })
 }
 
-/// The folder of the repository.
+/// Returns the folder of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
@@ -182,16 +182,16 @@ pub fn repository() -> PathBuf {
         .unwrap()
 }
 
-/// How much of a load a test makes: a sample for every day, all of it where `CHATGATE_LOAD` is `full`.
+/// Returns the amount of load that a test makes: a sample on every day, all of it if `CHATGATE_LOAD` is `full`.
 pub fn load(sample: usize, full: usize) -> usize {
     let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
     if is_full { full } else { sample }
 }
 
-/// What other work on the machine may add to a time on every day; a release's load has the machine for itself.
+/// The time that other work on the machine may add on every day. For a release, the load has the machine to itself.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Fails where something took longer than `most`, and than a busy machine explains.
+/// Fails if something took longer than `most` and longer than a busy machine explains.
 #[track_caller]
 pub fn assert_within(took: Duration, most: Duration) {
     let most = if load(0, 1) == 1 { most } else { most + BUSY };

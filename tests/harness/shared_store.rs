@@ -1,5 +1,5 @@
-//! Gateways over PostgreSQL. With `CHATGATE_STORE=postgres` each gateway of the tests has a database of its own, and an upstream
-//! and a demo access such as one over a file makes for itself.
+//! Gateways over PostgreSQL. With `CHATGATE_STORE=postgres` each gateway of the tests has its own database, and gets the upstream
+//! and the demo access that a gateway over a file creates for itself.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,22 +18,23 @@ pub(crate) const ADMIN_KEY: &str = "cgk_the-first-operator-of-all-replicas-of-a-
 /// 32 bytes in base64.
 pub(crate) const SEAL: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/// What a database that is new gets, as a file does by itself.
+/// Configuration for a new database, which a gateway over a file would create by itself.
 const DEMO_ACCESS: &str = "\n[[accesses]]\nname = \"demo\"\nuser = \"demo\"\npassword = \"env:TEST_DEMO\"\nallow = [\"127.0.0.0/8\", \"::1/128\"]\n";
 const DEMO_PASSWORD: &str = "cgs_the-demo-access-of-a-gateway-over-postgresql";
 
-/// Gateways that have an address of their own in one part of the loopback network.
+/// Number of gateways with their own addresses in one part of the loopback network.
 const GATEWAYS_OF_A_PART: u32 = 250;
 
-/// The setting that says where a gateway keeps what it has to keep.
+/// The setting of the kind of store.
 const KIND: &str = "CHATGATE__STORE__KIND";
 
-/// Whether gateways are over PostgreSQL, unless a test says otherwise.
+/// Returns whether gateways use PostgreSQL unless a test says otherwise.
 pub fn is_postgres() -> bool {
     std::env::var_os("CHATGATE_STORE").is_some_and(|store| store == "postgres")
 }
 
-/// Whether a test is of a store in a file, and the run is over PostgreSQL; says so, and why: for want of nothing.
+/// Returns whether a test needs a store in a file while the run uses PostgreSQL. Prints that with the reason; it does not count as
+/// skipped for lack of something.
 pub(crate) fn is_of_files(why: &str) -> bool {
     if is_postgres() {
         let thread = std::thread::current();
@@ -43,12 +44,12 @@ pub(crate) fn is_of_files(why: &str) -> bool {
     is_postgres()
 }
 
-/// Whether this environment says where a gateway keeps what it has to keep.
+/// Returns whether this environment sets the kind of store.
 pub(super) fn is_named(environment: &[(&str, &str)]) -> bool {
     environment.iter().any(|(name, _)| *name == KIND)
 }
 
-/// The environment of a replica over this database.
+/// Returns the environment of a replica over this database.
 pub(super) fn environment_of(database: &str) -> Vec<(String, String)> {
     let settings = [
         (KIND, "postgres"),
@@ -69,19 +70,19 @@ pub(super) fn write_admin_key(folder: &Path) {
     std::fs::write(folder.join("data/admin.key"), ADMIN_KEY).unwrap();
 }
 
-/// What a gateway over PostgreSQL has beside its folder.
+/// The parts of a gateway over PostgreSQL that are outside its folder.
 pub(super) struct SharedStore {
-    /// Where its ways in listen: known before it starts, since its public URL names it, and the same after a restart.
+    /// The address of the ways in. It is known before the start, because the public URL contains it, and the same after a restart.
     pub(super) listen: String,
     environment: Vec<(String, String)>,
-    /// Its configuration.
+    /// The gateway's configuration.
     pub(super) toml: String,
     sandbox: Option<Sandbox>,
     has_demo: bool,
 }
 
 impl SharedStore {
-    /// For a gateway over this folder that is configured so, and that may have been started before.
+    /// Prepares a store for a gateway over this folder with this configuration. The gateway may have been started before.
     pub(super) fn of(folder: &TempDir, toml: &str, environment: &[(&str, &str)]) -> SharedStore {
         write_admin_key(folder.path());
         let (database, listen) = place(folder.path());
@@ -113,7 +114,7 @@ impl SharedStore {
         }
     }
 
-    /// The whole environment of a process over it that is configured so.
+    /// Returns the whole environment of a process over this store.
     pub(super) fn environment<'e>(
         &'e self,
         configured: &[(&'e str, &'e str)],
@@ -122,7 +123,7 @@ impl SharedStore {
             .environment
             .iter()
             .map(|(name, value)| (&**name, &**value));
-        // It has no demo access of its own making.
+        // The gateway makes no demo access by itself.
         let configured = configured
             .iter()
             .copied()
@@ -130,7 +131,7 @@ impl SharedStore {
         configured.chain(own).collect()
     }
 
-    /// Gives the gateway its upstream, and writes the credentials of a new demo access where one over a file does.
+    /// Gives the gateway its upstream, and writes the credentials of a new demo access where a gateway over a file writes them.
     pub(super) fn complete(self, gateway: &mut Gateway) {
         gateway.sandbox = self.sandbox;
         if !self.has_demo {
@@ -146,7 +147,7 @@ impl SharedStore {
     }
 }
 
-/// The database of this folder and the address of its gateway; new ones at the first start.
+/// Returns the folder's database and its gateway's address, which are created at the first start.
 fn place(folder: &Path) -> (String, String) {
     let file = folder.join("place");
     if let Ok(known) = std::fs::read_to_string(&file) {
@@ -161,7 +162,7 @@ fn place(folder: &Path) -> (String, String) {
     (database, listen)
 }
 
-/// An address that nobody else has: no other gateway of these tests, nor one of another run. The next port is free as well.
+/// Returns an address that no other gateway has, neither in these tests nor in another run. The next port is free as well.
 pub(crate) fn new_listen() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What a process writes to its connections, as its calls to the system show.
+//! Counts a process's writes to its connections by its system calls.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,17 +8,17 @@ use tempfile::TempDir;
 
 use super::process::Process;
 
-/// strace at a gateway.
+/// strace, attached to a gateway.
 pub(crate) struct Trace {
     process: Process,
     folder: TempDir,
 }
 
 impl Trace {
-    /// What is missing where there is none.
+    /// What is missing if nothing can be traced.
     pub(crate) const NEEDS: &str = "Debian's package strace, or the right to trace a process";
 
-    /// Attaches to a gateway; nothing where strace is missing, or where this user may not.
+    /// Attaches to a gateway. Returns `None` if strace is missing or this user may not trace.
     pub(crate) fn of(gateway: &Process) -> Option<Trace> {
         if !Path::new("/usr/bin/strace").exists() {
             return None;
@@ -34,7 +34,7 @@ impl Trace {
             .then_some(Trace { process, folder })
     }
 
-    /// Detaches, and says how often something was written to this server.
+    /// Detaches and returns the number of writes to this server.
     pub(crate) fn written_to(self, server: SocketAddr) -> usize {
         self.process.signal("INT");
         let Trace { process, folder } = self;

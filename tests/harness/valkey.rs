@@ -1,5 +1,5 @@
-//! A Valkey or Redis server that one test has for itself: it can be killed and started again, asked, and made to follow another. The
-//! end-to-end tests and those of the shared counts use it.
+//! A Valkey or Redis server for a single test: the test can kill and restart it, send it commands and make it follow another
+//! server. The end-to-end tests and the tests of the shared counts use it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Serves as long as somebody holds its standard input, however they end. A signal to the tests is none to it, and it holds none of
-/// their files. Its output ends with it, so that nobody waits for one that could not start.
+/// Serves as long as a process holds its standard input, however the tests end. A signal to the tests does not reach it, and it
+/// holds none of their files. Its output ends with it, so that no test waits for a server that could not start.
 const SERVE: &str = r#"
     trap '' TERM INT HUP
     exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
@@ -24,47 +24,47 @@ const SERVE: &str = r#"
     wait $server
 "#;
 
-/// What the server says when it can be asked.
+/// The messages of a server that is ready.
 const READY: [&str; 2] = ["Ready to accept connections", "Sentinel ID is"];
 
-/// How long an answer may take, on a busy machine.
+/// Longest wait for an answer, on a busy machine.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
-/// Servers that have an address of their own in one part of the loopback network.
+/// Number of servers with their own addresses in one part of the loopback network.
 const SERVERS_OF_A_PART: u32 = 250;
 
-/// A server, running or not.
+/// A server, running or stopped.
 pub(crate) struct Valkey {
     program: PathBuf,
     arguments: Vec<String>,
     folder: TempDir,
     process: Option<Child>,
-    /// Where it listens, the same after a restart.
+    /// The listening address, which stays the same after a restart.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
 impl Valkey {
-    /// Starts one; nothing where Valkey is missing.
+    /// Starts Valkey. Returns `None` if it is missing.
     pub(crate) fn start() -> Option<Valkey> {
         Valkey::with(&[])
     }
 
-    /// Likewise, with more arguments.
+    /// Does the same with more arguments.
     pub(crate) fn with(arguments: &[&str]) -> Option<Valkey> {
         Some(Valkey::of(valkey_program()?, arguments))
     }
 
-    /// Starts Redis; nothing where it is missing.
+    /// Starts Redis. Returns `None` if it is missing.
     pub(crate) fn redis() -> Option<Valkey> {
-        // The program that looks at dumps is the server under another name.
+        // The program that checks dumps is the server under another name.
         let program = Path::new("/usr/bin/redis-check-rdb");
         program
             .exists()
             .then(|| Valkey::of(program.to_owned(), &[]))
     }
 
-    /// Starts one that follows another.
+    /// Starts a follower of another server.
     pub(crate) fn follower_of(master: &Valkey) -> Option<Valkey> {
         let port = master.port.to_string();
         let mut follower = Valkey::new(valkey_program()?);
@@ -79,7 +79,7 @@ impl Valkey {
         Some(follower)
     }
 
-    /// Starts a Sentinel that watches this one as `limits`, and needs no other to judge.
+    /// Starts a Sentinel that watches this server as `limits` and decides alone.
     pub(crate) fn sentinel_of(master: &Valkey) -> Option<Valkey> {
         let mut sentinel = Valkey::new(valkey_program()?);
         let watches = format!(
@@ -102,7 +102,7 @@ impl Valkey {
         Some(sentinel)
     }
 
-    /// Starts one that may be a node of a cluster.
+    /// Starts a server that can be a node of a cluster.
     pub(crate) fn node() -> Option<Valkey> {
         let mut node = Valkey::new(valkey_program()?);
         let host = node.host.clone();
@@ -149,12 +149,12 @@ impl Valkey {
         }
     }
 
-    /// Where the configuration names it.
+    /// Returns the URL for the configuration.
     pub(crate) fn url(&self) -> String {
         format!("redis://{}:{}", self.host, self.port)
     }
 
-    /// Starts it again, and waits until it can be asked.
+    /// Restarts the server and waits until it is ready.
     pub(crate) fn run(&mut self) {
         let mut server = Command::new("/bin/sh");
         server
@@ -170,12 +170,12 @@ impl Valkey {
                 .is_ok_and(|line| READY.iter().any(|ready| line.contains(ready)))
         };
         assert!(lines.any(|line| is_ready(&line)), "Valkey does not start");
-        // What else it says is read, so that it may say it.
+        // The remaining output is read so that the server never blocks on it.
         std::thread::spawn(move || lines.map_while(Result::ok).count());
         self.process = Some(process);
     }
 
-    /// Kills it where it stands; what it held is gone.
+    /// Kills the server, which loses its data.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             drop(process.stdin.take());
@@ -183,21 +183,21 @@ impl Valkey {
         }
     }
 
-    /// The answer to a command, in one line for each value.
+    /// Returns the answer to a command, with one line for each value.
     pub(crate) fn ask(&self, command: &[&str]) -> String {
         let mut stream = self.connect();
         write_command(&mut stream, command);
         read_answer(&mut BufReader::new(stream)).join("\n")
     }
 
-    /// All that it hears from now on, as one that watches it sees it.
+    /// Returns all commands that the server receives from now on, as a monitor sees them.
     pub(crate) fn watch(&self) -> impl Iterator<Item = String> + use<> {
         let mut stream = self.connect();
         write_command(&mut stream, &["MONITOR"]);
         BufReader::new(stream).lines().map_while(Result::ok)
     }
 
-    /// All that its followers hear: first what it holds, and then each change.
+    /// Returns everything that followers receive: first the current data, and then each change.
     pub(crate) fn follow(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
         let mut stream = self.connect();
         write_command(&mut stream, &["PSYNC", "?", "-1"]);
@@ -209,7 +209,7 @@ impl Valkey {
         })
     }
 
-    /// How many commands of callers it has done: scripts, whatever they do.
+    /// Returns the number of callers' commands so far: scripts, whatever they do.
     pub(crate) fn scripts_done(&self) -> u64 {
         let stats = self.ask(&["INFO", "commandstats"]);
         let calls = stats.lines().filter_map(|line| {
@@ -237,7 +237,7 @@ impl Drop for Valkey {
     }
 }
 
-/// The server that `tests/setup` has installed.
+/// Returns the server that `tests/setup` has installed.
 fn valkey_program() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/clients");
     let clients = std::env::var_os("CHATGATE_CLIENTS").map_or(workspace, PathBuf::from);
@@ -254,7 +254,7 @@ fn valkey_program() -> Option<PathBuf> {
         .next()
 }
 
-/// An address that no other server has: none of these tests, nor one of another run.
+/// Returns an address that no other server has, neither in these tests nor in another run.
 fn place() -> (String, u16) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -272,7 +272,7 @@ fn write_command(stream: &mut TcpStream, command: &[&str]) {
     stream.write_all(text.as_bytes()).unwrap();
 }
 
-/// The values of an answer, those within lists as well.
+/// Reads the values of an answer, including values within lists.
 fn read_answer(stream: &mut impl BufRead) -> Vec<String> {
     let mut line = String::new();
     stream.read_line(&mut line).unwrap();

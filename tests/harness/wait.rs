@@ -1,18 +1,18 @@
-//! Waiting for what has to come, never without a deadline; and the one place where time itself passes.
+//! Waits for conditions, always with a deadline, and contains the one function in which time itself passes.
 
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// Longest wait for anything: a busy machine, not a figure to measure.
+/// Longest wait for anything. It allows for a busy machine and is not a measured figure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks, the second twice as long as the first and so on: who waits leaves the processor to what is waited for,
-/// and no limit per minute is reached by looking.
+/// Pauses between two polls, each twice as long as the one before. A waiting test leaves the processor to the awaited work, and
+/// polling reaches no limit per minute.
 const LOOK_FIRST: Duration = Duration::from_millis(5);
 const LOOK_LONGEST: Duration = Duration::from_millis(160);
 
-/// Looks again and again until it is so.
+/// Polls until the condition is true.
 #[track_caller]
 pub fn until(what: &str, is_so: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let from = std::panic::Location::caller();
@@ -28,13 +28,13 @@ async fn within(longest: Duration, what: String, mut is_so: impl AsyncFnMut() ->
     }
 }
 
-/// The next connection to this listener.
+/// Returns the next connection to this listener.
 pub async fn accepted(listener: &TcpListener) -> TcpStream {
     let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
     accepted.expect("nobody connects").unwrap().0
 }
 
-/// Looks without a pause until it is so: for a kill at that very moment.
+/// Polls without a pause until the condition is true, for a kill at that very moment.
 pub fn as_soon_as(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
@@ -46,7 +46,7 @@ pub fn as_soon_as(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Looks again and again for so long: what must not happen is not to happen later either.
+/// Polls for this long and asserts that the condition stays true, so that an unwanted event cannot happen later either.
 pub async fn stays(lasting: Duration, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while began.elapsed() < lasting {
@@ -55,8 +55,8 @@ pub async fn stays(lasting: Duration, what: &str, mut is_so: impl AsyncFnMut() -
     }
 }
 
-/// Lets time pass: for doubles that play somebody slow, for a load that has to last, and for a kill at any moment. Nothing is
-/// waited for by it.
+/// Lets time pass: for stand-ins of slow peers, for a load that has to last, and for a kill at a random moment. It must not be used
+/// to wait for a condition.
 pub async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
