@@ -1,4 +1,5 @@
-//! The caller's credentials: elements of the call, the HTTP header, or a UsernameToken, and never two of them.
+//! Reads the caller's credentials from elements of the call, the HTTP header, or a UsernameToken. More than one of these is an
+//! error.
 
 use adapter::{
     Authorization, Code, Credentials, Error, Params, SoapDialect, Wire, read_authorization,
@@ -8,13 +9,13 @@ use secrecy::ExposeSecret;
 use crate::envelope::{SoapEnvelope, WSSE};
 use crate::xml::Element;
 
-/// A name and a password as found; either may be absent.
+/// A name and a password as given; either may be absent.
 type UserAndPassword = (Option<String>, Option<String>);
 
-/// Reads the credentials, and writes into `dialect` whether they stood in the envelope.
+/// Reads the credentials, and records in `dialect` whether they were in the envelope.
 ///
 /// # Errors
-/// INCORRECT_PARAM for several at once, MISSING_USER for none, and what [`Credentials::password`] says.
+/// INCORRECT_PARAM for credentials of more than one kind, MISSING_USER for none, and the errors of [`Credentials::password`].
 pub(crate) fn read(
     wire: &Wire<'_>,
     envelope: &SoapEnvelope<'_>,
@@ -58,7 +59,7 @@ fn of_header(authorization: Authorization) -> Result<Credentials, Error> {
     }
 }
 
-/// The UsernameToken of the Security header, if there is one.
+/// Returns the UsernameToken of the Security header, if there is one.
 fn username_token(envelope: &SoapEnvelope<'_>) -> Result<Option<UserAndPassword>, Error> {
     let mut tokens = envelope
         .headers(WSSE, "Security")
@@ -75,7 +76,7 @@ fn username_token(envelope: &SoapEnvelope<'_>) -> Result<Option<UserAndPassword>
     Ok(Some((user, password)))
 }
 
-/// The one child of this name; two would leave open which was meant.
+/// Returns the child with this name. Two such children are an error, because the intended one would be unknown.
 fn only<'e, 'a>(token: &'e Element<'a>, local: &str) -> Result<Option<&'e Element<'a>>, Error> {
     let mut found = token.children.iter().filter(|c| c.name.is(WSSE, local));
     let first = found.next();
@@ -86,7 +87,7 @@ fn only<'e, 'a>(token: &'e Element<'a>, local: &str) -> Result<Option<&'e Elemen
     Ok(first)
 }
 
-/// The password, unless it is a digest, which can't be checked without the clear password.
+/// Returns the password. A digest is an error, because checking it requires the clear password.
 fn password_text(password: &Element<'_>) -> Result<String, Error> {
     match password.attribute("", "Type").map_or("", str::trim) {
         "" => Ok(password.text.clone()),

@@ -1,4 +1,4 @@
-//! From bytes to a call: head, envelope and body, checked in the contract's order.
+//! Decodes bytes into a call. Head, envelope and body are checked in the contract's order.
 
 use adapter::{Code, Decoded, Error, Operation, Params, Request, SoapDialect, Wire};
 
@@ -11,7 +11,7 @@ use crate::xml::{Element, Source, XmlError, parse};
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const SOAP12_ENCODING: &str = "http://www.w3.org/2003/05/soap-encoding";
 
-/// Reads one call, and writes into `dialect` how to answer it.
+/// Reads one call, and records in `dialect` how to answer it.
 pub(crate) fn decode(
     wire: &Wire<'_>,
     head: &Head,
@@ -54,7 +54,7 @@ pub(crate) fn decode(
 /// The parameters of a call.
 struct CallValues<'a> {
     params: Params,
-    /// Names under which something else than a plain value was found.
+    /// Names of parameters that are not a plain value.
     broken: Vec<&'a str>,
 }
 
@@ -74,7 +74,7 @@ impl<'a> CallValues<'a> {
             let mut value = child.text.clone();
             if !is_plain(child) {
                 broken.push(name);
-                // Present but broken is not the same as missing, and missing would be reported first.
+                // Makes the value non-empty, because an empty value would be reported as missing before it is reported as broken.
                 value.push('?');
             }
             pairs.push((name, value));
@@ -93,7 +93,7 @@ impl<'a> CallValues<'a> {
         Ok(())
     }
 
-    /// Opens the call that this element names.
+    /// Creates the request that this element names.
     fn open(mut self, call: &Element<'_>) -> Result<Request, Error> {
         let operation = Some(call.name.local)
             .filter(|_| &*call.name.namespace == NAMESPACE)
@@ -110,8 +110,9 @@ impl<'a> CallValues<'a> {
     }
 }
 
-/// Parameters stand in our namespace or in none; under an unknown element its own is as good, so that credentials are
-/// found and the wrong name is reported to authenticated callers only.
+/// Returns whether the child is a parameter. Parameters are in our namespace or in none. A child in the namespace of the call's
+/// element counts too, so that credentials under an unknown element are found and the unknown name is reported only to
+/// authenticated callers.
 fn is_parameter(call: Option<&Element<'_>>, child: &Element<'_>) -> bool {
     let namespace = &*child.name.namespace;
     namespace == NAMESPACE
@@ -124,16 +125,16 @@ fn is_nil(element: &Element<'_>) -> bool {
     matches!(nil, "true" | "1")
 }
 
-/// Whether the element says that it has no value, and has none. One that has a value all the same is invalid (XML Schema 1,
-/// 3.3.4), and its sender may mean it.
+/// Returns whether the element is declared nil and is empty. A nil element with a value is invalid (XML Schema 1, 3.3.4), and its
+/// sender may mean the value.
 fn is_empty_nil(element: &Element<'_>) -> bool {
     is_nil(element) && element.text.trim().is_empty() && element.children.is_empty()
 }
 
-/// Whether the element is a text, and neither a structure nor a pointer to one, as SOAP encoding would have it, nor nil.
+/// Returns whether the element is a text. It is not a text if it is a structure, a pointer to one (as in SOAP encoding), or nil.
 ///
-/// `xsi:type` means nothing here, except when it says that the text is bytes in disguise: SOAP::Lite sends non-ASCII text
-/// as base64 unless told its type, and a person would receive the base64.
+/// `xsi:type` has no effect here, except if it declares that the text is encoded bytes. SOAP::Lite sends non-ASCII text as base64
+/// unless it knows the type, and a person would receive the base64.
 fn is_plain(element: &Element<'_>) -> bool {
     let declared = element.attribute(XSI, "type").map_or("", str::trim);
     let declared = declared.rsplit(':').next().unwrap_or_default();
@@ -144,7 +145,8 @@ fn is_plain(element: &Element<'_>) -> bool {
         && element.attribute(SOAP12_ENCODING, "ref").is_none()
 }
 
-/// The key from the HTTP header, the child element or the header block; all that carry one must agree.
+/// Returns the key from the HTTP header, the child element or the header block. If several of them carry a key, the keys must
+/// agree.
 fn idempotency_key(
     wire: &Wire<'_>,
     envelope: &SoapEnvelope<'_>,

@@ -1,4 +1,5 @@
-//! The envelope: its version, the header blocks for us, and the element in the body. Nothing here knows the chat API.
+//! Reads the envelope: its version, the header blocks for this gateway, and the element in the body. Nothing here knows the chat
+//! API.
 
 use adapter::{EnvelopeFault, Error, SoapDialect, SoapVersion};
 
@@ -6,7 +7,7 @@ use crate::fault;
 use crate::namespace::{self, NAMESPACE};
 use crate::xml::{Document, Element, XmlName, is_blank};
 
-/// OASIS WS-Security 1.0 and 1.1, which share the elements we read.
+/// OASIS WS-Security 1.0 and 1.1, which share the elements that we read.
 pub(crate) const WSSE: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
 
@@ -24,14 +25,14 @@ const ROLE_ULTIMATE_RECEIVER: &str =
 /// A valid envelope.
 #[derive(Debug)]
 pub(crate) struct SoapEnvelope<'a> {
-    /// The header blocks that are meant for us.
+    /// The header blocks for this gateway.
     pub(crate) headers: Vec<Element<'a>>,
-    /// The one element in the body, if there is one.
+    /// The single element in the body, if there is one.
     pub(crate) call: Option<Element<'a>>,
 }
 
 impl<'a> SoapEnvelope<'a> {
-    /// Reads the envelope, and writes into `dialect` how to answer it.
+    /// Reads the envelope, and records in `dialect` how to answer it.
     ///
     /// # Errors
     /// MALFORMED_REQUEST for every fault; `dialect` names the SOAP fault.
@@ -55,7 +56,7 @@ impl<'a> SoapEnvelope<'a> {
         Ok(SoapEnvelope { headers, call })
     }
 
-    /// The header blocks of this name.
+    /// Returns the header blocks with this name.
     pub(crate) fn headers(
         &self,
         namespace: &str,
@@ -72,7 +73,7 @@ fn version(root: &Element<'_>, dialect: &mut SoapDialect) -> Result<SoapVersion,
     if let Some(version) = namespace::version(&root.name.namespace).filter(|_| is_envelope) {
         return Ok(version);
     }
-    // SOAP 1.1 speaks of a mismatch only for the namespace, 1.2 for the local name as well.
+    // SOAP 1.1 defines a version mismatch only for the namespace, SOAP 1.2 also for the local name.
     if is_envelope || dialect.version == SoapVersion::V12 {
         dialect.fault = EnvelopeFault::VersionMismatch;
     }
@@ -81,7 +82,7 @@ fn version(root: &Element<'_>, dialect: &mut SoapDialect) -> Result<SoapVersion,
     ))
 }
 
-/// Header and body, in this order and with nothing else beside them.
+/// Returns header and body. They must be in this order, with no other elements.
 fn parts<'a>(
     root: Element<'a>,
     version: SoapVersion,
@@ -99,8 +100,8 @@ fn parts<'a>(
     Ok((header, body))
 }
 
-/// The elements inside Envelope, Header or Body, which hold no text; SOAP 1.2 also asks that their attributes have a
-/// namespace and that encodingStyle is none of them.
+/// Returns the elements inside Envelope, Header or Body. Text between them is an error. In SOAP 1.2 an attribute without a
+/// namespace and an encodingStyle are errors too.
 fn container<'a>(element: Element<'a>, version: SoapVersion) -> Result<Vec<Element<'a>>, Error> {
     if !is_blank(&element.text) {
         return Err(Error::malformed(
@@ -120,7 +121,7 @@ fn container<'a>(element: Element<'a>, version: SoapVersion) -> Result<Vec<Eleme
     Ok(element.children)
 }
 
-/// The header blocks for us; a block that must be understood and is not is an error.
+/// Returns the header blocks for this gateway. A mandatory block that is not understood is an error.
 fn understood<'a>(
     header: Option<Element<'a>>,
     dialect: &mut SoapDialect,
@@ -173,7 +174,8 @@ fn must_understand(block: &Element<'_>, version: SoapVersion) -> Result<bool, Er
     }
 }
 
-/// Whether we do all that the block asks: signatures and foreign tokens inside a Security block are not checked here.
+/// Returns whether we do everything that the block requires. Signatures and other tokens inside a Security block are not checked
+/// here.
 fn is_known(block: &Element<'_>) -> bool {
     let is_checked = |child: &Element<'_>| {
         child.name.is(WSSE, "UsernameToken") || child.name.is(WSU, "Timestamp")

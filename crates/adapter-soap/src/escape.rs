@@ -1,13 +1,14 @@
-//! Escapes text for XML, and writes the envelope around it.
+//! Escapes text for XML and writes the envelope around it.
 
 use adapter::SoapVersion;
 
 use crate::namespace;
 use crate::xml::is_char;
 
-/// Adds text so that a reader gets it back: markup and CR as references, what XML can't carry as U+FFFD.
+/// Appends text so that a reader gets the same text. Markup and CR are written as references, and characters that XML does not
+/// allow as U+FFFD.
 pub(crate) fn push_escaped(out: &mut String, text: &str) {
-    // Most text needs nothing, which is seen for many bytes at once.
+    // Most text needs no escaping, and this check handles many bytes at a time.
     let is_plain = |b: u8| matches!(b, b' '..=0x7f) & !matches!(b, b'&' | b'<' | b'>' | b'"');
     if text.bytes().fold(true, |plain, b| plain & is_plain(b)) {
         out.push_str(text);
@@ -19,7 +20,7 @@ pub(crate) fn push_escaped(out: &mut String, text: &str) {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // A literal CR would come out as LF.
+            // A reader would turn a literal CR into LF.
             '\r' => out.push_str("&#13;"),
             c if is_char(c) => out.push(c),
             _ => out.push('\u{fffd}'),
@@ -27,7 +28,7 @@ pub(crate) fn push_escaped(out: &mut String, text: &str) {
     }
 }
 
-/// Adds one element of our namespace with text in it.
+/// Appends one element of our namespace that contains this text.
 pub(crate) fn push_element(out: &mut String, name: &str, text: &str) {
     out.push_str("<c:");
     out.push_str(name);
@@ -38,7 +39,7 @@ pub(crate) fn push_element(out: &mut String, name: &str, text: &str) {
     out.push('>');
 }
 
-/// The whole document around header and body; the prefix is the contract's, `s` for 1.1 and `e` for 1.2.
+/// Writes the whole document around header and body. The prefixes are fixed by the contract: `s` for 1.1 and `e` for 1.2.
 pub(crate) fn envelope(version: SoapVersion, header: &str, body: &str) -> String {
     let (mut document, close) = around(version, header);
     document.push_str(body);
@@ -46,7 +47,7 @@ pub(crate) fn envelope(version: SoapVersion, header: &str, body: &str) -> String
     document
 }
 
-/// The text before the body of such a document, and behind it.
+/// Returns the parts of such a document before and after its body's content.
 pub(crate) fn around(version: SoapVersion, header: &str) -> (String, String) {
     let prefix = prefix(version);
     let namespace = namespace::of_envelope(version);
@@ -67,7 +68,7 @@ pub(crate) fn around(version: SoapVersion, header: &str) -> (String, String) {
     (open.concat(), close.concat())
 }
 
-/// The prefix that [`envelope`] binds.
+/// Returns the prefix that [`envelope`] binds.
 pub(crate) const fn prefix(version: SoapVersion) -> &'static str {
     match version {
         SoapVersion::V11 => "s",
@@ -75,7 +76,7 @@ pub(crate) const fn prefix(version: SoapVersion) -> &'static str {
     }
 }
 
-/// The value of `Content-Type`.
+/// Returns the value of `Content-Type`.
 pub(crate) const fn content_type(version: SoapVersion) -> &'static str {
     match version {
         SoapVersion::V11 => "text/xml; charset=utf-8",

@@ -1,4 +1,4 @@
-//! Refusals and failures as SOAP faults.
+//! Writes errors as SOAP faults.
 
 use adapter::{Answer, Code, EnvelopeFault, Error, Reply, SoapDialect, SoapVersion};
 
@@ -9,26 +9,26 @@ use crate::xml::{XmlName, is_ncname};
 /// The policy for the HTTP status of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultStatus {
-    /// The status of the SOAP bindings; some clients discard a fault with any other status.
+    /// The status of the SOAP bindings. Some clients discard a fault with any other status.
     Strict,
-    /// The code's canonical status.
+    /// The canonical status of the code.
     Mapped,
 }
 
-/// One line each: the header by which a client learns that it may send credentials, and how.
+/// The header lines that inform a client which schemes it may use for its credentials.
 const CHALLENGES: &[&str] = &[
     r#"Basic realm="chatgate", charset="UTF-8""#,
     r#"Bearer realm="chatgate""#,
 ];
 
-/// Most header blocks named in one MustUnderstand fault: the names are the caller's own, and an answer must not grow
-/// with them.
+/// Maximum number of header blocks named in one MustUnderstand fault. The limit exists because the caller chooses the names and an
+/// answer must not grow with them.
 const NOT_UNDERSTOOD_MAX: usize = 8;
 
-/// Longest name among them, in bytes, namespace included; for the same reason.
+/// Maximum length of such a name, including its namespace, in bytes, for the same reason.
 const NAME_BYTES_MAX: usize = 256;
 
-/// The fault with its HTTP status.
+/// Renders the fault with its HTTP status.
 pub(crate) fn encode(
     dialect: SoapDialect,
     policy: FaultStatus,
@@ -50,8 +50,8 @@ pub(crate) fn encode(
     }
 }
 
-/// The sentence for header blocks that are not understood. The names stand in it as `{namespace}local`, from where
-/// [`header12`] reads them again: between decode and encode only the error travels.
+/// Returns the sentence for header blocks that are not understood. It contains the names as `{namespace}local`, and [`header12`]
+/// parses them again, because only the error is passed from decode to encode.
 pub(crate) fn not_understood(names: &[XmlName<'_>]) -> String {
     let mut text = "A header block is not understood here:".to_owned();
     let can_be_named = |name: &&XmlName<'_>| {
@@ -83,7 +83,7 @@ fn status(dialect: SoapDialect, policy: FaultStatus, code: Code) -> (u16, &'stat
     if is_credential && !dialect.credentials_inside {
         return (401, CHALLENGES);
     }
-    // A 401 without a challenge is bad HTTP, so wrong credentials in the envelope keep the binding's status.
+    // HTTP does not allow a 401 without a challenge, so wrong credentials in the envelope keep the status of the binding.
     let mapped = policy == FaultStatus::Mapped && !is_credential;
     let status = match (dialect.fault, dialect.version) {
         (EnvelopeFault::VersionMismatch | EnvelopeFault::MustUnderstand, _) => 500,
@@ -98,7 +98,7 @@ fn is_senders(code: Code) -> bool {
     code.status() < 500
 }
 
-/// SOAP's own fault code, with its prefix.
+/// Returns SOAP's own fault code, with its prefix.
 fn fault_code(dialect: SoapDialect, code: Code) -> String {
     let name = match (dialect.fault, dialect.version, is_senders(code)) {
         (EnvelopeFault::VersionMismatch, _, _) => "VersionMismatch",
@@ -134,7 +134,7 @@ fn fault12(dialect: SoapDialect, error: &Error, detail: &str) -> String {
     out
 }
 
-/// The word as a name: an upstream's word may start with a digit, which a name may not.
+/// Returns the word as an XML name. An upstream's word may start with a digit, but a name may not.
 fn subcode(error: &Error) -> String {
     let word = error.word();
     let named = format!("_{word}");
@@ -161,7 +161,7 @@ fn detail(answer: &Answer<'_>, error: &Error) -> String {
     out
 }
 
-/// The header of a SOAP 1.2 fault: the supported versions, or the blocks that were not understood.
+/// Returns the header of a SOAP 1.2 fault: the supported versions, or the blocks that were not understood.
 fn header12(dialect: SoapDialect, error: &Error) -> String {
     let blocks = match dialect.fault {
         EnvelopeFault::None => return String::new(),

@@ -1,19 +1,19 @@
-//! The upstream's JSON as text for XML: whole values by their source text, strings without their escapes.
+//! Converts the upstream's JSON to text for XML: strings lose their escapes, and other values keep their source text.
 
 use adapter::JsonPairs;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-/// A JSON object. Keys are source text: `serde_json` rejects a key with half a surrogate pair in it, and one such key must not
+/// A JSON object. Keys are source text because `serde_json` rejects a key with half a surrogate pair, and one such key must not
 /// hide the others.
 pub(crate) struct JsonObject<'a> {
     pairs: JsonPairs<'a, &'a RawValue>,
-    /// Whether a key may be written with escapes.
+    /// True if a key may contain escapes.
     has_escapes: bool,
 }
 
 impl<'a> JsonObject<'a> {
-    /// Reads the object that the text begins with, and where it ends; `None` when it begins with something else.
+    /// Reads the object at the beginning of the text, and its end. Returns `None` if the text begins with something else.
     pub(crate) fn first(json: &'a str) -> Option<(Self, usize)> {
         let mut values = Deserializer::from_str(json).into_iter();
         let pairs = values.next()?.ok()?;
@@ -22,7 +22,7 @@ impl<'a> JsonObject<'a> {
         Some((JsonObject { pairs, has_escapes }, end))
     }
 
-    /// The source text of a value.
+    /// Returns the source text of a value.
     pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
         let is_key = |raw: &RawValue| {
             let raw = raw.get();
@@ -32,14 +32,14 @@ impl<'a> JsonObject<'a> {
                 raw.get(1..raw.len().saturating_sub(1)) == Some(key)
             }
         };
-        // Of a doubled key the last one counts, as in most readers of JSON.
+        // The last of several equal keys is used, as in most JSON readers.
         let mut pairs = self.pairs.0.iter().rev();
         let found = pairs.find(|(name, _)| is_key(name));
         found.map(|(_, value)| value.get())
     }
 }
 
-/// The end of the value that begins at `begin`, in valid JSON without white space between its tokens.
+/// Returns the end of the value that begins at `begin`, in valid JSON without white space between its tokens.
 pub(crate) fn value_end(json: &str, begin: usize) -> usize {
     let bytes = json.as_bytes();
     let (mut at, mut depth) = (begin, 0_usize);
@@ -47,7 +47,7 @@ pub(crate) fn value_end(json: &str, begin: usize) -> usize {
         match byte {
             b'"' => at = string_end(bytes, at + 1),
             b'[' | b'{' => depth += 1,
-            // What closes something that was open before ends a number or a word as a comma does.
+            // A comma, or the closing bracket of an outer list or object, ends a number or a word.
             b',' | b']' | b'}' if depth == 0 => return at,
             b']' | b'}' => depth -= 1,
             _ => {}
@@ -60,7 +60,7 @@ pub(crate) fn value_end(json: &str, begin: usize) -> usize {
     at
 }
 
-/// The position of the quote that ends a string.
+/// Returns the position of the quote that ends a string.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     loop {
         match bytes.get(at) {
@@ -71,8 +71,8 @@ fn string_end(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// The end of a part of a text that begins at `from` and has `length` bytes or a few more: not within a character, and in a
-/// string neither within an escape nor between the halves of a surrogate pair.
+/// Returns the end of a part of a text. The part begins at `from` and has `length` bytes or a few more, so that it does not end
+/// within a character, and in a string neither within an escape nor between the halves of a surrogate pair.
 pub(crate) fn part_end(text: &str, (from, length): (usize, usize), is_string: bool) -> usize {
     let bytes = text.as_bytes();
     let most = from.saturating_add(length).min(text.len());
@@ -89,7 +89,7 @@ pub(crate) fn part_end(text: &str, (from, length): (usize, usize), is_string: bo
     at.min(text.len())
 }
 
-/// The end of an escape, together with the other half of a surrogate pair.
+/// Returns the end of an escape, including the other half of a surrogate pair.
 fn escape_end(bytes: &[u8], at: usize) -> usize {
     let unit = |at: usize| {
         let hex = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -102,7 +102,7 @@ fn escape_end(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// A value as text: null is empty, a string loses its quotes and escapes, and all else is its source text.
+/// Returns a value as text: null is empty, a string loses its quotes and escapes, and any other value keeps its source text.
 pub(crate) fn text(json: &str) -> String {
     let quoted = json
         .strip_prefix('"')
@@ -114,7 +114,7 @@ pub(crate) fn text(json: &str) -> String {
     }
 }
 
-/// Resolves the escapes of a valid JSON string; half a surrogate pair becomes U+FFFD.
+/// Resolves the escapes of a valid JSON string. Half a surrogate pair becomes U+FFFD.
 pub(crate) fn unescaped(inner: &str) -> String {
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;
@@ -142,7 +142,7 @@ pub(crate) fn unescaped(inner: &str) -> String {
     out
 }
 
-/// All `uXXXX` in a row, so that both halves of a pair are seen together. `rest` starts behind a backslash.
+/// Reads all consecutive `uXXXX`, so that both halves of a surrogate pair are decoded together. `rest` starts after a backslash.
 fn utf16_units(rest: &str) -> (Vec<u16>, &str) {
     let mut units = Vec::new();
     let mut at = rest;

@@ -1,7 +1,7 @@
 //! The SOAP way in: document/literal calls in SOAP 1.1 and 1.2 become common requests, and outcomes become envelopes.
 //!
-//! Three layers, each knowing only the one below: `xml` makes a tree of bytes, `envelope` knows SOAP, `decode` knows the
-//! chat API. Answers are written as text by `response` and `fault`; the WSDL follows from the operation table.
+//! There are three layers, and each knows only the layer below it: `xml` builds a tree from bytes, `envelope` knows SOAP, and
+//! `decode` knows the chat API. `response` and `fault` write answers as text. The WSDL is derived from the operation table.
 
 mod credentials;
 mod decode;
@@ -31,7 +31,7 @@ pub struct SoapAdapter {
 }
 
 impl SoapAdapter {
-    /// Answers faults with these statuses.
+    /// Creates the adapter with this policy for the statuses of faults.
     #[must_use]
     pub fn new(fault_status: FaultStatus) -> Self {
         SoapAdapter { fault_status }
@@ -48,7 +48,7 @@ impl Adapter for SoapAdapter {
     }
 
     fn refuse_head(&self, wire: &Wire<'_>) -> Result<(), Error> {
-        // Credentials may stand in the envelope, whose own faults come before theirs.
+        // Credentials are not checked here, because they may be in the envelope, and the envelope's own faults come before theirs.
         Head::of(wire).check_media_type(wire).map(drop)
     }
 
@@ -71,7 +71,7 @@ impl Adapter for SoapAdapter {
     }
 }
 
-/// The dialect that the head alone announces.
+/// Returns the dialect according to the head alone.
 fn dialect(head: &Head) -> SoapDialect {
     SoapDialect {
         version: head.version(),

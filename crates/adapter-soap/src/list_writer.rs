@@ -1,5 +1,5 @@
-//! Writes the list of a successful answer in pieces: escaped, the list may be many times as long as the upstream's JSON, of
-//! which no second copy is made.
+//! Writes the list of a successful answer in pieces. The escaped list may be many times as long as the upstream's JSON, so it is
+//! never built as a whole.
 //!
 //! The JSON is known to be valid and to have no white space between its tokens (`adapter::compact`).
 
@@ -11,15 +11,15 @@ use bytes::Bytes;
 use crate::escape::{push_element, push_escaped};
 use crate::json_text::{JsonObject, part_end, unescaped, value_end};
 
-/// How much is written at once, in bytes, and how much of one value.
+/// The size of one piece, in bytes, and below it the size of one part of a value.
 const PIECE_BYTES: usize = 16 * 1024;
 const VALUE_BYTES: usize = 4 * 1024;
 
-/// A writer of an envelope with a list, which works in pieces.
+/// Writes an envelope with a list in pieces.
 #[derive(Clone)]
 pub(crate) struct ListWriter {
     response: Response,
-    /// The text before the list and behind it.
+    /// The text before and after the list.
     open: String,
     close: String,
     fields: &'static [&'static str],
@@ -30,20 +30,20 @@ pub(crate) struct ListWriter {
 #[derive(Clone)]
 enum At {
     Open,
-    /// Before the element that begins there, or the end of the list.
+    /// Before the list element that begins at this offset, or at the end of the list.
     Item(usize),
-    /// In an item with these values, before the field with this number.
+    /// In an item with these values, before the field with this index.
     Field(ListItem, usize),
-    /// In the value of that field.
+    /// In the value of that field, at this offset.
     Value(ListItem, usize, usize),
     Over,
 }
 
 #[derive(Clone)]
 struct ListItem {
-    /// The inside of each field's text, if there is any.
+    /// The content of each field, if it is not empty.
     values: Vec<Option<ItemValue>>,
-    /// The end of the item.
+    /// The offset of the item's end.
     end: usize,
 }
 
@@ -54,8 +54,8 @@ struct ItemValue {
 }
 
 impl ListWriter {
-    /// All declared fields of each element of `list`: a field that the upstream left out is there and empty, so that
-    /// generated clients, which expect it, find it.
+    /// Creates a writer. Each item has all declared fields: a field that the upstream omitted is written as an empty element,
+    /// because generated clients expect it.
     pub(crate) fn new(
         response: &Response,
         fields: &'static [&'static str],
@@ -70,12 +70,12 @@ impl ListWriter {
         }
     }
 
-    /// Whether everything has been written.
+    /// Returns whether everything has been written.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.at, At::Over)
     }
 
-    /// Writes `bytes` bytes or a little more, or all that is left.
+    /// Writes `bytes` bytes or slightly more, or the whole remainder.
     pub(crate) fn write(&mut self, bytes: usize) -> String {
         let mut out = String::with_capacity(self.open.len() + self.close.len());
         while out.len() < bytes && !self.is_over() {
@@ -125,7 +125,7 @@ impl ListWriter {
         }
     }
 
-    /// The list's element that begins at `begin`.
+    /// Reads the list element that begins at `begin`.
     fn item(&self, begin: usize) -> ListItem {
         let json = self.response.result();
         let object = JsonObject::first(&json[begin..]);
@@ -149,7 +149,7 @@ impl ListWriter {
         }
     }
 
-    /// A part of a value, and the end of its element behind the last one.
+    /// Writes a part of a value, and after the last part the end tag of its element.
     fn value(&self, (item, number, from): (ListItem, usize, usize), out: &mut String) -> At {
         let (Some(field), Some(Some(value))) = (self.fields.get(number), item.values.get(number))
         else {
@@ -181,9 +181,9 @@ impl Iterator for ListWriter {
     }
 }
 
-/// Where the first element of a result's list begins; its end where there is none.
+/// Returns the offset of the first element of a result's list, or the end of the text if there is no list.
 fn list_begin(json: &str) -> usize {
-    // Nearly every result is a list and nothing else, which has not to be read as a whole. No key is there twice.
+    // Nearly every result contains only a list, and this check avoids reading it as a whole. No key appears twice.
     const ALONE: &str = "{\"list\":[";
     if json.starts_with(ALONE) {
         return ALONE.len();
@@ -193,7 +193,7 @@ fn list_begin(json: &str) -> usize {
     list.map_or(json.len(), |list| range_in(json, list).start + 1)
 }
 
-/// The range of a part in its text.
+/// Returns the range of a part within its text.
 fn range_in(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - text.as_ptr().addr();
     start..start + part.len()
@@ -208,7 +208,7 @@ mod tests {
 
     const FIELDS: &[&str] = &["a", "message"];
 
-    /// The same at once, from the elements as a reader of JSON has them.
+    /// Writes the same document in one piece, from the elements that a JSON reader returns.
     fn whole(result: &str) -> String {
         let mut out = "<o><c:list>".to_owned();
         let list = JsonObject::first(result).and_then(|(object, _)| object.get("list"));

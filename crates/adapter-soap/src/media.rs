@@ -1,26 +1,26 @@
-//! The HTTP head about the body: media type, character set, action.
+//! Reads the parts of the HTTP head that describe the body: media type, character set and action.
 
 use adapter::{Code, Error, SoapVersion, Wire, content_type, header_parts};
 use http::header::{CONTENT_TYPE, HeaderName};
 
 use crate::xml::{CHARSETS_TAKEN, Charset};
 
-/// Read once here, and not for every call.
+/// A constant, so that the name is not parsed for every call.
 const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
 
-/// The head as far as SOAP reads it.
+/// The parts of the head that SOAP uses.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     essence: String,
     charset: Option<String>,
-    /// Whether Content-Type names more than one.
+    /// True if Content-Type names more than one character set.
     has_other_charset: bool,
-    /// The values of `SOAPAction` and the parameter `action` that are not empty.
+    /// The non-empty values of `SOAPAction` and of the parameter `action`.
     actions: Vec<String>,
 }
 
 impl Head {
-    /// Reads the head. A media type outside printable ASCII is not taken.
+    /// Reads the head. A media type that is not printable ASCII becomes an unsupported one.
     pub(crate) fn of(wire: &Wire<'_>) -> Head {
         let mut head = Head::default();
         if let Some(value) = wire.headers.get(CONTENT_TYPE) {
@@ -32,7 +32,7 @@ impl Head {
         head
     }
 
-    /// The version that the media type stands for.
+    /// Returns the SOAP version of the media type.
     pub(crate) fn version(&self) -> SoapVersion {
         if self.essence == "application/soap+xml" {
             SoapVersion::V12
@@ -41,7 +41,8 @@ impl Head {
         }
     }
 
-    /// Requires a body that is not compressed, of one media type that can hold an envelope. Returns the character set that it names.
+    /// Requires an uncompressed body with one media type that can contain an envelope. Returns the character set that the media
+    /// type names.
     pub(crate) fn check_media_type(&self, wire: &Wire<'_>) -> Result<Option<Charset>, Error> {
         content_type(wire)?;
         match self.essence.as_str() {
@@ -60,7 +61,7 @@ impl Head {
         self.charset.as_deref().map(named).transpose()
     }
 
-    /// Requires that the hints, where given, name the element in the body.
+    /// Requires that each given action names the element in the body.
     pub(crate) fn check_actions(&self, namespace: &str, local: &str) -> Result<(), Error> {
         let agrees = |action: &String| {
             let qualified = action.strip_prefix(namespace);
@@ -100,7 +101,7 @@ impl Head {
     }
 }
 
-/// A quoted string without its quotes and escapes; anything else as it stands.
+/// Returns a quoted string without its quotes and escapes, and any other value unchanged.
 fn unquoted(value: &str) -> String {
     let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
     let Some(inner) = inner else {

@@ -2,10 +2,10 @@
 
 use adapter::SoapVersion;
 
-/// The namespace of every element of ours.
+/// The namespace of all our elements.
 pub(crate) const NAMESPACE: &str = "urn:chatgate:chat:v1";
 
-/// The namespace of a version's envelope.
+/// Returns the namespace of a version's envelope.
 pub(crate) const fn of_envelope(version: SoapVersion) -> &'static str {
     match version {
         SoapVersion::V11 => "http://schemas.xmlsoap.org/soap/envelope/",
@@ -13,7 +13,7 @@ pub(crate) const fn of_envelope(version: SoapVersion) -> &'static str {
     }
 }
 
-/// The version whose envelope has this namespace.
+/// Returns the version whose envelope has this namespace.
 pub(crate) fn version(namespace: &str) -> Option<SoapVersion> {
     [SoapVersion::V11, SoapVersion::V12]
         .into_iter()

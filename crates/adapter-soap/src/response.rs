@@ -1,4 +1,4 @@
-//! Success as an envelope: the response element that the WSDL declares for the operation.
+//! Writes a success as an envelope with the response element that the WSDL declares for the operation.
 
 use adapter::{Answer, Reply, Response, Rest, SoapDialect};
 
@@ -7,12 +7,12 @@ use crate::json_text::{JsonObject, text};
 use crate::list_writer::ListWriter;
 use crate::namespace::NAMESPACE;
 
-/// Longest document that is built in one piece, in bytes: the size of a connection's buffer.
+/// Maximum length of a document that is built in one piece, in bytes: the size of a connection's buffer.
 const WHOLE_BYTES: usize = 64 * 1024;
 
-/// The answer to a call that succeeded.
+/// Renders the answer to a successful call.
 pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Response) -> Reply {
-    // An answer without an operation is never a success; the name only keeps the document well formed.
+    // A success always has an operation; the empty name is never used.
     let method = answer.operation.map_or("", |operation| operation.method);
     let (mut open, close) = around(dialect.version, "");
     for part in ["<c:", method, "Response xmlns:c=\"", NAMESPACE, "\">"] {
@@ -46,7 +46,7 @@ pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Respo
     }
 }
 
-/// The values beside a list.
+/// Writes the values of the result other than the list.
 fn beside_list(response: &Response, names: &[&str]) -> String {
     let mut values = String::new();
     if names.is_empty() {
@@ -60,8 +60,8 @@ fn beside_list(response: &Response, names: &[&str]) -> String {
     values
 }
 
-/// A document with a list, whole or as its beginning with the rest. Content-Length comes first, so a long list is rendered once
-/// more to measure it, for all callers that get it.
+/// Writes a document with a list, either whole or as its beginning and a rest. Content-Length is sent first, so a long list is
+/// rendered one additional time to measure it, once for all callers that get it.
 fn listed(
     response: &Response,
     fields: &'static [&'static str],

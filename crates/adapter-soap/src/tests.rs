@@ -1,10 +1,10 @@
-//! Calls and answers as they stand on the wire.
+//! Tests of calls and answers in their wire form.
 
 mod answers;
 mod calls;
 mod envelopes;
 
-/// Of the end-to-end tests: there is one way to say it.
+/// A file of the end-to-end tests, shared so that all tests report a skip in the same form.
 #[path = "../../../tests/harness/skipped.rs"]
 pub(crate) mod skipped;
 
@@ -26,19 +26,19 @@ const USER: &str = "<user>bob</user><password>pass</password>";
 const SENDING: &str =
     "<platform>whatsapp</platform><platformid>1</platformid><destination>48</destination>";
 
-/// A 1.1 envelope with this header and this body.
+/// Returns a SOAP 1.1 envelope with this header and this body.
 fn envelope(header: &str, body: &str) -> String {
     format!(
         r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:c="urn:chatgate:chat:v1" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Header>{header}</s:Header><s:Body>{body}</s:Body></s:Envelope>"#
     )
 }
 
-/// The same in 1.2.
+/// Returns a SOAP 1.2 envelope with this header and this body.
 fn envelope12(header: &str, body: &str) -> String {
     envelope(header, body).replace("http://schemas.xmlsoap.org/soap/envelope/", SOAP12)
 }
 
-/// A message with these elements and text beside its credentials.
+/// Returns a sendmessage call with credentials and these additional elements.
 fn sendmessage(children: &str) -> String {
     envelope(
         "",
@@ -65,7 +65,7 @@ fn decode(headers: &[(&str, &str)], body: &str) -> (Dialect, Result<Decoded, Err
     decode_bytes(headers, body.as_bytes().to_vec())
 }
 
-/// What a call ends with before anybody has judged its credentials: user, secret and parameters, or a code.
+/// Returns the outcome of decoding a call, before its credentials are checked: user, secret and parameters, or an error code.
 fn verdict(headers: &[(&str, &str)], body: &str) -> String {
     let decoded = match decode(headers, body).1 {
         Ok(decoded) => decoded,
@@ -130,7 +130,7 @@ fn succeed(dialect: Dialect, method: &str, result: Option<&str>) -> String {
     String::from_utf8(reply.body.to_vec()).unwrap()
 }
 
-/// The reply to a request that can't be read.
+/// Returns the reply to a request that cannot be read.
 #[track_caller]
 fn refusal(headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let (dialect, result) = decode(headers, body);

@@ -1,30 +1,30 @@
-//! The WSDL 1.1 document, written from the operation table: document/literal wrapped, one schema, nothing imported.
+//! Writes the WSDL 1.1 document from the operation table: document/literal wrapped, one schema, no imports.
 
 use adapter::{Error, Operation, SoapVersion, Way, operations};
 
 use crate::escape::push_escaped;
 use crate::namespace::NAMESPACE;
 
-/// The parameters that every request may have beside its operation's own.
+/// The parameters that every request may have in addition to those of its operation.
 const COMMON: [&str; 3] = ["user", "password", "idempotency_key"];
 
-/// The ports in a WSDL. Older stacks stop at the elements of a SOAP version that they don't know, so each version has a
-/// document of its own beside the whole.
+/// The ports in a WSDL. Older stacks fail at the elements of a SOAP version that they do not know, so there is one document for
+/// each version in addition to the full one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WsdlPorts {
-    /// `?wsdl`: both.
+    /// `?wsdl`: both ports.
     Both,
-    /// `?wsdl=1.1`: the one of SOAP 1.1.
+    /// `?wsdl=1.1`: the port of SOAP 1.1.
     Soap11,
-    /// `?wsdl=1.2`: the one of SOAP 1.2.
+    /// `?wsdl=1.2`: the port of SOAP 1.2.
     Soap12,
 }
 
 impl WsdlPorts {
-    /// All of them, in the order of their numbers.
+    /// All variants, in the order of their numbers.
     pub const ALL: [WsdlPorts; 3] = [WsdlPorts::Both, WsdlPorts::Soap11, WsdlPorts::Soap12];
 
-    /// The ports that a query asks for; `None` when it does not ask for a WSDL.
+    /// Returns the ports that a query requests; `None` if it does not request a WSDL.
     #[must_use]
     pub fn asked_for(query: &str) -> Option<Result<WsdlPorts, Error>> {
         let mut asked = None;
@@ -60,7 +60,7 @@ impl WsdlPorts {
 const UNKNOWN_VERSION: &str =
     "There is ?wsdl for both SOAP versions, ?wsdl=1.1 and ?wsdl=1.2 for one.";
 
-/// The WSDL of the service at this public URL, with the operation that asks for events or without it.
+/// Returns the WSDL of the service at this public URL, with or without the operation that requests events.
 #[must_use]
 pub fn wsdl(public_url: &str, ports: WsdlPorts, has_events: bool) -> String {
     let mut address = String::new();
@@ -97,13 +97,14 @@ pub fn wsdl(public_url: &str, ports: WsdlPorts, has_events: bool) -> String {
     )
 }
 
-/// The message of every fault. By the name of its element, Axis 1.4 writes code that does not compile.
+/// The name of every fault's message. It differs from the name of the message's element, because otherwise Axis 1.4 generates code
+/// that does not compile.
 const FAULT_MESSAGE: &str = "ChatError";
 
-/// The schema of one operation: request, response, and the list in it.
+/// Returns the schema of one operation: request, response, and the list in the response.
 ///
-/// The decoder takes parameters in any order. The schema names one all the same, because generated clients do worse with
-/// `xsd:all`: SOAP::Lite finds no parameters in it, and then sends them without names and non-ASCII text as base64.
+/// The decoder accepts parameters in any order. The schema nevertheless fixes an order, because generated clients handle `xsd:all`
+/// worse: SOAP::Lite finds no parameters in it, and then sends them without names and non-ASCII text as base64.
 fn elements(operation: &Operation) -> String {
     let method = operation.method;
     let mut out = format!("<xsd:element name=\"{method}\"><xsd:complexType><xsd:sequence>\n");
@@ -181,7 +182,7 @@ fn port_type_operation(operation: &Operation) -> String {
     )
 }
 
-/// The name of port and binding, and the prefix of the elements that describe them.
+/// Returns the name of port and binding, and the prefix of the elements that describe them.
 fn names(version: SoapVersion) -> (&'static str, &'static str) {
     match version {
         SoapVersion::V11 => ("ChatSoap11", "soap"),

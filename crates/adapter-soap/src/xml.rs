@@ -1,7 +1,7 @@
-//! A thin layer over quick-xml's events that makes a small tree of a document, or an error with the reason.
+//! A thin layer over quick-xml's events. It builds a small tree from a document, or returns an error with the reason.
 //!
-//! quick-xml splits a document into events and leaves much of well-formedness to its user. So each event is checked
-//! against the very bytes it was cut from, by the productions of the standard.
+//! quick-xml splits a document into events and leaves many checks of well-formedness to its user. Each event is therefore checked
+//! against the bytes of its own source text, by the productions of the standard.
 
 mod builder;
 mod chars;

@@ -1,4 +1,4 @@
-//! Envelopes that go out, and the WSDL.
+//! Tests of outgoing envelopes and of the WSDL.
 
 use adapter::{Delivery, EnvelopeFault, SoapVersion};
 use proptest::prelude::*;
@@ -367,7 +367,7 @@ fn a_long_list_comes_in_pieces_of_the_announced_length() {
     let item = serde_json::json!({"platformid": "1", "message": "<&>\u{fc}".repeat(5000)});
     let result = serde_json::json!({"list": vec![item; 9]}).to_string();
     let response = adapter::Response::of(&result).unwrap();
-    // Each caller has another envelope around the same list.
+    // Each caller gets a different envelope around the same list.
     for request_id in ["r-1", "another-request-id"] {
         let answer = Answer {
             request_id,

@@ -1,4 +1,4 @@
-//! Credentials, parameters, hints and keys.
+//! Tests of credentials, parameters, actions and idempotency keys.
 
 use super::*;
 
@@ -278,7 +278,7 @@ fn nil_is_absent_and_structures_are_refused() {
         &sendmessage("<message xsi:nil='true'/>"),
         "bob:pass MISSING_COMPULSORY_PARAM",
     );
-    // Beside a value it is another one, in any order.
+    // A nil element next to one with a value counts as a different value, in either order.
     for twice in [
         "<message xsi:nil='true'/><message>a</message>",
         "<message>a</message><message xsi:nil='true'/>",

@@ -1,4 +1,4 @@
-//! Media types, versions, header blocks, and documents that are no envelope.
+//! Tests of media types, versions, header blocks, and documents that are not an envelope.
 
 use proptest::prelude::*;
 
@@ -323,7 +323,7 @@ fn the_w3c_messages_get_the_fault_that_they_are_there_for() {
     for message in suite["messages"].as_array().unwrap() {
         let id = message["id"].as_str().unwrap();
         let (status, body) = refusal(&[TYPE12], message["xml"].as_str().unwrap());
-        // What is right as an envelope ends for want of credentials.
+        // A valid envelope fails only because it has no credentials.
         let expected = match id.trim_start_matches("SOAP12ReqT").trim_end_matches(".xml") {
             "14" | "23" | "25" | "39" | "7_A" => (400, "e:Sender", "MALFORMED_REQUEST"),
             "17_A" | "35" | "36" | "75" => (500, "e:MustUnderstand", "MALFORMED_REQUEST"),

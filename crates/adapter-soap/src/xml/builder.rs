@@ -1,4 +1,4 @@
-//! Events become elements, each event checked against the bytes it was cut from.
+//! Builds elements from events, and checks each event against the bytes of its source text.
 
 use quick_xml::events::Event;
 
@@ -9,17 +9,18 @@ use super::markup::{self, Tag};
 use super::scope::{NamespaceScope, XmlName, xml_name_eq};
 use super::tree::{Document, Element};
 
-/// Deepest nesting of elements: a SOAP call has four levels, a signed header block some ten. Bounds recursion over the tree.
+/// Maximum nesting depth of elements. A SOAP call has four levels, a signed header block about ten. The limit bounds the recursion
+/// over the tree.
 const DEPTH_MAX: usize = 32;
 
-/// An element whose end tag has not come yet.
+/// An element whose end tag has not been read yet.
 struct Open<'a> {
     name: &'a str,
     element: Element<'a>,
     scope_mark: usize,
 }
 
-/// A document while it is read.
+/// A document that is being read.
 pub(super) struct Builder<'a> {
     charset: SourceCharset,
     scope: NamespaceScope<'a>,
@@ -29,7 +30,7 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Nothing has been read yet.
+    /// Creates a builder that has read nothing yet.
     pub(super) fn new(charset: SourceCharset) -> Self {
         Builder {
             charset,
@@ -40,7 +41,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes the event that was cut from `raw`, which starts at byte `at`.
+    /// Processes the event with the source text `raw`, which starts at byte `at`.
     pub(super) fn take(&mut self, event: &Event<'_>, raw: &'a str, at: usize) -> Checked<()> {
         match event {
             Event::Start(_) | Event::Empty(_) => self.start(&markup::start_tag(raw)?),
@@ -123,7 +124,7 @@ impl<'a> Builder<'a> {
     }
 
     fn text(&mut self, raw: &str) -> Checked<()> {
-        // Hardly any text holds the last character, which is found sooner than all three.
+        // Hardly any text contains `>`, and searching for one character is faster than searching for three.
         if raw.contains('>') && raw.contains("]]>") {
             return Err("Text holds ]]>.");
         }
@@ -161,7 +162,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Requires that one root was opened and closed.
+    /// Requires exactly one root that has been closed.
     pub(super) fn finish(self) -> Checked<Document<'a>> {
         if !self.open.is_empty() {
             return Err("An element is not closed.");

@@ -1,9 +1,9 @@
-//! The character sets of documents.
+//! The supported character sets of documents.
 
-/// The sentence that names them all.
+/// The error text that lists all of them.
 pub(crate) const CHARSETS_TAKEN: &str = "Only UTF-8, UTF-16, ISO-8859-1 and US-ASCII are taken.";
 
-/// The names of the character sets in IANA's registry, and those that clients write beside them; in any case.
+/// The names of the character sets in IANA's registry, and other names that clients use; the case does not matter.
 const LABELS: &[(&str, Charset)] = &[
     ("utf-8", Charset::Utf8),
     ("utf8", Charset::Utf8),
@@ -35,21 +35,21 @@ const LABELS: &[(&str, Charset)] = &[
     ("csascii", Charset::Ascii),
 ];
 
-/// A character set whose bytes become characters without a table.
+/// A character set that can be decoded without a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charset {
-    /// With or without its mark.
+    /// UTF-8, with or without a byte order mark.
     Utf8,
-    /// With its mark, which says which byte of a pair comes first.
+    /// UTF-16 with a byte order mark, which determines the byte order.
     Utf16,
-    /// ISO-8859-1: each byte is the character of that number.
+    /// ISO-8859-1: each byte is the character with that number.
     Latin1,
     /// US-ASCII: the same, up to 0x7F.
     Ascii,
 }
 
 impl Charset {
-    /// The character set of this name, if it is one that is taken.
+    /// Returns the supported character set with this name, if there is one.
     pub(crate) fn named(label: &str) -> Option<Charset> {
         let mut labels = LABELS.iter();
         let found = labels.find(|(name, _)| name.eq_ignore_ascii_case(label));
@@ -57,7 +57,7 @@ impl Charset {
     }
 }
 
-/// The character set that a document was read by, and how far it went in it.
+/// The character set in which a document was read, and whether the document is only ASCII.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SourceCharset {
     charset: Charset,
@@ -65,14 +65,14 @@ pub(super) struct SourceCharset {
 }
 
 impl SourceCharset {
-    /// The character set of this text.
+    /// Creates the value for this text.
     pub(super) fn of(charset: Charset, text: &str) -> Self {
         let is_ascii = text.is_ascii();
         SourceCharset { charset, is_ascii }
     }
 
-    /// Whether this name fits the document: the name of its own character set, or of one that has the same bytes for all
-    /// characters in it.
+    /// Returns whether this character set fits the document: it is the document's own, or has the same bytes for all characters in
+    /// the document.
     pub(super) fn answers_to(self, name: Charset) -> bool {
         match (self.charset, name) {
             (Charset::Utf8 | Charset::Latin1, Charset::Ascii) => self.is_ascii,

@@ -1,14 +1,14 @@
-//! Why a document can't be read.
+//! The errors of documents that cannot be read.
 
 use std::fmt;
 
-/// The reason for a document beyond the largest size.
+/// The reason for a document that exceeds the maximum size.
 pub(super) const TOO_LARGE: &str = "The document is too large.";
 
-/// A check that fails with a reason; the caller adds the position.
+/// The result of a check that fails with a reason; the caller adds the position.
 pub(super) type Checked<T> = Result<T, &'static str>;
 
-/// The reason and the position.
+/// A reason and a position in the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XmlError {
     pub(super) reason: &'static str,
@@ -20,14 +20,14 @@ impl XmlError {
         XmlError { reason, at }
     }
 
-    /// Whether the document is larger than any that is read.
+    /// Returns whether the document exceeds the maximum size.
     pub(crate) fn is_too_large(&self) -> bool {
         self.reason == TOO_LARGE
     }
 }
 
 impl fmt::Display for XmlError {
-    /// One line that holds nothing of the document: a password may stand in it.
+    /// Writes one line that contains nothing of the document, because the document may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (At or after byte {}.)", self.reason, self.at)
     }

@@ -1,5 +1,5 @@
-//! The inside of tags, declarations and references, read from their own text: quick-xml finds where they end, and leaves
-//! open whether what stands between is well formed.
+//! Reads the inside of tags, declarations and references from their source text. quick-xml only finds where they end and does not
+//! check whether their content is well formed.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,17 @@ use super::chars::{is_char, is_ncname, is_space};
 use super::charset::{CHARSETS_TAKEN, Charset, SourceCharset};
 use super::error::Checked;
 
-/// Most attributes of one element, declarations of namespaces included: SOAP needs a handful, and telling doubled ones
-/// apart costs the square of their number.
+/// Maximum number of attributes of one element, including namespace declarations. SOAP needs a handful, and the cost of detecting
+/// duplicates grows with the square of their number.
 pub(super) const ATTRIBUTES_MAX: usize = 64;
 
-/// A start tag or an empty element's tag.
+/// A start tag or the tag of an empty element.
 pub(super) struct Tag<'a> {
     /// The name as written.
     pub(super) name: &'a str,
-    /// The attributes as written, values not yet resolved.
+    /// The attributes as written; references in values are not resolved.
     pub(super) attributes: Vec<(&'a str, &'a str)>,
-    /// Whether it closes itself.
+    /// True if the tag closes itself.
     pub(super) empty: bool,
 }
 
@@ -39,7 +39,8 @@ pub(super) fn start_tag(raw: &str) -> Checked<Tag<'_>> {
     })
 }
 
-/// Reads what follows the name: white space, name, equals sign and quoted value, again and again, then white space.
+/// Reads the text after the name: any number of attributes, each with white space before it, an equals sign and a quoted value, and
+/// then white space.
 fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
     let mut found: Vec<(&str, &str)> = Vec::new();
     loop {
@@ -77,7 +78,7 @@ fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
     }
 }
 
-/// Resolves references in a value and turns literal white space into spaces, as XML 1.0 section 3.3.3 says.
+/// Resolves references in a value and turns literal white space into spaces, as XML 1.0, section 3.3.3 requires.
 pub(super) fn attribute_value(raw: &str) -> Checked<Cow<'_, str>> {
     if !raw.contains(['&', '\r', '\t', '\n']) {
         return Ok(Cow::Borrowed(raw));
@@ -103,7 +104,7 @@ pub(super) fn attribute_value(raw: &str) -> Checked<Cow<'_, str>> {
     Ok(Cow::Owned(value))
 }
 
-/// The character that a reference stands for; `name` is what stands between `&` and `;`.
+/// Returns the character that a reference stands for; `name` is the text between `&` and `;`.
 pub(super) fn reference(name: &str) -> Checked<char> {
     let Some(number) = name.strip_prefix('#') else {
         return match name {
@@ -119,7 +120,7 @@ pub(super) fn reference(name: &str) -> Checked<char> {
         Some(digits) => (digits, 16),
         None => (number, 10),
     };
-    // `from_str_radix` would take a sign as well, and a number too large for it is not a character either.
+    // `from_str_radix` would accept a sign. It returns an error for a number that is too large, which is not a character either.
     if !digits.chars().all(|c| c.is_digit(radix)) {
         return Err("A character reference is broken.");
     }
@@ -130,7 +131,7 @@ pub(super) fn reference(name: &str) -> Checked<char> {
         .ok_or("A character reference is to no character that XML allows.")
 }
 
-/// Checks `<?xml …?>`: well formed, and naming no encoding that the document is not in.
+/// Checks `<?xml …?>`: it is well formed and does not name an encoding other than the document's.
 pub(super) fn check_declaration(raw: &str, of_document: SourceCharset) -> Checked<()> {
     let Some(label) = declared_encoding(raw)? else {
         return Ok(());
@@ -142,7 +143,7 @@ pub(super) fn check_declaration(raw: &str, of_document: SourceCharset) -> Checke
     }
 }
 
-/// The encoding that `<?xml …?>` names: version, encoding and standalone, in that order, each with a legal value.
+/// Returns the encoding that `<?xml …?>` names. Version, encoding and standalone must be in that order, each with a legal value.
 pub(super) fn declared_encoding(raw: &str) -> Checked<Option<&str>> {
     const BROKEN: &str = "The XML declaration is broken.";
     let inner = raw

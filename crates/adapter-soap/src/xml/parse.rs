@@ -1,4 +1,4 @@
-//! The loop over quick-xml's events, and the checks of whole documents.
+//! The loop over quick-xml's events, and the check of a whole document.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -9,18 +9,18 @@ use super::error::XmlError;
 use super::source::Source;
 use super::tree::Document;
 
-/// Checks that a document is well formed, namespaces included, has no DOCTYPE and stays within the caps.
+/// Checks that a document is well formed including its namespaces, has no DOCTYPE and stays within the limits.
 ///
 /// # Errors
-/// The first reason why it is not.
+/// The first violation.
 pub fn check_document(bytes: &[u8]) -> Result<(), XmlError> {
     check_document_in(bytes, None)
 }
 
-/// The same for a document that comes with the name of its character set, as the parameter `charset` of Content-Type.
+/// Does the same checks for a document with a named character set, as in the parameter `charset` of Content-Type.
 ///
 /// # Errors
-/// The first reason why it is not.
+/// The first violation.
 pub fn check_document_in(bytes: &[u8], charset: Option<&str>) -> Result<(), XmlError> {
     let named = |label| Charset::named(label).ok_or_else(|| XmlError::new(CHARSETS_TAKEN, 0));
     let charset = charset.map(named).transpose()?;
@@ -37,12 +37,12 @@ pub fn check_document_in(bytes: &[u8], charset: Option<&str>) -> Result<(), XmlE
 /// Reads a document.
 pub(crate) fn parse<'a>(source: &'a Source<'_>) -> Result<Document<'a>, XmlError> {
     let text: &'a str = &source.text;
-    // quick-xml would drop a second mark without a word.
+    // quick-xml would silently drop a second byte order mark.
     if text.starts_with('\u{feff}') {
         return Err(XmlError::new("Text stands outside of the root.", 0));
     }
     let mut reader = Reader::from_str(text);
-    // The builder matches end tags itself, with a clearer reason.
+    // The builder matches end tags itself and gives a clearer reason.
     reader.config_mut().check_end_names = false;
     reader.config_mut().allow_unmatched_ends = true;
     let mut builder = Builder::new(source.charset);

@@ -1,43 +1,44 @@
-//! Which prefix stands for which namespace, at each point of a document.
+//! The mapping from prefixes to namespaces at each point of a document.
 
 use std::rc::Rc;
 
 use super::chars::{is_ncname, split_qname};
 use super::error::Checked;
 
-/// Most namespaces bound at one point of a document: each name is looked up among them. Clients bind fewer than ten.
+/// Maximum number of namespaces that are bound at one point of a document. Each name is looked up among them, and clients bind
+/// fewer than ten.
 pub(super) const NAMESPACES_MAX: usize = 64;
 
-/// Bound to the prefix `xml`, always and to nothing else.
+/// The namespace that is always bound to the prefix `xml` and to no other.
 pub(crate) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// The namespace of the declarations themselves; nothing may be bound to it.
+/// The namespace of the declarations themselves. No prefix may be bound to it.
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
-/// A namespace, empty for none, and a local name.
+/// A namespace, which is empty if there is none, and a local name.
 #[derive(Clone, Debug)]
 pub(crate) struct XmlName<'a> {
-    /// Shared by all names in it, so that a long one costs its length once.
+    /// The namespace, shared by all names in it, so that a long namespace uses memory only once.
     pub(crate) namespace: Rc<str>,
-    /// What stands behind the prefix.
+    /// The part of the name after the prefix.
     pub(crate) local: &'a str,
 }
 
 impl XmlName<'_> {
-    /// Whether it is this one.
+    /// Returns whether the name has this namespace and this local part.
     pub(crate) fn is(&self, namespace: &str, local: &str) -> bool {
         self.local == local && &*self.namespace == namespace
     }
 }
 
-/// The bindings in force.
+/// The current bindings.
 pub(super) struct NamespaceScope<'a> {
     bindings: Vec<(&'a str, Rc<str>)>,
     none: Rc<str>,
 }
 
 impl<'a> NamespaceScope<'a> {
-    /// Only `xml` is bound.
+    /// Creates a scope in which only `xml` is bound.
     pub(super) fn new() -> Self {
         NamespaceScope {
             bindings: vec![("xml", Rc::from(XML))],
@@ -45,17 +46,17 @@ impl<'a> NamespaceScope<'a> {
         }
     }
 
-    /// A mark to [`NamespaceScope::close`] back to.
+    /// Returns the mark to which [`NamespaceScope::close`] can return.
     pub(super) fn mark(&self) -> usize {
         self.bindings.len()
     }
 
-    /// Forgets what has been bound since the mark.
+    /// Removes the bindings that were added after the mark.
     pub(super) fn close(&mut self, mark: usize) {
         self.bindings.truncate(mark);
     }
 
-    /// Binds what this attribute declares; `false` when it is an ordinary attribute.
+    /// Adds the binding that this attribute declares. Returns `false` if it is an ordinary attribute.
     pub(super) fn declare(&mut self, name: &'a str, value: &str) -> Checked<bool> {
         let prefix = match name.strip_prefix("xmlns:") {
             Some(prefix) => prefix,
@@ -69,18 +70,18 @@ impl<'a> NamespaceScope<'a> {
         if reserved || (value.is_empty() && !prefix.is_empty()) {
             return Err("A namespace is bound in a way that XML forbids.");
         }
-        // The binding of `xml` that is always there is not the caller's.
+        // The permanent binding of `xml` does not count, hence `>`.
         if self.bindings.len() > NAMESPACES_MAX {
             return Err("Too many namespaces are bound at once.");
         }
-        // Names are equal by their pointers, so that no two bindings in force have copies of one namespace.
+        // Names are compared by the pointers of their namespaces, so all current bindings of one namespace must share it.
         let in_force = self.bindings.iter().find(|(_, known)| **known == *value);
         let namespace = in_force.map_or_else(|| Rc::from(value), |(_, known)| Rc::clone(known));
         self.bindings.push((prefix, namespace));
         Ok(true)
     }
 
-    /// The full name of an element.
+    /// Returns the full name of an element.
     pub(super) fn element(&self, name: &'a str) -> Checked<XmlName<'a>> {
         let (prefix, local) = split_qname(name)?;
         match self.lookup(prefix) {
@@ -90,7 +91,7 @@ impl<'a> NamespaceScope<'a> {
         }
     }
 
-    /// The full name of an attribute: without a prefix it has no namespace, whatever the default is.
+    /// Returns the full name of an attribute. Without a prefix it has no namespace, whatever the default namespace is.
     pub(super) fn attribute(&self, name: &'a str) -> Checked<XmlName<'a>> {
         let (prefix, local) = split_qname(name)?;
         if prefix.is_empty() {
@@ -115,7 +116,7 @@ impl<'a> NamespaceScope<'a> {
     }
 }
 
-/// Whether two names of one element are equal. They share their namespaces, so the pointers are compared.
+/// Returns whether two names of one element are equal. The names share their namespaces, so the pointers are compared.
 pub(super) fn xml_name_eq(a: &XmlName<'_>, b: &XmlName<'_>) -> bool {
     Rc::ptr_eq(&a.namespace, &b.namespace) && a.local == b.local
 }

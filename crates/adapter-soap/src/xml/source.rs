@@ -1,5 +1,5 @@
-//! Bytes become characters. The byte order mark decides the character set before the transport's charset, and that before
-//! the XML declaration (RFC 7303, 3); where two of them name one, they have to agree.
+//! Decodes the bytes of a document to characters. The byte order mark takes precedence over the transport's charset, and that over
+//! the XML declaration (RFC 7303, 3). If two of them name a character set, they must agree.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use super::charset::{Charset, SourceCharset};
 use super::error::{TOO_LARGE, XmlError};
 use super::markup;
 
-/// Largest document, in bytes, as it comes and as UTF-8: sixteen times the longest message, and so little that parsing it
-/// can't hold a thread up.
+/// Maximum size of a document, in bytes, both as received and as UTF-8. It is sixteen times the longest message, and small enough
+/// that parsing does not occupy a thread for long.
 pub(super) const BYTES_MAX: usize = 256 * 1024;
 
 /// A document as characters.
@@ -17,15 +17,15 @@ pub(super) const BYTES_MAX: usize = 256 * 1024;
 pub(crate) struct Source<'a> {
     /// The characters, without a byte order mark.
     pub(crate) text: Cow<'a, str>,
-    /// Their character set in the document.
+    /// The character set of the document as received.
     pub(super) charset: SourceCharset,
 }
 
 impl Source<'_> {
-    /// Reads a document; `charset` is what the transport says of it.
+    /// Reads a document; `charset` is the character set according to the transport.
     ///
     /// # Errors
-    /// It is larger than [`BYTES_MAX`], not in its character set, or holds characters that XML forbids.
+    /// The document is larger than [`BYTES_MAX`], is not in its character set, or contains characters that XML forbids.
     pub(crate) fn read(bytes: &[u8], charset: Option<Charset>) -> Result<Source<'_>, XmlError> {
         if bytes.len() > BYTES_MAX {
             return Err(XmlError::new(TOO_LARGE, BYTES_MAX));
@@ -43,11 +43,11 @@ impl Source<'_> {
                 Some(Charset::Utf8) | None => utf8(bytes)?,
             },
         };
-        // A character takes up to twice its bytes in UTF-8.
+        // A character can have twice as many bytes in UTF-8.
         if source.text.len() > BYTES_MAX {
             return Err(XmlError::new(TOO_LARGE, BYTES_MAX));
         }
-        // ASCII is judged for many bytes at once, and is all that most documents have.
+        // Most documents are pure ASCII, and this check handles many bytes at a time.
         let is_plain = |b: u8| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=0x7f);
         let bytes = source.text.bytes();
         if bytes.fold(true, |plain, b| plain & is_plain(b)) {
@@ -60,14 +60,14 @@ impl Source<'_> {
         }
     }
 
-    /// Whether the transport may give the document this name.
+    /// Returns whether the transport may declare this character set for the document.
     pub(crate) fn answers_to(&self, charset: Charset) -> bool {
         self.charset.answers_to(charset)
     }
 }
 
-/// The character set that the declaration names, if it can be read before anything is known of the bytes. What is wrong
-/// with the declaration is reported once it has been read as a part of the document.
+/// Returns the character set that the declaration names, if it can be read before the character set is known. Errors in the
+/// declaration are reported later, when it is read as a part of the document.
 fn declared(bytes: &[u8]) -> Option<Charset> {
     if !bytes.starts_with(b"<?xml") {
         return None;

@@ -1,4 +1,4 @@
-//! The XML layer against its own rules and against the W3C's suite.
+//! Tests of the XML layer with its own rules and with the W3C's suite.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -424,7 +424,7 @@ fn an_error_is_one_line_without_anything_of_the_document() {
     );
 }
 
-/// A file of test data that is not part of the project.
+/// Reads a file of test data that is not part of the project.
 fn vectors(name: &str) -> Option<Value> {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
         skipped("CHATGATE_VECTORS is not set");

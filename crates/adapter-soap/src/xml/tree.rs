@@ -5,27 +5,27 @@ use super::scope::XmlName;
 /// A document without errors.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
-    /// The one root.
+    /// The root element.
     pub(crate) root: Element<'a>,
-    /// Whether a processing instruction stands anywhere in it.
+    /// True if the document contains a processing instruction anywhere.
     pub(crate) has_instruction: bool,
 }
 
 /// One element.
 #[derive(Debug)]
 pub(crate) struct Element<'a> {
-    /// Its name.
+    /// The name of the element.
     pub(crate) name: XmlName<'a>,
-    /// Its attributes without the declarations of namespaces.
+    /// The attributes without the namespace declarations.
     pub(crate) attributes: Vec<(XmlName<'a>, String)>,
-    /// All text right inside it, put together, never trimmed.
+    /// All text directly inside the element, concatenated and never trimmed.
     pub(crate) text: String,
-    /// The elements right inside it.
+    /// The elements directly inside the element.
     pub(crate) children: Vec<Element<'a>>,
 }
 
 impl Element<'_> {
-    /// The value of an attribute; the namespace is empty for one without a prefix.
+    /// Returns the value of an attribute; `namespace` is empty for an attribute without a prefix.
     pub(crate) fn attribute(&self, namespace: &str, local: &str) -> Option<&str> {
         self.attributes
             .iter()
@@ -33,7 +33,7 @@ impl Element<'_> {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Whether it or anything inside it has this name.
+    /// Returns whether the element or any element inside it has this name.
     pub(crate) fn contains(&self, namespace: &str, local: &str) -> bool {
         let mut inside = self.children.iter();
         self.name.is(namespace, local) || inside.any(|child| child.contains(namespace, local))
