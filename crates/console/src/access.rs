@@ -1,4 +1,4 @@
-//! Accesses as operators write, change and see them, by the admin API and on the pages alike.
+//! Accesses as operators create, change and view them. The admin API and the pages share this code.
 
 pub(crate) mod bounds;
 pub(crate) mod draft;

@@ -1,4 +1,4 @@
-//! The admin API under `/admin/v1/`, and beside it what answers without a key: health, readiness and metrics.
+//! The admin API under `/admin/v1/`, and the endpoints that answer without a key: health, readiness and metrics.
 
 mod accesses;
 mod admin_keys;
@@ -32,13 +32,13 @@ use crate::problem::{Problem, json_answer};
 use crate::state::{Console, ConsoleState};
 use endpoint::{AdminEndpoint, RequiredKey};
 
-/// Routes every endpoint. This is the one place where a path of the admin API comes from.
+/// Returns a router with every endpoint. No other code adds a path to the admin API.
 pub(crate) fn router() -> Router<Arc<Console>> {
     let add = |router: Router<_>, endpoint: AdminEndpoint| endpoint.add_to(router);
     endpoints().into_iter().fold(Router::new(), add)
 }
 
-/// Lists every endpoint: the router and the OpenAPI document are made from this list.
+/// Returns every endpoint. The router and the OpenAPI document are both made from this list.
 fn endpoints() -> Vec<AdminEndpoint> {
     let document = AdminEndpoint::get("/admin/v1/openapi.json", describe)
         .named("describeAdmin", "Returns this document")

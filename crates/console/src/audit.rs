@@ -1,7 +1,8 @@
-//! The audit trail of admin keys in the journal. Each request that changes or exports something, or is refused for its role,
-//! leaves one row; pages and queries leave none. Wrong keys are counted by address and minute, so that a guesser fills
-//! nothing, and so is what changes nothing, refusals and exports, after the first of a minute: rows of this kind are cleared
-//! last, and a viewer's key must not fill the journal with them. A row holds the path as it is routed and nothing of the body: no secret gets into it.
+//! The audit trail of admin keys in the journal. Each request that changes or exports something, or is rejected because of the
+//! key's role, leaves one row; pages and queries leave none. Wrong keys are counted by address and minute, so that guessing does
+//! not fill the journal. Requests that change nothing (rejections and exports) are counted after the first of a minute, because
+//! rows of this kind are pruned last and a viewer's key must not fill the journal with them. A row contains the route's path
+//! template and no part of the body, so that no secret gets into the journal.
 
 pub(crate) mod notes;
 
@@ -25,14 +26,14 @@ use crate::web::page_error::SIGN_IN;
 use crate::web::visitor::signed_in;
 use notes::{ActionNote, OpenedSession, RefusalCode};
 
-/// Reads that leave a row all the same: hashes of secrets, and the journal as a whole.
+/// Reads that leave a row although they change nothing: they export hashes of secrets, or the whole journal.
 const EXPORTS: [&str; 3] = [
     "/admin/v1/export",
     "/console/journal.csv",
     "/console/journal.ndjson",
 ];
 
-/// The journal, whose lines are an export and whose pages are not.
+/// The path of the journal. Reading it as lines is an export, reading a page is not.
 const JOURNAL: &str = "/admin/v1/journal";
 
 /// Changes that leave a row of another kind, `change` or `erasure`, in their own transaction.
@@ -42,13 +43,13 @@ const WITH_ROWS_OF_THEIR_OWN: [&str; 3] = [
     "/admin/v1/journal/erase",
 ];
 
-/// Forms that begin and end sessions, and change nothing else.
+/// Forms that only begin and end sessions.
 const SESSIONS: [&str; 3] = [SIGN_IN, "/console/sign-out", "/console/sign-out-everywhere"];
 
-/// The code of a wrong key, at the admin API and at the console.
+/// The code of a wrong key, in the admin API and in the console.
 const UNAUTHORIZED: &str = "unauthorized";
 
-/// Writes the row of each request that leaves one.
+/// Handles the request and writes its row, if it leaves one.
 pub(crate) async fn record(
     State(console): State<Arc<Console>>,
     request: Request<Body>,
@@ -73,17 +74,17 @@ fn too_many_wrong_keys(wait_s: i64) -> Response {
     response
 }
 
-/// A request under way.
+/// A request in progress.
 struct AuditedRequest {
     console: Arc<Console>,
     row: JournalRow,
-    /// Whether a key was presented with the request.
+    /// True if a key was presented with the request.
     presents_key: bool,
-    /// Whether the request is to change or export something.
+    /// True if the request tries to change or export something.
     acts: bool,
-    /// Whether it is to change something.
+    /// True if the request tries to change something.
     changes: bool,
-    /// The address that it came from.
+    /// The address of the client.
     client: Option<IpAddr>,
     is_answered: bool,
 }
@@ -121,7 +122,7 @@ impl AuditedRequest {
         }
     }
 
-    /// Completes the row, and writes or counts it if it has to be.
+    /// Completes the row, and writes or counts it if the request leaves a row.
     fn answered(&mut self, response: &Response) {
         self.is_answered = true;
         let (status, with) = (response.status(), response.extensions());
@@ -138,7 +139,7 @@ impl AuditedRequest {
             row.actor = Some(name.clone().into());
         }
         let leaves = self.acts && !self.has_row_of_its_own(status);
-        // A refusal for the role leaves a row whatever was asked.
+        // A rejection because of the role leaves a row, even for a request that would leave none.
         if !leaves && status != StatusCode::FORBIDDEN {
             return;
         }
@@ -149,8 +150,8 @@ impl AuditedRequest {
         }
     }
 
-    /// After a wrong key at the admin API, the seconds that its address has to wait if it has sent too many, there or at the
-    /// console.
+    /// Counts a wrong key at the admin API. Returns the seconds that its address has to wait if the address has sent too many wrong
+    /// keys, to the API or to the console.
     async fn wait_after_wrong_key(&self, status: StatusCode) -> Option<i64> {
         let is_at_api = self.presents_key && status == StatusCode::UNAUTHORIZED;
         if !is_at_api {
@@ -180,7 +181,7 @@ impl AuditedRequest {
         self.row.path.as_deref().unwrap_or_default()
     }
 
-    /// Counts a wrong key: one row stands for all of an address at one entry in a minute.
+    /// Counts a wrong key. One row stands for all wrong keys of an address at one entry within a minute.
     fn count_wrong_key(&self, status: StatusCode) {
         let entry = if self.path() == SIGN_IN {
             SIGN_IN
@@ -206,7 +207,8 @@ impl AuditedRequest {
         }
     }
 
-    /// Writes the row if a key was accepted; counts it, after the first of a minute, with others of this key, path and code.
+    /// Writes the row if a key was accepted. After the first row of a minute, rows with the same key, path and code are only
+    /// counted.
     fn write_or_count(&mut self, code: &'static str) {
         let row = std::mem::take(&mut self.row);
         let Some(actor) = row.actor.clone() else {
@@ -232,7 +234,7 @@ impl AuditedRequest {
     }
 }
 
-/// An operation may have ended all the same after the operator hung up.
+/// Records a request that the operator abandoned, because its operation may have completed anyway.
 impl Drop for AuditedRequest {
     fn drop(&mut self) {
         if !self.is_answered && self.acts {
@@ -247,7 +249,7 @@ impl Drop for AuditedRequest {
     }
 }
 
-/// Whether a request changes or exports something.
+/// Returns whether a request changes or exports something.
 fn acts(method: &Method, path: &str, headers: &HeaderMap) -> bool {
     if is_read(method) {
         return EXPORTS.contains(&path) || (path == JOURNAL && wants_ndjson(headers));
@@ -263,7 +265,7 @@ fn is_done(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
 
-/// Returns the name of the key: programs present it, people have a session.
+/// Returns the name of the key. Programs present the key itself, people a session.
 async fn actor(console: &Console, path: &str, headers: &HeaderMap) -> Option<String> {
     if path.starts_with(BEHIND_KEYS) {
         console.viewer(headers).ok()
@@ -272,7 +274,7 @@ async fn actor(console: &Console, path: &str, headers: &HeaderMap) -> Option<Str
     }
 }
 
-/// Returns the access that a path names, if it exists: a caller may write any name.
+/// Returns the access that a path names. Returns `None` if it does not exist, because a caller may write any name.
 fn access(console: &Console, template: &str, path: &str) -> Option<String> {
     let parts = template.split('/').zip(path.split('/'));
     let mut names = parts.skip_while(|(part, _)| *part != "accesses").skip(1);
@@ -281,7 +283,7 @@ fn access(console: &Console, template: &str, path: &str) -> Option<String> {
     accesses.named(name).map(|access| access.name.clone())
 }
 
-/// Returns the method's word; a caller may make up others.
+/// Returns the method's name, or `OTHER` for a method that the caller made up.
 fn method_word(method: &Method) -> &'static str {
     const WORDS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let mut words = WORDS.into_iter();

@@ -1,4 +1,4 @@
-//! The question "what would become of this call?" as operators write it.
+//! The request body of an explanation: the call that operators ask about.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use crate::port::ExplainQuestion;
 
-/// Most header lines of one question: as many as the ways in take.
+/// Maximum number of header lines in one question: as many as the ways in accept.
 pub(crate) const HEADERS_MAX: usize = 100;
 
-/// A question as it is written.
+/// The question as operators write it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExplainBody {
@@ -27,7 +27,7 @@ pub(crate) struct ExplainBody {
     pub(crate) secret_in_url: bool,
 }
 
-/// Header lines, as pairs or as an object; only pairs can hold a name twice.
+/// Header lines, as pairs or as an object. Only pairs can contain a name twice.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -45,7 +45,7 @@ impl Default for HeaderLines {
 }
 
 impl ExplainBody {
-    /// Reads the question; the error holds every mistake, by field.
+    /// Reads the question. The error contains every mistake, by field.
     pub(crate) fn read(self) -> Result<ExplainQuestion, Vec<(String, String)>> {
         let mut mistakes = Vec::new();
         let mut wrong = |field: &str, text: String| mistakes.push((field.to_owned(), text));

@@ -1,6 +1,6 @@
-//! The names that the operators' listener answers to. A foreign page can have its own name point here (DNS rebinding), and
-//! would then read what needs no key and send what it likes. Nobody can own an address or `localhost`; any other name has to
-//! be listed in `server.admin_hosts`.
+//! Checks the name by which a request addresses the operators' listener. A foreign page can point its own name at this listener
+//! (DNS rebinding), and could then read everything that needs no key and send any request. Nobody can own an address or
+//! `localhost`, so these are accepted; any other name has to be listed in `server.admin_hosts`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use http::{HeaderValue, Request, StatusCode, header};
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// One year of TLS alone, as ASVS 5.0 3.4.1 asks for.
+/// One year of TLS only, as ASVS 5.0 3.4.1 requires.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
 
-/// Refuses requests to other names, and adds the HSTS header if the listener has TLS.
+/// Rejects requests to other names, and adds the HSTS header if the listener has TLS.
 pub(crate) async fn guard(
     State(console): State<Arc<Console>>,
     request: Request<Body>,
@@ -38,13 +38,14 @@ pub(crate) async fn guard(
     response
 }
 
-/// Checks the host of a request. A request without one is let in: programs of HTTP/1.0 send none, and every browser does.
+/// Checks the host of a request. Accepts a request without a host, because HTTP/1.0 programs send none, while every browser sends
+/// one.
 fn check_host<B>(request: &Request<B>, is_listed: impl Fn(&str) -> bool) -> Result<(), Problem> {
     let mut lines = request.headers().get_all(header::HOST).iter();
     let (line, more) = (lines.next(), lines.next());
     let read = |value: &HeaderValue| value.to_str().ok()?.parse::<Authority>().ok();
     let named = line.map(read).into_iter();
-    // HTTP/2 names it beside the path, and a target may be a whole URL.
+    // HTTP/2 names the host in a pseudo-header, and the target of a request may be a whole URL.
     let mut all = named.chain(request.uri().authority().cloned().map(Some));
     let is_ours = |host: Option<Authority>| {
         let host = host.filter(|host| !host.as_str().contains('@'));

@@ -1,4 +1,4 @@
-//! The journal as operators query, export and replay it, by the admin API and on the pages alike.
+//! Queries, exports and replays of the journal. The admin API and the pages share this code.
 
 pub(crate) mod export;
 pub(crate) mod query;

@@ -12,13 +12,13 @@ pub(crate) fn properties<const N: usize>(properties: [(&str, Value); N]) -> Prop
     owned.into_iter().collect()
 }
 
-/// An object with these properties, all of them required.
+/// Returns the schema of an object with these properties, all of them required.
 pub(crate) fn whole(properties: Properties) -> Value {
     let names: Vec<_> = properties.keys().cloned().collect();
     partly(properties, &names.join(" "))
 }
 
-/// An object with these properties, some of them required: their names stand between blanks.
+/// Returns the schema of an object with these properties. `required` lists the required ones, separated by blanks.
 pub(crate) fn partly(properties: impl Serialize, required: &str) -> Value {
     let mut schema = open(required);
     schema["properties"] = json!(properties);
@@ -26,24 +26,24 @@ pub(crate) fn partly(properties: impl Serialize, required: &str) -> Value {
     schema
 }
 
-/// An object that may hold more than the document says; the names of what is required stand between blanks.
+/// Returns the schema of an object that may have undocumented properties. `required` lists the required ones, separated by blanks.
 pub(crate) fn open(required: &str) -> Value {
     let required: Vec<_> = required.split_whitespace().collect();
     json!({"type": "object", "required": required})
 }
 
-/// Takes properties away, whose names stand between blanks.
+/// Removes the named properties; the names are separated by blanks.
 pub(crate) fn without(mut properties: Properties, names: &str) -> Properties {
     properties.retain(|known, _| names.split(' ').all(|name| name != known));
     properties
 }
 
-/// An object that holds a list of objects of another schema.
+/// Returns the schema of an object that contains one list of objects of another schema.
 pub(crate) fn list(name: &str, items: &str) -> Value {
     whole(properties([(name, array(&reference(items)))]))
 }
 
-/// Another schema of the document.
+/// Returns a reference to another schema of the document.
 pub(crate) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
@@ -68,7 +68,7 @@ pub(crate) fn string() -> Value {
     json!({"type": "string"})
 }
 
-/// A string that can be presented in a call.
+/// Returns the schema of a string that can be presented in a call.
 pub(crate) fn text(characters_min: usize, bytes_max: usize) -> Value {
     text_schema(characters_min, bytes_max, false)
 }

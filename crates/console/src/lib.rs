@@ -1,5 +1,5 @@
-//! The operators' listener: health, readiness and metrics for everybody, the admin API behind named keys, and web pages
-//! behind sessions.
+//! The operators' listener: health, readiness and metrics without a key, the admin API behind named keys, and web pages behind
+//! sessions.
 
 mod access;
 mod api;
@@ -36,7 +36,7 @@ pub use port::{
 pub use state::Console;
 
 impl Console {
-    /// Returns the routes of the admin listener, and the work that has to run beside them until the gateway ends.
+    /// Returns the routes of the admin listener, and the background work that has to run until the gateway ends.
     pub fn open(self) -> (Router, impl Future<Output = ()> + Send + use<>) {
         let console = Arc::new(self);
         let router = api::router()

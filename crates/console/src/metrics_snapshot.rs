@@ -1,13 +1,13 @@
-//! The metrics as the pages need them: what Prometheus scrapes and what people see are the same counts.
+//! Snapshots of the metrics for the pages. Prometheus and the pages show the same counters.
 
 use std::collections::BTreeMap;
 
-/// A format that Prometheus scrapes.
+/// A text format that Prometheus scrapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricsFormat {
-    /// The older one, which everything that reads metrics understands.
+    /// The older format, which every metrics reader understands.
     Prometheus,
-    /// OpenMetrics, for those that accept it.
+    /// OpenMetrics, for clients that accept it.
     OpenMetrics,
 }
 
@@ -15,7 +15,7 @@ impl MetricsFormat {
     /// The media type of OpenMetrics, without its parameters.
     pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text";
 
-    /// The value of `Content-Type`.
+    /// Returns the value of `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             MetricsFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -36,25 +36,26 @@ pub struct MetricsSnapshot {
     pub served: u64,
     /// Requests that failed.
     pub failed: u64,
-    /// Requests that the gateway itself refused, by code.
+    /// Requests that the gateway itself rejected, by code.
     pub denied: CountsByWord,
     /// Sends by delivery.
     pub deliveries: CountsByWord,
-    /// Answers by the part of the cache in them.
+    /// Answers by the cache's part in them.
     pub cache: CountsByWord,
-    /// Durations of requests, of all ways in and methods together.
+    /// Durations of requests, over all ways in and methods.
     pub latency: LatencyHistogram,
     /// Durations of the upstream's answers.
     pub upstream_latency: LatencyHistogram,
-    /// Requests under way.
+    /// Requests in progress.
     pub inflight: u64,
 }
 
-/// Upper bounds in seconds, in rising order, and how many durations lie between each bound and the one before.
+/// A histogram of durations: upper bounds in seconds, in ascending order, each with the number of durations between it and the
+/// bound before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LatencyHistogram(Vec<(f64, u64)>);
 
-/// Sums up the buckets of several histograms.
+/// Merges the buckets of several histograms.
 impl FromIterator<(f64, u64)> for LatencyHistogram {
     fn from_iter<I: IntoIterator<Item = (f64, u64)>>(buckets: I) -> LatencyHistogram {
         let mut sums: Vec<(f64, u64)> = Vec::new();
@@ -70,7 +71,7 @@ impl FromIterator<(f64, u64)> for LatencyHistogram {
 }
 
 impl LatencyHistogram {
-    /// Returns the durations that were added since an earlier snapshot.
+    /// Returns the durations that were added after an earlier snapshot.
     pub(crate) fn since(&self, before: &LatencyHistogram) -> LatencyHistogram {
         let earlier = |bound| before.0.iter().find(|(known, _)| *known == bound);
         let counts = self.0.iter().map(|(bound, count)| {
@@ -80,11 +81,11 @@ impl LatencyHistogram {
         LatencyHistogram(counts.collect())
     }
 
-    /// Returns the duration, in milliseconds, that this part of all does not exceed, interpolated between bounds; `None`
-    /// without durations. Beyond the last finite bound it is that bound.
+    /// Returns the quantile in milliseconds, interpolated between bounds: this fraction of all durations does not exceed it.
+    /// Returns `None` without durations. A quantile beyond the last finite bound is reported as that bound.
     pub(crate) fn quantile_ms(&self, part: f64) -> Option<f64> {
         let all: u64 = self.0.iter().map(|(_, count)| count).sum();
-        // A hair less, so that nine tenths of a hundred are ninety and not the next above.
+        // Subtract a tiny amount, so that nine tenths of a hundred are ninety despite rounding, and not the next number above.
         let wanted = (all > 0).then_some(part * all as f64 - 1e-6)?;
         let (mut from, mut below) = (0.0, 0_u64);
         for (bound, count) in self.0.iter().filter(|(bound, _)| bound.is_finite()) {

@@ -1,4 +1,4 @@
-//! Times as operators write them: an instant, a date, a date with a time of day, or how long ago.
+//! Parses times as operators write them: an instant, a date, a date with a time of day, or a duration from now.
 
 use jiff::civil::{DateTime, Time};
 use jiff::fmt::temporal::Pieces;
@@ -6,14 +6,14 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{Span, Timestamp};
 use serde_json::{Value, json};
 
-/// Reads a time of the past and returns milliseconds since 1970, UTC. `now` is in seconds since 1970, UTC.
+/// Reads a time in the past and returns milliseconds since 1970, UTC. `now` is in seconds since 1970, UTC.
 ///
-/// An instant is RFC 3339 (`2026-01-31T12:00:00Z`). A date or a date with a time of day (`2026-01-31`, `2026-01-31 12:00`)
-/// is in UTC. How long ago is a number with a unit, or several of them from the largest unit down: `90s`, `1h30m`, `2d 6h`,
-/// `1w`. What would lie before 1970 is 1970.
+/// An instant is written as in RFC 3339 (`2026-01-31T12:00:00Z`). A date or a date with a time of day (`2026-01-31`, `2026-01-31
+/// 12:00`) is in UTC. A duration before now is a number with a unit, or several of them in descending order of units: `90s`,
+/// `1h30m`, `2d 6h`, `1w`. A duration that reaches back before 1970 means 1970.
 ///
 /// # Errors
-/// One line that says what can be written instead.
+/// Returns one line that lists the accepted forms.
 pub(crate) fn time_ms(text: &str, now: i64) -> Result<i64, String> {
     let text = text.trim();
     instant(text)
@@ -22,11 +22,11 @@ pub(crate) fn time_ms(text: &str, now: i64) -> Result<i64, String> {
         .ok_or_else(|| wrong(text, "how long ago"))
 }
 
-/// Reads a time that may lie ahead and returns seconds since 1970, UTC. It is written as for [`time_ms`], but a number with a
-/// unit counts from now on. What would lie beyond the calendar is its end.
+/// Reads a time that may be in the future and returns seconds since 1970, UTC. The forms are those of [`time_ms`], but a duration
+/// counts forward from now. A time beyond the calendar's end means the calendar's end.
 ///
 /// # Errors
-/// One line that says what can be written instead.
+/// Returns one line that lists the accepted forms.
 pub(crate) fn coming_s(text: &str, now: i64) -> Result<i64, String> {
     let text = text.trim();
     instant(text)
@@ -42,18 +42,18 @@ fn wrong(text: &str, counted: &str) -> String {
     )
 }
 
-/// The last two days that can be written. Instants in them, such as the usual "never" 9999-12-31T23:59:59Z, are the last one
-/// that every offset can show.
+/// The last two days of the calendar. An instant in them that `Timestamp` can't represent, such as the usual "never"
+/// 9999-12-31T23:59:59Z, becomes the last instant that every offset can show.
 const LAST_DAYS: DateTime = DateTime::constant(9999, 12, 30, 0, 0, 0, 0);
 
-/// An instant with its offset, or a date with or without a time of day in UTC.
+/// Reads an instant with its offset, or a date with or without a time of day in UTC.
 fn instant(text: &str) -> Option<Timestamp> {
     let pieces = Pieces::parse(text).ok()?;
     if pieces.time_zone_annotation().is_some() {
         return None;
     }
     let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
-    // RFC 3339 has hours up to 23 in an offset.
+    // RFC 3339 allows at most 23 hours in an offset.
     if offset.seconds().abs() >= DAY_S {
         return None;
     }
@@ -63,19 +63,19 @@ fn instant(text: &str) -> Option<Timestamp> {
     offset.to_timestamp(time).ok().or_else(is_last)
 }
 
-/// Seconds of a day.
+/// Seconds in a day.
 const DAY_S: i32 = 86_400;
 
-/// A duration before `now`.
+/// Reads a duration and returns the time that long before `now`.
 fn ago(text: &str, now: i64) -> Option<Timestamp> {
     let (span, now) = (span(text)?, Timestamp::from_second(now).ok()?);
     let then = now.to_zoned(TimeZone::UTC).checked_sub(span.abs());
-    // Longer ago than a calendar goes back.
+    // The duration reaches back beyond the calendar's start.
     let then = then.map_or(Timestamp::UNIX_EPOCH, |then| then.timestamp());
     Some(then.max(Timestamp::UNIX_EPOCH))
 }
 
-/// A duration after `now`.
+/// Reads a duration and returns the time that long after `now`.
 fn ahead(text: &str, now: i64) -> Option<Timestamp> {
     let span = span(text).filter(|span| !span.is_negative())?;
     let now = Timestamp::from_second(now).ok()?.to_zoned(TimeZone::UTC);
@@ -83,32 +83,32 @@ fn ahead(text: &str, now: i64) -> Option<Timestamp> {
     Some(then.map_or(Timestamp::MAX, |then| then.timestamp()))
 }
 
-/// Only a number and its unit make a duration: a sign or a bare `P1D` is more likely a slip of the pen.
+/// Reads a duration, which must begin with a digit: a sign or a bare `P1D` is more likely a mistake.
 fn span(text: &str) -> Option<Span> {
     text.starts_with(|c: char| c.is_ascii_digit())
         .then_some(())?;
     text.parse().ok()
 }
 
-/// Writes seconds since 1970, UTC, as RFC 3339. A time beyond its range becomes the last that it has.
+/// Writes seconds since 1970, UTC, as RFC 3339. A time beyond the range of RFC 3339 becomes the last time in the range.
 #[must_use]
 pub fn rfc3339(seconds: i64) -> String {
     let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
     time.to_string()
 }
 
-/// Writes milliseconds since 1970, UTC, likewise.
+/// Writes milliseconds since 1970, UTC, in the same way.
 pub(crate) fn rfc3339_ms(ms: i64) -> String {
     let time = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
     time.to_string()
 }
 
-/// The schema of what [`time_ms`] takes.
+/// Returns the schema of the text that [`time_ms`] reads.
 pub(crate) fn schema() -> Value {
     schema_of("how long ago")
 }
 
-/// The schema of what [`coming_s`] takes.
+/// Returns the schema of the text that [`coming_s`] reads.
 pub(crate) fn coming_schema() -> Value {
     schema_of("how long from now")
 }

@@ -1,4 +1,4 @@
-//! Operations that outlive the operator's connection.
+//! Runs operations that outlive the operator's connection.
 
 use http::StatusCode;
 use store::StoreError;
@@ -22,7 +22,7 @@ impl From<OperationError> for Problem {
     }
 }
 
-/// Runs an operation to its end, even when the operator has hung up.
+/// Runs an operation to its end, even if the operator disconnects.
 pub(crate) async fn run_to_completion<T: Send + 'static>(
     operation: Pending<T>,
 ) -> Result<T, Problem> {

@@ -1,5 +1,5 @@
-//! The names in a path. A path that can't be decoded is refused as any other that does not exist: after the key or the session
-//! was asked for, in the form of its side.
+//! Extracts the names in a path. A path that can't be decoded is answered like any other path that does not exist: only after the
+//! key or the session was checked, and in the format of the API or of the pages.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the console polls by itself: the metrics for the overview's charts, the journal for this month's availability and,
-//! while anybody watches, for all live tails together.
+//! The console's background polls: the metrics for the overview's charts, the journal for this month's availability and, while any
+//! page watches, the journal for all live tails together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::state::Console;
 use crate::state::history::STEP_S;
 
-/// Between two polls of the journal: a written row is shown within this and the tenth of a second that writing takes.
+/// Interval between two polls of the journal. A row appears within this time plus the tenth of a second that writing takes.
 const TAIL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Polls of the journal between two counts of the availability.
+/// Number of journal polls between two counts of the availability.
 const TAILS_PER_COUNT: u64 = STEP_S * 2;
 
 /// Polls until the future is dropped.
 pub(crate) async fn run(console: Arc<Console>) {
-    // A store that is slow holds up what is read from it, and not the metrics.
+    // Poll both concurrently, so that a slow store delays the journal but not the metrics.
     tokio::join!(take_metrics(&console), read_journal(&console));
 }
 
@@ -44,7 +44,7 @@ async fn read_journal(console: &Console) {
 
 fn every(period: Duration) -> Interval {
     let mut interval = tokio::time::interval(period);
-    // A late poll is not made up for.
+    // A delayed poll is not followed by extra polls to catch up.
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

@@ -1,4 +1,5 @@
-//! What the console asks of the gateway. The gateway implements these traits; the console knows nothing else of it.
+//! The port through which the console uses the gateway. The gateway implements these traits, and the console depends on nothing
+//! else of it.
 
 use std::fmt;
 use std::fs::File;
@@ -15,12 +16,12 @@ use webhooks::Webhooks;
 
 use crate::metrics_snapshot::{MetricsFormat, MetricsSnapshot};
 
-/// The whole port: the state of the gateway, and what an operator can have it do.
+/// The whole port: the state of the gateway, and the operations that an operator can start.
 pub trait Gateway: Keys + Backups + Explains + Reloads {
-    /// Returns why the gateway can't take traffic right now; `None` when it can.
+    /// Returns the reason why the gateway can't take traffic right now, or `None` if it can.
     fn not_ready(&self) -> Option<&'static str>;
 
-    /// Returns what is out of order while the gateway takes traffic, a word each.
+    /// Returns the parts that are out of order while the gateway still takes traffic, one word each.
     fn degraded(&self) -> Vec<&'static str>;
 
     /// Returns the metrics in a format of Prometheus.
@@ -32,16 +33,16 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     /// Returns the status as one JSON object.
     fn status(&self) -> Value;
 
-    /// Returns the OpenAPI document of the JSON ways in.
+    /// Returns the OpenAPI document of the ways in that use JSON.
     fn openapi_ways(&self) -> Value;
 
-    /// Whether the operators' listener is reached by TLS alone.
+    /// Returns whether the operators' listener accepts TLS connections only.
     fn admin_has_tls(&self) -> bool;
 
-    /// Whether the configuration lists this lower-case name for the operators' listener.
+    /// Returns whether the configuration lists this lower-case name for the operators' listener.
     fn is_admin_host(&self, name: &str) -> bool;
 
-    /// Returns the address at which a person sees this trace, if there is a viewer.
+    /// Returns the address at which a person can view this trace, if a viewer is configured.
     fn trace_url(&self, trace_id: &str) -> Option<String>;
 
     /// Returns the time, in seconds since 1970, UTC.
@@ -50,8 +51,8 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     /// Returns the webhooks.
     fn webhooks(&self) -> &Webhooks;
 
-    /// Counts a wrong key of an address, of which so many a minute are answered as wrong, together with the other replicas. Returns the
-    /// seconds to wait if there were too many.
+    /// Counts a wrong key of an address, together with the other replicas. Returns the seconds to wait if the address has sent more
+    /// than `per_minute` wrong keys in this minute.
     fn count_wrong_key(
         self: Arc<Self>,
         address: Option<IpAddr>,
@@ -59,7 +60,7 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     ) -> Answering<Result<Option<i64>, NotShared>>;
 }
 
-/// Counts are not shared, or their server is away: the caller counts by itself.
+/// The counters are not shared, or their server is unavailable: the caller has to count by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct NotShared;
 
@@ -68,47 +69,47 @@ pub trait Keys: Send + Sync {
     /// Returns all signing keys, the newest first.
     fn keys(&self) -> Vec<KeyRow>;
 
-    /// Makes a new key and returns what [`Keys::keys`] returns from then on. The new one signs when this ends, unless a replica
-    /// takes longer to know it than an operator may wait; then it signs as soon as all of them do. With `revoke` the other keys
-    /// are dropped at once, which ends every token that they signed.
+    /// Creates a new key and returns the keys as [`Keys::keys`] then lists them. The new key signs once this call ends, or, if a
+    /// replica takes longer to learn the key than an operator may wait, as soon as all replicas know it. With `revoke` the other
+    /// keys are dropped immediately, which ends every token that they signed.
     fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>>;
 }
 
-/// Makes a copy of a gateway's store.
+/// Copies a gateway's store.
 pub trait Backups: Send + Sync {
-    /// Returns a consistent copy as an open file. The file has no name and is gone when it is closed.
+    /// Returns a consistent copy as an open file. The file has no name and ceases to exist when it is closed.
     fn backup(self: Arc<Self>) -> Pending<File>;
 }
 
-/// Explains what would become of a call.
+/// Explains how the gateway would answer a call.
 pub trait Explains: Send + Sync {
-    /// Returns what would become of the call, as one JSON object. Nothing is counted.
+    /// Returns the explanation of the call as one JSON object. No counter or limit changes.
     fn explain(self: Arc<Self>, question: ExplainQuestion) -> Answering<Value>;
 }
 
 /// The configuration of a gateway.
 pub trait Reloads: Send + Sync {
-    /// Reads the configuration again for the operator with this name. Returns the generation that is in force and the keys
-    /// that changed; with [`OperationError::Invalid`] the old configuration stays.
+    /// Reads the configuration again for the operator with this name. Returns the generation of the current configuration and the
+    /// keys that changed. After [`OperationError::Invalid`] the old configuration remains current.
     fn reload(self: Arc<Self>, actor: String) -> Pending<Value>;
 }
 
-/// An answer that may have to be asked for elsewhere.
+/// An answer that the gateway may have to fetch from another process.
 pub type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// An operation under way. The future owns what it needs, so that it can go on when the operator has hung up.
+/// An operation in progress. The future owns everything it needs, so that it can continue after the operator has disconnected.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, OperationError>> + Send>>;
 
-/// Why an operation was not done.
+/// The reason why an operation was not done.
 #[derive(Debug)]
 pub enum OperationError {
-    /// The state of the gateway forbids it; the sentence says what stands against it, and until when.
+    /// The state of the gateway forbids the operation. The sentence names the obstacle and how long it lasts.
     Conflict(String),
-    /// The gateway failed; the sentence says why, and goes to the operator and into the log.
+    /// The gateway failed. The sentence gives the reason; it goes to the operator and into the log.
     Broken(String),
-    /// The store can't do it now; the sentence says why, and goes into the log.
+    /// The store can't do the operation now. The sentence gives the reason; it goes into the log.
     Store(String),
-    /// The input of the operation is wrong; each mistake is an object with a `text`.
+    /// The input of the operation is wrong. Each mistake is an object with a `text`.
     Invalid(Vec<Value>),
 }
 
@@ -131,22 +132,23 @@ impl fmt::Display for OperationError {
 /// A signing key as operators see it; the key itself is never shown.
 #[derive(Clone, Debug)]
 pub struct KeyRow {
-    /// The id that tokens and the published keys name it by.
+    /// The id under which tokens and the published keys refer to the key.
     pub kid: String,
     /// The signature algorithm.
     pub algorithm: &'static str,
-    /// When the key was made, in seconds since 1970, UTC.
+    /// The time when the key was made, in seconds since 1970, UTC.
     pub created_at: i64,
-    /// Whether it signs. One that a replica may not know yet verifies alone.
+    /// True if the key signs. A key that a replica may not know yet only verifies.
     pub signs: bool,
-    /// Until when the key verifies, likewise; absent for the one that signs, and for one that will.
+    /// The time until which the key verifies, in seconds since 1970, UTC; `None` for the key that signs and for a key that will
+    /// sign.
     pub verifies_until: Option<i64>,
 }
 
-/// A call that is explained and not made.
+/// A call to explain without making it.
 #[derive(Clone, Debug)]
 pub struct ExplainQuestion {
-    /// The other end of the connection, or the address that a PROXY header would name.
+    /// The peer of the connection, or the address that a PROXY header would name.
     pub peer: IpAddr,
     /// The header lines.
     pub headers: HeaderMap,
@@ -156,8 +158,8 @@ pub struct ExplainQuestion {
     pub method: String,
     /// The way in.
     pub way: Way,
-    /// The destination of a send, if it matters.
+    /// The destination of a send, if it is relevant.
     pub destination: Option<String>,
-    /// Whether the secret would stand in the URL.
+    /// True if the URL would contain the secret.
     pub secret_in_url: bool,
 }

@@ -1,4 +1,4 @@
-//! Errors of the admin API, as RFC 9457 writes them.
+//! Errors of the admin API in the format of RFC 9457.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -8,16 +8,16 @@ use store::{ChangeError, StoreError};
 
 use crate::audit::notes::RefusalCode;
 
-/// What a handler of the admin API returns.
+/// The result of a handler of the admin API.
 pub(crate) type ApiResult = Result<Response, Problem>;
 
-/// A refusal of the admin API.
+/// An error answer of the admin API.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    /// One object for each mistake.
+    /// The mistakes in the request, one object each.
     errors: Vec<Value>,
 }
 
@@ -35,7 +35,7 @@ impl Problem {
         }
     }
 
-    /// The code that programs go by.
+    /// Returns the code by which programs distinguish errors.
     pub(crate) fn code(&self) -> &'static str {
         self.code
     }
@@ -44,12 +44,12 @@ impl Problem {
         self.status
     }
 
-    /// The sentence that says what is wrong.
+    /// Returns the sentence that describes the problem.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Returns what is wrong with this field.
+    /// Returns the mistake in this field.
     pub(crate) fn about(&self, field: &str) -> Option<&str> {
         let mut errors = self.errors.iter();
         errors.find(|error| error["field"] == field)?["detail"].as_str()
@@ -63,7 +63,7 @@ impl Problem {
         )
     }
 
-    /// A viewer's key where an operator's is needed.
+    /// Makes the error for a viewer's key where an operator's key is required.
     pub(crate) fn viewer() -> Problem {
         let text = "This key may read and not change anything.";
         Problem::new(StatusCode::FORBIDDEN, "viewer", text)
@@ -85,7 +85,7 @@ impl Problem {
         )
     }
 
-    /// All mistakes of a query at once, as a malformed request: a query changes nothing.
+    /// Makes the error for all mistakes of a query. The status is that of a malformed request, because a query changes nothing.
     pub(crate) fn unreadable(errors: Vec<(String, String)>) -> Problem {
         Problem {
             status: StatusCode::BAD_REQUEST,
@@ -93,12 +93,12 @@ impl Problem {
         }
     }
 
-    /// One mistake of a body.
+    /// Makes the error for one mistake of a body.
     pub(crate) fn wrong(field: &str, text: impl Into<String>) -> Problem {
         Problem::invalid(vec![(field.to_owned(), text.into())])
     }
 
-    /// All mistakes of a body at once.
+    /// Makes the error for all mistakes of a body.
     pub(crate) fn invalid(errors: Vec<(String, String)>) -> Problem {
         let texts: Vec<_> = errors
             .iter()
@@ -110,7 +110,7 @@ impl Problem {
         Problem::mistaken(texts.join("; "), objects.collect())
     }
 
-    /// All mistakes at once, as the operation describes them.
+    /// Makes the error for all mistakes as the operation describes them.
     pub(crate) fn mistaken(detail: String, errors: Vec<Value>) -> Problem {
         Problem {
             errors,
@@ -167,17 +167,17 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// A JSON answer that no cache may keep.
+/// Makes a JSON answer that no cache may store.
 pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Response {
     answer(status, "application/json", body.to_string())
 }
 
-/// An answer without a body.
+/// Makes an answer without a body.
 pub(crate) fn no_content() -> Response {
     answer(StatusCode::NO_CONTENT, "application/json", Body::empty())
 }
 
-/// An answer with a body that no cache may keep.
+/// Makes an answer with a body that no cache may store.
 pub(crate) fn answer(
     status: StatusCode,
     content_type: &'static str,
@@ -188,7 +188,7 @@ pub(crate) fn answer(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // A browser that guesses media types must not take what callers wrote for a page or a script.
+    // Browsers must not guess the media type, because text that callers wrote could then pass for a page or a script.
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

@@ -1,11 +1,11 @@
-//! Queries: pairs of name and value, each name once.
+//! Parses query strings whose names each appear at most once.
 
 use url::form_urlencoded;
 
-/// Hands each value to `set` with its name.
+/// Passes each name and value to `set`.
 ///
 /// # Errors
-/// Every mistake, by parameter.
+/// Returns every mistake, by parameter.
 pub(crate) fn each_once(
     query: &str,
     mut set: impl FnMut(&str, &str) -> Result<(), String>,
@@ -30,10 +30,10 @@ pub(crate) fn each_once(
     }
 }
 
-/// Reads how many are asked for.
+/// Reads the number of requested items.
 ///
 /// # Errors
-/// The rule.
+/// Returns the rule that the value violates.
 pub(crate) fn limit(value: &str) -> Result<u32, String> {
     let count = value.parse().ok().filter(|count| *count >= 1);
     count.ok_or_else(|| "write a whole number from 1".to_owned())

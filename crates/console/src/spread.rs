@@ -1,4 +1,4 @@
-//! A change by an operator is acknowledged when all replicas have it in force, or by the names of those that have not.
+//! Acknowledges an operator's change once all replicas have applied it, or with the names of the replicas that have not.
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, State};
@@ -12,35 +12,36 @@ use url::form_urlencoded;
 use crate::problem::Problem;
 use crate::state::ConsoleState;
 
-/// Forms and bodies that change nothing, although they are sent by POST.
+/// Forms and bodies that change nothing although they are sent by POST.
 pub(crate) const QUERIES: [&str; 3] = [
     "/admin/v1/explain",
     "/admin/v1/replay",
     "/console/accesses/{name}/preview",
 ];
 
-/// In how many replicas of how many a change is in force: `2/3`, or [`UNKNOWN`].
+/// The header with the number of replicas that have applied a change and the number of all replicas: `2/3`, or [`UNKNOWN`].
 pub(crate) const IN_FORCE: HeaderName = HeaderName::from_static("chatgate-in-force");
 
-/// The replicas that have not said yet that it is.
+/// The header with the replicas that have not yet confirmed the change.
 pub(crate) const PENDING: HeaderName = HeaderName::from_static("chatgate-pending");
 
-/// The change is stored, and nobody can say who has it in force.
+/// The change is stored, but it is unknown which replicas have applied it.
 const UNKNOWN: &str = "unknown";
 
-/// The parameter by which a request waits for the leases of those that say nothing.
+/// The parameter with which a request waits until the leases of silent replicas expire.
 const WAIT: &str = "wait";
 
-/// The field of a page's address that says how far a change has come when the page's form made it.
+/// The field in a page's address that reports how far the change of a form has spread.
 pub(crate) const FIELD: &str = "in_force";
 
-/// Describes the parameter.
+/// Describes the parameter [`WAIT`] for the OpenAPI document.
 pub(crate) fn parameter() -> Value {
     let text = "Where several gateways share the store: wait until each has the change in force or its lease is over.";
     json!({"name": WAIT, "in": "query", "description": text, "schema": {"enum": ["all"]}})
 }
 
-/// Waits for the other replicas after a request that may have changed something. One process over a file waits for nobody.
+/// Waits for the other replicas after a request that may have changed something. A single process that stores its data in a file
+/// does not wait.
 pub(crate) async fn acknowledge(
     State(console): ConsoleState,
     request: Request<Body>,
@@ -115,7 +116,8 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
     }
 }
 
-/// What a page says that follows a change which not all have in force; nothing about any other text.
+/// Returns the notice on the page that follows a change which not all replicas have applied; `None` for any text that is not such a
+/// state.
 pub(crate) fn notice(in_force: &str) -> Option<String> {
     if in_force == UNKNOWN {
         let text = "The change is stored. Which replicas have it in force is not known: the database does not say.";

@@ -1,4 +1,4 @@
-//! What every handler of the operators' listener asks and changes.
+//! The state that all handlers of the operators' listener share.
 
 pub(crate) mod attempts;
 pub(crate) mod availability;
@@ -25,7 +25,7 @@ use recent_sums::RecentSums;
 use sessions::Sessions;
 use tail::Tail;
 
-/// Copies that may be on the disk at once: each takes as much room as the store.
+/// Maximum number of store copies at the same time, because each copy takes as much disk space as the store.
 const COPIES_MAX: usize = 1;
 
 /// The console of one gateway.
@@ -43,11 +43,11 @@ pub struct Console {
     pub(crate) tail: Tail,
 }
 
-/// The console as a handler takes it.
+/// The console as handlers receive it.
 pub(crate) type ConsoleState = State<Arc<Console>>;
 
 impl Console {
-    /// Makes the console of a gateway; `hasher` compares the keys of operators.
+    /// Creates the console of a gateway; `hasher` compares the keys of operators.
     #[must_use]
     pub fn new(gateway: Arc<dyn Gateway>, store: Arc<Store>, hasher: Arc<SecretHasher>) -> Console {
         Console {
@@ -65,13 +65,13 @@ impl Console {
         }
     }
 
-    /// The webhooks of the gateway.
+    /// Returns the webhooks of the gateway.
     pub(crate) fn webhooks(&self) -> &Webhooks {
         self.gateway.webhooks()
     }
 
-    /// Counts a wrong key of an address, with the other replicas where these can be reached. If it has sent too many, returns the
-    /// seconds that it has to wait.
+    /// Counts a wrong key of an address, together with the other replicas if these can be reached. Returns the seconds to wait if
+    /// the address has sent too many wrong keys.
     pub(crate) async fn note_wrong_key(&self, address: Option<IpAddr>) -> Option<i64> {
         let gateway = Arc::clone(&self.gateway);
         let counting = gateway.count_wrong_key(address.map(network), WRONG_PER_MINUTE);

@@ -1,5 +1,5 @@
-//! The console for people: pages that the server renders, behind a session. They read and change the same things as the admin
-//! API, by the same functions.
+//! The console for people: pages that the server renders, behind a session. They read and change the same data as the admin API,
+//! through the same functions.
 
 mod access;
 mod assets;
@@ -39,11 +39,11 @@ use access::{list, page, sample};
 use journal::{row, tail};
 use webhooks::questions;
 
-/// Nothing from outside, nothing inline, in no frame.
+/// The content security policy: no foreign resources, no inline scripts or styles, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Routes every page.
+/// Returns a router with every page.
 pub(crate) fn router() -> Router<Arc<Console>> {
     Router::new()
         .route("/", get(home))
@@ -121,7 +121,7 @@ async fn home() -> Response {
     layout::see_other(layout::HOME)
 }
 
-/// Adds the headers that every answer carries.
+/// Adds the headers that every answer of the console carries.
 async fn protect(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let lines = [
@@ -141,7 +141,7 @@ async fn protect(mut response: Response) -> Response {
     for (name, value) in lines {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // Only assets, whose addresses change with them, may be kept.
+    // Only assets may be cached, because their addresses change with their content.
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -1,4 +1,4 @@
-//! An access as operators write it: checked whole, with every mistake reported at once.
+//! The draft of an access as operators write it. The whole draft is checked, and all mistakes are reported together.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -22,13 +22,13 @@ use crate::json_schema::{Properties, boolean, nullable, one_of, positive, some_o
 use crate::moment::{coming_s, coming_schema, rfc3339};
 use crate::whole_numbers::make_whole;
 
-/// Mistakes, by field.
+/// The mistakes of a draft, as pairs of field and text.
 pub(crate) type Mistakes = Vec<(String, String)>;
 
-/// Declares the fields of a draft, one row each: name, type, JSON Schema, and how it is written into an access.
+/// Declares the fields of a draft, one row each: name, type, JSON Schema, and the function that writes the value into an access.
 macro_rules! draft_fields {
     ($($name:ident: $type:ty, $schema:expr, $write:expr;)*) => {
-        /// The fields of a body; absent ones stay as they are, `null` takes a bound away.
+        /// The fields of a body. An absent field stays as it is, and `null` removes a bound.
         #[derive(Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct AccessDraft {
@@ -52,7 +52,7 @@ macro_rules! draft_fields {
             /// Writes every field that is present into the access.
             ///
             /// # Errors
-            /// Every mistake, by field.
+            /// Returns every mistake, by field.
             pub(crate) fn apply(self, access: &mut Access) -> Result<(), Mistakes> {
                 let mut mistakes = Mistakes::new();
                 $(
@@ -67,7 +67,7 @@ macro_rules! draft_fields {
 }
 
 draft_fields! {
-    // Name and secret are not changed by a draft: they are set when the access is made.
+    // A draft does not change name and secret, because they are set when the access is created.
     name: String, schemas::name(), |_, _| Ok(());
     password: SecretString, schemas::password(), |_, _| Ok(());
     password_hash: SecretString, schemas::phc(), |_, _| Ok(());
@@ -118,14 +118,14 @@ draft_fields! {
         };
 }
 
-/// Reads a field that is present: `null` is then a value like any other, or a mistake.
+/// Reads a field that is present. `null` is then read like any other value, and may be a mistake.
 pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// Writes a value that was read without a mistake.
+/// Stores a value that was read without a mistake, or returns the mistake.
 fn set<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
     *field = value?;
     Ok(())
@@ -139,7 +139,7 @@ pub(crate) fn methods() -> [&'static str; OPERATIONS.len()] {
     OPERATIONS.each_ref().map(|operation| operation.method)
 }
 
-/// Checks whether a text is that long and can be presented in a call.
+/// Checks whether a text has a length within these bounds and can be presented in a call.
 pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Result<(), String> {
     if adapter::has_forbidden_character(text, false) {
         return Err("it holds a control character".to_owned());
@@ -179,17 +179,16 @@ pub(crate) fn channels(channels: Vec<Channel>) -> Result<Vec<Channel>, String> {
     Ok(channels)
 }
 
-/// A time that is written as one. How long from now it is was counted before.
+/// Reads an absolute time. `apply_at` has already replaced a relative time by an absolute one.
 fn seconds(text: Option<String>) -> Result<Option<i64>, String> {
     text.map(|text| coming_s(&text, 0)).transpose()
 }
 
 impl AccessDraft {
-    /// Writes every field that is present into the access, with times from now on counted from `now`, in seconds since 1970,
-    /// UTC.
+    /// Writes every field that is present into the access. A relative time counts from `now`, in seconds since 1970, UTC.
     ///
     /// # Errors
-    /// Every mistake, by field.
+    /// Returns every mistake, by field.
     pub(crate) fn apply_at(mut self, now: i64, access: &mut Access) -> Result<(), Mistakes> {
         let sets_time = self.not_before.is_some() || self.expires.is_some();
         for text in [&mut self.not_before, &mut self.expires] {
@@ -210,13 +209,13 @@ impl AccessDraft {
     }
 }
 
-/// Reads a network that cannot be `any`.
+/// Reads one network. `any` is a mistake here.
 pub(crate) fn one_network(text: &str) -> Result<Vec<IpNet>, String> {
     parse_network(text).map(|network| vec![network])
 }
 
-/// Reads the networks that an access is admitted from. Everybody is written as `any`, or as answers show it: by both networks, so
-/// that what was read can be written back.
+/// Reads the networks that an access is admitted from. Everybody is written either as `any` or as both networks. Answers write both
+/// networks, so that a client can write back what it read.
 pub(crate) fn allowed_networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
     let is_listed = |network: &&str| texts.iter().any(|text| text == network);
     let everybody = EVERYBODY.iter().all(is_listed);

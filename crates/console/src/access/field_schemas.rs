@@ -19,7 +19,7 @@ pub(crate) fn password() -> Value {
     password
 }
 
-/// The hash of a password, a PHC string.
+/// Returns the schema of a password hash, a PHC string.
 pub(crate) fn phc() -> Value {
     json!({"type": "string", "format": "argon2id", "maxLength": 256,
         "description": "A PHC string of argon2id, version 19, with m, t and p within bounds that a refusal names."})
@@ -34,7 +34,7 @@ pub(crate) fn networks(items: &Value) -> Value {
     json!({"type": "array", "maxItems": NETWORKS_MAX, "items": items})
 }
 
-/// Networks, or `any` for all of them.
+/// Returns the schema of a list of networks, or of `any` for all networks.
 pub(crate) fn allowed() -> Value {
     networks(&json!({"anyOf": [{"const": "any"}, network()]}))
 }
@@ -47,7 +47,7 @@ pub(crate) fn channels() -> Value {
     json!({"type": "array", "maxItems": CHANNELS_MAX, "items": channel})
 }
 
-/// Calls per `min` or `day`.
+/// Returns the schema of a rate in calls per `min` or `day`.
 pub(crate) fn rate(unit: &str) -> Value {
     json!({"anyOf": [
         integer(1, RATE_MAX),

@@ -1,4 +1,4 @@
-//! Accesses of an import: bounded as those that operators write, with every mistake reported at once.
+//! Checks of imported accesses. They have the same bounds as accesses that operators write, and all mistakes are reported together.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -10,20 +10,20 @@ use store::{Access, ListedWord, SECRETS_MAX, check_name};
 use crate::access::bounds::{NETWORKS_MAX, TEXT_BYTES_MAX};
 use crate::access::draft::{bounded, channels, listed, methods, ways};
 
-/// Longest client id, in bytes; ours have 20.
+/// Maximum length of a client id, in bytes; our own client ids have 20.
 pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
 
-/// The versions that every reader of JSON can hold.
+/// The versions that every JSON parser can represent exactly.
 pub(crate) const VERSIONS: RangeInclusive<i64> = 0..=9_007_199_254_740_991;
 
-/// The times that RFC 3339 can write, in seconds since 1970, UTC: from the year 0 to almost the end of 9999.
+/// The times that RFC 3339 can represent, in seconds since 1970, UTC: from the year 0 to almost the end of 9999.
 pub(crate) const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_207_200;
 
-/// Returns what is wrong with the accesses of an import, by field, each with the name of the access before it.
+/// Returns the mistakes in the accesses of an import, by field. Each field has the name of its access as a prefix.
 pub(crate) fn mistakes(accesses: &[Access]) -> Vec<(String, String)> {
     let mut names = HashSet::new();
     let wrong = accesses.iter().flat_map(|access| {
-        // Of two with one name nobody knows which is meant.
+        // If two accesses have the same name, it is unclear which one is meant.
         let is_new = names.insert(&*access.name);
         let again = (!is_new).then(|| {
             let text = "another access of the body has this name".to_owned();

@@ -1,4 +1,4 @@
-//! Changes of accesses, whether a program makes them by the admin API or a person on the pages.
+//! Changes of accesses, made by a program through the admin API or by a person on the pages.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::access::view::access_with_last_use;
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// Most changes of an access that are read at once.
+/// Maximum number of changes of an access that one call reads.
 const CHANGES_MAX: u32 = 100;
 
-/// The access that is changed, and by whom.
+/// The access to change, the operator who changes it, and the expected version.
 #[derive(Clone, Copy)]
 pub(crate) struct ChangeTarget<'a> {
     /// The name of the operator's key.
     actor: &'a str,
     /// The name of the access.
     name: &'a str,
-    /// The version that the operator has seen; absent for any.
+    /// The version that the operator has seen; `None` accepts any version.
     expected: Option<i64>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> ChangeTarget<'a> {
         }
     }
 
-    /// Returns the access, unless it is gone or has changed since the operator saw it.
+    /// Returns the access, or an error if it does not exist or has changed since the operator saw it.
     fn check(self, access: Option<&Access>) -> Result<&Access, ChangeError> {
         let access = access.ok_or(ChangeError::Missing)?;
         match self.expected {
@@ -46,22 +46,22 @@ impl<'a> ChangeTarget<'a> {
     }
 }
 
-/// The body of a rotation.
+/// The request body of a rotation.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rotation {
-    /// A chosen password in place of a random secret.
+    /// The password that the operator chose instead of a random secret.
     #[serde(default, deserialize_with = "present")]
     pub(crate) password: Option<SecretString>,
-    /// The argon2id hash of one.
+    /// The argon2id hash of a chosen password.
     #[serde(default, deserialize_with = "present")]
     pub(crate) password_hash: Option<SecretString>,
-    /// Whether the secret in use ends at once.
+    /// True if the secret in use ends immediately.
     #[serde(default)]
     pub(crate) drop_old: bool,
 }
 
-/// Makes an access. Returns it, and its view with the secrets, which are shown this once.
+/// Creates an access. Returns the access and its view with the secrets, which are shown only this once.
 pub(crate) async fn create(
     console: &Console,
     actor: &str,
@@ -131,14 +131,14 @@ pub(crate) async fn delete(console: &Console, target: ChangeTarget<'_>) -> Resul
     Ok(())
 }
 
-/// Returns what is wrong with a draft, whatever access it is for.
+/// Returns the mistakes in a draft that do not depend on the access that the draft is for.
 pub(crate) fn mistakes(draft: AccessDraft) -> Vec<(String, String)> {
     let nobody = blank("nobody", Vec::new()).ok();
     let applied = nobody.map(|mut access| draft.apply(&mut access));
     applied.and_then(Result::err).unwrap_or_default()
 }
 
-/// Adds a new secret beside the one in use, so that there is no gap; an older one is dropped.
+/// Adds a new secret next to the one in use, so that no call fails in between. An older secret is dropped.
 pub(crate) async fn rotate(
     console: &Console,
     target: ChangeTarget<'_>,
@@ -177,7 +177,7 @@ fn with_secret(
     Ok((access, view))
 }
 
-/// Ends all tokens that name the access and were issued so far.
+/// Ends all tokens issued so far that name the access.
 pub(crate) async fn end_tokens(
     console: &Console,
     target: ChangeTarget<'_>,
@@ -199,7 +199,7 @@ pub(crate) async fn latest_changes(
     changes.map_err(ChangeError::Store)
 }
 
-/// An access that may use every way and method, from nowhere yet.
+/// Returns an access that may use every way in and every method, but from no network yet.
 fn blank(name: &str, secrets: Vec<Secret>) -> Result<Access, Problem> {
     let client_id = new_client_id().map_err(|error| ChangeError::Refused(error.to_string()))?;
     let methods = OPERATIONS.iter().map(|operation| operation.method.into());

@@ -1,22 +1,22 @@
-//! Accesses by the page, by name, and those of them that a search finds.
+//! Reads accesses page by page, ordered by name and filtered by a search.
 
 use std::sync::Arc;
 
 use store::{Access, AccessSearch, Accesses};
 use tokio::task::yield_now;
 
-/// Accesses that are looked at before other tasks have their turn: a fraction of a millisecond.
+/// Number of accesses that the search checks before it yields to other tasks: a fraction of a millisecond.
 const LOOKED_AT_ONCE: usize = 500;
 
 /// A page of accesses.
 pub(crate) struct FoundAccesses {
     pub(crate) accesses: Vec<Arc<Access>>,
-    /// The name after which the next page begins, if there is one.
+    /// The name after which the next page begins, if there is a next page.
     pub(crate) next: Option<String>,
 }
 
-/// Reads at most so many accesses whose names follow this one and in which the search is found, in capitals or not; an empty
-/// one is found in all.
+/// Reads at most `count_max` accesses whose names follow `after` and that contain the search text. The search ignores case, and an
+/// empty search finds every access.
 pub(crate) async fn page(
     accesses: &Accesses,
     (search, after): (&str, &str),

@@ -7,15 +7,16 @@ use store::{Secret, StoredSecret, check_password, new_random_secret};
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// A secret that has just been made.
+/// A newly made secret.
 pub(crate) struct NewSecret {
     pub(crate) stored: Secret,
-    /// The secret itself; unknown if it came as a hash.
+    /// The secret in plain text; `None` if it was given as a hash.
     plain: Option<SecretString>,
 }
 
 impl NewSecret {
-    /// Makes a secret from a chosen password or from the argon2id hash of one, a PHC string. Without either it is random.
+    /// Makes a secret from a chosen password or from the argon2id hash of a password, a PHC string. Without either the secret is
+    /// random.
     pub(crate) async fn make(
         console: &Console,
         password: Option<SecretString>,
@@ -47,7 +48,7 @@ impl NewSecret {
         })
     }
 
-    /// Adds the secret to the view of its access, this once: afterwards there are only hashes.
+    /// Adds the plain secret to the view of its access, only this once. Later only the hashes exist.
     pub(crate) fn show_in(&self, view: &mut Value) {
         if let Some(secret) = &self.plain {
             view["password"] = json!(secret.expose_secret());
@@ -57,7 +58,7 @@ impl NewSecret {
 }
 
 async fn chosen(password: &SecretString) -> Result<StoredSecret, Problem> {
-    // A password that no call could present would be of no use.
+    // Reject a password that no call could present, because it would be useless.
     check_password(password.expose_secret()).map_err(|text| Problem::wrong("password", text))?;
     let password = password.clone();
     let hash = tokio::task::spawn_blocking(move || StoredSecret::argon2id(&password)).await;

@@ -1,4 +1,4 @@
-//! Accesses and changes as the admin API shows them: everything but secrets.
+//! The JSON views of accesses and changes in the admin API. They contain everything but secrets.
 
 use serde_json::{Value, json};
 use store::{Access, Change, LastUse, Rate};
@@ -6,12 +6,12 @@ use store::{Access, Change, LastUse, Rate};
 use crate::moment::rfc3339;
 use crate::state::Console;
 
-/// Shows an access with its last use.
+/// Returns the view of an access with its last use.
 pub(crate) fn access_with_last_use(console: &Console, access: &Access) -> Value {
     access_view(access, console.store.last_use(access))
 }
 
-/// Shows an access in the form in which drafts write it.
+/// Returns the view of an access in the form in which drafts write it.
 fn access_view(access: &Access, last: Option<LastUse>) -> Value {
     let rate = |rate: Option<Rate>| rate.map(|rate| format!("{}/min", rate.per_minute));
     let networks = |list: &[ipnet::IpNet]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -60,7 +60,7 @@ fn access_view(access: &Access, last: Option<LastUse>) -> Value {
     })
 }
 
-/// Shows a change: its author, its time, and the access before and after.
+/// Returns the view of a change: its author, its time, and the access before and after.
 pub(crate) fn change_view(change: &Change) -> Value {
     json!({
         "version": change.id,

@@ -1,4 +1,4 @@
-//! `/admin/v1/accesses`: the accounts of callers, managed while the gateway runs.
+//! `/admin/v1/accesses`: the accounts of callers, which operators manage while the gateway runs.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -20,10 +20,10 @@ use crate::state::ConsoleState;
 const ALL: &str = "/admin/v1/accesses";
 const ONE: &str = "/admin/v1/accesses/{name}";
 
-/// Accesses of a page unless fewer are asked for, and the most: a megabyte or two of JSON.
+/// Maximum and default number of accesses on a page: one or two megabytes of JSON.
 const PAGE_ACCESSES_MAX: u32 = 1000;
 
-/// The endpoints that take the name of an existing access. The list of changes is not among them: it outlives the access.
+/// The endpoints that take the name of an existing access. The list of changes is not among them, because it outlives the access.
 const ABOUT: &[&str] = &[
     "showAccess",
     "changeAccess",
@@ -32,7 +32,7 @@ const ABOUT: &[&str] = &[
     "revokeTokens",
 ];
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
         AdminEndpoint::get(ALL, list)
@@ -70,7 +70,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     endpoints
 }
 
-/// Lists the paths that change one access or show its changes.
+/// Returns the endpoints that change one access or show its changes.
 fn changing() -> [AdminEndpoint; 5] {
     [
         AdminEndpoint::patch(ONE, change)
@@ -137,7 +137,7 @@ async fn list(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> Api
     Ok(json_answer(StatusCode::OK, &body))
 }
 
-/// Which accesses are listed.
+/// The query of the list: which accesses it contains.
 #[derive(Default)]
 struct AccessQuery {
     search: String,

@@ -18,7 +18,7 @@ use crate::state::{Console, ConsoleState};
 
 const ALL: &str = "/admin/v1/admin-keys";
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get(ALL, list)
@@ -51,7 +51,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     ]
 }
 
-/// The body of a new key.
+/// The request body of a new key.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AdminKeyDraft {
@@ -97,7 +97,7 @@ async fn rotate(
     let key = new.key.clone();
     let rotate = move |keys: &[AdminKey]| {
         let now = keys.iter().find(|other| other.name == key.name);
-        // Of several who rotate it at once, all but one would be shown a key that opens nothing.
+        // If several operators rotate the key at the same time, only one of the new keys would work, so all other requests fail.
         if now.ok_or_else(Problem::not_found)? != &seen {
             let text = "The key has been rotated by another request in this moment.";
             return Err(Problem::new(StatusCode::CONFLICT, "changed_since", text));
@@ -131,7 +131,7 @@ async fn delete(
     Ok(response)
 }
 
-/// A key that was just made, and its secret.
+/// A newly made key and its secret.
 struct NewKey {
     key: AdminKey,
     secret: SecretString,
@@ -144,7 +144,7 @@ impl NewKey {
         Ok(NewKey { key, secret })
     }
 
-    /// The answer that shows it this once.
+    /// Returns the answer that shows the secret, only this once.
     fn answer(&self, actor: &str, status: StatusCode, done: &str) -> Response {
         let (name, role) = (&self.key.name, self.key.role.name());
         tracing::info!(target: "chatgate::change", actor, key = name, role, "admin key {done}");

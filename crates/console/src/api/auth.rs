@@ -1,4 +1,4 @@
-//! Admin keys as programs present them: one bearer token.
+//! Checks the admin key that a program presents as a bearer token.
 
 use http::{HeaderMap, header};
 use secrecy::SecretString;
@@ -7,7 +7,7 @@ use store::{AdminKey, Role, find_presented};
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// The prefix of all paths that want a key.
+/// The prefix of all paths that require a key.
 pub(crate) const BEHIND_KEYS: &str = "/admin/";
 
 impl Console {
@@ -16,7 +16,7 @@ impl Console {
         self.key(headers).map(|key| key.name)
     }
 
-    /// Returns the name of the presented key if it may change things.
+    /// Returns the name of the presented key if the key may change things.
     pub(crate) fn operator(&self, headers: &HeaderMap) -> Result<String, Problem> {
         let key = self.key(headers)?;
         match key.role {
@@ -32,7 +32,7 @@ impl Console {
         };
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
         let key = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        // More than one space may stand before it (RFC 6750, 2.1).
+        // More than one space may precede the token (RFC 6750, 2.1).
         let key = key.map(|(_, key)| key.trim_start_matches(' '));
         let key: SecretString = key.unwrap_or_default().into();
         find_presented(&self.store.admin_keys(), &self.hasher, &key)

@@ -1,4 +1,4 @@
-//! `/admin/v1/backup`: a copy of the store while it is in use.
+//! `/admin/v1/backup`: copies the store while it is in use.
 
 use std::io;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::port::{OperationError, Pending};
 use crate::problem::{ApiResult, answer};
 use crate::state::ConsoleState;
 
-/// Bytes read from the copy at a time: few enough to hold for a slow reader, enough to keep a disk busy.
+/// Number of bytes read from the copy at a time: small enough to hold for a slow reader, large enough to keep a disk busy.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::post("/admin/v1/backup", backup)
@@ -40,7 +40,7 @@ async fn backup(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
         return Err(OperationError::Conflict(why.to_owned()).into());
     };
     let copying = Arc::clone(&console.gateway).backup();
-    // The permit goes where the file goes: an operator who hangs up early does not make room for a second copy.
+    // The permit stays with the file, so that an operator who disconnects early does not make room for a second copy.
     let copy: Pending<_> = Box::pin(async move { Ok((copying.await?, permit)) });
     let (file, permit) = run_to_completion(copy).await?;
     let metadata = file.metadata();
@@ -83,7 +83,7 @@ mod tests {
         MetricsFormat, MetricsSnapshot, Reloads,
     };
 
-    /// Larger than a chunk, and not a multiple of one.
+    /// Larger than a chunk, and not a multiple of the chunk size.
     const STORE_BYTES: usize = 3 * CHUNK_BYTES + 1;
 
     struct Fake;

@@ -1,4 +1,4 @@
-//! One endpoint of the admin API, declared once: the router and the OpenAPI document are both made from the declarations.
+//! The declaration of one endpoint of the admin API. The router and the OpenAPI document are both made from the declarations.
 
 use std::sync::Arc;
 
@@ -9,48 +9,48 @@ use serde_json::{Value, json};
 
 use crate::state::Console;
 
-/// The key that an endpoint wants.
+/// The kind of key that an endpoint requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequiredKey {
     /// No key.
     None,
-    /// Every admin key.
+    /// Any admin key.
     Viewer,
     /// A key that may change things.
     Operator,
 }
 
-/// A successful answer, as the document describes it.
+/// A successful answer, as the OpenAPI document describes it.
 pub(crate) struct AnswerSpec {
     pub(crate) status: u16,
     pub(crate) media_type: &'static str,
-    /// The name of the schema; absent for a body in another form than JSON, and for an empty one.
+    /// The name of the schema; `None` if the body is not JSON or is empty.
     pub(crate) schema: Option<&'static str>,
 }
 
-/// One method on one path.
+/// An endpoint: one method on one path.
 pub(crate) struct AdminEndpoint {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
-    /// The name in generated clients.
+    /// The name of the operation in generated clients.
     pub(crate) id: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) key: RequiredKey,
-    /// Parameters besides those of the path.
+    /// Parameters in addition to the path parameters.
     pub(crate) parameters: Vec<Value>,
     /// The name of the body's schema, and whether the body is required.
     pub(crate) body: Option<(&'static str, bool)>,
     pub(crate) answers: Vec<AnswerSpec>,
-    /// The statuses of its refusals beyond those that follow from key, path and body.
+    /// The statuses of error answers, except those that follow from key, path and body.
     pub(crate) refusals: &'static [u16],
-    /// Whether the answers carry an ETag.
+    /// True if the answers carry an ETag.
     pub(crate) tagged: bool,
-    /// The endpoints that take the `name` in the answer, by id.
+    /// The ids of the endpoints that take the `name` in the answer.
     pub(crate) links: &'static [&'static str],
     route: MethodRouter<Arc<Console>>,
 }
 
-/// Makes one constructor for each HTTP method.
+/// Generates one constructor for each HTTP method.
 macro_rules! constructors {
     ($($method:ident)*) => {
         $(
@@ -88,7 +88,7 @@ impl AdminEndpoint {
         }
     }
 
-    /// Sets the name in generated clients, and one line for people.
+    /// Sets the name in generated clients, and a one-line summary for people.
     pub(crate) fn named(self, id: &'static str, summary: &'static str) -> AdminEndpoint {
         AdminEndpoint {
             id,
@@ -97,12 +97,12 @@ impl AdminEndpoint {
         }
     }
 
-    /// The handler has to check for this key; a test holds it to that.
+    /// Declares the required key. The handler itself has to check the key; a test verifies that it does.
     pub(crate) fn wants(self, key: RequiredKey) -> AdminEndpoint {
         AdminEndpoint { key, ..self }
     }
 
-    /// Takes a JSON body of this schema.
+    /// Declares a required JSON body of this schema.
     pub(crate) fn takes(self, schema: &'static str) -> AdminEndpoint {
         AdminEndpoint {
             body: Some((schema, true)),
@@ -110,7 +110,7 @@ impl AdminEndpoint {
         }
     }
 
-    /// Takes a JSON body of this schema; an absent body is an empty object.
+    /// Declares an optional JSON body of this schema. An absent body is read as an empty object.
     pub(crate) fn may_take(self, schema: &'static str) -> AdminEndpoint {
         AdminEndpoint {
             body: Some((schema, false)),
@@ -118,7 +118,7 @@ impl AdminEndpoint {
         }
     }
 
-    /// Answers with JSON of this schema.
+    /// Declares an answer with JSON of this schema.
     pub(crate) fn answers(self, status: u16, schema: &'static str) -> AdminEndpoint {
         self.answering(AnswerSpec {
             status,
@@ -127,7 +127,7 @@ impl AdminEndpoint {
         })
     }
 
-    /// Answers in another form.
+    /// Declares an answer in a form other than JSON.
     pub(crate) fn answers_in(self, status: u16, media_type: &'static str) -> AdminEndpoint {
         self.answering(AnswerSpec {
             status,
@@ -136,7 +136,7 @@ impl AdminEndpoint {
         })
     }
 
-    /// Answers without a body.
+    /// Declares an answer without a body.
     pub(crate) fn answers_nothing(self) -> AdminEndpoint {
         self.answers_in(204, "")
     }
@@ -150,7 +150,7 @@ impl AdminEndpoint {
         AdminEndpoint { refusals, ..self }
     }
 
-    /// Answers with an ETag.
+    /// Declares that the answers carry an ETag.
     pub(crate) fn tagged(self) -> AdminEndpoint {
         AdminEndpoint {
             tagged: true,
@@ -158,7 +158,7 @@ impl AdminEndpoint {
         }
     }
 
-    /// Takes the version that the caller has seen.
+    /// Declares the header with the version that the caller has seen.
     pub(crate) fn if_match(mut self) -> AdminEndpoint {
         let text = "The ETag of the access as the caller has seen it: if it has changed since, nothing is done.";
         let schema = json!({"type": "string", "pattern": "^(\\*|\"v[0-9]{1,18}\")$"});
@@ -168,7 +168,7 @@ impl AdminEndpoint {
         self
     }
 
-    /// Takes this parameter in the query.
+    /// Declares a query parameter.
     pub(crate) fn query(mut self, name: &str, schema: &Value) -> AdminEndpoint {
         self.parameters
             .push(json!({"name": name, "in": "query", "schema": schema}));
@@ -179,7 +179,7 @@ impl AdminEndpoint {
         AdminEndpoint { links, ..self }
     }
 
-    /// Whether it may change something.
+    /// Returns whether the endpoint may change something.
     pub(crate) fn changes(&self) -> bool {
         self.method != "get" && self.key == RequiredKey::Operator
     }

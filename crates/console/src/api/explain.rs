@@ -1,4 +1,4 @@
-//! `/admin/v1/explain`: what would become of a call and why, without making it.
+//! `/admin/v1/explain`: explains how the gateway would answer a call and why, without making the call.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::explain::ExplainBody;
 use crate::problem::{ApiResult, Problem, json_answer};
 use crate::state::ConsoleState;
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::post("/admin/v1/explain", explain)

@@ -1,4 +1,4 @@
-//! What answers where no endpoint does.
+//! The answers to requests that no endpoint of the admin listener handles.
 
 use axum::extract::State;
 use http::{HeaderMap, Uri};
@@ -7,19 +7,19 @@ use crate::api::auth::BEHIND_KEYS;
 use crate::problem::{ApiResult, Problem};
 use crate::state::ConsoleState;
 
-/// Answers paths that do not exist.
+/// Answers requests to paths that do not exist.
 pub(crate) async fn not_found(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     console.viewer(&headers)?;
     Err(Problem::not_found())
 }
 
-/// Answers methods that a path does not have.
+/// Answers requests with a method that the path does not support.
 pub(crate) async fn method_not_allowed(
     State(console): ConsoleState,
     uri: Uri,
     headers: HeaderMap,
 ) -> ApiResult {
-    // Paths beside the admin API need no key, whatever the method.
+    // Paths outside the admin API need no key, regardless of the method.
     if uri.path().starts_with(BEHIND_KEYS) {
         console.viewer(&headers)?;
     }

@@ -1,4 +1,4 @@
-//! Health, readiness and metrics, which answer without a key, and the status.
+//! Health, readiness and metrics, which need no key, and the status.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -10,7 +10,7 @@ use crate::metrics_snapshot::MetricsFormat;
 use crate::problem::{ApiResult, answer, json_answer};
 use crate::state::ConsoleState;
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let ready = |path, id| {
         AdminEndpoint::get(path, readyz)

@@ -1,4 +1,4 @@
-//! `/admin/v1/journal`: reading the journal, by the page or as a whole, and erasing one destination from it.
+//! `/admin/v1/journal`: reads the journal, by page or as a whole, and erases one destination from it.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::port::OperationError;
 use crate::problem::{ApiResult, Problem, answer, json_answer};
 use crate::state::{Console, ConsoleState};
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let string = json!({"type": "string"});
     let status = json!({"type": "string", "pattern": "^(0|[1-5][0-9]{2}|[A-Z][A-Z0-9_]*)$"});
@@ -80,7 +80,7 @@ async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> Api
         let body = export(Arc::clone(&console.store), query).await?;
         return Ok(answer(StatusCode::OK, NDJSON, Body::from_stream(body)));
     }
-    // Rows that can't be written can't be read either; the others can.
+    // If the flush fails, the unwritten rows are missing, but all others can still be read.
     let _ = console.store.journal().flush().await;
     page(&console, query).await
 }
@@ -94,7 +94,7 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
     let page = page.await?;
     let searched_to = page.next.filter(|_| page.is_cut).map(time_text);
     let newest = page.rows.iter().map(|row| row.id);
-    // Rows that do not fit the filter have been looked at as well.
+    // The search also passed rows that do not match the filter.
     let looked_at = page.next.filter(|_| order == JournalOrder::OldestFirst);
     let newest = newest.chain(looked_at).max();
     let follow = newest.map(|id| id_text(console.store.look_back(id)));
@@ -110,7 +110,7 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
     ))
 }
 
-/// Erases what is kept of one destination.
+/// Erases the data that the journal stores about one destination.
 async fn erase(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
     let actor = console.operator(request.headers())?;
     let Erasure { destination } = body(request).await?;
@@ -119,7 +119,7 @@ async fn erase(State(console): ConsoleState, request: Request<Body>) -> ApiResul
         Arc::clone(&console.store),
         console.now().saturating_mul(1000),
     );
-    // It waits for sends under way: what has begun must not end with the operator's patience.
+    // The erasure waits for sends in progress. It runs to completion even if the operator disconnects.
     let erased = run_to_completion(Box::pin(async move {
         let erasing = store.erase_destination((&actor, at_ms), &destination);
         let erased = erasing.await.map_err(|error| OperationError::Store(error.to_string()))?;
@@ -130,7 +130,7 @@ async fn erase(State(console): ConsoleState, request: Request<Body>) -> ApiResul
     Ok(json_answer(StatusCode::OK, &json!({"erased": erased})))
 }
 
-/// The body of an erasure.
+/// The request body of an erasure.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Erasure {

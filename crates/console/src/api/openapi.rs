@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document of the admin listener, made from the endpoints that the router is made from, and
+//! The OpenAPI 3.1 document of the admin listener, generated from the same endpoints as the router, and
 //! `/admin/v1/openapi-ways.json`, the gateway's document of the public listener.
 
 use axum::extract::State;
@@ -12,7 +12,7 @@ use crate::problem::{ApiResult, json_answer};
 use crate::spread;
 use crate::state::ConsoleState;
 
-/// Lists the path of the gateway's document.
+/// Returns the endpoint that serves the gateway's document.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get("/admin/v1/openapi-ways.json", ways)
@@ -27,7 +27,7 @@ async fn ways(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     Ok(json_answer(StatusCode::OK, &console.gateway.openapi_ways()))
 }
 
-/// Makes the document of these endpoints.
+/// Returns the OpenAPI document of these endpoints.
 pub(super) fn document(endpoints: &[AdminEndpoint], version: &Value) -> Value {
     let mut paths = Map::new();
     for endpoint in endpoints {
@@ -73,7 +73,7 @@ fn operation(endpoint: &AdminEndpoint) -> Value {
     let mut responses: Map<String, Value> = refusals.collect();
     for (status, answer) in answers {
         match responses.get_mut(&status) {
-            // The same answer in another media type.
+            // The endpoint has a second answer with this status, in another media type.
             Some(known) => {
                 let (known, more) = (&mut known["content"], &answer["content"]);
                 for (media_type, content) in more.as_object().into_iter().flatten() {
@@ -104,7 +104,7 @@ fn operation(endpoint: &AdminEndpoint) -> Value {
     operation
 }
 
-/// Describes a parameter in the path: a name, but for the key of a receipt.
+/// Describes a path parameter. Every path parameter is a name, except the key of a receipt.
 fn path_parameter(name: &str) -> Value {
     let schema = match name {
         "key" => json!({"type": "string", "minLength": 1}),

@@ -1,4 +1,4 @@
-//! `/admin/v1/receipts/{access}/{key}`: the outcome of the sends with one idempotency key.
+//! `/admin/v1/receipts/{access}/{key}`: shows the outcome of the sends that used one idempotency key.
 
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
@@ -11,7 +11,7 @@ use crate::path_names::ApiPath;
 use crate::problem::{ApiResult, Problem, json_answer};
 use crate::state::ConsoleState;
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get("/admin/v1/receipts/{access}/{key}", show)
@@ -52,7 +52,7 @@ fn view(receipt: &Receipt) -> Value {
         ReceiptState::Sent => ("ended", "sent"),
         ReceiptState::Unknown => ("ended", "unknown"),
     };
-    // The stored answer of a completed send is its result, that of any other send a code.
+    // For a completed send the stored answer is its result, for any other send it is a code.
     let code = receipt
         .answer
         .as_deref()

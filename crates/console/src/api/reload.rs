@@ -1,4 +1,4 @@
-//! `/admin/v1/reload`: reading the configuration again.
+//! `/admin/v1/reload`: reads the configuration again.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::operation::run_to_completion;
 use crate::problem::{ApiResult, json_answer};
 use crate::state::ConsoleState;
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::post("/admin/v1/reload", reload)

@@ -1,4 +1,4 @@
-//! `/admin/v1/replay`: which journalled calls proposed networks would have refused.
+//! `/admin/v1/replay`: lists the journalled calls that proposed networks would have rejected.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use crate::journal::replay;
 use crate::problem::{ApiResult, json_answer};
 use crate::state::ConsoleState;
 
-/// Lists the path.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::post("/admin/v1/replay", replay)

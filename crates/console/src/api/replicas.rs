@@ -1,4 +1,4 @@
-//! `/admin/v1/replicas`: the processes that share the store.
+//! `/admin/v1/replicas`: lists the processes that share the store.
 
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
@@ -10,7 +10,7 @@ use crate::moment::rfc3339;
 use crate::problem::{ApiResult, json_answer};
 use crate::state::ConsoleState;
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get("/admin/v1/replicas", list)

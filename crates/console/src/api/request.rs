@@ -1,4 +1,4 @@
-//! Bodies and version tags of the admin API.
+//! Reads bodies and version tags of requests to the admin API.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -11,16 +11,16 @@ use store::{Access, ChangeError, Object};
 use crate::problem::{Problem, json_answer};
 use crate::whole_numbers::make_whole;
 
-/// Largest body of the admin API, in bytes: an export of some thousand accesses.
+/// Maximum size of a request body of the admin API, in bytes: an export of some thousand accesses.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Returns the version that the caller has seen, if the request says so.
+/// Returns the version that the caller has seen, if the request names a version.
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default();
-    // A list may have empty elements (RFC 9110, 5.6.1.2); nobody has seen two versions of one access.
+    // A list may have empty elements (RFC 9110, 5.6.1.2). Two tags match nothing, because a caller has seen only one version.
     let mut tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
     let tag = tags.next().filter(|_| tags.next().is_none());
     if tag == Some("*") {
@@ -30,11 +30,11 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
         .and_then(|tag| tag.strip_prefix("\"v"))
         .and_then(|rest| rest.strip_suffix('"'))
         .and_then(|v| v.parse().ok());
-    // A tag that we did not make matches nothing.
+    // A tag that the gateway did not make matches nothing.
     version.map(Some).ok_or_else(|| ChangeError::Stale.into())
 }
 
-/// Answers with JSON and the version of the access.
+/// Returns a JSON answer with the version of the access as its ETag.
 pub(crate) fn tagged(status: StatusCode, access: &Access, body: &Value) -> Response {
     let mut response = json_answer(status, body);
     if let Ok(tag) = HeaderValue::try_from(format!("\"v{}\"", access.version)) {
@@ -43,7 +43,7 @@ pub(crate) fn tagged(status: StatusCode, access: &Access, body: &Value) -> Respo
     response
 }
 
-/// Reads the JSON body of a request; an empty body is an empty object.
+/// Reads the JSON body of a request. An empty body is read as an empty object.
 pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Problem> {
     let bad = |text: String| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
     let collected = Limited::new(request.into_body(), BODY_BYTES_MAX)
@@ -66,25 +66,25 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<
         })
 }
 
-/// Takes the wrong value out of serde's message: it may be a secret in the wrong place. Names of fields stay, since nothing
-/// else would show a typing error.
+/// Removes the wrong value from serde's message, because the value may be a secret in the wrong place. Names of fields stay,
+/// because nothing else would show a typing error.
 fn without_values(text: &str) -> String {
     let shows_a_value = ["invalid type: ", "invalid value: ", "unknown variant "];
     if !shows_a_value.iter().any(|start| text.starts_with(start)) {
         return text.to_owned();
     }
-    // The value comes first, and may itself hold the word.
+    // The value comes first, and may itself contain the word.
     let expected = text.rfind(", expected ").map(|at| &text[at..]);
     format!("a value is wrong{}", expected.unwrap_or_default())
 }
 
-/// Reads a refused body once more, with numbers such as `5.0` as integers: JSON Schema calls them integers, and so do clients
-/// that are generated from our document.
+/// Parses a rejected body again and reads numbers such as `5.0` as integers. JSON Schema calls such numbers integers, and so do
+/// clients that are generated from our document.
 fn with_whole_numbers<T: DeserializeOwned>(
     bytes: &[u8],
     error: serde_json::Error,
 ) -> Result<T, serde_json::Error> {
-    // A document keeps one of two fields with one name, and would hide the mistake.
+    // `Value` keeps only one of two fields with the same name, so that the second parse would hide the duplicate.
     if !error.is_data() || error.to_string().starts_with("duplicate field") {
         return Err(error);
     }

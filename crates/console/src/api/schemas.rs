@@ -1,6 +1,7 @@
-//! The bodies and answers of the admin API as JSON Schemas: bounds and names are the ones that the code checks by.
+//! The bodies and answers of the admin API as JSON Schemas. Bounds and names come from the same constants that the code checks
+//! against.
 //!
-//! A test here holds the bodies to the fields that serde takes; schemathesis holds the answers to the document.
+//! A test here compares the bodies with the fields that serde accepts; schemathesis compares the answers with the document.
 
 use adapter::Way;
 use serde_json::{Value, json};
@@ -18,10 +19,10 @@ use crate::json_schema::{
 };
 use crate::moment;
 
-/// The id of a journal row.
+/// The pattern of a journal row's id.
 pub(super) const CURSOR: &str = "^([0-7][0-9a-fA-F]{15}|[0-9a-fA-F]{1,15})$";
 
-/// The name of a header line, and its value.
+/// The patterns of a header line's name and value.
 const LINE_NAME: &str = "^[!#$%&'*+.^_`|~A-Za-z0-9-]+$";
 const LINE_VALUE: &str = "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$";
 
@@ -41,7 +42,7 @@ fn access_schemas() -> Properties {
     let change = without(draft.clone(), "name password password_hash");
     let mut made = access();
     let names = made.keys().cloned().collect::<Vec<_>>().join(" ");
-    // A secret that came as a hash is not shown.
+    // A secret that was given as a hash is not shown.
     made.extend(properties([
         ("password", string()),
         ("client_secret", string()),
@@ -180,7 +181,7 @@ fn gateway_schemas() -> Properties {
     ])
 }
 
-/// The fields of an access, as `access/view.rs` writes them.
+/// Returns the fields of an access, as `access/view.rs` writes them.
 fn access() -> Properties {
     let rate = |unit| nullable(pattern(&format!("^[1-9][0-9]*/{unit}$")));
     let secret = properties([
@@ -207,7 +208,7 @@ fn access() -> Properties {
     access
 }
 
-/// An access as an export writes it and an import takes it, `store::Access` in JSON.
+/// Returns the schema of an access as an export writes it and an import reads it: `store::Access` in JSON.
 fn stored() -> Value {
     let elsewhere = "password password_hash state rate per_day per_destination concurrent report";
     let version = || integer(VERSIONS.start(), VERSIONS.end());
@@ -256,13 +257,13 @@ fn stored_limits() -> Value {
     partly(limits, "")
 }
 
-/// A password or its hash, not both.
+/// Forbids a schema's object to have both a password and a password hash.
 fn one_secret(mut schema: Value) -> Value {
     schema["not"] = json!({"required": ["password", "password_hash"]});
     schema
 }
 
-/// A call that is explained and not made, as `explain.rs` reads it.
+/// Returns the schema of a call to explain, as `explain.rs` reads it.
 fn question() -> Value {
     let (name, value) = (pattern(LINE_NAME), pattern(LINE_VALUE));
     let pair = json!({"type": "array", "prefixItems": [name, value], "minItems": 2, "maxItems": 2});
@@ -290,7 +291,7 @@ mod tests {
 
     use super::*;
 
-    /// The fields that serde takes, by its own word: it lists them when it refuses another one.
+    /// Returns the fields that serde accepts, as listed in its error message for an unknown field.
     fn taken<T: DeserializeOwned>() -> Vec<String> {
         let refusal = serde_json::from_str::<T>(r#"{"no such field": 0}"#)
             .map(|_| ())
@@ -306,7 +307,7 @@ mod tests {
         names
     }
 
-    /// Holds the object at this place in the schemas to the fields that serde takes there.
+    /// Checks that the schema at this place documents exactly the fields that serde accepts there, apart from `besides`.
     #[track_caller]
     fn check<T: DeserializeOwned>(place: &str, besides: &[&str]) {
         let schemas = all();
@@ -324,7 +325,7 @@ mod tests {
     #[test]
     fn every_field_that_is_taken_is_documented_and_no_other() {
         check::<crate::access::draft::AccessDraft>("/AccessDraft", &[]);
-        // They are taken, and refused with a sentence of their own.
+        // The body type accepts these fields, and the handler rejects them with a specific message.
         let refused = ["name", "password", "password_hash"];
         check::<crate::access::draft::AccessDraft>("/AccessChange", &refused);
         check::<store::Channel>("/AccessDraft/properties/channels/anyOf/0/items", &[]);

@@ -1,4 +1,4 @@
-//! `/admin/v1/keys`: the keys that sign tokens, and their rotation.
+//! `/admin/v1/keys`: lists and rotates the keys that sign tokens.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::port::KeyRow;
 use crate::problem::{ApiResult, json_answer};
 use crate::state::ConsoleState;
 
-/// The body of a rotation.
+/// The request body of a rotation.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRotation {
-    /// Whether every token ends that was signed before.
+    /// True if the rotation ends every token that was signed before.
     #[serde(default)]
     revoke: bool,
 }
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get("/admin/v1/keys", list)

@@ -1,4 +1,4 @@
-//! `/admin/v1/export` and `/admin/v1/import`: all accesses as one document, hashes included, that round-trips.
+//! `/admin/v1/export` and `/admin/v1/import`: all accesses with their hashes as one document that round-trips.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::api::request::body;
 use crate::problem::{ApiResult, Problem, answer, json_answer};
 use crate::state::ConsoleState;
 
-/// Accesses that an export writes at a time: some hundred kilobytes.
+/// Number of accesses that an export writes at a time: some hundred kilobytes.
 const EXPORTED_AT_ONCE: usize = 200;
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get("/admin/v1/export", export)
@@ -47,7 +47,8 @@ async fn export(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     Ok(answer(StatusCode::OK, "application/json", document))
 }
 
-/// Writes all accesses, some at a time: neither memory nor the other tasks of the thread see all of them at once.
+/// Writes all accesses in batches, so that the whole document is never in memory and other tasks of the thread can run between
+/// batches.
 fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String, Infallible>> {
     let start = Some((accesses, None::<String>));
     stream::unfold(start, |state| async move {
@@ -62,7 +63,7 @@ fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String
             if now.replace(access.name.clone()).is_some() {
                 text.push(',');
             }
-            // An access is written whenever it is stored.
+            // Serialization can't fail, because every stored access was serialized before.
             text.push_str(&serde_json::to_string(&**access).unwrap_or_default());
             written += 1;
         }
@@ -74,7 +75,7 @@ fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String
     })
 }
 
-/// Stores the accesses of the body, all of them or none; others are left alone.
+/// Stores all accesses of the body, or none. Other accesses do not change.
 async fn import(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
     let actor = console.operator(request.headers())?;
     let import: Import = body(request).await?;
@@ -85,7 +86,7 @@ async fn import(State(console): ConsoleState, request: Request<Body>) -> ApiResu
     let current = console.store.accesses();
     let is_new = |access: &Access| {
         let is_same = |stored: &Arc<Access>| {
-            // Fields that the store sets are not compared, and an end of tokens is never taken back.
+            // Fields that the store sets are not compared, and an end of tokens is never undone.
             Access {
                 version: access.version,
                 token_generation: access.token_generation,

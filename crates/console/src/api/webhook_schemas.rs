@@ -1,4 +1,4 @@
-//! The bodies and answers about webhooks as JSON Schemas.
+//! The bodies and answers of the webhook endpoints as JSON Schemas.
 
 use adapter::EVENT_TYPES;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn payload() -> Value {
     one_of(&["full", "thin"])
 }
 
-/// What operators send.
+/// Returns the schemas of the bodies that operators send.
 pub(super) fn bodies() -> Properties {
     let url = || json!({"type": "string", "format": "public-https-url", "maxLength": 2048, "example": "https://hooks.example.com/in"});
     let change = properties([
@@ -51,7 +51,7 @@ pub(super) fn bodies() -> Properties {
     ])
 }
 
-/// What they are answered, as `webhooks.rs` writes it.
+/// Returns the schemas of the answers, as `webhooks.rs` writes them.
 pub(super) fn answers() -> Properties {
     let secret = properties([("created", time()), ("until", nullable(time()))]);
     let webhook = properties([

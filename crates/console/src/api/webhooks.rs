@@ -1,4 +1,4 @@
-//! `/admin/v1/webhooks`: where the events of accesses are sent.
+//! `/admin/v1/webhooks`: manages webhooks, to which the gateway sends the events of accesses.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -19,7 +19,7 @@ use crate::webhooks::{
 const ALL: &str = "/admin/v1/webhooks";
 const ONE: &str = "/admin/v1/webhooks/{id}";
 
-/// Lists the paths.
+/// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
         AdminEndpoint::get(ALL, list)
@@ -54,7 +54,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     endpoints
 }
 
-/// Lists the paths that change one webhook.
+/// Returns the endpoints that change one webhook.
 fn changing() -> Vec<AdminEndpoint> {
     let operator = |endpoint: AdminEndpoint| endpoint.wants(RequiredKey::Operator);
     vec![
@@ -103,7 +103,7 @@ fn changing() -> Vec<AdminEndpoint> {
     ]
 }
 
-/// The body of a new webhook.
+/// The request body of a new webhook.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewWebhook {
@@ -114,7 +114,7 @@ pub(super) struct NewWebhook {
     note: Option<String>,
 }
 
-/// The fields that change.
+/// The fields of a change; an absent field stays as it is.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookChange {
@@ -131,7 +131,7 @@ enum PayloadWord {
     Thin,
 }
 
-/// The body of a resumption.
+/// The request body of a resumption.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookResumption {
@@ -139,14 +139,14 @@ pub(super) struct WebhookResumption {
     skip: bool,
 }
 
-/// The body of a rotation.
+/// The request body of a rotation.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookRotation {
     grace_s: Option<i64>,
 }
 
-/// Which events are sent once more; one of the three.
+/// The events to send again; exactly one of the three fields is set.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookRedelivery {
@@ -185,7 +185,7 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
         payload: new.payload,
         note: new.note,
     };
-    // Before it is made: nothing that is read after may fail, since the secret is shown this once.
+    // Look the access up before the webhook is made: no read that may fail can follow, because the secret is shown only this once.
     let access = console.store.accesses();
     let access = access.named(&new.access).ok_or(WebhookError::NoAccess)?;
     let (webhook, secret) = console.webhooks().create(&new.access, draft.into()).await?;
@@ -282,7 +282,7 @@ async fn rotate(
     let actor = console.operator(request.headers())?;
     let rotation: WebhookRotation = body(request).await?;
     let grace_s = rotation.grace_s.unwrap_or(GRACE_S);
-    // Before it is rotated, as before one is made.
+    // Look the access up before the rotation, for the same reason as before a creation.
     let (_, access) = console.webhooks().find(&id).await?;
     let (webhook, secret) = console.webhooks().rotate((&id, None), grace_s).await?;
     let shown = view_with_secret(&console, (&webhook, &access), &secret);

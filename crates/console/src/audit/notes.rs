@@ -1,15 +1,15 @@
-//! Notes that a handler adds to its response for the row in the journal.
+//! Notes that a handler adds to its response for the journal row.
 
 /// The name of the key that opened a session.
 #[derive(Clone)]
 pub(crate) struct OpenedSession(pub(crate) String);
 
-/// What was done, in a few words and without secrets.
+/// A short description of the action, without secrets.
 #[derive(Clone)]
 pub(crate) struct ActionNote(pub(crate) String);
 
 impl ActionNote {
-    /// The note of a new signing key.
+    /// Returns the note of a signing key rotation.
     pub(crate) fn key_rotation(revoke: bool) -> ActionNote {
         let text = if revoke {
             "a new signing key; those before it were revoked"
@@ -20,6 +20,6 @@ impl ActionNote {
     }
 }
 
-/// The code of a refusal.
+/// The code of an error answer.
 #[derive(Clone, Copy)]
 pub(crate) struct RefusalCode(pub(crate) &'static str);

@@ -1,4 +1,4 @@
-//! The journal as a whole: all rows that a query finds, as a stream.
+//! Exports the journal: streams all rows that a query finds.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use store::{JournalOrder, JournalRow, Store, StoreError};
 use crate::journal::query::JournalQuery;
 use crate::journal::rows::row_view;
 
-/// Rows read at a time: with the answers of accesses whose journal level is full, some megabytes.
+/// Number of rows read at a time: some megabytes if the accesses journal full answers.
 const EXPORT_PAGE_ROWS: u32 = 100;
 
 /// The media type of an export.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
-/// Whether a request asks for all rows, and not for a page of them.
+/// Returns whether a request asks for all rows instead of a page of rows.
 pub(crate) fn wants_ndjson(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter();
     let mut ranges = accepts
@@ -26,7 +26,7 @@ pub(crate) fn wants_ndjson(headers: &HeaderMap) -> bool {
         let is_named = parts
             .next()
             .is_some_and(|name| name.eq_ignore_ascii_case(NDJSON));
-        // A weight of nothing refuses it (RFC 9110, 12.4.2).
+        // A weight of zero means "not acceptable" (RFC 9110, 12.4.2).
         let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
         is_named && weight.is_none_or(|weight| weight.parse() != Ok(0.0))
     })
@@ -35,7 +35,7 @@ pub(crate) fn wants_ndjson(headers: &HeaderMap) -> bool {
 /// Streams all rows as lines of JSON.
 ///
 /// # Errors
-/// When the store can't be read.
+/// Returns an error if the store can't be read.
 pub(crate) async fn export(
     store: Arc<Store>,
     query: JournalQuery,
@@ -43,17 +43,18 @@ pub(crate) async fn export(
     export_as(store, query, |row| format!("{}\n", row_view(row, true))).await
 }
 
-/// Streams all rows that there are now, oldest first by default. Rows are read a page at a time: neither the store nor memory holds
-/// more. What is written meanwhile is left out: whoever reads more slowly than rows come would never reach the end.
+/// Streams all current rows, oldest first by default. Reads one page of rows at a time, so that memory and the store hold no more
+/// than one page. Omits rows that are written during the export, because a reader that is slower than the writers would never reach
+/// the end.
 ///
 /// # Errors
-/// When the store can't be read.
+/// Returns an error if the store can't be read.
 pub(crate) async fn export_as(
     store: Arc<Store>,
     query: JournalQuery,
     line: fn(JournalRow) -> String,
 ) -> Result<impl stream::Stream<Item = Result<String, StoreError>>, StoreError> {
-    // Rows that can't be written can't be read either; the others can.
+    // If the flush fails, the unwritten rows are missing, but all others can still be read.
     let _ = store.journal().flush().await;
     let mut filter = query.filter;
     filter.up_to = Some(store.newest_row().await?);
@@ -81,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// The clock of the later rows is right, ahead, or behind: a row's number is its place all the same.
+    /// The clock of the later rows is correct, ahead, or behind. In all three cases the row's number determines its position.
     #[tokio::test]
     async fn an_export_that_is_read_more_slowly_than_rows_come_ends_with_those_of_its_beginning() {
         let folder = tempfile::tempdir().unwrap();

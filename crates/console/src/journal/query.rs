@@ -1,4 +1,4 @@
-//! Queries of the journal, as the admin API and the pages take them.
+//! Parses queries of the journal for the admin API and the pages.
 
 use adapter::Delivery;
 use store::{JournalFilter, JournalOrder, JournalStatus, Store, parse_network};
@@ -6,7 +6,7 @@ use store::{JournalFilter, JournalOrder, JournalStatus, Store, parse_network};
 use crate::moment::time_ms;
 use crate::query::{each_once, limit};
 
-/// Rows of a page unless asked otherwise, and the most that can be asked for.
+/// Default and maximum number of rows on a page.
 const PAGE_ROWS: u32 = 100;
 const PAGE_ROWS_MAX: u32 = 1000;
 
@@ -15,10 +15,10 @@ const PAGE_ROWS_MAX: u32 = 1000;
 pub(crate) struct JournalQuery {
     pub(crate) filter: JournalFilter,
     pub(crate) order: Option<JournalOrder>,
-    /// The row beyond which the page begins.
+    /// The page begins after this row.
     pub(crate) beyond: Option<i64>,
     pub(crate) limit: Option<u32>,
-    /// Whether rows are wanted before which others may still come.
+    /// True if the answer may contain rows that an older row can still precede.
     follow: bool,
 }
 
@@ -26,20 +26,20 @@ impl JournalQuery {
     /// Parses a query; `now` is in seconds since 1970, UTC.
     ///
     /// # Errors
-    /// Every mistake, by parameter.
+    /// Returns every mistake, by parameter.
     pub(crate) fn parse(query: &str, now: i64) -> Result<JournalQuery, Vec<(String, String)>> {
         let mut parsed = JournalQuery::default();
         each_once(query, |name, value| parsed.set(name, value, now))?;
         Ok(parsed)
     }
 
-    /// Returns the number of rows of a page.
+    /// Returns the maximum number of rows on the page.
     pub(crate) fn limit(&self) -> u32 {
         self.limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS_MAX)
     }
 
-    /// Leaves out rows before which others may still come: somebody who takes all rows, the oldest first, gets pages that do not
-    /// change after. Somebody who follows wants them, and drops what comes again.
+    /// Excludes rows that an older row can still precede, so that a client that reads all rows, oldest first, gets pages that never
+    /// change later. A client that follows the journal gets these rows too, and drops the rows that it receives twice.
     pub(crate) fn settle(&mut self, store: &Store, now_ms: i64) {
         if !self.follow
             && let Some(settled_ms) = store.settled_ms(now_ms)
@@ -80,19 +80,19 @@ impl JournalQuery {
     }
 }
 
-/// Reads a word on delivery: another one would find no row, as if there were none.
+/// Reads a delivery word. Rejects any other word, because it would silently find no rows.
 fn delivery(value: &str) -> Result<&'static str, String> {
     let words = Delivery::ALL.map(Delivery::word);
     let word = words.into_iter().find(|word| *word == value);
     word.ok_or_else(|| format!("write {}", words.join(", ")))
 }
 
-/// Writes the id of a row as operators see it. It is a cursor too, and no program can round it as a number.
+/// Writes the id of a row as operators see it. The text is also a cursor, and no program can round it as it could round a number.
 pub(crate) fn id_text(id: i64) -> String {
     format!("{id:016x}")
 }
 
-/// Reads what [`id_text`] writes.
+/// Reads the id that [`id_text`] writes.
 pub(crate) fn id_from_text(text: &str) -> Option<i64> {
     let is_hex = !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit());
     i64::from_str_radix(text, 16).ok().filter(|_| is_hex)

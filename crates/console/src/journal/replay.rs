@@ -1,4 +1,4 @@
-//! Replays journalled calls against proposed networks, by the judge of real calls.
+//! Replays journalled calls against proposed networks. The same function judges real calls.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -14,16 +14,16 @@ use crate::moment::time_ms;
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// Calls read from the store at a time.
+/// Number of calls read from the store at a time.
 const PAGE_CALLS: u32 = 10_000;
 
-/// Most addresses counted one by one; the calls of others are in the totals alone.
+/// Maximum number of addresses that are counted separately. The calls of all other addresses are only in the totals.
 const ADDRESSES_MAX: usize = 10_000;
 
-/// Most addresses, and most calls, that are listed; the totals count all.
+/// Maximum number of listed addresses and of listed calls. The totals count all of them.
 const LISTED_MAX: usize = 1000;
 
-/// The code of a call that networks refused.
+/// The code of a call that was rejected because of its network.
 pub(crate) const REFUSED: &str = "IP_NOT_ALLOWED";
 
 #[derive(serde::Deserialize)]
@@ -31,12 +31,12 @@ pub(crate) const REFUSED: &str = "IP_NOT_ALLOWED";
 pub(crate) struct ReplayRequest {
     pub(crate) access: String,
     pub(crate) since: String,
-    /// As in a change of the access; an absent list stays as it is.
+    /// The proposed list, written as in a change of the access; `None` leaves the list as it is.
     pub(crate) allow: Option<Vec<String>>,
     pub(crate) deny: Option<Vec<String>>,
 }
 
-/// Proposed networks, and what they come to.
+/// Proposed networks and their effect on the calls.
 #[derive(Default)]
 struct Replay {
     allow: Vec<IpNet>,
@@ -46,18 +46,18 @@ struct Replay {
     newly_refused: u64,
     newly_admitted: u64,
     addresses: HashMap<IpAddr, RefusedAddress>,
-    /// The latest calls that would have been refused.
+    /// The latest calls that would have been rejected.
     latest: VecDeque<(ReplayCall, NetworkDecision)>,
 }
 
-/// The calls of one address that would have been refused.
+/// The calls of one address that would have been rejected.
 struct RefusedAddress {
     verdict: NetworkDecision,
     refused: u64,
     newly_refused: u64,
 }
 
-/// Judges the journalled calls of an access by the proposed networks.
+/// Replays the journalled calls of an access against the proposed networks.
 pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<Value, Problem> {
     let accesses = console.store.accesses();
     let access = accesses
@@ -85,7 +85,7 @@ pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
     }
-    // Rows that can't be written can't be replayed either; the others can.
+    // If the flush fails, the unwritten rows are missing, but all others can still be replayed.
     let _ = console.store.journal().flush().await;
     let mut replay = Replay {
         allow,

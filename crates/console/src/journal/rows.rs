@@ -1,4 +1,4 @@
-//! Rows of the journal as operators see them.
+//! The JSON view of journal rows.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use store::JournalRow;
 
 use crate::journal::query::id_text;
 
-/// Shows a row without its absent fields. Answers are long, and shown only on request.
+/// Returns the view of a row without its absent fields. The answer is long, so it is included only on request.
 pub(crate) fn row_view(row: JournalRow, with_answer: bool) -> Value {
     let id = row.id;
     let mut view = serde_json::to_value(row).unwrap_or_default();
@@ -21,7 +21,7 @@ pub(crate) fn row_view(row: JournalRow, with_answer: bool) -> Value {
     view
 }
 
-/// Writes the time of a row, to the millisecond.
+/// Returns the time of a row, with milliseconds.
 pub(crate) fn time_text(id: i64) -> String {
     let time = Timestamp::from_millisecond(JournalRow::time_of(id));
     time.map_or_else(|_| String::new(), |time| format!("{time:.3}"))

@@ -1,4 +1,4 @@
-//! What the rows of some time come to: who was refused and by what, who called most, what the upstream did, and what was changed.
+//! Sums up the journal rows of a time range: rejections by code, the busiest callers, upstream durations, and changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -6,50 +6,51 @@ use std::net::IpAddr;
 
 use store::{JournalFilter, JournalKind, JournalOrder, JournalRow, Store, StoreError};
 
-/// Most rows that are looked at, so that a page answers as soon as others do. A summary says how far back they went.
+/// Maximum number of rows in a summary, so that its page answers as fast as other pages. The summary reports how far back its rows
+/// reach.
 pub(crate) const ROWS_MAX: u32 = 10_000;
 
-/// Changes that are listed.
+/// Maximum number of listed changes.
 const CHANGES_MAX: usize = 8;
 
 /// The length of a step, in milliseconds.
 pub(crate) const STEP_MS: i64 = 10_000;
 
-/// What some rows come to.
+/// The summary of some rows.
 #[derive(Default)]
 pub(crate) struct JournalSummary {
-    /// The time of the oldest row that was looked at, in milliseconds since 1970, when there were more than are looked at.
+    /// The time of the oldest row in the summary, in milliseconds since 1970; `None` if the summary covers all rows.
     pub(crate) looked_to_ms: Option<i64>,
     pub(crate) calls: u64,
     pub(crate) failed: u64,
-    /// Those with most calls first.
+    /// The failed calls, groups with the most calls first.
     pub(crate) failures: Vec<FailureGroup>,
     pub(crate) accesses: Vec<CallerCalls>,
     pub(crate) addresses: Vec<CallerCalls>,
-    /// The words on delivery.
+    /// The number of sends by delivery word.
     pub(crate) deliveries: Vec<(String, u64)>,
-    /// How long the upstream took, in microseconds, in rising order.
+    /// The upstream's durations in microseconds, in ascending order.
     pub(crate) upstream_us: Vec<i64>,
-    /// The call that was there longest, by its row.
+    /// The call with the longest upstream duration: the id of its row, and the duration in microseconds.
     pub(crate) slowest: Option<(i64, i64)>,
-    /// Calls, and those of them that failed, by steps of [`STEP_MS`] since 1970.
+    /// All calls and failed calls, by steps of [`STEP_MS`] since 1970.
     pub(crate) steps: BTreeMap<i64, (u64, u64)>,
-    /// What was changed and done last, the newest first.
+    /// The latest changes and operator actions, newest first.
     pub(crate) changes: Vec<JournalRow>,
 }
 
-/// Calls that failed by one code, of one access or one address.
+/// The failed calls with one code, of one access or one address.
 pub(crate) struct FailureGroup {
     pub(crate) code: String,
-    /// The access; absent for callers who have not authenticated.
+    /// The access; `None` for callers that have not authenticated.
     pub(crate) access: Option<String>,
-    /// The address of the latest.
+    /// The address of the latest call.
     pub(crate) client: Option<IpAddr>,
     pub(crate) calls: u64,
     pub(crate) canonical: u16,
     pub(crate) first_ms: i64,
     pub(crate) last_ms: i64,
-    /// Why the latest was refused.
+    /// The cause of the latest call's failure.
     pub(crate) cause: String,
 }
 
@@ -60,7 +61,7 @@ pub(crate) struct CallerCalls {
     pub(crate) failed: u64,
 }
 
-/// What is counted while rows are read.
+/// Counters that are filled while the rows are read.
 #[derive(Default)]
 struct Counted<'r> {
     failures: HashMap<(&'r str, Option<&'r str>, Option<IpAddr>), FailureGroup>,
@@ -70,15 +71,15 @@ struct Counted<'r> {
 }
 
 impl JournalSummary {
-    /// Sums up the newest rows that the filter finds, at most [`ROWS_MAX`].
+    /// Sums up the newest rows that match the filter, at most [`ROWS_MAX`].
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// Returns an error if the store can't be read.
     pub(crate) async fn of(
         store: &Store,
         filter: &JournalFilter,
     ) -> Result<JournalSummary, StoreError> {
-        // Rows that can't be written can't be read either; the others can.
+        // If the flush fails, the unwritten rows are missing, but all others can still be read.
         let _ = store.journal().flush().await;
         let newest = (JournalOrder::NewestFirst, None);
         let found = store.brief_journal_page(filter, newest, ROWS_MAX).await?;
@@ -147,7 +148,7 @@ impl JournalSummary {
         self.deliveries.sort();
     }
 
-    /// The calls that failed, by code.
+    /// Returns the number of failed calls, by code.
     pub(crate) fn failed_by_code(&self) -> BTreeMap<&str, u64> {
         let mut by_code = BTreeMap::new();
         for group in &self.failures {
@@ -156,7 +157,7 @@ impl JournalSummary {
         by_code
     }
 
-    /// The time that this part of the upstream's answers took at most, in microseconds.
+    /// Returns the duration, in microseconds, that this fraction of the upstream's answers did not exceed.
     pub(crate) fn upstream_quantile(&self, part: f64) -> Option<i64> {
         let last = self.upstream_us.len().checked_sub(1)?;
         self.upstream_us
@@ -166,7 +167,7 @@ impl JournalSummary {
 }
 
 impl<'r> Counted<'r> {
-    /// Counts a failed call. Rows come from the newest to the oldest.
+    /// Counts a failed call. Rows are passed from the newest to the oldest.
     fn fail(&mut self, code: &'r str, row: &'r JournalRow) {
         let access = row.access.as_deref();
         let client = row.client.filter(|_| access.is_none());

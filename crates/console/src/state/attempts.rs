@@ -1,25 +1,25 @@
-//! Wrong keys at the console and the admin API, counted by address. A key has 256 bits, and comparing one costs next to nothing: the counts bound
-//! what a guesser can have written into the log, and never keep a right key out.
+//! Counts wrong keys by address, for the console and the admin API. A key has 256 bits, and comparing a key costs next to nothing.
+//! The counters therefore only limit how much a guesser can write into the log, and never block a right key.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
-/// Most wrong keys of one address that are answered as wrong within a minute: more than a person mistypes.
+/// Maximum number of wrong keys that an address may send within a minute: more than a person mistypes.
 pub(crate) const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
-/// Most addresses counted apart within a minute; all others are counted as one.
+/// Maximum number of addresses counted separately within a minute. All other addresses share one counter.
 const ADDRESSES_MAX: usize = 1000;
 
-/// Seconds of a minute.
+/// Seconds in a minute.
 const MINUTE_S: i64 = 60;
 
-/// Counts wrong keys by the minute.
+/// The counters of wrong keys in the current minute.
 #[derive(Default)]
 pub(crate) struct Attempts(Mutex<AttemptWindow>);
 
-/// The wrong keys of one minute.
+/// The wrong keys of one minute, by address.
 #[derive(Default)]
 struct AttemptWindow {
     minute: i64,
@@ -27,7 +27,8 @@ struct AttemptWindow {
 }
 
 impl Attempts {
-    /// Counts a wrong key, in one of so many processes. If its address has sent too many, returns the seconds that it has to wait.
+    /// Counts a wrong key. Each of the replicas allows its share of the maximum. Returns the seconds to wait if the address has
+    /// sent too many wrong keys.
     pub(crate) fn note_wrong(
         &self,
         address: Option<IpAddr>,
@@ -52,7 +53,8 @@ impl Attempts {
     }
 }
 
-/// Returns the /64 of an IPv6 address: its owner has all 2⁶⁴ addresses in it.
+/// Returns the /64 network of an IPv6 address, because one owner usually has all 2⁶⁴ addresses in it. Returns an IPv4 address
+/// unchanged.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),

@@ -1,18 +1,18 @@
-//! The availability of this month against the promise.
+//! Counts this month's availability and compares it with the promised availability.
 
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use store::{Store, StoreError, Tally};
 
-/// The promise, in parts of a thousand: of 1,000 calls at most one may end with a status of 500 or more.
+/// The promised availability per thousand: at most one of 1,000 calls may end with a status of 500 or more.
 const PROMISED_PER_THOUSAND: u64 = 999;
 
-/// Rows counted in one round.
+/// Maximum number of rows that one round counts.
 const ROWS_AT_ONCE: u32 = 20_000;
 
-/// Rows as young as this may still be open, or stand for calls that are still being counted, in milliseconds: they are counted
-/// anew in every round until they are older.
+/// The age, in milliseconds, below which a row may still be open or stand for calls that are still being counted. Every round
+/// counts such rows again until they are older.
 const SETTLED_MS: i64 = 90_000;
 
 /// The count of this month so far.
@@ -21,33 +21,35 @@ pub(crate) struct Availability(Mutex<MonthCount>);
 
 #[derive(Clone, Copy, Default)]
 struct MonthCount {
-    /// When the month began, in milliseconds since 1970, UTC.
+    /// The start of the month, in milliseconds since 1970, UTC.
     month_ms: i64,
-    /// The rows that are settled.
+    /// The count of the settled rows.
     tally: Tally,
-    /// Whether all settled rows are in.
+    /// True if all settled rows are counted.
     is_whole: bool,
-    /// The rows of the last [`SETTLED_MS`]; nothing while there are more than [`ROWS_AT_ONCE`].
+    /// The count of the rows of the last [`SETTLED_MS`]; `None` while there are more than [`ROWS_AT_ONCE`] or settled rows are
+    /// missing.
     recent: Option<Tally>,
 }
 
 /// The availability as the overview shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AvailabilityView {
-    /// Such as `99.95 %`; absent as long as there were no calls.
+    /// The rate as text, such as `99.95 %`; `None` as long as there were no calls.
     pub(crate) rate: Option<String>,
     pub(crate) calls: u64,
     pub(crate) failed: u64,
-    /// The part of the allowed errors that is left, in hundredths.
+    /// The remaining part of the allowed errors, in percent.
     pub(crate) budget_left: u64,
     pub(crate) is_kept: bool,
     pub(crate) is_whole: bool,
-    /// Whether the calls of the last minute are in.
+    /// True if the calls of the last minute are included.
     pub(crate) is_current: bool,
 }
 
 impl Availability {
-    /// Counts on, at most [`ROWS_AT_ONCE`] rows: over a large journal that takes some rounds once, and then next to nothing.
+    /// Continues the count by at most [`ROWS_AT_ONCE`] settled rows. A large journal takes some rounds at first; later rounds cost
+    /// next to nothing.
     pub(crate) async fn count(&self, store: &Store, now_ms: i64) {
         let mut counted = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let month_ms = month_start(now_ms);
@@ -57,9 +59,9 @@ impl Availability {
                 ..MonthCount::default()
             };
         }
-        // Calls that are counted together have to be in the journal.
+        // Store the counts of calls that share a row, so that the tally includes them.
         store.journal().save_counts();
-        // The clock counts whole seconds: the present one is in.
+        // The clock counts whole seconds. Add one so that the current second is included.
         let settled_ms = (now_ms - SETTLED_MS).max(month_ms);
         match counted.count_on(store, settled_ms, now_ms + 1000).await {
             Ok(()) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counted,
@@ -67,7 +69,7 @@ impl Availability {
         }
     }
 
-    /// Returns the availability as far as it is counted.
+    /// Returns the availability according to the rows counted so far.
     pub(crate) fn view(&self) -> AvailabilityView {
         let counted = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = counted.recent.unwrap_or_default();
@@ -83,8 +85,8 @@ impl Availability {
 }
 
 impl MonthCount {
-    /// Counts settled rows from where the last round ended, and then the young ones afresh. Times in milliseconds since
-    /// 1970, UTC.
+    /// Counts settled rows from where the last round ended, and then recounts the young rows. Times are in milliseconds since 1970,
+    /// UTC.
     async fn count_on(
         &mut self,
         store: &Store,
@@ -107,7 +109,7 @@ fn view(calls: u64, failed: u64) -> AvailabilityView {
     } else {
         (1.0 - failed as f64 / allowed.max(f64::MIN_POSITIVE)).max(0.0)
     };
-    // Rounded down: the page must not claim more than was reached.
+    // Round down, because the page must not claim more than was reached.
     let rate = (calls > 0).then(|| {
         let part = ((calls - failed) as f64 / calls as f64 * 100_000.0).floor() / 1000.0;
         format!("{part:.3} %")

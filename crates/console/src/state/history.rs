@@ -1,4 +1,4 @@
-//! The last half hour of the metrics, in memory.
+//! The metrics of the last half hour, in memory.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,31 +8,31 @@ use tokio::sync::watch;
 
 use crate::metrics_snapshot::MetricsSnapshot;
 
-/// Seconds between two polls of the metrics, unless the process had no time for one.
+/// Seconds between two polls of the metrics, unless the process was too busy to poll in time.
 pub(crate) const STEP_S: u64 = 5;
 
-/// Steps that are kept: half an hour.
+/// Maximum number of stored steps: half an hour.
 pub(crate) const STEPS: usize = 360;
 
-/// What happened between two polls.
+/// The changes of the metrics between two polls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct HistoryStep {
-    /// How long it took, in seconds.
+    /// The length of the step, in seconds.
     pub(crate) seconds: f64,
-    /// Requests that ended well.
+    /// Requests that succeeded.
     pub(crate) served: u64,
-    /// Requests that ended otherwise.
+    /// Requests that failed.
     pub(crate) failed: u64,
-    /// Half of the requests took at most so long, in milliseconds.
+    /// The median request duration, in milliseconds.
     pub(crate) p50: Option<f64>,
-    /// Ninety-five in a hundred.
+    /// The 95th percentile of request durations, in milliseconds.
     pub(crate) p95: Option<f64>,
-    /// Ninety-nine in a hundred.
+    /// The 99th percentile of request durations, in milliseconds.
     pub(crate) p99: Option<f64>,
 }
 
 impl HistoryStep {
-    /// Returns how many a second so many of this step are.
+    /// Returns the rate per second that corresponds to this count in the step.
     pub(crate) fn per_second(&self, count: u64) -> f64 {
         if self.seconds > 0.0 {
             count as f64 / self.seconds
@@ -42,15 +42,15 @@ impl HistoryStep {
     }
 }
 
-/// The steps so far.
+/// The history of the metrics, step by step.
 #[derive(Default)]
 pub(crate) struct History {
     state: Mutex<HistoryState>,
-    /// Moves with every step.
+    /// Notifies subscribers of each new step.
     moved: watch::Sender<()>,
 }
 
-/// The steps, oldest first, and the counts at the end of the last.
+/// The steps, oldest first, and the metrics at the end of the last step.
 #[derive(Default)]
 struct HistoryState {
     steps: VecDeque<HistoryStep>,
@@ -58,7 +58,7 @@ struct HistoryState {
 }
 
 impl History {
-    /// Adds the counts of this time, and with them a step.
+    /// Adds the current metrics, and a step since the previous ones.
     pub(crate) fn push(&self, now: MetricsSnapshot, at: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((last, began)) = &state.last {
@@ -81,7 +81,7 @@ impl History {
         self.moved.send_replace(());
     }
 
-    /// Returns the steps, oldest first, and the counts at the end of the last.
+    /// Returns the steps, oldest first, and the metrics at the end of the last step.
     pub(crate) fn view(&self) -> (Vec<HistoryStep>, Arc<MetricsSnapshot>) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let steps = state.steps.iter().cloned().collect();
@@ -89,7 +89,7 @@ impl History {
         (steps, last.unwrap_or_default())
     }
 
-    /// Returns what changes with every step.
+    /// Returns a receiver that is notified of each new step.
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
         self.moved.subscribe()
     }

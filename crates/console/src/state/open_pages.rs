@@ -1,31 +1,31 @@
-//! Slots for pages that stay open: each key has a share, so that no key takes the slots of all others.
+//! Slots for pages that stay open. Each key has a share, so that no key takes the slots of all others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use store::Role;
 
-/// Most pages that stay open at once: each holds a connection of the operators' listener.
+/// Maximum number of pages that stay open at the same time, because each page holds a connection of the operators' listener.
 const OPEN_MAX: usize = 64;
 
-/// Most of one key: a team that shares one has a page each.
+/// Maximum number of open pages per key: enough for a team that shares one key.
 const OPEN_PER_KEY_MAX: usize = 16;
 
-/// Most of all viewers together; the other slots are for operators.
+/// Maximum number of open pages of all viewers together. The remaining slots are for operators.
 const OPEN_BY_VIEWERS_MAX: usize = 48;
 
 /// Counts open pages by key.
 #[derive(Default)]
 pub(crate) struct OpenPages(Mutex<HashMap<(Role, String), usize>>);
 
-/// The slot of an open page, until it is dropped.
+/// The slot of an open page. Dropping it frees the slot.
 pub(crate) struct OpenPage {
     pages: Arc<OpenPages>,
     key: (Role, String),
 }
 
 impl OpenPages {
-    /// Takes a slot for a page of this key; `None` if the key has too many, or all keys together have.
+    /// Takes a slot for a page of this key. Returns `None` if this key, the viewers, or all keys together have too many open pages.
     pub(crate) fn open(self: &Arc<Self>, role: Role, name: &str) -> Option<OpenPage> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = |which: &dyn Fn(&(Role, String)) -> bool| -> usize {

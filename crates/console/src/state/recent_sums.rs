@@ -1,5 +1,5 @@
-//! What the journal comes to over the last minutes to a week, summed up for all pages together: an overview that stays open asks
-//! again and again.
+//! Cached summaries of the journal over the last minutes to the last week. All pages share them, because an open overview asks for
+//! them again and again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,22 +9,23 @@ use tokio::sync::Mutex;
 
 use crate::journal::summary::JournalSummary;
 
-/// Sums by the filter's length in seconds, of which there are a few, each with the time at which it was made.
+/// Summaries by the length of their time range in seconds, each with the time at which it was made. There are only a few lengths.
 #[derive(Default)]
 pub(crate) struct RecentSums(Mutex<HashMap<i64, (i64, Arc<JournalSummary>)>>);
 
 impl RecentSums {
-    /// Sums up the last so many seconds, unless that was done at most `age_max_s` ago. `now` is in seconds since 1970, UTC.
+    /// Sums up the last `seconds`, or returns the cached summary if it is at most `age_max_s` old. `now` is in seconds since 1970,
+    /// UTC.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// Returns an error if the store can't be read.
     pub(crate) async fn of(
         &self,
         store: &Store,
         (seconds, now): (i64, i64),
         age_max_s: i64,
     ) -> Result<Arc<JournalSummary>, StoreError> {
-        // One at a time: who waits gets what the one before has made.
+        // The lock is held while a summary is made, so that waiting callers get the summary that the caller before them made.
         let mut sums = self.0.lock().await;
         if let Some((at, summary)) = sums.get(&seconds)
             && now - at <= age_max_s

@@ -1,5 +1,5 @@
-//! Sessions of the pages. One process keeps them in memory alone, so that a restart signs everybody out; replicas keep them in
-//! the store that they share.
+//! Sessions of the pages. A single process stores them only in memory, so that a restart signs everybody out. Replicas store them
+//! in their shared store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,24 +15,24 @@ const IDLE_S: i64 = 30 * 60;
 /// Seconds after which every session ends: one working day.
 const LIFE_S: i64 = 12 * 3600;
 
-/// How often the use of a shared session is written down, in seconds.
+/// Minimum interval, in seconds, between two writes of a shared session's last use.
 const USE_NOTED_S: i64 = 60;
 
-/// Most sessions at once; beyond that the one that was used longest ago ends.
+/// Maximum number of sessions at the same time. Beyond it, opening a session ends the least recently used one.
 const SESSIONS_MAX: usize = 1000;
 
 /// One session.
 #[derive(Clone)]
 pub(crate) struct Session {
-    /// The key that opened it. The session ends with this very key.
+    /// The key that opened the session. The session ends when this key is rotated or deleted.
     pub(crate) key: AdminKey,
-    /// The token that every form has to carry.
+    /// The token that every form of the session has to carry.
     pub(crate) token: String,
     began: i64,
     used: i64,
 }
 
-/// All sessions, by the keyed hash of their ids: in the store where replicas share one, else in memory.
+/// All sessions, by the keyed hash of their ids: in the store if replicas share one, else in memory.
 pub(crate) struct Sessions {
     hasher: Arc<SecretHasher>,
     store: Arc<Store>,
@@ -45,10 +45,10 @@ impl Sessions {
         Sessions { hasher, store, all }
     }
 
-    /// Opens a session and returns its id. The id is always new: one that the browser came with is not taken.
+    /// Opens a session and returns its id. The id is always new; an id that the browser already had is not reused.
     ///
     /// # Errors
-    /// When the system has no random bytes, or the store can't be written.
+    /// Returns an error if the system has no random bytes or the store can't be written.
     pub(crate) async fn open(&self, key: AdminKey, now: i64) -> Result<SecretString, StoreError> {
         let made = (new_random_secret(), new_random_secret());
         let (Ok(id), Ok(token)) = made else {
@@ -81,10 +81,10 @@ impl Sessions {
         all.insert(self.hash(id), session);
     }
 
-    /// Finds the session with this id, if it lives and its key is one of these. `is_use` keeps it from idling.
+    /// Finds the session with this id, if it has not expired and its key is one of these. `is_use` resets the idle time.
     ///
     /// # Errors
-    /// When the store can't be read: nobody knows then whether there is one.
+    /// Returns an error if the store can't be read, because it is then unknown whether the session exists.
     pub(crate) async fn find(
         &self,
         id: &SecretString,
@@ -116,7 +116,7 @@ impl Sessions {
     fn find_kept(&self, hash: &str, keys: &[AdminKey], now: i64, is_use: bool) -> Option<Session> {
         let mut all = self.lock();
         let session = all.get_mut(hash)?;
-        // A rotated key has another hash, a deleted one is not among the keys.
+        // A rotated key has another hash, and a deleted key is not among the keys.
         if !session.is_live(now) || !keys.contains(&session.key) {
             all.remove(hash);
             return None;
@@ -155,7 +155,7 @@ impl Sessions {
     }
 }
 
-/// A session that could not be ended ends by itself.
+/// Logs a failure to end a session. Such a session ends when it expires.
 fn log_failure(ended: &Result<(), StoreError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a session of the console could not be ended");
@@ -173,7 +173,7 @@ impl Session {
         }
     }
 
-    /// A rotated key has another hash, a deleted one is not among the keys.
+    /// Returns the session if its key still exists. A rotated key has another hash, and a deleted key is not among the keys.
     fn of_shared(shared: SharedSession, keys: &[AdminKey]) -> Option<Session> {
         let mut keys = keys.iter();
         let key =

@@ -1,4 +1,4 @@
-//! The journal as it grows. One read of the store serves all live tails: each finds its rows in the same batch.
+//! The live tail of the journal. One read of the store serves all pages that watch: each page picks its rows from the same batch.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -6,26 +6,26 @@ use std::sync::{Arc, OnceLock};
 use store::{JournalFilter, JournalOrder, JournalRow, Store, StoreError};
 use tokio::sync::{Mutex, broadcast};
 
-/// Most rows of one batch: at a thousand calls per second four times as many as come.
+/// Maximum number of rows in one batch: four times as many as arrive between two polls at a thousand calls per second.
 const BATCH_ROWS: usize = 2000;
 
-/// Most rows of one batch that one page shows: nobody reads more.
+/// Maximum number of rows of one batch that one page shows, because nobody can read more.
 pub(crate) const SHOWN_ROWS: usize = 20;
 
-/// Batches that a page may be behind before it loses some.
+/// Maximum number of batches that a page may lag behind before it loses some.
 const BEHIND_MAX: usize = 8;
 
-/// Most open sends that are waited for at once; beyond that they are shown open.
+/// Maximum number of open sends that wait for their outcome. Further open sends are shown immediately as open.
 const OPEN_ROWS: usize = 256;
 
-/// The rows that one poll has found, oldest first.
+/// The rows that one poll found, oldest first.
 pub(crate) struct TailBatch {
     pub(crate) rows: Vec<TailRow>,
-    /// Whether there were more rows than a batch holds.
+    /// True if there were more rows than a batch can hold.
     pub(crate) is_cut: bool,
 }
 
-/// A row, and its line of the table: rendered once for all pages.
+/// A row and its table line, which is rendered once for all pages.
 pub(crate) struct TailRow {
     pub(crate) row: JournalRow,
     line: OnceLock<String>,
@@ -37,28 +37,28 @@ impl TailRow {
         TailRow { row, line }
     }
 
-    /// Returns the line, which `render` makes when it is first needed.
+    /// Returns the line. The first call renders it with `render`.
     pub(crate) fn line(&self, render: impl FnOnce(&JournalRow) -> String) -> &str {
         self.line.get_or_init(|| render(&self.row))
     }
 }
 
-/// Polls the journal for all live tails.
+/// The poller of the journal for all live tails.
 pub(crate) struct Tail {
     batches: broadcast::Sender<Arc<TailBatch>>,
     cursor: Mutex<TailCursor>,
-    /// Held by each tail with a filter: as long as there is one, every row is read.
+    /// Each tail with a filter holds a clone. While a clone exists, every poll reads a full batch.
     filtered: Arc<()>,
 }
 
-/// How far the polls have come.
+/// The position of the polls in the journal.
 #[derive(Default)]
 struct TailCursor {
-    /// The row beyond which the next poll reads; none while nobody watches.
+    /// The next poll reads rows after this row; `None` while no page watches.
     beyond: Option<i64>,
-    /// Rows beyond it that were read already.
+    /// Rows after `beyond` that were already read.
     seen: BTreeSet<i64>,
-    /// Rows of sends whose outcome is still to come: they are shown when they have one.
+    /// Rows of open sends. They are shown once the send has an outcome.
     open: Vec<i64>,
 }
 
@@ -73,7 +73,7 @@ impl Default for Tail {
 }
 
 impl Tail {
-    /// Subscribes to the batches. A caller that reads the store after this and then the batches misses no row.
+    /// Subscribes to the batches. A caller that first subscribes, then reads the store, and then reads the batches misses no row.
     pub(crate) async fn subscribe(&self, store: &Store) -> broadcast::Receiver<Arc<TailBatch>> {
         let batches = self.batches.subscribe();
         let mut cursor = self.cursor.lock().await;
@@ -83,10 +83,10 @@ impl Tail {
         batches
     }
 
-    /// Looks at sends that a page shows as under way. Returns those that have ended; each of the others comes with a batch once it
-    /// has, to a page that subscribed before.
+    /// Follows sends that a page shows as in progress. Returns the sends that have ended. Each of the others arrives in a batch
+    /// once it has ended, if the page subscribed before.
     pub(crate) async fn follow(&self, store: &Store, open: &[i64]) -> Vec<JournalRow> {
-        // While it is held nothing is polled: what has ended by now and what is waited for are never the same send.
+        // No poll runs while the lock is held, so that no send is both returned here as ended and waited for.
         let mut cursor = self.cursor.lock().await;
         let mut ended = Vec::new();
         for id in open.iter().take(OPEN_ROWS) {
@@ -101,12 +101,12 @@ impl Tail {
         ended
     }
 
-    /// Has every row read as long as the guard lives: its tail has a filter.
+    /// Makes every poll read a full batch as long as the returned guard lives, because its tail has a filter.
     pub(crate) fn read_all(&self) -> Arc<()> {
         Arc::clone(&self.filtered)
     }
 
-    /// Reads the rows that were written since the last poll, if anybody watches.
+    /// Reads the rows that were written since the last poll, if any page watches.
     pub(crate) async fn poll(&self, store: &Store) {
         let mut cursor = self.cursor.lock().await;
         if self.batches.receiver_count() == 0 {
@@ -123,21 +123,21 @@ impl Tail {
         let read = newest_after(store, JournalFilter::default(), beyond, most).await;
         let Ok(mut rows) = read else { return };
         rows.retain(|row| !cursor.seen.contains(&row.id));
-        // Rows beyond the batch are passed over, so that no tail falls behind for good.
+        // Older rows that exceed the batch are skipped, so that no tail stays behind forever.
         let is_cut = rows.len() >= rows_max;
         rows.drain(..rows.len().saturating_sub(rows_max));
         cursor.advance(store, &rows, is_cut);
         cursor.settle(store, &mut rows).await;
         if !rows.is_empty() {
             let rows = rows.into_iter().map(TailRow::new).collect();
-            // An error means that the last tail has gone.
+            // Sending fails only if the last tail has disconnected.
             let _ = self.batches.send(Arc::new(TailBatch { rows, is_cut }));
         }
     }
 }
 
 impl TailCursor {
-    /// Begins with what is there now.
+    /// Starts at the newest row of the journal.
     async fn begin(&mut self, store: &Store) {
         let Ok(newest) = store.newest_row().await else {
             return;
@@ -154,7 +154,7 @@ impl TailCursor {
         self.beyond = Some(beyond);
     }
 
-    /// These rows, oldest first, were read; `is_cut` if there were more before them.
+    /// Records that these rows, oldest first, were read; `is_cut` means that there were more before them.
     fn advance(&mut self, store: &Store, rows: &[JournalRow], is_cut: bool) {
         let (Some(first), Some(newest)) = (rows.first(), rows.last()) else {
             return;
@@ -167,7 +167,7 @@ impl TailCursor {
         self.beyond = Some(beyond);
     }
 
-    /// Waits for the end of a send; `false` where too many are waited for.
+    /// Waits for the end of a send. Returns `false` if too many sends are waited for already.
     fn wait_for(&mut self, id: i64) -> bool {
         let is_known = self.open.contains(&id);
         let waits = is_known || self.open.len() < OPEN_ROWS;
@@ -177,9 +177,9 @@ impl TailCursor {
         waits
     }
 
-    /// Adds the sends that have ended since, and holds back those that are still open.
+    /// Adds the sends that have ended since the last poll, and holds back the sends that are still open.
     async fn settle(&mut self, store: &Store, rows: &mut Vec<JournalRow>) {
-        // A page may have read a row, and wait for its end, before it comes here.
+        // A page may read a row and start to wait for its end before a poll reads the same row.
         self.open.retain(|id| rows.iter().all(|row| row.id != *id));
         for id in std::mem::take(&mut self.open) {
             match store.journal_row(id).await {
@@ -192,14 +192,14 @@ impl TailCursor {
     }
 }
 
-/// Returns the newest rows beyond one, so many at most, oldest first.
+/// Returns the newest rows after the row `beyond`, at most `rows_max`, oldest first.
 pub(crate) async fn newest_after(
     store: &Store,
     filter: JournalFilter,
     beyond: i64,
     rows_max: usize,
 ) -> Result<Vec<JournalRow>, StoreError> {
-    // The time bounds the search; the rows of the same millisecond are sorted out after.
+    // The time limits the search. Rows of the same millisecond that are not after `beyond` are removed afterwards.
     let since_ms = JournalRow::time_of(beyond).max(filter.since_ms.unwrap_or(0));
     let filter = JournalFilter {
         since_ms: Some(since_ms),

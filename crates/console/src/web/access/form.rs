@@ -1,4 +1,4 @@
-//! The form of an access: its values, and what is wrong with them when it is shown again.
+//! The form of an access: its values, and the mistakes in them when the form is shown again.
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,34 @@ use crate::access::draft::{AccessDraft, methods, ways};
 use crate::problem::Problem;
 use crate::web::fields::Fields;
 
-/// The word for every platform, future ones included.
+/// The word for all platforms, including future ones.
 pub(crate) const ALL: &str = "all";
 
-/// The word for no channel at all; an empty field means every channel.
+/// The word for no channels. An empty field means every channel.
 pub(crate) const NONE: &str = "none";
 
-/// The fields with boxes to tick.
+/// The fields with several check boxes.
 const BOXES: [&str; 4] = ["ways", "methods", "platforms", "report"];
 
-/// The fields with one box.
+/// The fields with a single check box.
 const SWITCHES: [&str; 3] = ["cache", "query_credentials", "full"];
 
-/// The values of the form; a text that is absent is empty.
+/// The values of the form. An absent text is empty.
 #[derive(Default)]
 pub(crate) struct AccessForm {
     texts: BTreeMap<&'static str, String>,
     boxes: BTreeMap<&'static str, Vec<(&'static str, bool)>>,
     switches: BTreeMap<&'static str, bool>,
-    /// The version that the form was made from.
+    /// The version of the access that the form was made from.
     pub(crate) version: i64,
-    /// What is wrong, by field.
+    /// The mistakes, by field.
     wrong: Vec<(&'static str, String)>,
-    /// What is wrong with the whole.
+    /// The problem with the form as a whole.
     pub(crate) failed: Option<String>,
 }
 
 impl AccessForm {
-    /// Makes the form of a new access: everything is allowed but networks, which have to be written.
+    /// Makes the form of a new access. Everything is allowed except networks, which the operator has to write.
     pub(crate) fn new() -> AccessForm {
         AccessForm {
             boxes: boxes(|field, word| match field {
@@ -50,7 +50,7 @@ impl AccessForm {
         }
     }
 
-    /// Makes the form of an access as it is.
+    /// Makes the form with the current values of an access.
     pub(crate) fn of(access: &Access) -> AccessForm {
         let limits = &access.limits;
         let has = |names: &[ListedWord], word: &str| names.iter().any(|name| name == word);
@@ -95,7 +95,7 @@ impl AccessForm {
         }
     }
 
-    /// Makes the form again as it was sent, with what is wrong with it.
+    /// Makes the form with the values that were sent and the mistakes in them.
     pub(crate) fn again(fields: &Fields, problem: &Problem) -> AccessForm {
         let wrong = names().filter_map(|name| Some((name, problem.about(name)?.to_owned())));
         let wrong: Vec<_> = wrong.collect();
@@ -110,7 +110,7 @@ impl AccessForm {
         }
     }
 
-    /// Makes the form as it was sent, so that no input is lost.
+    /// Makes the form with the values that were sent, so that no input is lost.
     pub(crate) fn sent(fields: &Fields) -> AccessForm {
         AccessForm {
             texts: names()
@@ -128,24 +128,24 @@ impl AccessForm {
         self.texts.get(field).map_or("", String::as_str)
     }
 
-    /// Whether a field with a text stands in the form as a browser has sent it.
+    /// Returns whether a text field of this form equals the text that a browser sent.
     pub(crate) fn shows(&self, field: &str, sent: &str) -> bool {
         let shown = self.texts.get(field);
-        // Browsers send the ends of lines as CRLF.
+        // Browsers send line ends as CRLF.
         shown.is_some_and(|shown| *shown == sent.replace("\r\n", "\n"))
     }
 
-    /// Returns the boxes of a field by word, and whether each is ticked.
+    /// Returns the boxes of a field: each word, and whether its box is ticked.
     pub(crate) fn boxes(&self, field: &str) -> &[(&'static str, bool)] {
         self.boxes.get(field).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether the box of a field is ticked.
+    /// Returns whether the single box of a field is ticked.
     pub(crate) fn is_ticked(&self, field: &str) -> bool {
         self.switches.get(field).copied().unwrap_or_default()
     }
 
-    /// Returns what is wrong with a field.
+    /// Returns the mistake in a field.
     pub(crate) fn wrong(&self, field: &str) -> Option<&str> {
         let mut wrong = self.wrong.iter();
         wrong
@@ -206,14 +206,14 @@ fn channels_text(channels: Option<&[Channel]>) -> String {
     }
 }
 
-/// The fields of the lifetimes of cached answers, and their labels.
+/// Returns the fields for the lifetimes of cached answers, with their labels.
 pub(crate) fn lifetimes() -> Vec<(&'static str, String)> {
     cacheable()
         .map(|(_, caching)| (caching.field, format!("Keep {}", caching.answers)))
         .collect()
 }
 
-/// The names of all fields with a text: those of a draft, and the lifetimes of its cache policy.
+/// Returns the names of all text fields: the fields of a draft, and the lifetimes of its cache policy.
 fn names() -> impl Iterator<Item = &'static str> {
     let lifetimes = cacheable().map(|(_, caching)| caching.field);
     AccessDraft::NAMES.iter().copied().chain(lifetimes)

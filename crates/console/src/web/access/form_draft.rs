@@ -1,4 +1,4 @@
-//! The form of an access, read as a draft.
+//! Reads the form of an access as a draft.
 
 use adapter::cacheable;
 use serde_json::{Value, json};
@@ -22,15 +22,15 @@ pub(crate) fn new_draft(fields: &Fields) -> Result<AccessDraft, Problem> {
     read(body, mistakes)
 }
 
-/// Reads the form of an access as a body of the admin API, without the texts that stand in it as the access has them: the API takes
-/// some that a form would write otherwise, such as a user name with a blank at its end.
+/// Reads the form of an existing access as a body of the admin API. Omits the fields that the operator has not touched, because the
+/// API accepts some texts that a form would change, such as a user name with a blank at its end.
 pub(crate) fn draft(fields: &Fields, access: &Access) -> Result<AccessDraft, Problem> {
     let mut mistakes = Vec::new();
     let mut body = rules(fields, &mut mistakes);
     if !fields.get("name").is_empty() {
         body["name"] = json!(fields.get("name"));
     }
-    // Blanks around it are part of it, as in the calls that present it.
+    // Blanks around the user name are part of it, as in the calls that present it.
     if !fields.get("user").is_empty() {
         body["user"] = json!(fields.raw("user"));
     }
@@ -43,7 +43,7 @@ pub(crate) fn draft(fields: &Fields, access: &Access) -> Result<AccessDraft, Pro
     read(body, mistakes)
 }
 
-/// Reads the body, unless the form has mistakes that no body can have.
+/// Reads the body as a draft. Returns an error if the form has mistakes that a body can't have.
 fn read(body: Value, mut mistakes: Mistakes) -> Result<AccessDraft, Problem> {
     let draft: AccessDraft = serde_json::from_value(body).map_err(|_| {
         let text = "The form can't be read.";
@@ -52,12 +52,12 @@ fn read(body: Value, mut mistakes: Mistakes) -> Result<AccessDraft, Problem> {
     if mistakes.is_empty() {
         return Ok(draft);
     }
-    // All mistakes at once, not first those that only a form can have.
+    // Report all mistakes together, not only the ones that are specific to forms.
     mistakes.extend(manage::mistakes(draft));
     Err(Problem::invalid(mistakes))
 }
 
-/// Reads everything but names; fields that can't be read are noted as mistakes and left out.
+/// Reads all fields except the names. A field that can't be read is omitted and recorded as a mistake.
 fn rules(fields: &Fields, mistakes: &mut Mistakes) -> Value {
     let bound = |name: &str| match fields.get(name) {
         "" => Value::Null,
@@ -103,7 +103,7 @@ fn rules(fields: &Fields, mistakes: &mut Mistakes) -> Value {
     })
 }
 
-/// Reads one channel a line, platform and id.
+/// Reads the channels: platform and id, one channel per line.
 fn channels(text: &str, mistakes: &mut Mistakes) -> Value {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let channels: Option<Vec<_>> = match text {

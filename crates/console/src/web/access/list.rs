@@ -18,16 +18,16 @@ use crate::web::page_error::PageResult;
 use crate::web::text::{grouped, moment_of, or_dash, visible};
 use crate::web::visitor::Visitor;
 
-/// Lines of a page of the list.
+/// Maximum number of lines on a page of the list.
 const LINES_MAX: usize = 100;
 
-/// Rows that are looked at for the last day of each: 10,000 for a page, some tens of milliseconds.
+/// Maximum number of rows that are counted for each access's last day: 10,000 for a page, some tens of milliseconds.
 const ROWS_MAX: u32 = 100;
 
 /// A day, in seconds.
 const DAY_S: i64 = 86_400;
 
-/// One line of the list.
+/// A line of the list.
 pub(crate) struct AccessLine {
     pub(crate) name: String,
     pub(crate) state: &'static str,
@@ -36,7 +36,7 @@ pub(crate) struct AccessLine {
     pub(crate) networks: String,
     pub(crate) rate: String,
     pub(crate) last: String,
-    /// Its calls of the last day.
+    /// The number of calls in the last day, as text.
     pub(crate) day: String,
 }
 
@@ -47,9 +47,9 @@ struct AccessListPage {
     search: String,
     lines: Vec<AccessLine>,
     all: usize,
-    /// The query of the next page.
+    /// The query of the next page, if there is one.
     next: Option<String>,
-    /// The access that has just been deleted.
+    /// The name of the access that was just deleted.
     deleted: Option<String>,
 }
 
@@ -60,7 +60,7 @@ struct NewAccessPage {
     form: AccessForm,
 }
 
-/// Shows the list, or what a search finds in it.
+/// Shows the list of accesses, or the accesses that a search finds.
 pub(crate) async fn list(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -71,7 +71,7 @@ pub(crate) async fn list(
     let found = pages::page(&accesses, from, LINES_MAX).await;
     let names: Vec<_> = found.accesses.iter().map(|a| a.name.as_str()).collect();
     let day_ms = (console.now() - DAY_S).saturating_mul(1000);
-    // Rows that can't be written can't be read either; the others can.
+    // If the flush fails, the unwritten rows are missing, but all others can still be read.
     let _ = console.store.journal().flush().await;
     let calls = console.store.access_calls(&names, day_ms, ROWS_MAX).await?;
     let lines = found.accesses.iter().zip(calls);
@@ -97,7 +97,7 @@ pub(crate) async fn list(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Says how often an access called within a day.
+/// Describes the number of calls that an access made within a day.
 fn day_text(calls: AccessCalls) -> String {
     let AccessCalls {
         calls,
@@ -140,7 +140,7 @@ fn access_line(console: &Console, access: &Access, calls: AccessCalls) -> Access
     }
 }
 
-/// Most names that a field suggests.
+/// Maximum number of names that a field suggests.
 const NAMES_MAX: usize = 50;
 
 #[derive(Template)]
@@ -149,7 +149,7 @@ struct SuggestedNames {
     accesses: Vec<String>,
 }
 
-/// Lists the names that a field for an access suggests, now that this is written in it.
+/// Shows the names that a field for an access suggests for the text written so far.
 pub(crate) async fn names(
     State(console): ConsoleState,
     _visitor: Visitor,
@@ -159,7 +159,7 @@ pub(crate) async fn names(
     Ok(html(StatusCode::OK, &SuggestedNames { accesses }))
 }
 
-/// Returns the first names of accesses in which this text is found.
+/// Returns the names of the first accesses that contain this text.
 pub(crate) async fn suggested_names(console: &Console, search: &str) -> Vec<String> {
     let accesses = console.store.accesses();
     let found = pages::page(&accesses, (search, ""), NAMES_MAX).await;
@@ -167,7 +167,7 @@ pub(crate) async fn suggested_names(console: &Console, search: &str) -> Vec<Stri
     names.map(|access| access.name.clone()).collect()
 }
 
-/// Names the state of an access.
+/// Returns the word for the state of an access.
 pub(crate) fn state_word(access: &Access, now: i64) -> &'static str {
     match (access.active, access.is_live(now)) {
         (false, _) => "suspended",
@@ -186,7 +186,7 @@ pub(crate) async fn new(visitor: Visitor) -> PageResult {
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Makes the access, and shows its secret this once.
+/// Creates the access, and shows its secret only this once.
 pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> PageResult {
     let (visitor, fields) = (form.visitor, form.fields);
     let made = match new_draft(&fields) {
