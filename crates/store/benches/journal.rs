@@ -1,6 +1,6 @@
-//! What the journal costs and gives: rows a second of the writer and its time on a core for each, for one caller and for many,
-//! then the first page of each filter over all rows of the many.
-//! `cargo bench -p store --bench journal`; `CHATGATE_JOURNAL_ROWS` is how many rows, a million unless said otherwise.
+//! Measures the journal: the writer's rows per second and its CPU time per row, for one caller and for many callers, then the time
+//! for the first page of each filter over all rows of the many callers. Run it with `cargo bench -p store --bench journal`.
+//! `CHATGATE_JOURNAL_ROWS` sets the number of rows; the default is a million.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(
@@ -20,14 +20,14 @@ use store::{
     Journal, JournalFilter, JournalOrder, JournalPayload, JournalRow, JournalStatus, Store,
 };
 
-/// Rows that are handed over before the writer is waited for: fewer than it lets wait, and than it writes in the time for
-/// which it lets anybody wait.
+/// Number of rows that are added before the benchmark waits for the writer. The number is smaller than the writer's queue and
+/// smaller than the number of rows that the writer writes within the longest wait that it allows.
 const BURST: u32 = 10_000;
 
-/// Tries of each filter; the slowest counts.
+/// Number of runs of each filter; the slowest run counts.
 const TRIES: u32 = 5;
 
-/// A day in between two thousand accesses, with a rare one of everything.
+/// Makes a row of a day in which two thousand accesses call; every rare value occurs in some row.
 fn row(n: u32) -> JournalRow {
     let is_refused = n.is_multiple_of(10);
     let is_send = n.is_multiple_of(3);
@@ -63,7 +63,7 @@ fn row(n: u32) -> JournalRow {
     }
 }
 
-/// The same call again and again, as `bench/run` makes it.
+/// Makes a row of one call that is repeated, as `bench/run` repeats it.
 fn same_row(n: u32) -> JournalRow {
     JournalRow {
         access: Some("bench".to_owned()),
@@ -78,7 +78,7 @@ fn same_row(n: u32) -> JournalRow {
     }
 }
 
-/// A store in a folder of its own.
+/// A store in its own folder.
 struct Bench {
     folder: tempfile::TempDir,
     store: Arc<Store>,
@@ -100,7 +100,7 @@ impl Bench {
         }
     }
 
-    /// Writes so many of these rows, and tells what it took.
+    /// Writes this number of rows and prints the cost.
     async fn write(&self, what: &str, rows: u32, row: impl Fn(u32) -> JournalRow) {
         let (began, spent) = (Instant::now(), CpuTime::now());
         for n in 0..rows {
@@ -131,7 +131,7 @@ impl Bench {
     }
 }
 
-/// Seconds on a core so far, of all threads of this process and of the one that writes the store.
+/// CPU time so far, in seconds, of all threads of this process and of the thread that writes the store.
 struct CpuTime {
     all: f64,
     writer: f64,

@@ -1,4 +1,4 @@
-//! An access: one caller, and everything that is decided about them in one place.
+//! An access: one caller, with all decisions about the caller in one place.
 
 use std::num::NonZeroU32;
 
@@ -9,79 +9,79 @@ use serde_json::{Value, json};
 use crate::object::{nullable_objects, object, objects};
 use crate::{CachePolicy, ListedWord, StoredSecret};
 
-/// Most secrets of one access at once: the one in use and the one that replaces it.
+/// Maximum number of secrets that one access has at the same time: the current secret and its replacement.
 pub const SECRETS_MAX: usize = 2;
 
-/// One caller and what they may.
+/// One caller and the caller's rights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// Its name in configuration, logs and metrics, and the subject of its tokens.
+    /// The name in configuration, logs and metrics, and the subject of the access's tokens.
     pub name: String,
-    /// How often it has been changed; counts up over deletion and creation alike, so that no two states of a name are
-    /// ever confused.
+    /// Number of the last change. The number also increases when an access is deleted and created again, so that two states of one
+    /// name never have the same version.
     #[serde(default)]
     pub version: i64,
-    /// The user name that it presents.
+    /// The user name that the caller presents.
     pub user: String,
-    /// The client id that it presents at the token endpoint, `cga_…`.
+    /// The client id that the caller presents at the token endpoint, `cga_…`.
     pub client_id: String,
-    /// Whose it is; free text for people.
+    /// The owner; free text for people.
     #[serde(default)]
     pub owner: String,
-    /// What it is for; free text for people.
+    /// The purpose; free text for people.
     #[serde(default)]
     pub note: String,
-    /// The secrets that prove it, at most [`SECRETS_MAX`], oldest first.
+    /// The secrets that prove the access, at most [`SECRETS_MAX`], oldest first.
     #[serde(deserialize_with = "objects")]
     pub secrets: Vec<Secret>,
-    /// Whether it is switched on.
+    /// True if the access is switched on.
     pub active: bool,
-    /// Before this time it is refused; seconds since 1970, UTC.
+    /// Calls before this time are rejected; seconds since 1970, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<i64>,
-    /// From this time on it is refused; seconds since 1970, UTC.
+    /// Calls at or after this time are rejected; seconds since 1970, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<i64>,
-    /// Networks that it may call from. None listed means none allowed.
+    /// Networks from which the access may call. An empty list allows no network.
     pub allow: Vec<IpNet>,
-    /// Networks that it may not call from, asked before `allow`.
+    /// Networks from which the access may not call; checked before `allow`.
     #[serde(default)]
     pub deny: Vec<IpNet>,
-    /// Whether its networks refuse no call, and the journal shows which ones they would have refused.
+    /// True if the network lists only report: they reject no call, and the journal shows the calls that they would have rejected.
     #[serde(default)]
     pub report_networks: bool,
-    /// The ways in that it may use, by name.
+    /// The ways in that the access may use, by name.
     pub ways: Vec<ListedWord>,
-    /// The methods that it may call, by name.
+    /// The methods that the access may call, by name.
     pub methods: Vec<ListedWord>,
-    /// The platforms that it may use; absent means all.
+    /// The platforms that the access may use; absent means all platforms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platforms: Option<Vec<ListedWord>>,
-    /// The channels that it may use; absent means all.
+    /// The channels that the access may use; absent means all channels.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "nullable_objects"
     )]
     pub channels: Option<Vec<Channel>>,
-    /// How often it may call.
+    /// The rate limits and the concurrency limit.
     #[serde(default, deserialize_with = "object")]
     pub limits: AccessLimits,
-    /// Whether its reads may be answered from memory, and for how long.
+    /// Which of its reads may be answered from memory, and for how long.
     #[serde(default)]
     pub cache: CachePolicy,
-    /// How much of its calls the journal keeps.
+    /// How much of each call the journal stores.
     #[serde(default)]
     pub journal: JournalLevel,
-    /// Whether it may stand with user and password in a URL.
+    /// True if the caller may present user and password in a URL.
     #[serde(default = "yes")]
     pub query_credentials: bool,
-    /// The version with which its tokens of ours ended last: a token names the one under which it was issued. The store
-    /// sets it, as it does [`Access::version`].
+    /// The version in which our tokens of this access were last ended. A token names the value under which it was issued. The store
+    /// sets this field, as it sets [`Access::version`].
     #[serde(default)]
     pub token_generation: i64,
-    /// Tokens of outside issuers end that were issued in this second or before; seconds since 1970, UTC.
+    /// Tokens of outside issuers are invalid if they were issued in or before this second; seconds since 1970, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_since: Option<i64>,
 }
@@ -90,13 +90,13 @@ fn yes() -> bool {
     true
 }
 
-/// A secret as it is kept, and since when.
+/// A secret in its stored form, and its creation time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Secret {
-    /// Its stored form.
+    /// The stored form.
     pub hash: StoredSecret,
-    /// When it was made; seconds since 1970, UTC.
+    /// The creation time; seconds since 1970, UTC.
     pub created: i64,
 }
 
@@ -110,22 +110,22 @@ pub struct Channel {
     pub platformid: String,
 }
 
-/// How much of a call the journal keeps.
+/// How much of a call the journal stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JournalLevel {
-    /// Who, when, from where, what and how it ended.
+    /// The caller, the time, the address, the call and its outcome.
     #[default]
     Metadata,
-    /// Besides that, what was answered.
+    /// The metadata and the answer.
     Full,
 }
 
 impl JournalLevel {
-    /// All of them.
+    /// All levels.
     pub const ALL: [JournalLevel; 2] = [JournalLevel::Metadata, JournalLevel::Full];
 
-    /// As it is written.
+    /// Returns the level's written name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -134,7 +134,7 @@ impl JournalLevel {
         }
     }
 
-    /// The level with this name.
+    /// Returns the level with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<JournalLevel> {
         JournalLevel::ALL
@@ -143,7 +143,7 @@ impl JournalLevel {
     }
 }
 
-/// How often an access may call; absent means as often as it likes.
+/// Limits for the calls of an access; an absent limit means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLimits {
@@ -153,18 +153,18 @@ pub struct AccessLimits {
     /// Calls per day, from midnight to midnight UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_day: Option<NonZeroU32>,
-    /// Calls at once.
+    /// Maximum number of calls at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<NonZeroU32>,
     /// Sends per minute to one destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_destination: Option<Rate>,
-    /// Whether these limits refuse no call, and the journal shows which ones they would have refused.
+    /// True if these limits only report: they reject no call, and the journal shows the calls that they would have rejected.
     #[serde(default)]
     pub report: bool,
 }
 
-/// Calls per minute, as GCRA with a burst of the same number.
+/// A rate limit in calls per minute: GCRA with a burst of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rate {
@@ -173,7 +173,7 @@ pub struct Rate {
 }
 
 impl Access {
-    /// An active access without secrets, networks, ways and methods: nobody can use it yet.
+    /// Makes an active access without secrets, networks, ways in and methods, so that nobody can use it yet.
     #[must_use]
     pub fn new(name: &str, user: &str, client_id: &str) -> Access {
         Access {
@@ -203,7 +203,7 @@ impl Access {
         }
     }
 
-    /// Whether it is switched on and within its time; `now` in seconds since 1970, UTC.
+    /// Returns whether the access is switched on and `now` is within its time; `now` in seconds since 1970, UTC.
     #[must_use]
     pub fn is_live(&self, now: i64) -> bool {
         self.active
@@ -211,7 +211,7 @@ impl Access {
             && self.expires.is_none_or(|expires| now < expires)
     }
 
-    /// The same in as little memory as it takes: lists that were read or edited have room for more.
+    /// Returns the same access with spare capacity released, because lists that were read or edited have spare capacity.
     pub(crate) fn fitted(mut self) -> Access {
         let words = [&mut self.ways, &mut self.methods];
         for words in words.into_iter().chain(&mut self.platforms) {
@@ -226,12 +226,13 @@ impl Access {
         self
     }
 
-    /// The stored forms of its secrets.
+    /// Returns the stored forms of the secrets.
     pub fn hashes(&self) -> impl Iterator<Item = &StoredSecret> {
         self.secrets.iter().map(|secret| &secret.hash)
     }
 
-    /// Everything about it except its secrets, of which only kind and age are shown, and what only the store has a use for.
+    /// Returns the access as a document without its secrets, of which it shows only kind and age, and without the fields that only
+    /// the store uses.
     #[must_use]
     pub fn without_secrets(&self) -> Value {
         let mut document = serde_json::to_value(self).unwrap_or_default();

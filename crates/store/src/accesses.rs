@@ -1,7 +1,7 @@
-//! All accesses at one moment, found by name, user or client id without touching the disk.
+//! A snapshot of all accesses, which finds an access by name, user or client id without a disk access.
 //!
-//! A snapshot shares with the one before it all that a change leaves as it is: a change of one access copies one part of
-//! each index, some hundred pointers, however many accesses there are.
+//! A new snapshot shares all unchanged parts with the previous snapshot: a change of one access copies one part of each index, a
+//! few hundred pointers, regardless of the number of accesses.
 
 mod index;
 mod names;
@@ -18,7 +18,7 @@ use names::Names;
 
 pub use search::AccessSearch;
 
-/// A snapshot. A request keeps the one it began with.
+/// A snapshot of all accesses. A request uses one snapshot from its start to its end.
 #[derive(Clone, Debug)]
 pub struct Accesses {
     by_name: Index,
@@ -27,59 +27,59 @@ pub struct Accesses {
     names: Names,
 }
 
-/// An access as a change leaves it: its name, and what it is now, or nothing when it is gone.
+/// The result of a change for one access: its name, and its new state, or `None` if the access was deleted.
 pub type ChangedAccess = (String, Option<Access>);
 
 impl Accesses {
-    /// The access with this name.
+    /// Returns the access with this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Access>> {
         self.by_name.get(name)
     }
 
-    /// The access that presents this user name.
+    /// Returns the access that presents this user name.
     #[must_use]
     pub fn of_user(&self, user: &str) -> Option<&Arc<Access>> {
         self.by_user.get(user)
     }
 
-    /// The access that presents this client id.
+    /// Returns the access that presents this client id.
     #[must_use]
     pub fn of_client(&self, client_id: &str) -> Option<&Arc<Access>> {
         self.by_client_id.get(client_id)
     }
 
-    /// All of them, by name in the order of its bytes.
+    /// Returns all accesses in the byte order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Access>> {
         self.names.iter()
     }
 
-    /// Those whose names follow this one, by name: with as many as a page has taken from it, the next page. The name itself
-    /// need not exist. Costs the search for the first.
+    /// Returns the accesses whose names follow this name, in the order of names; a caller that takes one page of them gets the next
+    /// page. No access needs to have this name. The cost is one search for the first access.
     pub fn after(&self, name: &str) -> impl Iterator<Item = &Arc<Access>> {
         self.names.after(name)
     }
 
-    /// One of all accesses, for every number always the same; none when there are none.
+    /// Returns one of all accesses, always the same access for the same number; `None` if the snapshot is empty.
     #[must_use]
     pub fn at(&self, number: u64) -> Option<&Arc<Access>> {
         let place = number.checked_rem(self.len() as u64)?;
         self.names.at(usize::try_from(place).ok()?)
     }
 
-    /// How many there are.
+    /// Returns the number of accesses.
     #[must_use]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there are none, which means that nobody gets in.
+    /// Returns whether the snapshot contains no access, which means that nobody can call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The snapshot after these changes, in their order. This one stays as it is.
+    /// Returns the snapshot after these changes, which are applied in their order. This snapshot stays unchanged.
     #[must_use]
     pub fn with(&self, changes: impl IntoIterator<Item = ChangedAccess>) -> Accesses {
         let mut accesses = self.clone();
@@ -101,7 +101,7 @@ impl Accesses {
     }
 
     fn remove(&mut self, name: &str) {
-        // By its hash first: when a store is opened no name is there yet.
+        // The hash lookup comes first because it is cheap: while a store is opened, no name is present yet.
         if self.by_name.get(name).is_none() {
             return;
         }

@@ -1,20 +1,20 @@
-//! The keys of operators: named, with a role, kept as keyed hashes.
+//! The keys of operators: each has a name and a role, and is stored as a keyed hash.
 
 use secrecy::SecretString;
 
 use crate::{SecretHasher, StoreError, StoredSecret};
 
-/// What the holder of a key may do.
+/// The rights of a key's holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Look at everything, change nothing.
+    /// Reads everything, changes nothing.
     Viewer,
-    /// Look and change.
+    /// Reads and changes everything.
     Operator,
 }
 
 impl Role {
-    /// The word in the admin API.
+    /// Returns the role's word in the admin API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -23,7 +23,7 @@ impl Role {
         }
     }
 
-    /// The role with this name.
+    /// Returns the role with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Role> {
         [Role::Viewer, Role::Operator]
@@ -32,20 +32,20 @@ impl Role {
     }
 }
 
-/// One key, without what proves it.
+/// One operator's key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminKey {
-    /// Its name; stands in every change that is made with it.
+    /// The name, which is part of every change that is made with the key.
     pub name: String,
-    /// What its holder may do.
+    /// The rights of its holder.
     pub role: Role,
-    /// When it was made or rotated; seconds since 1970, UTC.
+    /// The time of creation or of the last rotation; seconds since 1970, UTC.
     pub created: i64,
     pub(crate) hash: StoredSecret,
 }
 
 impl AdminKey {
-    /// A key under this name, of which only the hash is kept.
+    /// Makes a key with this name, of which only the hash is stored.
     #[must_use]
     pub fn new(name: &str, role: Role, created: i64, hash: StoredSecret) -> AdminKey {
         AdminKey {
@@ -56,7 +56,7 @@ impl AdminKey {
         }
     }
 
-    /// What tells this key from the one that it is rotated to: the hash of its secret.
+    /// Returns the hash of the secret, which distinguishes this key from the key that replaces it after a rotation.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         match &self.hash {
@@ -64,7 +64,7 @@ impl AdminKey {
         }
     }
 
-    /// The hash of its secret, as the store keeps it.
+    /// Returns the hash of the secret in the form in which the store stores it.
     pub(crate) fn keyed_hash(&self) -> Result<&str, StoreError> {
         match &self.hash {
             StoredSecret::Keyed(hash) => Ok(hash),
@@ -73,7 +73,7 @@ impl AdminKey {
     }
 }
 
-/// Returns the key that was presented, if it is one of these.
+/// Returns the key with the presented secret, if these keys contain one.
 #[must_use]
 pub fn find_presented<'a>(
     keys: &'a [AdminKey],

@@ -1,14 +1,14 @@
-//! Keys of operators that come and go.
+//! Changes of operators' keys.
 
 use crate::store::Engine;
 use crate::{AdminKey, Store, StoreError};
 
 impl Store {
-    /// Changes the key with this name: `change` gets all keys as they are, and returns it as it shall be, or nothing to delete
-    /// it. Nobody else changes a key in between, at this process or another one.
+    /// Changes the key with this name: `change` gets all current keys, and returns the new state of this key, or `None` to delete
+    /// it. No other caller, in this process or another, changes a key during the call.
     ///
     /// # Errors
-    /// What `change` says, or why the store could not do it. Nothing has changed then.
+    /// The error of `change`, or the reason why the store failed. Nothing has changed in either case.
     pub async fn change_admin_key<E: From<StoreError> + Send + 'static>(
         &self,
         name: &str,
@@ -20,7 +20,7 @@ impl Store {
         }
     }
 
-    /// Puts a key in the place of the one with its name.
+    /// Adds a key, or replaces the key that has the same name.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -29,8 +29,8 @@ impl Store {
         self.change_admin_key(&key.name, |_| Ok(Some(put))).await
     }
 
-    /// Puts a key in its place if there is no key of any name yet, and returns whether there was none: of several who make the
-    /// first one, one has made it.
+    /// Adds a key if no key exists yet, and returns whether it was added: if several callers add the first key at the same time,
+    /// one of them succeeds.
     ///
     /// # Errors
     /// When the store can't be written.

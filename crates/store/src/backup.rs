@@ -1,4 +1,4 @@
-//! A consistent copy of the store while it is in use.
+//! Makes a consistent copy of the store while it is in use.
 
 use std::fs::File;
 
@@ -6,12 +6,12 @@ use crate::store::Engine;
 use crate::{Store, StoreError};
 
 impl Store {
-    /// A copy of all that is in the store now, as one SQLite file that has no name any more: it is private, and gone as
-    /// soon as it is closed, however the process ends. Needs as much room on the disk as the store. One copy is made at a
-    /// time; another call waits.
+    /// Returns a copy of the whole current store as one SQLite file without a name: the file is private, and disappears as soon as
+    /// it is closed, however the process ends. The copy needs as much disk space as the store. Only one copy is made at a time;
+    /// another call waits.
     ///
     /// # Errors
-    /// When the copy can't be made, for want of room as a rule.
+    /// When the copy can't be made, usually because the disk has too little space.
     pub async fn backup(&self) -> Result<File, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.backup().await,

@@ -1,5 +1,5 @@
-//! Which of an access's reads may be answered from memory, and for how long. The operations with a time of their own are those
-//! that the operation table calls cacheable.
+//! The rules for answering reads of an access from memory: which reads, and for how long. An access can have its own time for each
+//! operation that the operation table calls cacheable.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,17 +9,19 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest time that an access may have its answers kept, in seconds: a day.
+/// Maximum time for which answers of an access may be cached, in seconds: a day.
 pub const CACHE_S_MAX: u32 = 24 * 60 * 60;
 
 const ENABLED: &str = "enabled";
 
-/// Written as an object; `true` and `false` alone are read as well, and stand for an object with nothing but `enabled`.
+/// The cache rules of one access. They are written as an object; the plain values `true` and `false` can be read as well, and mean
+/// an object that contains only `enabled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachePolicy {
-    /// Whether anything is answered from memory at all.
+    /// True if any read is answered from memory.
     pub enabled: bool,
-    /// The times of its own, by the number of the operation; 0 is not at all, and `None` as long as for everybody.
+    /// The access's own times in seconds, by the number of the operation. 0 means that the answer is not cached, and `None` means
+    /// the time that applies to all accesses.
     own_s: [Option<u32>; OPERATION_COUNT],
 }
 
@@ -30,7 +32,7 @@ impl Default for CachePolicy {
 }
 
 impl CachePolicy {
-    /// A policy without times of its own.
+    /// Makes a policy without own times.
     #[must_use]
     pub fn switched(enabled: bool) -> CachePolicy {
         CachePolicy {
@@ -39,13 +41,13 @@ impl CachePolicy {
         }
     }
 
-    /// How long answers to this operation are kept for this access, in seconds, if that is a time of its own.
+    /// Returns this access's own cache time for the operation, in seconds, if it has one.
     #[must_use]
     pub fn own_s(&self, operation: &Operation) -> Option<u32> {
         self.own_s[operation.number()]
     }
 
-    /// How long an answer to this operation is kept, which for everybody would be `usual`.
+    /// Returns the cache time for the operation; `usual` is the time that applies to all accesses.
     #[must_use]
     pub fn life(&self, operation: &Operation, usual: Duration) -> Duration {
         match self.own_s(operation) {
@@ -55,10 +57,10 @@ impl CachePolicy {
         }
     }
 
-    /// Checks its times.
+    /// Checks the policy's times.
     ///
     /// # Errors
-    /// A sentence, when a time is beyond [`CACHE_S_MAX`].
+    /// One sentence, when a time exceeds [`CACHE_S_MAX`].
     pub fn check(&self) -> Result<(), String> {
         if self.own_s.into_iter().flatten().any(|s| s > CACHE_S_MAX) {
             return Err(format!("at most {CACHE_S_MAX} seconds"));
@@ -83,7 +85,7 @@ impl Serialize for CachePolicy {
 impl<'de> Deserialize<'de> for CachePolicy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CachePolicy, D::Error> {
         let read = deserializer.deserialize_any(PolicyVisitor);
-        // One sentence for whatever is wrong.
+        // Every error gets the same sentence.
         read.map_err(|_| D::Error::custom(ExpectedPolicy))
     }
 }

@@ -1,4 +1,5 @@
-//! Changes of accesses: durable before they are acknowledged, traced, and in force for every request that begins after.
+//! Changes of accesses. A change is durable and recorded before it is acknowledged, and applies to every request that begins
+//! afterwards.
 
 use std::sync::Arc;
 
@@ -11,25 +12,25 @@ use crate::{Access, ChangeError, Store, StoreError};
 /// One change of an access.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Its number, and the version of the access after it.
+    /// The number of the change, which is also the access's version after it.
     pub id: i64,
-    /// When; seconds since 1970, UTC.
+    /// The time; seconds since 1970, UTC.
     pub at: i64,
-    /// The name of the key that made it.
+    /// The name of the admin key that made the change.
     pub actor: String,
-    /// The access before, without secrets; absent when it was made.
+    /// The access before the change, without secrets; absent if the change created it.
     pub before: Option<Value>,
-    /// The access after, without secrets; absent when it was deleted.
+    /// The access after the change, without secrets; absent if the change deleted it.
     pub after: Option<Value>,
 }
 
 impl Store {
-    /// Changes the access with this name: `change` gets it as it is, if it is there, and returns it as it shall be, or
-    /// nothing to delete it. On disk first, then for every request that begins after. `by` is the name of the admin key, and the time
-    /// in seconds since 1970, UTC.
+    /// Changes the access with this name: `change` gets the current access, if it exists, and returns the new one, or `None` to
+    /// delete it. The change is on disk first, then applies to every request that begins afterwards. `by` is the name of the admin
+    /// key, and the time in seconds since 1970, UTC.
     ///
     /// # Errors
-    /// What `change` says, or why the store could not do it. Nothing has changed then.
+    /// The error of `change`, or the reason why the store failed. Nothing has changed in either case.
     pub async fn change_access(
         &self,
         by: (&str, i64),
@@ -39,11 +40,11 @@ impl Store {
         self.change((by, name), change, TokenEffect::GoOn).await
     }
 
-    /// Ends all tokens of the access with this name that were issued so far, ours and those of outside issuers. `check`
-    /// gets the access as it is, and returns it if this is what the caller means.
+    /// Ends all tokens that have been issued so far for the access with this name, ours and those of outside issuers. `check` gets
+    /// the current access, and returns it if it is the access that the caller means.
     ///
     /// # Errors
-    /// What `check` says, or why the store could not do it. Nothing has changed then.
+    /// The error of `check`, or the reason why the store failed. Nothing has changed in either case.
     pub async fn end_tokens(
         &self,
         by: (&str, i64),
@@ -66,11 +67,11 @@ impl Store {
         }
     }
 
-    /// Puts accesses in the place of those with their names, all of them or none; no two have the same name. User names and client ids
-    /// may pass from one to another.
+    /// Adds accesses, or replaces the accesses that have the same names: all of them or none. No two of the given accesses have the
+    /// same name. User names and client ids may pass from one access to another.
     ///
     /// # Errors
-    /// Why the store could not do it. Nothing has changed then.
+    /// The reason why the store failed. Nothing has changed then.
     pub async fn put_accesses(
         &self,
         by: (&str, i64),
@@ -83,16 +84,16 @@ impl Store {
         }
     }
 
-    /// Has the journal's rows from before a change written before it. A store that fails fails the change itself; this waits no
-    /// longer than the journal does.
+    /// Flushes the journal, so that rows from before a change are written before the change. An error is ignored here because a
+    /// failing store makes the change itself fail. The wait is not longer than the journal's own limit.
     async fn journal_so_far(&self) {
         if self.journal().trouble().is_none() {
             let _ = self.journal().flush().await;
         }
     }
 
-    /// Notes among the changes of the access with this name that something which belongs to it has changed: what, how it was and how
-    /// it is. The access itself stays as it is.
+    /// Records, among the changes of the access with this name, a change of something that belongs to the access: its kind, and its
+    /// state before and after. The access itself stays unchanged.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -109,7 +110,7 @@ impl Store {
         }
     }
 
-    /// The latest changes of one access, newest first.
+    /// Returns the latest changes of one access, newest first.
     ///
     /// # Errors
     /// When the store can't be read.

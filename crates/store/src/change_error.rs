@@ -1,21 +1,21 @@
-//! Why a change of an access was not made.
+//! The reasons why a change of an access was not made.
 
 use crate::StoreError;
 
-/// Why a change was not made.
+/// The reason why a change was not made.
 #[derive(Debug)]
 pub enum ChangeError {
     /// There is no access with this name.
     Missing,
-    /// There is one already.
+    /// An access with this name exists already.
     Exists,
-    /// It has been changed since the caller looked at it.
+    /// The access has changed since the caller read it.
     Stale,
-    /// Its user name or client id belongs to another access.
+    /// The user name or client id belongs to another access.
     Taken,
-    /// What was asked for can't be, in one sentence.
+    /// The requested change is not possible; one sentence gives the reason.
     Refused(String),
-    /// The store can't be read or written now.
+    /// The store can't currently be read or written.
     Store(StoreError),
 }
 

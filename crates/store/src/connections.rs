@@ -1,12 +1,12 @@
 //! The connections to a database.
 
-/// Connections to a database, by what they are there for.
+/// The number of connections to a database, by their current use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreConnections {
-    /// Those over which something is asked.
+    /// Connections that currently run a query.
     pub lent: usize,
-    /// Those that are open for the next who asks.
+    /// Open connections that the next query can use.
     pub idle: usize,
-    /// Those that may still be opened.
+    /// Connections that may still be opened.
     pub not_open: usize,
 }

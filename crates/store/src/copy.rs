@@ -1,17 +1,17 @@
-//! Moving from a file to a database.
+//! Copies a store from a file into a database.
 
 use crate::postgres::copy_into;
 use crate::store::Engine;
 use crate::{PostgresOptions, Store, StoreError};
 
 impl Store {
-    /// Copies this store, a file's, into a database that has none yet: accesses with their secrets and history, keys and webhooks,
-    /// sealed anew, keys of operators, receipts, counts of the day, last uses, and the journal on request. Returns what was copied and how many
-    /// rows of it.
+    /// Copies this store, which must be a file, into a database that contains no store yet: accesses with their secrets and
+    /// history, keys and webhooks (sealed again), keys of operators, receipts, daily counts, last uses, and the journal on request.
+    /// Returns the names of the copied tables and the number of rows of each.
     ///
     /// # Errors
-    /// When this is no file, the database has something already, or either can't be read or written. The database is as before
-    /// then.
+    /// When this store is not a file, the database is not empty, or either of them can't be read or written. The database is
+    /// unchanged then.
     pub async fn copy_into(
         &self,
         database: &PostgresOptions,
@@ -83,7 +83,7 @@ mod tests {
             database.webhooks().await.unwrap(),
             file.webhooks().await.unwrap()
         );
-        // Changes go on above the file's.
+        // Numbers of changes continue above the file's numbers.
         let change = |_: Option<&Access>| Ok(Some(Access::new("a", "other", "c")));
         database
             .change_access(("me", 9), "a", change)
@@ -116,7 +116,7 @@ mod tests {
         file.copy_into(&options, false).await.unwrap();
         let database = Store::open_postgres(&options).await.unwrap();
         assert_eq!(end(&database).await, newest);
-        // A webhook whose position came along hears of what is new.
+        // A webhook that was copied with its position receives new events.
         let new = database
             .record_sightings(vec![crate::events::tests::stalled("b")], 0)
             .await;

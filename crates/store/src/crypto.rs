@@ -1,11 +1,11 @@
-//! Random bytes and digests, for the crates above that keep no cryptography of their own.
+//! Random bytes and digests, for the crates above this one that contain no cryptography.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 
 use crate::StoreError;
 
-/// Returns so many random bytes.
+/// Returns this number of random bytes.
 ///
 /// # Errors
 /// When the system returns no randomness.

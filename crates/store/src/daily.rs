@@ -1,33 +1,33 @@
-//! How many calls of a day each access has been given, as far as it has to outlive the process.
+//! The daily counts of calls for each access, as far as they must outlive the process.
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// Calls of one access on one day.
+/// The number of calls of one access on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DailyCount {
-    /// The access's name.
+    /// The name of the access.
     pub access: String,
     /// Days since 1970, UTC.
     pub day: u32,
-    /// How many calls it has been given, those set aside included.
+    /// The number of calls granted, including calls that a process has reserved and not made yet.
     pub given: u32,
 }
 
-/// Calls of a day that somebody may let through without asking again.
+/// A block of calls of one day that a process may admit without asking the store again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DailyBlock {
-    /// Days since 1970, UTC: the day that was asked for, or the next one if that has begun by a clock that was set back since.
+    /// Days since 1970, UTC: the requested day, or the next day if that day had begun before the clock was set back.
     pub day: u32,
-    /// How many they are.
+    /// The number of calls in the block.
     pub calls: u32,
-    /// How many the access has been given on that day by now, these included.
+    /// The number of calls granted to the access on that day so far, including this block.
     pub given: u32,
 }
 
 impl DailyBlock {
-    /// The block that follows on what is known, with at most so many calls and no more than the day may have. What is known of
-    /// a day beyond tomorrow was written by a clock that was wrong.
+    /// Returns the next block after the stored count, with at most `calls` calls and at most the rest of `per_day`. A stored count
+    /// of a day beyond tomorrow is ignored because a wrong clock wrote it.
     pub(crate) fn after(
         known: Option<(u32, u32)>,
         day: u32,
@@ -45,10 +45,10 @@ impl DailyBlock {
 }
 
 impl Store {
-    /// All counts that may still matter on a day, and forgets the others.
+    /// Returns all counts that may still matter on this day, and deletes the other counts.
     ///
     /// # Errors
-    /// When the store can't do it.
+    /// When the store fails.
     pub async fn daily_counts(&self, today: u32) -> Result<Vec<DailyCount>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.daily_counts(today).await,
@@ -56,11 +56,12 @@ impl Store {
         }
     }
 
-    /// Gives an access at most so many further calls of a day, as far as its calls of the day, those that others were given
-    /// included, do not become more than its limit. They count from now on, made or not.
+    /// Grants an access at most this number of further calls of a day, so that the calls granted on that day, including those
+    /// granted to other processes, do not exceed the limit. The calls count from now on, even if they are not made.
     ///
     /// # Errors
-    /// When the store can't be written. What is not known to be given must not be used, and may count all the same.
+    /// When the store can't be written. The calls must not be used then, because the grant is uncertain; they may count
+    /// nevertheless.
     pub async fn take_daily_block(
         &self,
         access: &str,
@@ -77,10 +78,10 @@ impl Store {
         }
     }
 
-    /// Takes back calls that were given and not made, all of them or none.
+    /// Takes back calls that were granted and not made: all of them or none.
     ///
     /// # Errors
-    /// When the store can't be written. They count as made then.
+    /// When the store can't be written. The calls then count as made.
     pub async fn return_daily_calls(&self, unused: &[DailyCount]) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.return_daily_calls(unused).await,

@@ -1,4 +1,4 @@
-//! Forgetting a destination.
+//! Erases a destination from the store.
 
 pub(crate) mod sought;
 mod traces;
@@ -10,20 +10,21 @@ use crate::{Store, StoreError};
 use sought::Sought;
 
 impl Store {
-    /// Takes away what is kept of a destination: parameters and answers of calls to it, its events, and every text of the journal,
-    /// of receipts and of past changes in which it stands, however it is written there. A receipt goes on to count: nothing is
-    /// sent twice. A row records that it was done, by whom, and not of whom. Returns the number of rows that lost something.
-    /// Nothing of it is left in the file.
+    /// Deletes all stored data about a destination: parameters and answers of calls to it, its events, and every mention of it in
+    /// texts of the journal, of receipts and of past changes, in whatever notation. Receipts stay valid, so that nothing is sent
+    /// twice. A journal row records the erasure and its actor, but not the destination. Returns the number of rows from which
+    /// something was deleted. Afterwards the file contains nothing of the destination.
     ///
     /// # Errors
-    /// When the store can't be written, or sends are under way for too long that may still write of it: do it again then. When
-    /// somebody reads the file for so long that what is left of it there can't be overwritten: that is done as soon as it can be.
+    /// When the store can't be written, or when sends that may still write about the destination take too long: repeat the call
+    /// then. When another process or connection reads the file for so long that the remains can't be overwritten: they are
+    /// overwritten as soon as possible.
     pub async fn erase_destination(
         &self,
         by: (&str, i64),
         destination: &str,
     ) -> Result<u64, StoreError> {
-        // What waits to be written may speak of it as well.
+        // Rows in the queue may mention the destination as well.
         self.journal().flush().await?;
         let erased = match self.engine() {
             Engine::Sqlite(sqlite) => {
@@ -39,16 +40,16 @@ impl Store {
         erased
     }
 
-    /// How many destinations this process has erased: what is kept of events in memory is worth nothing after each.
+    /// Returns the number of destinations that this process has erased. Copies of events in memory are invalid after each erasure.
     #[must_use]
     pub fn erasures(&self) -> u64 {
         self.memory().erasures.load(Ordering::Acquire)
     }
 
-    /// Overwrites what deleted rows have left in the file and in its log, as far as that is still to do.
+    /// Overwrites the remains of deleted rows in the file and in its log, as far as this is still to be done.
     ///
     /// # Errors
-    /// When the file can't be written, or somebody reads it for too long. What is left to do is done by the next call.
+    /// When the file can't be written, or a reader holds it for too long. The next call continues the work.
     pub async fn scrub(&self) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.scrub().await,

@@ -1,13 +1,13 @@
-//! Why the store could not do what it was asked.
+//! The error type of the store.
 
 use std::borrow::Cow;
 
-/// A failure, as one sentence.
+/// A failure of the store, as one sentence.
 #[derive(Debug)]
 pub struct StoreError(Cow<'static, str>);
 
 impl StoreError {
-    /// A failure outside SQL.
+    /// Makes an error for a failure outside SQL.
     pub fn new(text: impl Into<Cow<'static, str>>) -> StoreError {
         StoreError(text.into())
     }

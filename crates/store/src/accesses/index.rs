@@ -1,4 +1,4 @@
-//! Accesses by one of their texts, in parts that snapshots share.
+//! An index of accesses by one of their texts, split into parts that snapshots share.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use hashbrown::HashTable;
 
 use crate::Access;
 
-/// Parts of an index: of 100,000 accesses each has some 400, which a change copies in microseconds, and as many pointers to
-/// parts are copied besides.
+/// Number of parts of an index. With 100,000 accesses a part contains about 400 accesses, which a change copies in microseconds,
+/// together with the pointers to all parts.
 const PARTS: usize = 256;
 
-/// Its keys are the operators' to choose and not the callers', so that a quick hash will do. The texts stand in the accesses
-/// alone.
+/// An index of accesses by one text. A fast hash is enough, because operators choose the keys, not callers. Only the accesses store
+/// the texts.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
     text: fn(&Access) -> &str,
@@ -35,7 +35,7 @@ impl Index {
         self.parts[part(hash)].find(hash, |access| (self.text)(access) == text)
     }
 
-    /// Puts an access in the place of one with its text.
+    /// Adds an access, or replaces the access that has the same text.
     pub(super) fn put(&mut self, access: Arc<Access>) {
         let text = self.text;
         let hash = self.hasher.hash_one(text(&access));
@@ -49,7 +49,7 @@ impl Index {
         }
     }
 
-    /// Removes this very access, and no other that has taken its text.
+    /// Removes exactly this access, not another access that has taken over its text.
     pub(super) fn remove(&mut self, access: &Arc<Access>) {
         let hash = self.hasher.hash_one((self.text)(access));
         let part = Arc::make_mut(&mut self.parts[part(hash)]);
@@ -58,7 +58,7 @@ impl Index {
         }
     }
 
-    /// How many parts two snapshots do not share.
+    /// Returns the number of parts that two snapshots do not share.
     #[cfg(test)]
     pub(super) fn unshared(&self, other: &Index) -> usize {
         let parts = self.parts.iter().zip(&other.parts);
@@ -66,7 +66,7 @@ impl Index {
     }
 }
 
-/// Bits from the middle: those at both ends say the place within a part.
+/// Chooses the part by bits from the middle of the hash, because the bits at both ends determine the position within a part.
 fn part(hash: u64) -> usize {
     (hash >> 32) as usize % PARTS
 }

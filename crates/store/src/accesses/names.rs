@@ -1,17 +1,17 @@
-//! Accesses in the order of their names, in pieces that snapshots share.
+//! Accesses in the order of their names, split into pieces that snapshots share.
 
 use std::sync::Arc;
 
 use crate::Access;
 
-/// Most accesses in a piece, which a change copies; of 100,000 accesses there are some 400 pieces.
+/// Maximum number of accesses in a piece, which a change copies; 100,000 accesses make about 400 pieces.
 const PIECE_MAX: usize = 512;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    /// In order, and none of them empty.
+    /// The pieces in the order of names; no piece is empty.
     pieces: Vec<Arc<Vec<Arc<Access>>>>,
-    /// How many accesses stand before the end of each piece, so that one is found by its place.
+    /// For each piece, the number of accesses up to its end, so that an access is found by its position.
     ends: Vec<usize>,
 }
 
@@ -46,9 +46,9 @@ impl Names {
         self.pieces.last()?.last()
     }
 
-    /// Puts an access whose name is not there in its place.
+    /// Inserts an access, whose name must not be present, at its position.
     pub(super) fn put(&mut self, access: Arc<Access>) {
-        // A store is read in the order of the names.
+        // This case is common because a store is read in the order of the names.
         let is_last = self.last().is_none_or(|last| last.name < access.name);
         let number = match is_last {
             true => self.pieces.len().saturating_sub(1),
@@ -81,7 +81,7 @@ impl Names {
         Some(removed)
     }
 
-    /// Counts again, after changes.
+    /// Recomputes `ends` after changes.
     pub(super) fn count(&mut self) {
         let ends = self.pieces.iter().scan(0, |end, piece| {
             *end += piece.len();
@@ -90,7 +90,7 @@ impl Names {
         self.ends = ends.collect();
     }
 
-    /// The piece that this name is in if it is there: the last one that does not begin after it.
+    /// Returns the piece that contains this name if the name is present: the last piece that does not begin after the name.
     fn piece_of(&self, name: &str) -> usize {
         let begins_after = |piece: &Arc<Vec<Arc<Access>>>| {
             piece.first().is_none_or(|access| *access.name <= *name)
@@ -98,7 +98,7 @@ impl Names {
         self.pieces.partition_point(begins_after).saturating_sub(1)
     }
 
-    /// How many pieces of one that another does not share.
+    /// Returns the number of pieces that the other snapshot does not share.
     #[cfg(test)]
     pub(super) fn unshared(&self, other: &Names) -> usize {
         let is_shared = |piece| other.pieces.iter().any(|known| Arc::ptr_eq(known, piece));

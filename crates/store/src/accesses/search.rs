@@ -1,18 +1,18 @@
-//! Accesses by a text that people look for.
+//! A text search over accesses.
 
 use crate::Access;
 
-/// A text to look for, in capitals or not. It takes the texts that it looks through into one piece of memory: of 100,000 accesses
-/// these are half a million.
+/// A search for a text, regardless of upper or lower case. One buffer is reused for all texts that the search reads, because
+/// 100,000 accesses have half a million texts.
 pub struct AccessSearch {
-    /// In small letters.
+    /// The search text in lower case.
     sought: String,
-    /// The text that is looked through, in small letters.
+    /// The buffer for the text that is being searched, in lower case.
     looked_through: String,
 }
 
 impl AccessSearch {
-    /// Looks for this text. An empty one is found in every access.
+    /// Makes a search for this text. Every access contains the empty text.
     #[must_use]
     pub fn new(text: &str) -> AccessSearch {
         AccessSearch {
@@ -21,7 +21,7 @@ impl AccessSearch {
         }
     }
 
-    /// Whether the text is found in the name, the user name, the owner, the note or the client id of this access.
+    /// Returns whether the name, the user name, the owner, the note or the client id of this access contains the text.
     pub fn finds(&mut self, access: &Access) -> bool {
         let texts = [
             &access.name,
@@ -59,7 +59,7 @@ mod tests {
         ] {
             assert!(finds(found), "{found}");
         }
-        // No text goes on in the next one.
+        // A match never spans two texts.
         for other in ["1anna", "desk-12", "ozil", "ä ", "orderss"] {
             assert!(!finds(other), "{other}");
         }

@@ -1,4 +1,4 @@
-//! Snapshots against a model, and what they share.
+//! Compares snapshots with a model, and checks the parts that they share.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ fn access(number: u16, user: u16) -> Access {
     )
 }
 
-/// All of them, in order.
+/// Returns all accesses in their order.
 fn seen(accesses: &Accesses) -> Vec<Access> {
     accesses
         .iter()
@@ -48,7 +48,7 @@ fn check(accesses: &Accesses, model: &BTreeMap<String, Access>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Users are never two accesses' at once, as in the store.
+    /// Two accesses never have the same user at the same time, as in the store.
     #[test]
     fn a_snapshot_is_what_its_changes_make_it_and_the_one_before_stays(
         batches in prop::collection::vec(prop::collection::vec((0_u16..60, prop::option::of(0_u16..4)), 1..30), 1..30)
@@ -102,7 +102,7 @@ fn a_user_name_that_passes_on_is_the_new_ones() {
     assert!(passed.of_user("u2").is_none());
 }
 
-/// What a change copies: at most one part of each index and one piece of the names, two when it is split.
+/// A change copies at most one part of each index and one piece of the names, or two pieces after a split.
 #[test]
 fn a_change_of_one_access_shares_all_else() {
     let accesses = (0..20_000)

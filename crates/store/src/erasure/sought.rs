@@ -1,4 +1,4 @@
-//! Where a destination may stand in a store, and taking it from there.
+//! The places in a store that may contain a destination, and its removal from them.
 
 use aws_lc_rs::hmac;
 use serde_json::Value;
@@ -9,32 +9,33 @@ use crate::journal::row::destination_hash;
 /// A table that may hold a destination.
 pub(crate) struct SoughtTable {
     pub(crate) name: &'static str,
-    /// The column of its numbers.
+    /// The column with the row numbers.
     pub(crate) id: &'static str,
-    /// Whether they are times, so that rows which came since one are found by them.
+    /// True if the row numbers are times, so that rows added since a time can be found by number.
     pub(crate) is_timed: bool,
     pub(crate) columns: &'static [(&'static str, Holds)],
-    /// Whether a row goes as a whole when something of it has to.
+    /// True if a row is deleted as a whole when part of it must be erased.
     pub(crate) goes: bool,
 }
 
-/// What a column holds.
+/// The kind of data in a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holds {
-    /// A text, in which something else can stand in a destination's place.
+    /// A text, in which another text can replace the destination.
     Text,
-    /// A JSON document, in whose texts it can.
+    /// A JSON document, in whose texts another text can replace the destination.
     Document,
-    /// The result of a send, as it is answered again: an empty one is a result, too.
+    /// The result of a send, which is returned to repeated requests; an empty result is valid, too.
     Result,
     /// The keyed hash of a destination.
     Hash,
 }
 
-/// The log of events, whose bytes are counted.
+/// The table of the event log, whose bytes are counted.
 pub(crate) const EVENTS: &str = "events";
 
-/// Names of accesses and operators are not among them: operators have chosen them, and change them themselves.
+/// The tables that may contain a destination. Names of accesses and operators are excluded, because operators choose these names
+/// and change them themselves.
 pub(crate) static TABLES: [SoughtTable; 6] = [
     SoughtTable {
         name: "journal_payload",
@@ -84,7 +85,7 @@ pub(crate) static TABLES: [SoughtTable; 6] = [
         columns: &[("destination", Holds::Text), ("\"row\"", Holds::Text)],
         goes: true,
     },
-    // Its messages go with it.
+    // The messages of a chat are deleted with the chat.
     SoughtTable {
         name: "event_chats",
         id: "id",
@@ -94,15 +95,15 @@ pub(crate) static TABLES: [SoughtTable; 6] = [
     },
 ];
 
-/// What is looked for.
+/// The destination that is searched for.
 pub(crate) struct Sought {
     traces: Traces,
-    /// The hashes under which calls to it are found.
+    /// The hashes under which calls to the destination are found.
     hashes: Vec<Vec<u8>>,
 }
 
 impl SoughtTable {
-    /// The names of its columns.
+    /// Returns the names of the table's columns.
     pub(crate) fn names(&self) -> String {
         let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
         names.join(", ")
@@ -110,7 +111,7 @@ impl SoughtTable {
 }
 
 impl Sought {
-    /// The destination in every form, with this key for its hashes.
+    /// Makes the search for all forms of the destination; `key` is the key of the stored hashes.
     pub(crate) fn new(destination: &str, key: &hmac::Key) -> Sought {
         let traces = Traces::of(destination);
         let hashes = traces
@@ -122,17 +123,17 @@ impl Sought {
         }
     }
 
-    /// Whether this is the hash of it in some form.
+    /// Returns whether this is the hash of a form of the destination.
     pub(crate) fn has_hash(&self, hash: &[u8]) -> bool {
         self.hashes.iter().any(|one| one == hash)
     }
 
-    /// Whether it stands in a text.
+    /// Returns whether a text contains the destination.
     pub(crate) fn stands_in(&self, text: &str) -> bool {
         self.traces.stand_in(text)
     }
 
-    /// What is left of a text in which it stands.
+    /// Returns the text without the destination; `None` if the text does not contain it.
     pub(crate) fn taken_from(&self, text: &str, holds: Holds) -> Option<String> {
         let text = Some(text).filter(|text| self.stands_in(text))?;
         match holds {

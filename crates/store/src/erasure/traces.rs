@@ -1,19 +1,20 @@
-//! Where a destination stands in a text: as it is, or as JSON, XML or a URL write it.
+//! Finds a destination in a text, in plain form or in the notation of JSON, XML or a URL.
 
-/// What stands in its place afterwards.
+/// The replacement for a destination.
 pub(crate) const ERASED: &str = "(erased)";
 
-/// Shortest text that is looked for inside other words and numbers, in characters: a shorter one would be found by chance.
+/// Minimum length of a text that is searched for inside other words and numbers, in characters: shorter texts would be found by
+/// chance.
 const INSIDE_MIN: usize = 7;
 
-/// Fewest digits of a telephone number; what is shorter is some other id.
+/// Minimum number of digits of a telephone number; a shorter number is another kind of id.
 const PHONE_DIGITS_MIN: usize = 7;
 
 /// A destination in all its forms.
 pub(crate) struct Traces {
-    /// The ways in which channels write the one destination.
+    /// The notations that channels use for this one destination.
     variants: Vec<String>,
-    /// What is looked for in texts: the part that all variants share, and what was asked for.
+    /// The texts to search for: the part that all variants share, and the destination as the caller gave it.
     cores: Vec<Vec<char>>,
 }
 
@@ -34,17 +35,17 @@ impl Traces {
         }
     }
 
-    /// The ways in which channels write it.
+    /// Returns the notations that channels use for the destination.
     pub(crate) fn variants(&self) -> impl Iterator<Item = &str> {
         self.variants.iter().map(String::as_str)
     }
 
-    /// Whether it stands in this text.
+    /// Returns whether this text contains the destination.
     pub(crate) fn stand_in(&self, text: &str) -> bool {
         self.next_in(text, 0).is_some()
     }
 
-    /// The text without it; nothing when it does not stand there.
+    /// Returns the text without the destination; `None` if the text does not contain it.
     pub(crate) fn taken_from(&self, text: &str) -> Option<String> {
         let mut rest = 0;
         let mut kept = String::new();
@@ -57,7 +58,7 @@ impl Traces {
         (rest > 0).then_some(kept)
     }
 
-    /// Where it stands next from here on.
+    /// Returns the start and the end of the next occurrence, searching from this offset.
     fn next_in(&self, text: &str, from: usize) -> Option<(usize, usize)> {
         let begins = |core: &[char], char: char| {
             let first = core
@@ -78,7 +79,8 @@ impl Traces {
     }
 }
 
-/// Where it ends, if it begins here. What looks like an escape may be one, or stand for itself.
+/// Returns the end of the occurrence that begins at `start`, if there is one. A sequence that looks like an escape is read both as
+/// an escape and as plain text.
 fn end_at(core: &[char], text: &str, start: usize) -> Option<usize> {
     let mut ends = vec![start];
     for wanted in core {
@@ -101,7 +103,7 @@ fn end_at(core: &[char], text: &str, start: usize) -> Option<usize> {
     ends.last().copied()
 }
 
-/// The digits of a telephone number, without what some channels write before and between them.
+/// Returns the digits of a telephone number, without the prefixes and separators that some channels add.
 fn phone_digits(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     let is_number = text
@@ -118,7 +120,7 @@ fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     !beside.any(char::is_alphanumeric)
 }
 
-/// The character that an escape at the beginning of a text stands for, and the escape's length in bytes.
+/// Returns the character that the escape at the beginning of a text encodes, and the escape's length in bytes.
 fn written(text: &str) -> Option<(char, usize)> {
     match text.as_bytes().first()? {
         b'\\' => in_json(text),
@@ -128,7 +130,7 @@ fn written(text: &str) -> Option<(char, usize)> {
     }
 }
 
-/// RFC 8259, 7.
+/// Reads a JSON escape: RFC 8259, 7.
 fn in_json(text: &str) -> Option<(char, usize)> {
     let unit = |at: usize| u16::from_str_radix(text.get(at..at + 4)?, 16).ok();
     if !text.starts_with("\\u") {
@@ -161,7 +163,7 @@ fn in_json(text: &str) -> Option<(char, usize)> {
     Some((char, 12))
 }
 
-/// RFC 3986, 2.1: the bytes of UTF-8.
+/// Reads a percent-encoded character, the bytes of UTF-8: RFC 3986, 2.1.
 fn in_a_url(text: &str) -> Option<(char, usize)> {
     let byte = |at: usize| {
         let escape = text.get(at..at + 3)?.strip_prefix('%')?;
@@ -177,9 +179,9 @@ fn in_a_url(text: &str) -> Option<(char, usize)> {
     None
 }
 
-/// XML 1.0, 4.1 and 4.6.
+/// Reads an XML reference: XML 1.0, 4.1 and 4.6.
 fn in_xml(text: &str) -> Option<(char, usize)> {
-    /// Longest reference, in bytes: `&#1114111;`.
+    /// Maximum length of a reference, in bytes: `&#1114111;`.
     const REFERENCE_MAX: usize = 10;
     let end = text
         .bytes()
