@@ -1,4 +1,4 @@
-//! The log of events, and what is known of the upstream so that something new is seen as new.
+//! The log of events, and the memory of the upstream's state by which new events are recognized.
 
 mod event;
 mod position;
@@ -16,29 +16,30 @@ pub use sighting::{
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// What an event takes besides its row, in bytes: its columns and its places in the indexes.
+/// Storage that an event takes in addition to its JSON row, in bytes: its columns and its index entries.
 pub(crate) const EVENT_BYTES: i64 = 256;
 
-/// Events taken away in one transaction: a few milliseconds, for which a send may have to wait.
+/// Number of events that one transaction deletes: it takes a few milliseconds, for which a send may have to wait.
 pub(crate) const TRIMMED_AT_ONCE: i64 = 1000;
 
-/// How long messages are known: longer than any list goes back that is asked for. Older ones are history after that.
+/// Time for which messages are remembered: longer than any requested list goes back. Older messages then count as history.
 pub(crate) const KNOWN_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
-/// How long events are kept, and how much room they may take.
+/// Limits for the age and the size of the event log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventRetention {
-    /// How long.
+    /// Maximum age of an event.
     pub age: Duration,
-    /// How much room, in bytes.
+    /// Maximum size of all events, in bytes.
     pub bytes: u64,
 }
 
-/// The chats whose memory is wanted, each with the ids of the messages in question.
+/// The chats whose memory is requested, each with the ids of the messages that matter.
 pub type WantedChats = Vec<(String, Vec<String>)>;
 
 impl Store {
-    /// The events beyond a position, the oldest first: at most `limit` of them, and no more than one beyond so many bytes of rows.
+    /// Returns the events after a position, oldest first: at most `limit` events, and no further event once the JSON rows of the
+    /// page exceed `bytes`.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -54,7 +55,7 @@ impl Store {
         }
     }
 
-    /// What is known of a channel; nothing if it was never looked at.
+    /// Returns the memory of a channel; `None` if the channel was never polled.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -68,7 +69,7 @@ impl Store {
         }
     }
 
-    /// What is known of chats of a channel, in the order of the question; nothing of those that were never seen.
+    /// Returns the memories of chats of a channel, in the order of `wanted`; `None` for a chat that was never observed.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -83,11 +84,11 @@ impl Store {
         }
     }
 
-    /// Keeps what was seen, in one commit, and returns the events of it that are new. A message that is known already, and an
-    /// event whose id there is already, make none. `now_ms` in milliseconds since 1970, UTC.
+    /// Stores observations in one commit and returns the new events. A message that is already known and an event whose id is
+    /// already in the log make no new event. `now_ms` in milliseconds since 1970, UTC.
     ///
     /// # Errors
-    /// When the store can't be written. Nothing is kept then.
+    /// When the store can't be written. Nothing is stored then.
     pub async fn record_sightings(
         &self,
         sightings: Vec<Sighting>,
@@ -99,7 +100,7 @@ impl Store {
         }
     }
 
-    /// Takes away events that are too old or take too much room, and messages that have been known for thirty days.
+    /// Deletes events that exceed the age or size limit, and messages that have been known for thirty days.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -114,7 +115,7 @@ impl Store {
         }
     }
 
-    /// Notes until when channels are looked at for accesses, by their client ids; in milliseconds since 1970, UTC.
+    /// Stores, for accesses given by client id, the time until which channels are polled for them; in milliseconds since 1970, UTC.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -125,7 +126,7 @@ impl Store {
         }
     }
 
-    /// The interests that go on after this time, in milliseconds since 1970, UTC.
+    /// Returns the interests that end after this time, in milliseconds since 1970, UTC.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -136,7 +137,8 @@ impl Store {
         }
     }
 
-    /// Whether this process is the one that looks at channels, for the next seconds: of several that share the store one is.
+    /// Returns whether this process polls the channels for the next seconds: of several processes that share the store, only one
+    /// polls.
     ///
     /// # Errors
     /// When the store can't be asked.
@@ -147,7 +149,7 @@ impl Store {
         }
     }
 
-    /// Whether other processes write events as well.
+    /// Returns whether other processes also write events.
     #[must_use]
     pub fn shares_events(&self) -> bool {
         matches!(self.engine(), Engine::Postgres(_))

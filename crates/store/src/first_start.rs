@@ -1,14 +1,14 @@
-//! The first start of a store: a fact that is written once, in the transaction of the accesses that it brings. Whatever is
-//! deleted later, no other start brings them back.
+//! The first start of a store: a fact that is written once, in the same transaction as the accesses that are imported at the first
+//! start. Even if these accesses are deleted later, no other start imports them again.
 
 use crate::store::Engine;
 use crate::{Access, ChangeError, Store, StoreError};
 
-/// Its name among the facts.
+/// The name of this fact in the table of facts.
 pub(crate) const FIRST_START: &str = "first start";
 
 impl Store {
-    /// Whether the store has had its first start.
+    /// Returns whether the store has had its first start.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -19,10 +19,11 @@ impl Store {
         }
     }
 
-    /// Writes down the first start together with the accesses that it brings. A store that has had it is left as it is.
+    /// Records the first start together with the accesses of that start. Leaves a store that has already had its first start
+    /// unchanged.
     ///
     /// # Errors
-    /// Why the store could not do it. Nothing has changed then, and the next start is the first one.
+    /// The reason why the store failed. Nothing has changed then, and the next start is the first one.
     pub async fn first_start(
         &self,
         by: (&str, i64),

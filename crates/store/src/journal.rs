@@ -1,7 +1,7 @@
-//! The journal: a row for every request, and for every change of an access, in the order of time.
+//! The journal: a row for every request and for every change of an access, in the order of time.
 //!
-//! [`Journal`] takes rows from requests without making them wait, and the engine's writer writes them in batches. Reading
-//! (`query.rs`), clearing (`retention.rs`) and counting (`tally.rs`) are verbs of the store.
+//! [`Journal`] takes rows from requests without making them wait, and the engine's writer writes the rows in batches. The store has
+//! methods for reading (`query.rs`), clearing (`retention.rs`) and counting (`tally.rs`).
 
 mod access_calls;
 pub(crate) mod class;

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use crate::Position;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// A chat has another last message, or that has another status. What came before it may not be known.
+    /// A chat has another last message, or its last message has another status. Earlier messages may be unknown.
     ChatChanged,
-    /// A message came in.
+    /// A message was received.
     MessageReceived,
-    /// A message was sent, by whomever.
+    /// A message was sent, by any sender.
     MessageSent,
-    /// A message has got further: delivered, read, failed.
+    /// The status of a message has changed: delivered, read, failed.
     MessageStatus,
-    /// Nothing is known of a channel any more: looks at it have failed for a minute.
+    /// The state of a channel is unknown because polls of it have failed for a minute.
     ChannelStalled,
-    /// A look at a stalled channel has succeeded.
+    /// A poll of a stalled channel has succeeded.
     ChannelResumed,
     /// A test of a webhook.
     WebhookPing,
@@ -36,7 +36,7 @@ impl EventKind {
         EventKind::WebhookPing,
     ];
 
-    /// Its name in documents.
+    /// Returns the kind's name in documents.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl EventKind {
         }
     }
 
-    /// The kind of this name.
+    /// Returns the kind with this name.
     #[must_use]
     pub fn named(word: &str) -> Option<EventKind> {
         EventKind::ALL.into_iter().find(|kind| kind.word() == word)
@@ -60,23 +60,23 @@ impl EventKind {
 /// An event of the log. Its `Debug` shows no text and no destination.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Where it stands in the log.
+    /// The position in the log.
     pub position: Position,
-    /// `evt_…`: the same for the same happening, after a crash, a restore and on every replica.
+    /// `evt_…`: the same occurrence has the same id after a crash, after a restore and on every replica.
     pub id: String,
-    /// What happened.
+    /// The kind of the event.
     pub kind: EventKind,
-    /// When the gateway saw it, in milliseconds since 1970, UTC.
+    /// The time when the gateway observed it, in milliseconds since 1970, UTC.
     pub at_ms: i64,
     /// The channel's platform; empty for a test of a webhook.
     pub platform: String,
-    /// The channel's id on it; empty for a test of a webhook.
+    /// The channel's id on the platform; empty for a test of a webhook.
     pub platformid: String,
-    /// The chat; absent for what is of a whole channel.
+    /// The chat; absent if the event concerns a whole channel.
     pub destination: Option<String>,
-    /// Whether something before it in its chat may be missing.
+    /// True if earlier events of its chat may be missing.
     pub gap: bool,
-    /// Whether a later message of its chat came first.
+    /// True if a later message of its chat was logged first.
     pub late: bool,
     /// The upstream's row as JSON text.
     pub row: Option<String>,
@@ -91,21 +91,22 @@ impl fmt::Debug for Event {
     }
 }
 
-/// Events in the order of their positions.
+/// A page of events in the order of their positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventPage {
-    /// Those beyond a position, the oldest first.
+    /// The events after the requested position, oldest first.
     pub events: Vec<Arc<Event>>,
-    /// Nothing up to here is kept any more.
+    /// The last trimmed position: no event up to this position is stored any more.
     pub trimmed: Position,
     /// The newest position of the log when the page was read.
     pub newest: Position,
-    /// Whether there are more than these.
+    /// True if further events follow the page.
     pub more: bool,
 }
 
 impl EventPage {
-    /// How far a reader has come who has read this page after `after`: to the page's end, or to the log's.
+    /// Returns the position that a reader has reached after it has read this page from `after`: the end of the page, or the end of
+    /// the log if no events follow.
     #[must_use]
     pub fn read_up_to(&self, after: Position) -> Position {
         let last = self.events.last().map(|event| event.position);

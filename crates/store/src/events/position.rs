@@ -1,50 +1,50 @@
-//! Where an event stands in the log.
+//! The position of an event in the log.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::journal::row::first_id_at;
 
-/// Crockford's base32 in small letters: in the order of the numbers, and without letters that look like digits.
+/// Crockford's base32 in lower case: its characters sort as their values do, and it has no letters that look like digits.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Characters of a position: 5 bits each.
+/// Number of characters of a position: 5 bits each.
 const CHARACTERS: usize = 13;
 
-/// Where an event stands in the log: milliseconds since 1970 and a sequence below them. Its text, 13 characters of base32, is the
-/// cursor of readers, and has the order of the positions.
+/// The position of an event in the log: milliseconds since 1970 and a sequence number in the low bits. Readers use its text, 13
+/// characters of base32, as a cursor; texts sort as positions do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(u64);
 
 impl Position {
-    /// Before every event.
+    /// A position before every event.
     pub const ZERO: Position = Position(0);
 
-    /// The first position of this time, in milliseconds since 1970, UTC.
+    /// Returns the first position of this time, in milliseconds since 1970, UTC.
     #[must_use]
     pub fn first_at(ms: i64) -> Position {
         Position::of(first_id_at(ms))
     }
 
-    /// When it was given, in milliseconds since 1970, UTC.
+    /// Returns the time of the position, in milliseconds since 1970, UTC.
     #[must_use]
     pub fn time_ms(self) -> i64 {
         crate::JournalRow::time_of(self.number())
     }
 
-    /// The next one.
+    /// Returns the next position.
     #[must_use]
     pub fn next(self) -> Position {
         Position(self.0.saturating_add(1))
     }
 
-    /// The position with this number in a table; negative ones do not occur.
+    /// Returns the position for this number in a table; negative numbers do not occur.
     #[must_use]
     pub fn of(number: i64) -> Position {
         Position(u64::try_from(number).unwrap_or(0))
     }
 
-    /// Its number in a table.
+    /// Returns the position's number in a table.
     #[must_use]
     pub fn number(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
@@ -61,7 +61,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// A text that is no cursor.
+/// The error for a text that is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadCursor;
 
@@ -86,7 +86,7 @@ impl FromStr for Position {
             number = number << 5 | digit.ok_or(BadCursor)? as u128;
         }
         let number = u64::try_from(number).map_err(|_| BadCursor)?;
-        // Tables have no larger ones.
+        // Numbers in tables are not larger than this.
         i64::try_from(number).map_err(|_| BadCursor)?;
         Ok(Position(number))
     }

@@ -1,4 +1,4 @@
-//! What was seen of the upstream, as it is kept.
+//! Observations of the upstream, and the stored memory of them.
 
 use std::collections::HashMap;
 
@@ -7,116 +7,117 @@ use crate::{Event, EventKind, Position};
 /// A channel of an upstream account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventChannel {
-    /// The account: what it shows is compared with what the same one has shown before.
+    /// The upstream account: observations are only compared with earlier observations of the same account.
     pub account: String,
     /// The platform.
     pub platform: String,
-    /// The channel's id on it.
+    /// The channel's id on the platform.
     pub platformid: String,
 }
 
-/// The last message of a chat, as a look has shown it.
+/// The last message of a chat, as a poll returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tip {
-    /// Its id.
+    /// The message's id.
     pub id: String,
-    /// Its status.
+    /// The message's status.
     pub status: String,
 }
 
-/// Up to where a chat is history, of which nothing is told.
+/// The end of a chat's history: messages up to it make no events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Floor {
-    /// The id of the last message of it.
+    /// The id of the last message of the history.
     pub id: Option<String>,
-    /// Its datetime, by the upstream's clock.
+    /// The datetime of that message, by the upstream's clock.
     pub datetime: Option<String>,
 }
 
-/// What is known of a channel.
+/// The memory of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelMemory {
-    /// The largest datetime of the last look.
+    /// The largest datetime in the last poll.
     pub newest: Option<String>,
-    /// Since when no look succeeded, in milliseconds since 1970, UTC; nothing while looks do.
+    /// The time since which no poll has succeeded, in milliseconds since 1970, UTC; `None` while polls succeed.
     pub stalled_at: Option<i64>,
-    /// The last message of each chat, by destination; nothing for one that no look has shown.
+    /// The last message of each chat, by destination; `None` for a chat that no poll has returned.
     pub tips: HashMap<String, Option<Tip>>,
 }
 
-/// What is known of a chat.
+/// The memory of a chat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatMemory {
-    /// Up to where it is history.
+    /// The end of the chat's history.
     pub floor: Floor,
-    /// The messages that are known of those that were asked for, by id.
+    /// The known messages among the requested ones, by id.
     pub known: HashMap<String, KnownMessage>,
 }
 
-/// A message of which there was an event.
+/// A message that has had an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownMessage {
-    /// Its last status.
+    /// The last known status.
     pub status: String,
-    /// The position of its event: messages of a chat have the order of these.
+    /// The position of the message's event; these positions give the order of a chat's messages.
     pub position: Position,
-    /// Whether its place among the others is in doubt: its event was late, or is in the log no more.
+    /// True if its order among the other messages is uncertain, because its event was late or is no longer in the log.
     pub is_late: bool,
 }
 
-/// What a look, or a list that passed, has shown of a channel. It is kept in one commit.
+/// The observations of a channel from a poll or from a list that passed through the gateway. They are stored in one commit.
 #[derive(Clone, Debug)]
 pub struct Sighting {
     /// The channel.
     pub channel: EventChannel,
-    /// The largest datetime of a look.
+    /// The largest datetime of a poll.
     pub newest: Option<String>,
-    /// That the channel has stalled at this time, or no longer is.
+    /// `Some(Some(time))` if the channel has been stalled since this time, `Some(None)` if it is not stalled any more, `None` if
+    /// this observation does not change it.
     pub stalled_at: Option<Option<i64>>,
-    /// Its chats.
+    /// The observed chats of the channel.
     pub chats: Vec<SeenChat>,
-    /// What happened to the channel as a whole.
+    /// The event that concerns the channel as a whole, if there is one.
     pub event: Option<NewEvent>,
 }
 
-/// What was seen of a chat.
+/// The observations of a chat.
 #[derive(Clone, Debug, Default)]
 pub struct SeenChat {
-    /// The chat.
+    /// The chat's destination.
     pub destination: String,
-    /// Its last message, if it was a look.
+    /// Its last message, if a poll returned it.
     pub tip: Option<Tip>,
-    /// Up to where it is history, if it is seen for the first time.
+    /// The end of its history; stored only when the chat is observed for the first time.
     pub floor: Floor,
-    /// That it changed.
+    /// The event that reports a change of the chat, if there is one.
     pub changed: Option<NewEvent>,
-    /// Its messages, the oldest first.
+    /// Its new or changed messages, oldest first.
     pub messages: Vec<SeenMessage>,
 }
 
-/// A message that is new, or has another status.
+/// A message that is new or has another status.
 #[derive(Clone, Debug)]
 pub struct SeenMessage {
-    /// Its id.
+    /// The message's id.
     pub id: String,
-    /// Its status.
+    /// The message's status.
     pub status: String,
-    /// Its datetime.
+    /// The message's datetime.
     pub datetime: Option<String>,
-    /// What happened to it.
+    /// The event for this message.
     pub event: NewEvent,
 }
 
-/// An event that has no position yet.
+/// An event without a position.
 #[derive(Clone)]
 pub struct NewEvent {
-    /// Its id.
+    /// The event's id.
     pub id: String,
-    /// What happened.
+    /// The kind of the event.
     pub kind: EventKind,
-    /// Whether something before it may be missing.
+    /// True if earlier events of its chat may be missing.
     pub gap: bool,
-    /// Whether a later message of its chat came first.
+    /// True if a later message of its chat was logged first.
     pub late: bool,
     /// The upstream's row as JSON text.
     pub row: Option<String>,
@@ -131,7 +132,7 @@ impl std::fmt::Debug for NewEvent {
 }
 
 impl NewEvent {
-    /// The event at its position.
+    /// Returns the event at this position.
     pub(crate) fn at(
         self,
         position: Position,

@@ -1,4 +1,4 @@
-//! What every engine promises of events.
+//! What every engine guarantees for events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ fn sighting(chat: SeenChat) -> Sighting {
     }
 }
 
-/// A channel that is seen to be stalled, with an event of this id.
+/// Makes an observation with the event, of this id, that its channel has stalled.
 pub(crate) fn stalled(id: &str) -> Sighting {
     Sighting {
         channel: channel(),
@@ -98,7 +98,7 @@ async fn an_event_is_kept_once_and_read_in_the_order_of_positions(engine: TestEn
     let received = |id| message(id, "received");
     let new = record(&store, chat(vec![received("gap"), received("b")])).await;
     assert_eq!(new, ["evt_gap_received", "evt_b_received"]);
-    // Known ones tell nothing, not even with another event; another status does, once.
+    // Known messages make no event, not even with another event id; another status makes one event.
     let again = vec![
         received("b"),
         received("c"),
@@ -153,7 +153,7 @@ async fn what_is_known_of_chats_outlives_the_process(engine: TestEngine) {
         datetime: Some("2025".to_owned()),
     };
     record(&store, seen.clone()).await;
-    // A floor is of the first sight alone, and what is no look takes no tip away.
+    // The floor is stored only at the first observation, and an observation without a tip keeps the stored tip.
     record(&store, chat(vec![])).await;
     store.close().await;
 
@@ -183,7 +183,7 @@ async fn the_log_is_trimmed_by_age_and_by_room_and_says_so(engine: TestEngine) {
         .unwrap();
     let keep = |age, bytes| EventRetention { age, bytes };
     let day = Duration::from_secs(86_400);
-    // By the clock of PostgreSQL they are new as well.
+    // The events are new by PostgreSQL's clock as well, which trims by its own clock.
     let now_ms = all.newest.time_ms();
     store
         .trim_events(now_ms, &keep(day, 1 << 20))
@@ -210,7 +210,7 @@ async fn the_log_is_trimmed_by_age_and_by_room_and_says_so(engine: TestEngine) {
         .unwrap();
     assert_eq!((left.events.len(), left.trimmed), (0, all.newest));
     assert_eq!(left.newest, all.newest);
-    // Positions go on above the last one, and known messages stay known.
+    // Positions continue after the last one, and known messages stay known.
     let new = record(
         &store,
         chat(vec![message("m7", "received"), message("n", "received")]),
@@ -248,7 +248,7 @@ async fn what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone(engine
     });
     while !trimming.is_finished() {
         let (trimmed, first, _) = read(&store).await;
-        // Positions of one commit follow each other.
+        // Positions of one commit are consecutive.
         assert_eq!(first, Some(trimmed.next().max(oldest)));
     }
     trimming.await.unwrap();
@@ -311,7 +311,7 @@ async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
         .await;
     assert_eq!(erased.unwrap(), 4);
     assert_eq!(ids(&store, Position::ZERO).await, ["evt_c_received"]);
-    // The room of what has gone is free: the event that is left may take what it takes.
+    // The space of the deleted events is free again, so that the remaining event fits into its own size.
     let log = store.events_after(Position::ZERO, 100, usize::MAX).await;
     let now_ms = log.unwrap().newest.time_ms();
     let room = EventRetention {

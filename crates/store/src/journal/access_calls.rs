@@ -1,22 +1,22 @@
-//! How often accesses called lately, for a page of many accesses.
+//! Counts recent calls of accesses, for a page that shows many accesses.
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// The calls of an access within some time.
+/// The number of calls of an access within some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessCalls {
-    /// Calls of the rows that were looked at.
+    /// Number of calls in the examined rows.
     pub calls: u64,
-    /// Those of them that ended with a code.
+    /// Number of these calls that ended with a code.
     pub failed: u64,
-    /// Whether as many rows were looked at as may be: there may be more.
+    /// True if the limit of examined rows was reached, so that there may be more calls.
     pub is_cut: bool,
 }
 
 impl Store {
-    /// The calls of each of these accesses since a time, in milliseconds since 1970, UTC, by the newest rows of each, so many at most.
-    /// It costs those rows and nothing of what is stored beside.
+    /// Counts the calls of each of these accesses since a time, in milliseconds since 1970, UTC, from at most `rows_max` of the
+    /// newest rows of each access. The cost depends only on these rows, not on the size of the journal.
     ///
     /// # Errors
     /// When the store can't be read.

@@ -1,21 +1,21 @@
-//! Whose a row is. What unknown callers cause never takes room, places or turns of what known ones do.
+//! The classes of callers. Rows of unknown callers never take space, queue places or turns from rows of known callers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Whether it is proven who caused something.
+/// The class of a caller: proven or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallerClass {
     /// A proven access, an operator, or the gateway itself.
     Known,
-    /// Anybody who can open a connection.
+    /// Any client that can open a connection.
     Unknown,
 }
 
 impl CallerClass {
-    /// All of them.
+    /// All classes.
     pub const ALL: [CallerClass; 2] = [CallerClass::Known, CallerClass::Unknown];
 
-    /// The word in metrics.
+    /// Returns the word in metrics.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -25,7 +25,7 @@ impl CallerClass {
     }
 }
 
-/// A number for each class that only grows.
+/// A counter for each class.
 #[derive(Default)]
 pub(crate) struct ByClass([AtomicU64; CallerClass::ALL.len()]);
 

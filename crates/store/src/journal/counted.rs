@@ -1,5 +1,5 @@
-//! Calls that are counted together instead of leaving a row each. One row stands for all calls of an address with the same
-//! code in a minute; it describes the first one, and its count is written now and then and at the minute's end.
+//! Calls that are counted together instead of making one row each. One row stands for all calls from one address with the same code
+//! in one minute. The row describes the first call; its count is written from time to time and at the end of the minute.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,26 +9,26 @@ use std::sync::{Arc, OnceLock};
 use super::class::CallerClass;
 use super::row::JournalRow;
 
-/// Bits of an IPv6 address that name a customer; the rest is theirs to choose.
+/// Number of leading bits of an IPv6 address that identify a customer; the customer chooses the other bits.
 const V6_PREFIX_BITS: u32 = 64;
 
-/// What is counted together within a minute.
+/// The properties that calls of one count share within a minute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CountKey {
     /// The access, if it is proven.
     pub access: Option<String>,
     /// The name of the operator's key, if it is proven.
     pub actor: Option<String>,
-    /// The IPv4 address, or the /64 of an IPv6 address. Absent where many addresses are counted together.
+    /// The IPv4 address, or the /64 of an IPv6 address. Absent where calls from many addresses are counted together.
     pub network: Option<IpAddr>,
-    /// The path as it is routed; empty where many addresses are counted together.
+    /// The path as routed; empty where calls from many addresses are counted together.
     pub path: Cow<'static, str>,
-    /// The code that the calls ended with; empty if they went well.
+    /// The code of the calls; empty if they succeeded.
     pub code: &'static str,
 }
 
 impl CountKey {
-    /// For a call from this address.
+    /// Makes the key for a call from this address.
     #[must_use]
     pub fn new(
         access: Option<String>,
@@ -45,7 +45,7 @@ impl CountKey {
         }
     }
 
-    /// For a request with an operator's key from this address.
+    /// Makes the key for a request with an operator's key from this address.
     #[must_use]
     pub fn of_operator(
         actor: String,
@@ -62,7 +62,7 @@ impl CountKey {
         }
     }
 
-    /// Whose calls they are.
+    /// Returns the class of the callers.
     #[must_use]
     pub fn class(&self) -> CallerClass {
         match (&self.access, &self.actor) {
@@ -71,7 +71,7 @@ impl CountKey {
         }
     }
 
-    /// The key for calls from more addresses than are counted one by one.
+    /// Returns the key for calls whose addresses are too many to be counted separately.
     pub(crate) fn of_many(self) -> CountKey {
         CountKey {
             network: None,
@@ -81,7 +81,7 @@ impl CountKey {
     }
 }
 
-/// The IPv4 address itself, or the /64 that an IPv6 address is in.
+/// Returns the IPv4 address itself, or the /64 of an IPv6 address.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -96,30 +96,30 @@ fn network_of(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct CountedCalls {
     key: CountKey,
-    /// Of the first call, once it has ended.
+    /// The row of the first call, once that call has ended.
     row: OnceLock<JournalRow>,
     calls: AtomicU64,
-    /// How many of them the row on the disk counts.
+    /// The number of calls that the row on the disk counts.
     written: AtomicU64,
-    /// The number of the row on the disk; 0 before there is one.
+    /// The number of the row on the disk; 0 before the row exists.
     id: AtomicI64,
-    /// Whether it is in the queue of the writer.
+    /// True if the count is in the writer's queue.
     waits: AtomicBool,
 }
 
-/// What becomes of a call that was noted.
+/// The treatment of a noted call.
 #[derive(Debug)]
 pub enum Noted {
-    /// It has a row and a line of its own.
+    /// The call has its own row and its own log line.
     Listed,
-    /// It is the first of its key: it has a line, and its row stands for all that come after it.
+    /// The call is the first of its key: it has a log line, and its row stands for all later calls of the key.
     First(Arc<CountedCalls>),
-    /// It is counted, and that is all.
+    /// The call is only counted.
     Counted,
 }
 
 impl CountedCalls {
-    /// The first call of a key.
+    /// Makes the count with the first call of a key.
     pub(crate) fn new(key: CountKey) -> CountedCalls {
         CountedCalls {
             key,
@@ -131,13 +131,13 @@ impl CountedCalls {
         }
     }
 
-    /// What the calls have in common.
+    /// Returns the properties that the calls share.
     #[must_use]
     pub fn key(&self) -> &CountKey {
         &self.key
     }
 
-    /// The row of the first call, if rows are kept of such calls.
+    /// Returns the row of the first call, if such calls have rows.
     #[must_use]
     pub fn row(&self) -> Option<&JournalRow> {
         self.row.get()
@@ -148,23 +148,23 @@ impl CountedCalls {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many calls there were so far.
+    /// Returns the number of calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// How many of them the row on the disk counts.
+    /// Returns the number of calls that the row on the disk counts.
     pub(crate) fn written_calls(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// The number of its row on the disk, once there is one.
+    /// Returns the number of the row on the disk, once the row exists.
     pub(crate) fn id(&self) -> Option<i64> {
         Some(self.id.load(Ordering::Relaxed)).filter(|id| *id != 0)
     }
 
-    /// Sets the row of the first call. It has no address where many are counted together.
+    /// Sets the row of the first call, without its address if calls from many addresses are counted together.
     pub(crate) fn set_row(&self, mut row: JournalRow) {
         if self.key.network.is_none() {
             row.peer = None;
@@ -172,28 +172,29 @@ impl CountedCalls {
             row.path = None;
             row.cause = Some("calls from more addresses than are told apart in a minute".into());
         }
-        // There is one first call.
+        // It is set once, because a key has one first call.
         let _ = self.row.set(row);
     }
 
-    /// Whether it has to go to the writer; if so, it counts as being there.
+    /// Returns whether the count must go to the writer, and marks it as queued in that case.
     pub(crate) fn is_due(&self) -> bool {
         !self.is_saved() && !self.waits.swap(true, Ordering::AcqRel)
     }
 
-    /// Whether the row on the disk counts all calls, or no row is to be written.
+    /// Returns whether the row on the disk counts all calls, or there is no row to write.
     pub(crate) fn is_saved(&self) -> bool {
         self.row.get().is_none() || self.written.load(Ordering::Relaxed) == self.calls()
     }
 
-    /// It is on the disk under this number and with this many calls.
+    /// Records that the row is on the disk under this number and with this many calls.
     pub(crate) fn written(&self, id: i64, calls: u64) {
         self.id.store(id, Ordering::Relaxed);
         self.written.store(calls, Ordering::Relaxed);
         self.waits.store(false, Ordering::Release);
     }
 
-    /// The writer had no room for it: it is given up, unless more calls come.
+    /// Records that the writer's queue had no room for the count: the current count is given up, and only further calls queue it
+    /// again.
     pub(crate) fn dropped(&self) {
         self.written.store(self.calls(), Ordering::Relaxed);
         self.waits.store(false, Ordering::Release);

@@ -1,4 +1,4 @@
-//! What waits in the journal's queue to be written.
+//! The entries of the journal's queue, which wait to be written.
 
 use std::sync::Arc;
 
@@ -10,52 +10,52 @@ use super::counted::CountedCalls;
 use super::row::{Calls, JournalRow};
 use crate::{Claim, Obstacle, Settlement, StoreError};
 
-/// What the queue keeps free for the outcome of an open row, in bytes: a row without its answer.
+/// Space that the queue reserves for the outcome of an open row, in bytes: a row without its answer.
 pub(crate) const OUTCOME_BYTES: usize = 2 * 1024;
 
-/// Something to write.
+/// An entry of the queue.
 pub(crate) enum JournalEntry {
-    /// A row that is whole.
+    /// A complete row.
     Row(Box<JournalRow>),
-    /// A row that stands for many calls, or how many they are by now.
+    /// A row that stands for many calls, or an update of its count.
     Counted(Box<CountUpdate>),
     /// A row whose outcome is still to come.
     Open(Box<Opening>),
     /// The outcome of the open row with this number.
     Close(i64, Box<Closing>),
-    /// The open row with this number has no outcome: nothing was begun.
+    /// The withdrawal of the open row with this number, because its send was not begun.
     Withdraw(i64),
-    /// Somebody waits until everything before it is on the disk.
+    /// A caller's wait until everything before it is on the disk.
     Flush(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// A row that is to be opened.
+/// A row to be opened.
 pub(crate) struct Opening {
     pub(crate) row: JournalRow,
-    /// The key that it claims.
+    /// The idempotency key that the row claims.
     pub(crate) claim: Option<Claim>,
-    /// What stood in the way of the claim; the row was not written then.
+    /// The obstacle to the claim, if there was one; the row was not written then.
     pub(crate) obstacle: Option<Obstacle>,
-    /// Gets the number of the row as soon as it is on the disk, or the obstacle.
+    /// The channel for the row's number once the row is on the disk, or for the obstacle.
     pub(crate) reply: oneshot::Sender<Result<Result<i64, Obstacle>, StoreError>>,
-    /// Where its caller waits.
+    /// The runtime in which the caller waits.
     pub(crate) runtime: Handle,
 }
 
-/// How an open row ends.
+/// The end of an open row.
 pub(crate) struct Closing {
     pub(crate) row: JournalRow,
     pub(crate) settlement: Option<Settlement>,
-    /// For a caller who waits until it is on the disk, and where.
+    /// The channel to a caller that waits until the outcome is on the disk, and the caller's runtime.
     pub(crate) reply: Option<(oneshot::Sender<()>, Handle)>,
 }
 
-/// A count that is to be written.
+/// A count to be written.
 pub(crate) struct CountUpdate {
     pub(crate) counted: Arc<CountedCalls>,
-    /// The row that is written; absent where an earlier batch has written it and only its count has grown.
+    /// The row to write; absent if an earlier batch has written it and only its count has grown.
     pub(crate) row: Option<JournalRow>,
-    /// The number of the row, and the calls that it stands for, once it is written.
+    /// The number of the row, and below it the number of calls that the row stands for, once the row is written.
     pub(crate) id: i64,
     pub(crate) calls: u64,
 }
@@ -70,7 +70,7 @@ impl CountUpdate {
         }
     }
 
-    /// Makes the row that is written first, under this number.
+    /// Makes the row for its first write, under this number.
     pub(crate) fn begin(&mut self, id: i64) {
         self.id = id;
         self.row = self.counted.row().map(|row| JournalRow {
@@ -80,7 +80,8 @@ impl CountUpdate {
         });
     }
 
-    /// Counts anew what the row stands for, and returns the calls that neither the row on the disk nor an earlier count had.
+    /// Updates the number of calls that the row stands for. Returns the number of calls that neither the row on the disk nor an
+    /// earlier update counted.
     pub(crate) fn count_anew(&mut self) -> u64 {
         let calls = self.counted.calls();
         let before = std::mem::replace(&mut self.calls, calls);
@@ -92,12 +93,12 @@ impl CountUpdate {
     }
 }
 
-/// The line that an entry waits in.
+/// A queue lane, in which an entry waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Sends that end. They go before those that begin: somebody has been waiting for longer.
+    /// Ends of sends. They are served before the starts of sends because their callers have been waiting for longer.
     Closes,
-    /// Sends that begin.
+    /// Starts of sends.
     Opens,
     /// All other rows of known callers.
     Known,
@@ -106,7 +107,7 @@ pub(crate) enum Lane {
 }
 
 impl Lane {
-    /// In the order in which they are served.
+    /// All lanes in the order in which they are served.
     pub(crate) const ALL: [Lane; 4] = [Lane::Closes, Lane::Opens, Lane::Known, Lane::Unknown];
 
     fn class(self) -> CallerClass {
@@ -118,7 +119,7 @@ impl Lane {
 }
 
 impl JournalEntry {
-    /// `None` for a flush, which waits for all lanes.
+    /// Returns the entry's lane; `None` for a flush, which waits for all lanes.
     pub(crate) fn lane(&self) -> Option<Lane> {
         match self {
             JournalEntry::Open(_) => Some(Lane::Opens),
@@ -136,7 +137,7 @@ impl JournalEntry {
         self.lane().map_or(CallerClass::Known, Lane::class)
     }
 
-    /// What it takes in memory, in bytes.
+    /// Returns the entry's approximate size in memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
             JournalEntry::Row(row) => row.weight(),
@@ -147,7 +148,7 @@ impl JournalEntry {
         }
     }
 
-    /// The row that it adds to the journal.
+    /// Returns the row that the entry adds to the journal.
     pub(crate) fn new_row(&self) -> Option<&JournalRow> {
         match self {
             JournalEntry::Row(row) => Some(row),
@@ -157,7 +158,7 @@ impl JournalEntry {
         }
     }
 
-    /// Whether somebody waits for it.
+    /// Returns whether a caller waits for the entry.
     pub(crate) fn is_urgent(&self) -> bool {
         match self {
             JournalEntry::Open(_) | JournalEntry::Flush(_) => true,
@@ -166,7 +167,7 @@ impl JournalEntry {
         }
     }
 
-    /// Where its caller waits for the row to be on the disk.
+    /// Returns the runtime in which the caller waits for the row to be on the disk.
     pub(crate) fn runtime(&self) -> Option<&Handle> {
         match self {
             JournalEntry::Open(opening) => Some(&opening.runtime),
@@ -178,7 +179,7 @@ impl JournalEntry {
         }
     }
 
-    /// Whether it opens a row for somebody who has given up.
+    /// Returns whether the entry opens a row for a caller that has given up.
     pub(crate) fn is_given_up(&self) -> bool {
         matches!(self, JournalEntry::Open(opening) if opening.reply.is_closed())
     }

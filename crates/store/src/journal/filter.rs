@@ -1,59 +1,60 @@
-//! Which rows of the journal are asked for. Each engine says the same in SQL.
+//! The filter of a journal query. Each engine implements the same filter in SQL.
 
 use ipnet::IpNet;
 
 use super::row::{JournalKind, JournalRow, first_id_at};
 
-/// Rows that are looked at for one page. Of two conditions that many rows meet, and none meets both, all rows would be looked at
-/// otherwise: with these it takes some 25 ms on SQLite, and whoever asks goes on from there.
+/// Maximum number of rows that are examined for one page. Without this limit, two conditions that each match many rows but never
+/// the same row would make the query examine all rows. With the limit a page takes about 25 ms on SQLite, and the caller continues
+/// where the page ended.
 pub(crate) const LOOKED_AT_MAX: u32 = 20_000;
 
-/// The status that no index holds: most rows have it.
+/// The status that no index contains, because most rows have it.
 pub(crate) const USUAL_STATUS: u16 = 200;
 
-/// Which rows are wanted; what is absent is not asked for.
+/// The conditions of a journal query; an absent field is not a condition.
 #[derive(Clone, Debug, Default)]
 pub struct JournalFilter {
     /// The access.
     pub access: Option<String>,
     /// The operation.
     pub method: Option<String>,
-    /// How it ended.
+    /// The outcome.
     pub status: Option<JournalStatus>,
-    /// From this time on; milliseconds since 1970, UTC.
+    /// Start of the time range, inclusive; milliseconds since 1970, UTC.
     pub since_ms: Option<i64>,
-    /// Before this time; milliseconds since 1970, UTC.
+    /// End of the time range, exclusive; milliseconds since 1970, UTC.
     pub until_ms: Option<i64>,
-    /// Up to the row with this number, whatever a clock says of later ones.
+    /// The highest row number, inclusive, whatever times later rows have.
     pub up_to: Option<i64>,
-    /// The network that the resolved address is in.
+    /// The network that contains the resolved address.
     pub network: Option<IpNet>,
-    /// The id of the request, ours or its caller's.
+    /// The id of the request, either ours or the caller's.
     pub request_id: Option<String>,
-    /// The word on delivery.
+    /// The word that describes the delivery.
     pub delivery: Option<String>,
 }
 
-/// How much of each row a page holds.
+/// The amount of detail of the rows in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowDetail {
-    /// All of it.
+    /// Whole rows.
     Whole,
-    /// What sums need: number, kind, count, access, client, canonical status, code, delivery, time of the upstream and cause.
+    /// Only what sums need: number, kind, count, access, client, canonical status, code, delivery, time of the upstream and cause.
     Brief,
 }
 
 /// The order of the rows of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalOrder {
-    /// To look back.
+    /// Newest first, to look back.
     NewestFirst,
-    /// To follow, and to take everything.
+    /// Oldest first, to follow the journal or to export it.
     OldestFirst,
 }
 
 impl JournalOrder {
-    /// The direction of the ids, as SQL says it.
+    /// Returns the direction of the ids in SQL.
     pub(crate) fn direction(self) -> &'static str {
         match self {
             JournalOrder::NewestFirst => "DESC",
@@ -61,7 +62,7 @@ impl JournalOrder {
         }
     }
 
-    /// The numbers of rows up to and with the last that is looked at.
+    /// Restricts a range of row numbers to the rows up to and including `last`, the last row to be examined.
     pub(crate) fn up_to(self, last: i64, (first, end): (i64, i64)) -> (i64, i64) {
         match self {
             JournalOrder::NewestFirst => (last, end),
@@ -70,24 +71,26 @@ impl JournalOrder {
     }
 }
 
-/// The row beyond which those are that came since a time, in milliseconds since 1970, and after a row.
+/// Returns the row number after which rows match: rows that are not older than a time, in milliseconds since 1970, and that follow
+/// the row `beyond`.
 pub(crate) fn after(since_ms: i64, beyond: i64) -> i64 {
     beyond.max(first_id_at(since_ms) - 1)
 }
 
-/// Rows that were found.
+/// A page of found rows.
 #[derive(Debug)]
 pub struct FoundRows {
-    /// The rows, in the order that was asked for.
+    /// The rows, in the requested order.
     pub rows: Vec<JournalRow>,
-    /// The row beyond which the next page begins; none when there is nothing more.
+    /// The row after which the next page begins; `None` if there are no more rows.
     pub next: Option<i64>,
-    /// Whether the search ended before the page was full: it looks at 20,000 rows and no further.
+    /// True if the search ended before the page was full, because it examines at most 20,000 rows.
     pub is_cut: bool,
 }
 
 impl FoundRows {
-    /// Of these rows, of which at most so many were asked for; the search ended at this row, unless at the end.
+    /// Makes a page of these rows, of which at most `count_max` were requested. `last` is the row at which the search stopped;
+    /// `None` if it reached the end.
     pub(crate) fn new(rows: Vec<JournalRow>, count_max: u32, last: Option<i64>) -> FoundRows {
         let is_full = rows.len() >= count_max as usize;
         let full = rows.last().filter(|_| is_full).map(|row| row.id);
@@ -99,14 +102,14 @@ impl FoundRows {
     }
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalStatus {
-    /// With this status on the wire.
+    /// A status on the wire.
     Wire(u16),
-    /// With this code.
+    /// A code.
     Code(String),
-    /// Well.
+    /// Success.
     Success,
 }
 
@@ -114,11 +117,11 @@ impl JournalStatus {
     /// Reads a status, a code, or SUCCESS.
     ///
     /// # Errors
-    /// A sentence with the mend in it.
+    /// One sentence that says what to write instead.
     pub fn parse(text: &str) -> Result<JournalStatus, String> {
         let is_code = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         match text.parse() {
-            // As statuses are written: no sign, no zeros before it.
+            // A status is only accepted in its usual form, without a sign and without leading zeros.
             Ok(status @ (0 | 100..=599)) if text == status.to_string() => {
                 Ok(JournalStatus::Wire(status))
             }
@@ -137,7 +140,7 @@ impl JournalStatus {
 }
 
 impl JournalFilter {
-    /// The columns that are to have a text; the one that narrows most as a rule comes first.
+    /// Returns the columns that must equal a text; the column that usually narrows the search most comes first.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let code = match &self.status {
             Some(JournalStatus::Code(code)) => Some(code),
@@ -153,7 +156,7 @@ impl JournalFilter {
             .filter_map(|(column, text)| Some((column, text?.as_str())))
     }
 
-    /// The status on the wire, if one is asked for.
+    /// Returns the status on the wire, if it is a condition.
     pub(crate) fn wire_status(&self) -> Option<u16> {
         match self.status {
             Some(JournalStatus::Wire(status)) => Some(status),
@@ -161,7 +164,7 @@ impl JournalFilter {
         }
     }
 
-    /// How many conditions there are beside times and the id of a request.
+    /// Returns the number of conditions other than times and the id of a request.
     pub(crate) fn conditions(&self) -> usize {
         let others = [self.network.is_some(), self.status.is_some()];
         let texts = [&self.access, &self.delivery, &self.method];
@@ -169,9 +172,10 @@ impl JournalFilter {
         texts + others.iter().filter(|is_there| **is_there).count()
     }
 
-    /// The lowest number of a row that is asked for, and the one that ends them, beyond the row with this number.
+    /// Returns the range of row numbers that can match after the row `beyond`: the first number, and the exclusive end.
     pub(crate) fn ids(&self, order: JournalOrder, beyond: Option<i64>) -> (i64, i64) {
-        // One bound at either end: of two, SQLite would seek only the first, and meet the other by walking.
+        // Each end of the range has only one bound, because with two bounds SQLite would seek by the first one and check the other
+        // one row by row.
         let first = self.since_ms.map_or(0, first_id_at);
         let until = self.until_ms.map_or(i64::MAX, first_id_at);
         let beyond_last = self.up_to.map_or(i64::MAX, |id| id.saturating_add(1));
@@ -185,7 +189,7 @@ impl JournalFilter {
         }
     }
 
-    /// Whether it asks for this row, as the store would find it.
+    /// Returns whether the filter matches this row, as the store's query would.
     #[must_use]
     pub fn matches(&self, row: &JournalRow) -> bool {
         let is = |wanted: &Option<String>, there: Option<&str>| {

@@ -1,18 +1,18 @@
-//! Whether the store can be written: readiness reports it, and sends and reads may be refused by it.
+//! Tracks whether the store can be written. Readiness reports this state, and sends and reads may be rejected because of it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A write that takes longer counts as failing: it is a hundred times what a busy disk takes.
+/// Duration after which a write counts as failing: a hundred times the duration of a write on a busy disk.
 const STALL: Duration = Duration::from_secs(2);
 
-/// What the writer knows of its writes.
+/// The health of a writer, as the writer observes it.
 pub(crate) struct WriterHealth(Mutex<HealthState>);
 
 struct HealthState {
-    /// Why the last write of the journal failed.
+    /// The reason why the last write of the journal failed.
     failure: Option<String>,
-    /// Since when a write has been under way.
+    /// The start of the current write.
     writing_since: Option<Instant>,
 }
 
@@ -24,36 +24,36 @@ impl WriterHealth {
         }))
     }
 
-    /// A write begins.
+    /// Records the start of a write.
     pub(crate) fn begins(&self, now: Instant) {
         self.state().writing_since = Some(now);
     }
 
-    /// A write that says nothing about the journal has ended.
+    /// Records the end of a write whose result does not show whether the journal can be written.
     pub(crate) fn rests(&self) {
         self.state().writing_since = None;
     }
 
-    /// The journal was written. Returns whether the one before had failed.
+    /// Records that the journal was written. Returns whether the previous write had failed.
     pub(crate) fn succeeded(&self) -> bool {
         let mut state = self.state();
         state.writing_since = None;
         state.failure.take().is_some()
     }
 
-    /// The journal could not be written. Returns whether the one before had gone well.
+    /// Records that the journal could not be written. Returns whether the previous write had succeeded.
     pub(crate) fn failed(&self, reason: String) -> bool {
         let mut state = self.state();
         state.writing_since = None;
         state.failure.replace(reason).is_none()
     }
 
-    /// Whether the last write of the journal failed.
+    /// Returns whether the last write of the journal failed.
     pub(crate) fn is_failing(&self) -> bool {
         self.state().failure.is_some()
     }
 
-    /// Why the journal can't be written, if it can't.
+    /// Returns the reason why the journal can't be written, if it can't be written.
     pub(crate) fn trouble(&self, now: Instant) -> Option<String> {
         let state = self.state();
         let stalls = || {
@@ -65,7 +65,7 @@ impl WriterHealth {
     }
 
     fn state(&self) -> MutexGuard<'_, HealthState> {
-        // Nothing between two changes of it can panic half way.
+        // A poisoned lock is usable, because no code panics between two related changes of the state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The journal as requests see it: it takes rows without making anybody wait who need not.
+//! The journal's interface for requests: it takes rows, and only makes callers wait that need the row to be on the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -19,46 +19,45 @@ use super::queue::Queue;
 use super::row::JournalRow;
 use crate::{Claim, Obstacle, StoreError};
 
-/// Longest that a caller waits until a row is on the disk, or for all rows before theirs to be. A disk takes milliseconds; with
-/// one that takes seconds nothing is sent, and the caller knows soon enough to try again.
+/// Maximum time that a caller waits until its row, or all rows before its flush, are on the disk. A disk normally takes
+/// milliseconds. If it takes seconds, nothing is sent, and the caller learns early enough to try again.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 
-/// Longest that the end of the process waits for rows to get to the disk: one stall of the store, and time to write all
-/// that may wait.
+/// Maximum time that the shutdown waits until rows are on the disk: one stall of the store, plus the time to write a full queue.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
-/// The journal of one gateway: takes rows without waiting, and has them written.
+/// The journal of one gateway. It takes rows without waiting, and its writer writes them.
 pub struct Journal {
     pub(crate) queue: Arc<Queue>,
     pub(crate) counts: MinuteCounts,
-    /// Of the writers of each part; a thread that writes all has that of [`JournalPart::Rows`].
+    /// The health of the writer of each part. A thread that writes all parts uses the entry of [`JournalPart::Rows`].
     health: [WriterHealth; JournalPart::ALL.len()],
-    /// Whether the store's file is not at its place any more: what is written would be gone with the process.
+    /// True if the store's file is not at its path any more, so that new data would be lost when the process ends.
     is_gone: AtomicBool,
-    /// Of what a store is asked that others share: it is there all the while, although nothing may be written.
+    /// The health of the heartbeat to a shared store, which shows that the store answers even while nothing is written.
     pub(crate) heard: WriterHealth,
     pub(crate) dropped: ByClass,
-    /// Rows that the store does not take.
+    /// Number of rows that the store rejected.
     pub(crate) refused: ByClass,
-    /// How often another server took the place of the database's.
+    /// Number of failovers of the database to another server.
     pub(crate) failovers: AtomicU64,
-    /// Rows that were cleared because of their room before their time was over.
+    /// Number of rows that were cleared for their space before their retention was over.
     pub(crate) cleared_early: ByClass,
-    /// Before this row nothing is left but what is cleared last.
+    /// The row up to which only those rows remain that are cleared last.
     pub(crate) plain_cleared_to: AtomicI64,
 }
 
-/// What came of opening a row.
+/// The result of opening a row.
 #[must_use]
 pub enum Opened {
-    /// It is on the disk, and the key is claimed.
+    /// The row is on the disk, and the key is claimed.
     Intent(Intent),
     /// The key can't be claimed; the row was not written.
     Obstacle(Obstacle),
 }
 
 impl Journal {
-    /// A journal that takes nothing until it is started.
+    /// Makes a journal that takes no rows until it is started.
     pub(crate) fn new() -> Journal {
         Journal {
             queue: Arc::new(Queue::new()),
@@ -74,7 +73,7 @@ impl Journal {
         }
     }
 
-    /// Takes a row that is whole. Never waits: without room for it, it is dropped and counted.
+    /// Takes a complete row. Never waits: if the queue has no room for the row, the row is dropped and counted.
     pub fn add(&self, row: JournalRow) {
         if self.queue.push(JournalEntry::Row(Box::new(row))).is_err() {
             self.dropped.add(CallerClass::Known, 1);
@@ -84,8 +83,8 @@ impl Journal {
     /// Takes a row whose outcome is still to come, with the key that it claims, and waits until both are on the disk.
     ///
     /// # Errors
-    /// When there is no room for it, the store can't be written or takes too long. The row is not in the journal then, or soon
-    /// not any more, and what it speaks of must not be begun.
+    /// When the queue has no room for the row, or the store can't be written or takes too long. The row is then not in the journal
+    /// or will soon be withdrawn from it, and the send that the row describes must not begin.
     pub async fn open(&self, row: JournalRow, claim: Option<Claim>) -> Result<Opened, StoreError> {
         self.check_place()?;
         let (reply, written) = oneshot::channel();
@@ -108,14 +107,14 @@ impl Journal {
         })
     }
 
-    /// Waits until all that was taken before is on the disk.
+    /// Waits until all rows and counts that were taken before are on the disk.
     ///
     /// # Errors
     /// When the store can't be written or takes too long.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.save_counts();
         self.flush_queue().await?;
-        // A count that was being written may have grown before this began.
+        // A count that was already being written when this call began may have grown in the meantime.
         if self.save_counts() > 0 {
             self.flush_queue().await?;
         }
@@ -129,9 +128,9 @@ impl Journal {
         in_time(&mut written).await
     }
 
-    /// Writes what is left and ends; gives up on a store that can't be written.
+    /// Writes the remaining rows and stops the journal; gives up if the store can't be written.
     pub async fn stop(&self) {
-        // Counts that were being written may have grown. Rows are written below in any case.
+        // The flush is for counts that were being written and may have grown. Rows are written below in any case.
         if self.trouble().is_none() {
             let _ = self.flush().await;
         }
@@ -142,13 +141,13 @@ impl Journal {
         }
     }
 
-    /// Notes a call that may be counted together with others, by its time in milliseconds since 1970. For the first of its
-    /// key, [`Journal::begin_count`] takes the row.
+    /// Notes a call that may be counted together with others, by its time in milliseconds since 1970. For the first call of a key,
+    /// the caller passes the row to [`Journal::begin_count`].
     pub fn note(&self, key: CountKey, at_ms: i64) -> Noted {
         self.counts.note(key, at_ms)
     }
 
-    /// Takes the row of the first call of a key; its count grows by itself.
+    /// Takes the row of the first call of a key; its count grows with further calls.
     pub fn begin_count(&self, counted: &Arc<CountedCalls>, row: JournalRow) {
         counted.set_row(row);
         if counted.is_due() {
@@ -156,8 +155,8 @@ impl Journal {
         }
     }
 
-    /// Has what was counted since the last time written, and returns how many counts that are. Call it every few seconds; a
-    /// crash loses no more than that.
+    /// Queues all counts that have grown since the last call, and returns their number. Call it every few seconds, because a crash
+    /// loses the counts since the last call.
     pub fn save_counts(&self) -> usize {
         let due = self.counts.due();
         let count = due.len();
@@ -165,7 +164,7 @@ impl Journal {
         count
     }
 
-    /// Takes the counts of minutes that are over at this time, in milliseconds since 1970, for their lines in the log.
+    /// Takes the counts of minutes that have ended by this time, in milliseconds since 1970, for their log lines.
     pub fn take_ended_counts(&self, now_ms: i64) -> Vec<Arc<CountedCalls>> {
         self.counts.take_ended(now_ms)
     }
@@ -179,7 +178,7 @@ impl Journal {
         }
     }
 
-    /// Why the store can't be written right now, as far as the journal has noticed; `None` when it can.
+    /// Returns the reason why the store currently can't be written, as far as the journal has noticed; `None` if it can.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         if let Err(error) = self.check_place() {
@@ -190,10 +189,10 @@ impl Journal {
         all.find_map(|health| health.trouble(now))
     }
 
-    /// Checks whether the store's file was at its place when it was last looked for.
+    /// Checks whether the store's file was at its path at the last check.
     ///
     /// # Errors
-    /// When it was not. Nothing may be begun that has to be on the disk.
+    /// When the file was not there. Nothing that must be on the disk may begin then.
     pub(crate) fn check_place(&self) -> Result<(), StoreError> {
         if self.is_gone.load(Ordering::Relaxed) {
             return Err(StoreError::new("its file is not at its place any more"));
@@ -201,47 +200,47 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes whether the store's file is not at its place, and returns whether that is new.
+    /// Records whether the store's file is missing from its path, and returns whether this state is new.
     pub(crate) fn note_place(&self, is_gone: bool) -> bool {
         self.is_gone.swap(is_gone, Ordering::Relaxed) != is_gone
     }
 
-    /// What is known of the writes of a part.
+    /// Returns the health of a part's writer.
     pub(crate) fn health(&self, part: JournalPart) -> &WriterHealth {
         &self.health[part as usize]
     }
 
-    /// Rows that are not on the disk yet.
+    /// Returns the number of rows that are not on the disk yet.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.rows()
     }
 
-    /// Rows for which there was no room since the start.
+    /// Returns the number of rows that were dropped since the start because the queue had no room.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.sum()
     }
 
-    /// Those of them of one class.
+    /// Returns the number of dropped rows of one class.
     #[must_use]
     pub fn dropped_of(&self, class: CallerClass) -> u64 {
         self.dropped.of(class)
     }
 
-    /// How often another server took the place of the database's, as far as sends were put back there.
+    /// Returns the number of database failovers after which sends were put back into the new primary.
     #[must_use]
     pub fn failovers(&self) -> u64 {
         self.failovers.load(Ordering::Relaxed)
     }
 
-    /// Rows of one class that the store has refused since the start.
+    /// Returns the number of rows of one class that the store has rejected since the start.
     #[must_use]
     pub fn refused_of(&self, class: CallerClass) -> u64 {
         self.refused.of(class)
     }
 
-    /// Rows of one class that were cleared since the start because of their room, before their retention was over.
+    /// Returns the number of rows of one class that were cleared since the start for their space, before their retention was over.
     #[must_use]
     pub fn cleared_early(&self, class: CallerClass) -> u64 {
         self.cleared_early.of(class)
@@ -253,7 +252,7 @@ impl Journal {
     }
 }
 
-/// A row that somebody waits for. If they give up in the moment in which it is written, it is taken back.
+/// A row that a caller waits for. If the caller gives up at the moment in which the row is written, the row is withdrawn.
 struct AwaitedRow<'j> {
     queue: &'j Queue,
     written: oneshot::Receiver<Result<Result<i64, Obstacle>, StoreError>>,
@@ -268,7 +267,7 @@ impl Drop for AwaitedRow<'_> {
     }
 }
 
-/// Waits for the writer's reply.
+/// Waits for the writer's reply, with a time limit.
 async fn in_time<T>(
     written: &mut oneshot::Receiver<Result<T, StoreError>>,
 ) -> Result<T, StoreError> {

@@ -1,4 +1,4 @@
-//! Intents: what is on the disk before something happens outside.
+//! Intents: rows that are on the disk before their sends begin.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::queue::Queue;
 use super::row::JournalRow;
 use crate::Settlement;
 
-/// A row on the disk whose outcome is still to come. If it never comes, the next start closes the row as `unknown`.
+/// A row on the disk whose outcome is still to come. If the outcome never comes, the next start closes the row as `unknown`.
 pub struct Intent {
     queue: Arc<Queue>,
     id: i64,
@@ -26,13 +26,13 @@ impl Intent {
         }
     }
 
-    /// The number of its row.
+    /// Returns the number of the intent's row.
     #[must_use]
     pub fn id(&self) -> i64 {
         self.id
     }
 
-    /// Closes the row with its outcome. Its place has been kept, so that this neither waits nor fails.
+    /// Closes the row with its outcome. The queue has reserved a place for the outcome, so that this call neither waits nor fails.
     pub fn close(self, row: JournalRow) {
         self.end(Closing {
             row,
@@ -41,7 +41,7 @@ impl Intent {
         });
     }
 
-    /// Closes the row likewise, and settles the key that it claimed. The receiver gets its value as soon as both are on the
+    /// Closes the row with its outcome, and settles the key that it claimed. The receiver gets its value as soon as both are on the
     /// disk.
     pub fn settle(self, row: JournalRow, settlement: Settlement) -> oneshot::Receiver<()> {
         let (reply, written) = oneshot::channel();
@@ -55,7 +55,7 @@ impl Intent {
 
     fn end(mut self, closing: Closing) {
         self.is_closed = true;
-        // The queue always has a place for it, even when it is closed.
+        // The queue always has a place for the outcome, even when it is closed.
         let _ = self
             .queue
             .push(JournalEntry::Close(self.id, Box::new(closing)));

@@ -1,4 +1,4 @@
-//! The counts of a minute: which calls are listed one by one, and which are counted together.
+//! The counts of a minute, and the decision whether a call is listed separately or counted together with others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,40 +8,41 @@ use foldhash::quality::RandomState;
 use super::class::CallerClass;
 use super::counted::{CountKey, CountedCalls, Noted};
 
-/// Most rows of one class that a minute's counting makes. Beyond it calls are counted by their code alone, under no address.
-/// With their lines in the log, this many cost some 8 MiB a minute.
+/// Maximum number of separate counts of one class in a minute. Beyond it, calls are counted without address and path. With their
+/// log lines, this many rows cost about 8 MiB a minute.
 pub const COUNTED_KEYS_MAX: usize = 4096;
 
-/// Refusals of a proven access, or of an operator's key, with one code that are listed one by one in each minute; those after
-/// them are counted.
+/// Number of rejections with one code, for one proven access or one operator's key, that are listed separately in each minute;
+/// later ones are counted.
 pub const LISTED_REFUSALS_MAX: u32 = 60;
 
-/// Counts of past minutes that may wait for their lines in the log and for a disk that stalls: those of two full minutes of
-/// both classes. Beyond it a count has no line, and its row keeps the count that was written last.
+/// Maximum number of counts of past minutes that wait for their log lines or for a stalled disk: the counts of two full minutes of
+/// both classes. Further counts get no log line, and their rows keep the count that was written last.
 const ENDED_MAX: usize = 4 * COUNTED_KEYS_MAX;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// An access or the name of an operator's key, and a code.
+/// The access or the name of the operator's key, and the code.
 type ListedBy = (Option<String>, Option<String>, &'static str);
 
-/// The counts of the current minute, and those of past ones that have not been logged yet.
+/// The counts of the current minute, and the counts of past minutes that have not been logged yet.
 #[derive(Default)]
 pub(crate) struct MinuteCounts(Mutex<CurrentMinute>);
 
 #[derive(Default)]
 struct CurrentMinute {
-    /// Since 1970.
+    /// The minute's number, counted from 1970.
     number: i64,
     counted: [HashMap<CountKey, Arc<CountedCalls>, RandomState>; CallerClass::ALL.len()],
-    /// Refusals that were listed, by access, operator's key and code: as many as there are of those.
+    /// The number of listed rejections by access, operator's key and code; the map has one entry for each combination that
+    /// occurred.
     listed: HashMap<ListedBy, u32, RandomState>,
-    /// Of past minutes, until they are saved and taken; each with whether it was taken.
+    /// The counts of past minutes, until they are saved and taken; `true` if the count was taken.
     ended: Vec<(Arc<CountedCalls>, bool)>,
 }
 
 impl MinuteCounts {
-    /// Notes a call of this time, in milliseconds since 1970.
+    /// Notes a call with this time, in milliseconds since 1970.
     pub(crate) fn note(&self, key: CountKey, at_ms: i64) -> Noted {
         let mut minute = self.minute();
         minute.turn_to(at_ms);
@@ -64,7 +65,7 @@ impl MinuteCounts {
         Noted::First(counted)
     }
 
-    /// Every count whose row has to be written.
+    /// Returns the counts whose rows must be written.
     pub(crate) fn due(&self) -> Vec<Arc<CountedCalls>> {
         let minute = self.minute();
         let current = minute.counted.iter().flat_map(HashMap::values);
@@ -72,7 +73,7 @@ impl MinuteCounts {
         all.filter(|counted| counted.is_due()).cloned().collect()
     }
 
-    /// Takes the counts of minutes that are over at this time, in milliseconds since 1970. Each is given once.
+    /// Takes the counts of minutes that have ended by this time, in milliseconds since 1970. Each count is returned once.
     pub(crate) fn take_ended(&self, now_ms: i64) -> Vec<Arc<CountedCalls>> {
         let mut minute = self.minute();
         minute.turn_to(now_ms);
@@ -88,14 +89,14 @@ impl MinuteCounts {
     }
 
     fn minute(&self) -> MutexGuard<'_, CurrentMinute> {
-        // Nothing between two changes of it can panic half way.
+        // A poisoned lock is usable, because no code panics between two related changes of the state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl CurrentMinute {
-    /// Begins another minute if it is time. A call may come a moment late, after another one of the next minute: it is
-    /// counted there.
+    /// Starts another minute if the time is in one. A call may arrive slightly late, after a call of the next minute: it is counted
+    /// in that next minute.
     fn turn_to(&mut self, at_ms: i64) {
         let number = at_ms.div_euclid(MINUTE_MS);
         if number == self.number || number == self.number - 1 {
@@ -110,7 +111,7 @@ impl CurrentMinute {
         self.ended.truncate(ENDED_MAX);
     }
 
-    /// Whether another refusal of this caller with this code is listed in this minute.
+    /// Returns whether a further rejection of this caller with this code is listed separately in this minute.
     fn lists(&mut self, key: &CountKey) -> bool {
         let by = (key.access.clone(), key.actor.clone(), key.code);
         let listed = self.listed.entry(by).or_default();
@@ -154,11 +155,11 @@ mod tests {
         let next = first(counts.note(key("10.0.0.1", "A"), NOW + MINUTE_MS));
         assert_eq!((counted.calls(), next.calls()), (10, 1));
         assert_eq!(counts.take_ended(NOW + MINUTE_MS).len(), 3);
-        // One that comes a moment late does not begin its minute anew.
+        // A call that arrives slightly late does not return to the previous minute.
         let late = counts.note(key("10.0.0.1", "A"), NOW);
         assert!(matches!(late, Noted::Counted));
         assert_eq!(next.calls(), 2);
-        // A clock that goes back does.
+        // A clock that was set back starts its minute again.
         first(counts.note(key("10.0.0.1", "A"), NOW - 10 * MINUTE_MS));
     }
 
@@ -185,7 +186,7 @@ mod tests {
         }
         assert_eq!((many.calls(), many.key().network), (1000, None));
         first(counts.note(key(&address(COUNTED_KEYS_MAX), "B"), NOW));
-        // A caller who was there before is counted under their address all the same.
+        // A caller that called before is still counted under its own address.
         assert!(matches!(
             counts.note(key(&address(1), "A"), NOW),
             Noted::Counted
@@ -208,7 +209,7 @@ mod tests {
         assert_eq!(counted.calls(), 2);
         assert!(matches!(counts.note(key("b", "A"), NOW), Noted::Listed));
         assert!(matches!(counts.note(key("a", "B"), NOW), Noted::Listed));
-        // An operator's key of the same name is somebody else.
+        // An operator's key with the same name is another caller.
         let operators = CountKey {
             access: None,
             actor: Some("a".to_owned()),
@@ -234,7 +235,7 @@ mod tests {
         assert!(counts.due().is_empty(), "nothing has come since");
         counts.note(key("10.0.0.1", "A"), NOW);
         assert_eq!(counts.due().len(), 1);
-        // What has grown while it was being written is written once more, even if its minute is over.
+        // A count that grows while it is being written is written once more, even if its minute has ended.
         counts.note(key("10.0.0.1", "A"), NOW);
         assert_eq!(counts.take_ended(NOW + MINUTE_MS).len(), 1);
         counted.written(7, 2);

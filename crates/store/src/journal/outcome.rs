@@ -1,4 +1,4 @@
-//! What becomes of a batch, whatever has written it: its callers get their replies, and the journal's health is noted.
+//! Handles the result of a batch, regardless of its writer: replies to its callers, and records the journal's health.
 
 use super::entry::JournalEntry;
 use super::intake::Journal;
@@ -7,7 +7,7 @@ use super::queue::Queue;
 use crate::StoreError;
 
 impl Journal {
-    /// Notes how a try to write went, and logs what is new about it.
+    /// Records the result of an attempt to write, and logs a change between success and failure.
     pub(crate) fn judge(&self, part: JournalPart, written: &Result<(), StoreError>) {
         match written {
             Ok(()) => {
@@ -23,7 +23,7 @@ impl Journal {
         }
     }
 
-    /// Replies to those who wait for a batch that has been written.
+    /// Replies to the callers that wait for a batch that has been written.
     pub(crate) fn acknowledge(&self, batch: Vec<JournalEntry>) {
         for entry in batch {
             match entry {
@@ -35,7 +35,7 @@ impl Journal {
     }
 }
 
-/// Replies to whoever waits for a send that has been opened or closed. A row that nobody takes any more is taken back.
+/// Replies to the caller that waits for an opened or closed send. Withdraws an opened row if its caller does not wait any more.
 pub(crate) fn reply_to_send(queue: &Queue, send: JournalEntry) {
     match send {
         JournalEntry::Open(opening) => match opening.obstacle {
@@ -61,11 +61,11 @@ pub(crate) fn reply_to_send(queue: &Queue, send: JournalEntry) {
     }
 }
 
-/// Replies to those who wait for what has not been written and will not be.
+/// Replies with an error to the callers of entries that were not written and will not be written.
 pub(crate) fn reply_failed(waiting: Vec<JournalEntry>, error: &StoreError) {
     let failed = || StoreError::new(format!("the journal can't be written: {error}"));
     for waiting in waiting {
-        // A caller who has gone away meanwhile needs no reply.
+        // A send error is ignored, because a caller that has given up needs no reply.
         match waiting {
             JournalEntry::Open(opening) => drop(opening.reply.send(Err(failed()))),
             JournalEntry::Flush(reply) => drop(reply.send(Err(failed()))),

@@ -7,7 +7,7 @@ use super::parts::{JournalPart, PartTasks, QueueWriter};
 use super::queue::{BATCH_ROWS_MAX, Queue};
 use crate::StoreError;
 
-/// Most sends that begin or end in one batch: some 15 ms of a connection.
+/// Maximum number of starts or ends of sends in one batch: some 15 ms of a connection.
 const BATCH_SENDS_MAX: usize = 512;
 
 fn batch_max(part: JournalPart) -> usize {
@@ -17,24 +17,24 @@ fn batch_max(part: JournalPart) -> usize {
     }
 }
 
-/// Somebody who waits until everything before them is on the disk.
+/// The reply channel of a caller that waits until everything before it is on the disk.
 type Flush = oneshot::Sender<Result<(), StoreError>>;
 
-/// What there is to write of a part.
+/// The pending work of a part.
 pub(crate) struct PartWork {
     pub(crate) has_entries: bool,
-    /// Whether it can't wait for more.
+    /// True if the writer must write now instead of waiting for more entries.
     pub(crate) presses: bool,
 }
 
 impl Queue {
-    /// Has a task for each part woken when there is something to write, and not one thread.
+    /// Makes the queue wake one task for each part, instead of one thread, when there is something to write.
     pub(crate) fn write_in_parts(&self) {
-        // There is one writer.
+        // The result is ignored because a queue has only one writer.
         let _ = self.writer.set(QueueWriter::Parts(PartTasks::default()));
     }
 
-    /// Waits until there may be something to write of a part.
+    /// Waits until a part may have something to write.
     pub(crate) async fn woken(&self, part: JournalPart) {
         match self.writer.get() {
             Some(QueueWriter::Parts(parts)) => parts.woken(part).await,
@@ -49,7 +49,7 @@ impl Queue {
         }
     }
 
-    /// What there is to write of a part.
+    /// Returns the pending work of a part.
     pub(crate) fn work_of(&self, part: JournalPart) -> PartWork {
         let waiting = self.waiting();
         let lens = part
@@ -70,7 +70,7 @@ impl Queue {
         }
     }
 
-    /// The next batch of a part, without the openings that nobody waits for any more. It counts as being under way until
+    /// Takes the next batch of a part, without openings whose callers have given up. The batch counts as under way until
     /// [`Queue::end_batch`].
     pub(crate) fn take_part(&self, part: JournalPart) -> Vec<JournalEntry> {
         let mut waiting = self.waiting();
@@ -79,7 +79,8 @@ impl Queue {
         waiting.without_given_up(taken)
     }
 
-    /// Puts a batch of a part back, except what can fail, which it returns with all else of the part that can, and with flushes.
+    /// Puts a batch of a part back, except openings. Returns the openings of the batch together with all waiting openings of the
+    /// part and all flushes, so that their callers get an error.
     pub(crate) fn put_back_part(
         &self,
         part: JournalPart,
@@ -90,7 +91,8 @@ impl Queue {
         waiting.put_back(batch, part.lanes())
     }
 
-    /// Nothing of a part is under way any more. Returns the flushes that this ends. A closed queue that is empty is drained.
+    /// Records that no batch of the part is under way, and returns the flushes that this completes. A closed and empty queue then
+    /// counts as drained.
     pub(crate) fn end_batch(&self, part: JournalPart) -> Vec<Flush> {
         let mut waiting = self.waiting();
         waiting.under_way[part as usize] = None;
@@ -107,7 +109,7 @@ impl Queue {
         .collect()
     }
 
-    /// An open row whose intent was dropped without an outcome: its place is free.
+    /// Frees the reserved place of an open row whose intent was dropped without an outcome.
     pub(crate) fn lose(&self, id: i64) {
         self.forgo_outcome();
         if matches!(self.writer.get(), Some(QueueWriter::Parts(_))) {
@@ -115,7 +117,7 @@ impl Queue {
         }
     }
 
-    /// The sends whose outcomes will never come, since the last time.
+    /// Takes the sends that were reported since the last call as never getting an outcome.
     pub(crate) fn take_lost(&self) -> Vec<i64> {
         std::mem::take(&mut self.waiting().lost)
     }

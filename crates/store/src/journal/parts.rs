@@ -1,4 +1,5 @@
-//! The parts in which a journal is written over more than one connection, so that one that is slow holds up no other.
+//! The parts into which a journal is split to be written over several connections, so that a slow connection does not delay the
+//! others.
 
 use std::thread::Thread;
 
@@ -6,12 +7,12 @@ use tokio::sync::Notify;
 
 use super::entry::Lane;
 
-/// What one connection writes.
+/// A part of the journal, which one connection writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JournalPart {
-    /// Sends that begin.
+    /// Starts of sends.
     Opens,
-    /// Sends that end.
+    /// Ends of sends.
     Closes,
     /// All other rows.
     Rows,
@@ -30,7 +31,7 @@ impl JournalPart {
     }
 }
 
-/// What writes the journal.
+/// The writer of the journal.
 pub(super) enum QueueWriter {
     /// One thread writes all of it.
     Thread(Thread),
@@ -38,12 +39,12 @@ pub(super) enum QueueWriter {
     Parts(PartTasks),
 }
 
-/// What wakes the tasks, in the order of [`JournalPart::ALL`].
+/// The notifications that wake the tasks, in the order of [`JournalPart::ALL`].
 #[derive(Default)]
 pub(super) struct PartTasks([Notify; JournalPart::ALL.len()]);
 
 impl PartTasks {
-    /// Wakes the task that writes this lane. Flushes are looked after with rows.
+    /// Wakes the task that writes this lane. The task for rows also handles flushes.
     pub(super) fn wake(&self, lane: Option<Lane>) {
         let part = match lane {
             Some(Lane::Opens) => JournalPart::Opens,
@@ -53,7 +54,7 @@ impl PartTasks {
         self.0[part as usize].notify_one();
     }
 
-    /// Waits until it is woken for this part.
+    /// Waits for the next wake-up of this part.
     pub(super) async fn woken(&self, part: JournalPart) {
         self.0[part as usize].notified().await;
     }

@@ -1,4 +1,4 @@
-//! Reading the journal: by filters, in pages that neither miss a row nor show one twice while others are written.
+//! Reads the journal by filters, in pages that neither miss a row nor show a row twice while other rows are written.
 
 use std::net::IpAddr;
 
@@ -7,49 +7,50 @@ use crate::journal::row::first_id_at;
 use crate::store::Engine;
 use crate::{FoundRows, JournalFilter, JournalOrder, JournalRow, Store, StoreError};
 
-/// How much later than the newest row one may come whose number is lower, where several processes write: the batches of a lane,
-/// and a second in which the database hesitates. In milliseconds.
+/// Maximum delay, in milliseconds, with which a row can appear after a row with a higher number, where several processes write. It
+/// covers the batches of a lane, and a second in which the database stalls.
 pub(crate) const LATE_MS: i64 = 5000;
 
-/// What is known of a call for judging its address once more.
+/// The data of a call that are needed to judge its address again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayCall {
     /// The number of its row.
     pub id: i64,
     /// The resolved address.
     pub client: IpAddr,
-    /// The id that the gateway gave it.
+    /// The id that the gateway gave the call.
     pub request_id: String,
-    /// The id that its caller chose for it.
+    /// The id that the caller chose for the call.
     pub caller_request_id: Option<String>,
-    /// The operation, once it was known.
+    /// The operation, if it was determined.
     pub method: Option<String>,
-    /// The code that it ended with, unless it succeeded.
+    /// The code of the outcome; absent if the call succeeded.
     pub code: Option<String>,
-    /// How many calls the row stands for.
+    /// The number of calls that the row stands for.
     pub count: u64,
 }
 
-/// What is known of a call for judging its limits once more.
+/// The data of a call that are needed to judge its limits again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitCall {
     /// The number of its row.
     pub id: i64,
-    /// The operation, once it was known.
+    /// The operation, if it was determined.
     pub method: Option<String>,
-    /// The code that it ended with, unless it succeeded.
+    /// The code of the outcome; absent if the call succeeded.
     pub code: Option<String>,
-    /// How long it waited for the upstream and was there, in microseconds; absent if it didn't come that far.
+    /// Time in the queue for the upstream plus time at the upstream, in microseconds; absent if the call did not reach the
+    /// upstream.
     pub held_us: Option<i64>,
-    /// The hash of its destination, as long as that is kept; absent if it was not asked for.
+    /// The hash of the destination, as long as it is stored; absent if it was not requested.
     pub destination: Option<Vec<u8>>,
-    /// How many calls the row stands for; they came from its time to the end of its minute.
+    /// The number of calls that the row stands for; they came between the row's time and the end of its minute.
     pub count: u64,
 }
 
 impl Store {
-    /// At most so many calls of an access whose networks let them in, in the order of their rows, since a time in
-    /// milliseconds and beyond a row.
+    /// Returns at most this many calls of an access that its networks admitted, in row order, from a time in milliseconds and after
+    /// a row.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -65,8 +66,8 @@ impl Store {
         }
     }
 
-    /// At most so many rows, beyond the row with the given number in the given order. Where several conditions rarely meet, the
-    /// page is cut, and the next one goes on.
+    /// Returns at most this many rows, after the row with the given number in the given order. If several conditions rarely match
+    /// the same row, the page is cut, and the next page continues the search.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -83,8 +84,8 @@ impl Store {
         }
     }
 
-    /// Such a page for sums: of each row only its number, kind, count, access, client, canonical status, code, delivery, time of
-    /// the upstream and cause are there. It costs a fraction of the whole rows.
+    /// Returns a page for sums: each row has only its number, kind, count, access, client, canonical status, code, delivery, time
+    /// of the upstream and cause. It costs a fraction of a page of whole rows.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -101,8 +102,8 @@ impl Store {
         }
     }
 
-    /// At most so many calls of an access that came to be judged by its networks, the oldest first, beyond the row with
-    /// this number.
+    /// Returns at most this many calls of an access that reached the check of its networks, oldest first, from a time in
+    /// milliseconds and after a row.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -118,7 +119,7 @@ impl Store {
         }
     }
 
-    /// The number of the newest row; 0 when there is none.
+    /// Returns the number of the newest row; 0 if the journal is empty.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -129,8 +130,8 @@ impl Store {
         }
     }
 
-    /// The number beyond which somebody reads again who has seen rows up to this one, so as to miss none that comes late. In a
-    /// store of one process it is the same number: no row comes late.
+    /// Returns the number after which a reader that has seen rows up to `id` must read again, in order to miss no late row. In a
+    /// store of one process this is the same number, because no row comes late.
     #[must_use]
     pub fn look_back(&self, id: i64) -> i64 {
         match self.engine() {
@@ -139,8 +140,8 @@ impl Store {
         }
     }
 
-    /// Before which time no row comes any more, unless the database was away; both in milliseconds since 1970, UTC. Nothing where
-    /// no row comes late.
+    /// Returns the time before which no further row will appear, unless the database was away; both times in milliseconds since
+    /// 1970, UTC. `None` where no row comes late.
     #[must_use]
     pub fn settled_ms(&self, now_ms: i64) -> Option<i64> {
         match self.engine() {
@@ -149,7 +150,7 @@ impl Store {
         }
     }
 
-    /// The row with this number, if it is there.
+    /// Returns the row with this number, if it exists.
     ///
     /// # Errors
     /// When the store can't be read.

@@ -1,5 +1,5 @@
-//! The journal's queue: bounded in rows and in bytes. A request that need not be on the disk never waits for it. What unknown
-//! callers cause waits in a room of its own, and sends go first.
+//! The journal's queue, bounded in rows and in bytes. A request never waits for the queue unless its row must be on the disk. Rows
+//! of unknown callers wait in a separate, bounded space, and sends are written first.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -11,22 +11,23 @@ use super::entry::{JournalEntry, Lane, OUTCOME_BYTES};
 use super::parts::QueueWriter;
 use super::queued::QueuedEntries;
 
-/// Most rows written at once: some 10 ms of the writer, so that a change of an access waits no longer. Where
-/// many accesses call, a page of an index is written once for all its rows of a batch.
+/// Maximum number of rows in a batch. A batch takes the writer some 10 ms, so that a change of an access waits no longer than that.
+/// If many accesses call, a large batch writes each index page once for all of its rows.
 pub(crate) const BATCH_ROWS_MAX: usize = 2048;
 
-/// The queue of one writer. Closed until the journal is started.
+/// The queue of one writer. It is closed until the journal is started.
 pub(crate) struct Queue {
     waiting: Mutex<QueuedEntries>,
-    /// What writes: woken when the first entry comes, when a batch is full, when somebody waits, and when the queue closes.
+    /// The writer, which is woken by the first entry, by a full batch, by an entry whose caller waits, and by the closing of the
+    /// queue.
     pub(super) writer: OnceLock<QueueWriter>,
 }
 
-/// What the writer has to know before it writes.
+/// The state of the queue that the writer checks before it writes.
 pub(crate) struct PendingWork {
-    /// Whether there is something to write.
+    /// True if there is something to write.
     pub(crate) has_entries: bool,
-    /// Whether it can't wait for more.
+    /// True if the writer must write now instead of waiting for more entries.
     pub(crate) presses: bool,
 }
 
@@ -41,21 +42,21 @@ impl Queue {
         }
     }
 
-    /// Has this thread woken when there is something to write.
+    /// Makes the queue wake the current thread when there is something to write.
     pub(crate) fn wake_this_thread(&self) {
-        // There is one writer.
+        // The result is ignored because a queue has only one writer.
         let _ = self.writer.set(QueueWriter::Thread(thread::current()));
     }
 
-    /// Takes entries from now on.
+    /// Opens the queue, so that it takes entries.
     pub(crate) fn open(&self) {
         self.waiting().closed = false;
     }
 
-    /// Takes an entry if there is room for it, else returns it.
+    /// Takes an entry if there is room for it; otherwise returns the entry.
     pub(crate) fn push(&self, entry: JournalEntry) -> Result<(), JournalEntry> {
         let mut waiting = self.waiting();
-        // An open row needs room for its outcome as well, which must find a place whatever happens meanwhile.
+        // An open row also needs room for its outcome, which must find a place under all circumstances.
         let (rows, bytes) = match &entry {
             JournalEntry::Row(_) | JournalEntry::Counted(_) => (1, entry.weight()),
             JournalEntry::Open(opening) => (2, opening.row.weight() + OUTCOME_BYTES),
@@ -89,7 +90,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The next batch, without the openings that nobody waits for any more. It keeps its room until [`Queue::settle`].
+    /// Takes the next batch, without openings whose callers have given up. The batch keeps its room until [`Queue::settle`].
     pub(crate) fn take(&self) -> Vec<JournalEntry> {
         let mut waiting = self.waiting();
         let mut taken = waiting.next_of(&Lane::ALL, BATCH_ROWS_MAX);
@@ -98,8 +99,9 @@ impl Queue {
         waiting.without_given_up(taken)
     }
 
-    /// Puts entries back to where they came from, except those that can fail, which it returns together with all others like
-    /// them that wait. What is left is not urgent any more: the writer tries again after a pause.
+    /// Puts entries back into their lanes, except openings and flushes. Returns these together with all waiting openings and
+    /// flushes, so that their callers get an error. The remaining entries are not urgent any more, because the writer tries again
+    /// after a pause.
     pub(crate) fn put_back(&self, entries: Vec<JournalEntry>) -> Vec<JournalEntry> {
         self.waiting().put_back(entries, &Lane::ALL)
     }
@@ -114,13 +116,13 @@ impl Queue {
         }
     }
 
-    /// Has an open row taken back, in the place that was kept for its outcome.
+    /// Queues the withdrawal of an open row, in the place that was reserved for its outcome.
     pub(crate) fn withdraw(&self, id: i64) {
-        // The queue always has a place for it, even when it is closed.
+        // The queue always has a place for the withdrawal, even when it is closed.
         let _ = self.push(JournalEntry::Withdraw(id));
     }
 
-    /// Frees the room of an outcome that will not come.
+    /// Frees the place of an outcome that will not come.
     pub(crate) fn forgo_outcome(&self) {
         let mut waiting = self.waiting();
         let room = waiting.room(CallerClass::Known);
@@ -128,8 +130,8 @@ impl Queue {
         room.bytes -= OUTCOME_BYTES;
     }
 
-    /// Takes no more rows; outcomes of open ones still find their places. `drained` is dropped when all is written. Returns
-    /// whether the queue was open.
+    /// Closes the queue for new rows; outcomes of open rows are still taken. `drained` is dropped when everything is written.
+    /// Returns whether the queue was open.
     pub(crate) fn close(&self, drained: oneshot::Sender<()>) -> bool {
         let mut waiting = self.waiting();
         if waiting.closed {
@@ -146,14 +148,14 @@ impl Queue {
         true
     }
 
-    /// Closes the queue because its writer has ended: nothing waits for it to be drained.
+    /// Closes the queue because its writer has ended. Drops `drained`, so that the shutdown does not wait for it.
     pub(crate) fn abandon(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
         waiting.drained = None;
     }
 
-    /// What there is to write. A closed queue that is empty is drained.
+    /// Returns the pending work. A closed and empty queue then counts as drained.
     pub(crate) fn state(&self) -> PendingWork {
         let mut waiting = self.waiting();
         let (known, all) = waiting.len();
@@ -166,7 +168,7 @@ impl Queue {
         }
     }
 
-    /// Rows that are not on the disk yet, and places that are kept for outcomes.
+    /// Returns the number of rows that are not on the disk yet, plus the number of places reserved for outcomes.
     pub(crate) fn rows(&self) -> usize {
         self.waiting().rooms.iter().map(|room| room.rows).sum()
     }
@@ -177,7 +179,7 @@ impl Queue {
     }
 
     pub(super) fn waiting(&self) -> MutexGuard<'_, QueuedEntries> {
-        // Nothing between two changes of it can panic half way.
+        // A poisoned lock is usable, because no code panics between two related changes of the state.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

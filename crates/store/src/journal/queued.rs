@@ -1,4 +1,4 @@
-//! What waits in the journal's queue, and the room that it takes.
+//! The entries of the journal's queue, and the room that they take.
 
 use std::collections::VecDeque;
 
@@ -9,48 +9,50 @@ use super::entry::{JournalEntry, Lane, OUTCOME_BYTES};
 use super::minute::COUNTED_KEYS_MAX;
 use super::parts::JournalPart;
 
-/// Most rows that wait. A disk that stalls for the store's five seconds loses nothing at ten thousand requests a second.
+/// Maximum number of waiting rows. At ten thousand requests a second, a disk that stalls for the store's five seconds loses
+/// nothing.
 pub(crate) const QUEUE_ROWS_MAX: usize = 65_536;
 
-/// Most that they take together, in bytes: the rows above at their usual length of a kilobyte.
+/// Maximum size of the waiting rows in bytes: the number of rows above with a typical size of a kilobyte.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Most rows of unknown callers that wait, in a room of their own: those of two full minutes.
+/// Maximum number of waiting rows of unknown callers, which have a separate room: the rows of two full minutes.
 const UNKNOWN_ROWS_MAX: usize = 2 * COUNTED_KEYS_MAX;
 
-/// Most that they take together, in bytes: the rows above at two kilobytes.
+/// Maximum size of the waiting rows of unknown callers in bytes: the number of rows above with two kilobytes each.
 const UNKNOWN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Most rows of unknown callers that are written with others, beside those above: a millisecond or two.
+/// Maximum number of rows of unknown callers in a batch, in addition to the other rows of the batch: a millisecond or two.
 const BATCH_UNKNOWN_MAX: usize = 256;
 
-/// Room that is taken, also by what is being written and by outcomes that are still to come.
+/// The occupied room, including entries that are being written and reserved outcomes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct TakenRoom {
     pub(super) rows: usize,
     pub(super) bytes: usize,
 }
 
-/// An entry, and when it came: later ones have higher numbers.
+/// An entry with its arrival number: later entries have higher numbers.
 pub(super) type Numbered = (u64, JournalEntry);
 
 #[derive(Default)]
 pub(super) struct QueuedEntries {
-    /// In the order of [`Lane::ALL`].
+    /// The waiting entries, in the order of [`Lane::ALL`].
     pub(super) lanes: [VecDeque<Numbered>; Lane::ALL.len()],
-    /// Callers who wait until everything before them is on the disk.
+    /// Callers that wait until everything before them is on the disk.
     pub(super) flushes: VecDeque<Numbered>,
     pub(super) last_number: u64,
-    /// In the order of [`CallerClass::ALL`].
+    /// The occupied room, in the order of [`CallerClass::ALL`].
     pub(super) rooms: [TakenRoom; CallerClass::ALL.len()],
-    /// Whether somebody waits and has not been failed since.
+    /// True if a caller waits that has not received an error yet.
     pub(super) is_urgent: bool,
     pub(super) closed: bool,
-    /// The oldest entry that is being written, of each part that is written apart. In the order of [`JournalPart::ALL`].
+    /// The arrival number of the oldest entry that is being written, for each part that is written separately. In the order of
+    /// [`JournalPart::ALL`].
     pub(super) under_way: [Option<u64>; JournalPart::ALL.len()],
-    /// Sends whose outcome will never come, as far as they are looked for by the sweep.
+    /// Sends whose outcome will never come; recorded only where the sweep looks for such sends.
     pub(super) lost: Vec<i64>,
-    /// Dropped when the queue is closed and empty.
+    /// The sender that is dropped when the queue is closed and empty.
     pub(super) drained: Option<oneshot::Sender<()>>,
 }
 
@@ -70,7 +72,7 @@ impl QueuedEntries {
         }
     }
 
-    /// Whether there is so much room for it.
+    /// Returns whether the class has this much room left.
     pub(super) fn has_room(&self, class: CallerClass, rows: usize, bytes: usize) -> bool {
         let room = self.rooms[class as usize];
         let (rows_max, bytes_max) = match class {
@@ -82,7 +84,7 @@ impl QueuedEntries {
 
     pub(super) fn push_back(&mut self, entry: JournalEntry) {
         self.last_number += 1;
-        // What is taken back was taken before whoever flushes now.
+        // A withdrawn row is older than every waiting flush, so that the flush must wait for the withdrawal.
         let number = match entry {
             JournalEntry::Withdraw(_) => 0,
             _ => self.last_number,
@@ -94,20 +96,21 @@ impl QueuedEntries {
         }
     }
 
-    /// Entries that wait, of known callers and of all.
+    /// Returns the number of waiting entries of known callers, and of all callers.
     pub(super) fn len(&self) -> (usize, usize) {
         let [closes, opens, known, unknown] = self.lanes.each_ref().map(VecDeque::len);
         let known = closes + opens + known + self.flushes.len();
         (known, known + unknown)
     }
 
-    /// Whether somebody waits.
+    /// Returns whether a caller waits.
     pub(super) fn is_awaited(&self) -> bool {
         let [closes, opens, ..] = &self.lanes;
         !(self.flushes.is_empty() && closes.is_empty() && opens.is_empty())
     }
 
-    /// What is written next of these lanes: sends first, and of unknown callers a few. In the order of coming.
+    /// Takes the next batch from these lanes: sends first, and a few entries of unknown callers. The batch is in the order of
+    /// arrival.
     pub(super) fn next_of(&mut self, lanes: &[Lane], rows_max: usize) -> Vec<Numbered> {
         let mut left = rows_max;
         let mut taken: Vec<Numbered> = Vec::new();
@@ -125,7 +128,7 @@ impl QueuedEntries {
         taken
     }
 
-    /// These entries without the openings that nobody waits for any more.
+    /// Returns these entries without the openings whose callers have given up.
     pub(super) fn without_given_up(&mut self, entries: Vec<Numbered>) -> Vec<JournalEntry> {
         let entries = entries.into_iter().map(|(_, entry)| entry);
         let (given_up, left): (Vec<_>, Vec<_>) = entries.partition(JournalEntry::is_given_up);
@@ -133,7 +136,7 @@ impl QueuedEntries {
         left
     }
 
-    /// Takes the flushes before which nothing waits or is under way.
+    /// Takes the flushes before which no entry waits or is under way.
     pub(super) fn done_flushes(&mut self) -> Vec<Numbered> {
         let waiting = self.lanes.iter().filter_map(|lane| lane.front());
         let waiting = waiting.map(|(number, _)| *number);
@@ -146,8 +149,8 @@ impl QueuedEntries {
         done
     }
 
-    /// Puts entries back to where they came from, except those that can fail, which it returns together with all others like
-    /// them that wait.
+    /// Puts entries back into their lanes, except openings and flushes. Returns these together with all waiting flushes, and with
+    /// all waiting openings if `lanes` contains the lane of openings.
     pub(super) fn put_back(
         &mut self,
         entries: Vec<JournalEntry>,
@@ -157,7 +160,7 @@ impl QueuedEntries {
         for entry in entries.into_iter().rev() {
             match entry.lane() {
                 Some(Lane::Opens) | None => failed.push(entry),
-                // Before all others, and in their order.
+                // The entry goes before all waiting entries; the reversed loop keeps the order of the entries put back.
                 Some(lane) => self.lanes[lane as usize].push_front((0, entry)),
             }
         }

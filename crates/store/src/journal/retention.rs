@@ -1,27 +1,27 @@
-//! Clearing by age and by room.
+//! Clears the journal by age and by size.
 
 use std::time::Duration;
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// How long rows are kept, and how much room they may take.
+/// Limits for the age and the size of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// How long a row is kept.
+    /// Maximum age of a row.
     pub rows: Duration,
-    /// How long its parameters and its answer are kept.
+    /// Maximum age of a row's parameters and answer.
     pub payloads: Duration,
-    /// Most that the store's file may hold besides receipts, in bytes.
+    /// Maximum size in bytes; for a file, the size of the store without receipts and events.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Takes away what is too old; a row records it. [`Store::scrub`] overwrites what is left of it in the file. `now_ms` in
-    /// milliseconds since 1970, UTC.
+    /// Deletes rows and payloads that are too old, and records this in a row. [`Store::scrub`] overwrites their remains in the
+    /// file. `now_ms` in milliseconds since 1970, UTC.
     ///
     /// # Errors
-    /// When the store can't be written. What has been taken away is recorded all the same.
+    /// When the store can't be written. Deletions up to then are recorded nevertheless.
     pub async fn clear_old(&self, now_ms: i64, retention: &Retention) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.clear_old(now_ms, retention).await,
@@ -29,12 +29,12 @@ impl Store {
         }
     }
 
-    /// Takes rows away when there are too many: those of unknown callers beyond their share of the room, and when all
-    /// together take too much, the oldest, sends and changes last. A row records it, and a line in the log if any of them
-    /// was younger than its retention. `now_ms` in milliseconds since 1970, UTC.
+    /// Deletes rows if the journal is too large: first rows of unknown callers that exceed their share of the room, then, if all
+    /// rows together take too much room, the oldest rows, with sends and changes last. The clearing is recorded in a row, and also
+    /// logged if a deleted row was younger than its retention. `now_ms` in milliseconds since 1970, UTC.
     ///
     /// # Errors
-    /// When the store can't be written. What has been taken away is recorded all the same.
+    /// When the store can't be written. Deletions up to then are recorded nevertheless.
     pub async fn clear_surplus(
         &self,
         now_ms: i64,

@@ -1,4 +1,4 @@
-//! A row of the journal, as it is written and as it is read.
+//! A row of the journal, as it is written and read.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -7,34 +7,34 @@ use aws_lc_rs::hmac;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Bits of an id below the milliseconds: a million rows fit into each of them, more than any disk takes.
+/// Number of bits of an id below the milliseconds: each millisecond has room for a million rows, more than any disk can write.
 const SEQUENCE_BITS: u32 = 20;
 
-/// Bytes of the hash of a destination that are kept: enough that no two of a gateway's destinations share one.
+/// Number of stored bytes of a destination's hash: enough that no two destinations of a gateway have the same hash.
 const DESTINATION_BYTES: usize = 16;
 
-/// The first id that a row of this moment can have.
+/// Returns the lowest id that a row of this time can have.
 pub(crate) fn first_id_at(ms: i64) -> i64 {
-    // Times beyond the year 200,000 do not occur.
+    // Times after the year 200,000 do not occur.
     ms.clamp(0, i64::MAX >> SEQUENCE_BITS) << SEQUENCE_BITS
 }
 
-/// What a row records.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JournalKind {
-    /// A request, refused or served.
+    /// A request, rejected or served.
     #[default]
     Request,
     /// A change of an access.
     Change,
-    /// The deletion of rows because of their age or the room that they took.
+    /// The deletion of rows because of their age or their size.
     Clearing,
-    /// The deletion of what was kept of one destination.
+    /// The deletion of the stored data about one destination.
     Erasure,
-    /// What an admin key did or failed to do on the operators' side, and wrong keys there.
+    /// A successful or failed action of an admin key on the operators' side, or a wrong key there.
     Operator,
-    /// Another server took the place of the database's.
+    /// A failover of the database to another server.
     Failover,
 }
 
@@ -48,7 +48,7 @@ impl JournalKind {
         JournalKind::Failover,
     ];
 
-    /// The word in the table and in the admin API.
+    /// Returns the word in the table and in the admin API.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl JournalKind {
     }
 }
 
-/// Calls that one row stands for: one, unless they were counted together.
+/// The number of calls that one row stands for: one, unless calls were counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Calls(pub u64);
@@ -78,98 +78,98 @@ impl Default for Calls {
     }
 }
 
-/// A word of a closed set as a rule, so that writing a row copies nothing.
+/// A word, usually of a closed set, so that writing a row copies nothing.
 type Word = Cow<'static, str>;
 
-/// One row. What is absent was not known, or is of no account for its kind.
+/// One row. A field is absent if it was unknown or does not apply to the row's kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct JournalRow {
-    /// Its number, given when it is written; later rows have higher ones.
+    /// The row's number, assigned when the row is written; later rows have higher numbers.
     #[serde(skip)]
     pub id: i64,
-    /// When it happened; milliseconds since 1970, UTC.
+    /// The time of the recorded event; milliseconds since 1970, UTC.
     #[serde(skip)]
     pub at_ms: i64,
-    /// What it records.
+    /// The kind of the row.
     pub kind: JournalKind,
-    /// Whether the outcome is still to come.
+    /// True if the outcome is still to come.
     pub open: bool,
-    /// How many calls it stands for; it describes the first of them.
+    /// The number of calls that the row stands for; the row describes the first call.
     pub count: Calls,
-    /// The id that the gateway gave the request: no two have the same.
+    /// The id that the gateway gave the request; each request has a different one.
     pub request_id: Option<String>,
-    /// The id that its caller chose for it, if they did; others may have chosen the same.
+    /// The id that the caller chose for the request, if it chose one; other callers may have chosen the same.
     pub caller_request_id: Option<String>,
-    /// The id of its trace, if the request was traced; 32 hexadecimal digits.
+    /// The id of the request's trace, if the request was traced; 32 hexadecimal digits.
     pub trace_id: Option<String>,
     /// The way in.
     pub way: Option<Word>,
-    /// The access, once it was proven.
+    /// The access, if it was proven.
     pub access: Option<String>,
-    /// The operation, once it was known.
+    /// The operation, if it was determined.
     pub method: Option<Word>,
     /// The HTTP method.
     pub http_method: Option<Word>,
-    /// The path as it is routed.
+    /// The path as routed.
     pub path: Option<Word>,
-    /// The other end of the connection.
+    /// The peer address of the connection.
     pub peer: Option<SocketAddr>,
     /// The resolved address, in canonical form.
     pub client: Option<IpAddr>,
-    /// The status on the wire; 0 when the caller had gone.
+    /// The status on the wire; 0 if the caller had disconnected.
     pub status: Option<u16>,
-    /// The status that the outcome really has.
+    /// The status that describes the actual outcome.
     pub canonical: Option<u16>,
-    /// The code that it ended with, unless it succeeded.
+    /// The code of the outcome; absent if the request succeeded.
     pub code: Option<Word>,
-    /// The code that the upstream said.
+    /// The code that the upstream returned.
     pub upstream_code: Option<Word>,
-    /// What is known about the message of a send.
+    /// What is known about the delivery of a send's message.
     pub delivery: Option<Word>,
-    /// How often the upstream was asked.
+    /// The number of attempts at the upstream.
     pub attempts: Option<u32>,
-    /// How long it waited for its turn at the upstream, in microseconds.
+    /// Time in the queue for the upstream, in microseconds.
     pub queue_us: Option<i64>,
-    /// How long the upstream took, in microseconds.
+    /// Time at the upstream, in microseconds.
     pub upstream_us: Option<i64>,
-    /// From the head of the request to its answer, in microseconds.
+    /// Time from the head of the request to its answer, in microseconds.
     pub total_us: Option<i64>,
-    /// What the cache had to do with it.
+    /// The part that the cache played in the answer.
     pub cache: Option<Word>,
-    /// The narrowest limit that counted it.
+    /// The narrowest limit that counted the request.
     pub limited_by: Option<Word>,
-    /// What this limit lets through.
+    /// The size of this limit.
     pub limit_max: Option<u32>,
-    /// What was left of it.
+    /// The remainder of this limit after the request.
     pub limit_left: Option<u32>,
-    /// The configuration that it began with.
+    /// The generation of the configuration with which the request began.
     pub generation: Option<i64>,
-    /// The caller's program, as it calls itself.
+    /// The caller's program, as it identifies itself.
     pub user_agent: Option<String>,
-    /// Why it ended so, for operators.
+    /// The cause of the outcome, for operators.
     pub cause: Option<Word>,
-    /// What a rule that only reports would have said.
+    /// The verdict of a rule that only reports and would have rejected the request.
     pub would_refuse: Option<String>,
-    /// Who made a change, a clearing or an erasure.
+    /// The actor of a change, a clearing or an erasure.
     pub actor: Option<Word>,
     /// The access before a change, without secrets.
     pub before: Option<Box<Value>>,
     /// The access after a change, without secrets.
     pub after: Option<Box<Value>>,
-    /// What was said.
+    /// The content of the call.
     #[serde(flatten)]
     pub payload: JournalPayload,
 }
 
-/// What was said, kept for a shorter time.
+/// The content of a call, which is stored for a shorter time than the row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct JournalPayload {
-    /// Of whom the call speaks; only a keyed hash of it is kept, so that a row that is read has none.
+    /// The destination of the call; the store contains only a keyed hash of it, so that rows read from the store have none.
     #[serde(skip)]
     pub destination: Option<String>,
     /// The parameters, redacted.
     pub parameters: Option<String>,
-    /// The answer's result, where the access's journal level is full.
+    /// The answer's result, if the access's journal level is full.
     pub answer: Option<String>,
 }
 
@@ -179,20 +179,20 @@ impl JournalPayload {
     }
 }
 
-/// The hash under which a destination is kept and found again.
+/// Returns the hash under which a destination is stored and found.
 pub(crate) fn destination_hash(key: &hmac::Key, destination: &str) -> Vec<u8> {
     let tag = hmac::sign(key, destination.as_bytes());
     tag.as_ref()[..DESTINATION_BYTES].to_vec()
 }
 
 impl JournalRow {
-    /// When what a row with this number records happened; milliseconds since 1970, UTC.
+    /// Returns the time of the event that the row with this number records; milliseconds since 1970, UTC.
     #[must_use]
     pub fn time_of(id: i64) -> i64 {
         id >> SEQUENCE_BITS
     }
 
-    /// What it takes in memory, in bytes, by and large.
+    /// Returns the row's approximate size in memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         let texts = [
             self.request_id.as_deref(),

@@ -1,4 +1,4 @@
-//! The start of the journal.
+//! Starts the journal.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::store::Engine;
 use crate::{Store, StoreError};
 
 impl Journal {
-    /// Closes what an earlier process left open, and has this store's journal take rows. Once for each store.
+    /// Closes the rows that an earlier process left open, and opens this store's journal for rows. Call it once for each store.
     ///
     /// # Errors
     /// When the store can't be written.

@@ -1,39 +1,40 @@
-//! What clearing by room has in common, whatever the engine.
+//! Code for clearing by size that all engines share.
 
-/// Of the room that the journal may take, the part that is left after a clearing; else each row would clear another.
+/// Percentage of the journal's maximum size that remains after a clearing, because otherwise each new row would cause another
+/// clearing.
 pub(crate) const KEPT_PERCENT: u64 = 95;
 
-/// The part of the journal's room that rows of unknown callers may take: one in so many.
+/// Divisor for the share of the journal's room that rows of unknown callers may take.
 const UNKNOWN_SHARE: u64 = 16;
 
-/// What a row of an unknown caller takes at most with its places in indexes, in bytes: a long user agent and cause.
+/// Maximum size of a row of an unknown caller with its index entries, in bytes: a row with a long user agent and a long cause.
 const UNKNOWN_ROW_BYTES: u64 = 1280;
 
-/// How many rows of unknown callers a journal of so many bytes may hold.
+/// Returns the maximum number of rows of unknown callers in a journal of this size in bytes.
 pub(crate) fn unknown_rows_max(bytes: u64) -> u64 {
     bytes / UNKNOWN_SHARE / UNKNOWN_ROW_BYTES
 }
 
-/// Rows that went before their time.
+/// Numbers of rows that were deleted before their retention was over.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct EarlyRows {
-    /// Of unknown callers.
+    /// Rows of unknown callers.
     pub(crate) unknown: u64,
-    /// Requests of others but sends, and what was refused to operators.
+    /// Requests of known callers except sends, and rejected actions on the operators' side.
     pub(crate) plain: u64,
-    /// All else.
+    /// All other rows.
     pub(crate) lasting: u64,
 }
 
 impl EarlyRows {
-    /// Adds these.
+    /// Adds other numbers to these.
     pub(crate) fn add(&mut self, more: EarlyRows) {
         self.unknown += more.unknown;
         self.plain += more.plain;
         self.lasting += more.lasting;
     }
 
-    /// Logs them.
+    /// Logs the numbers.
     pub(crate) fn log(&self) {
         let EarlyRows {
             unknown,

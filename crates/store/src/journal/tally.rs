@@ -1,22 +1,22 @@
-//! Counting calls without holding anybody up: a piece of the journal at a time, from where the last piece ended.
+//! Counts calls without delaying other work: each step counts a piece of the journal, starting at the end of the previous piece.
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// Calls so far.
+/// The number of calls counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Requests that were answered.
+    /// Number of requests.
     pub calls: u64,
-    /// Those of them that ended with a status of 500 or more.
+    /// Number of these requests that ended with a status of 500 or more.
     pub failed: u64,
-    /// The number of the last row that was looked at.
+    /// The number of the last examined row.
     pub(crate) last: i64,
 }
 
 impl Store {
-    /// Goes on counting requests between two times, in milliseconds since 1970, UTC, over at most so many rows. Returns
-    /// whether there are no more.
+    /// Continues the count of requests between two times, in milliseconds since 1970, UTC, with at most `count_max` further rows.
+    /// Returns the new tally, and whether the count is complete.
     ///
     /// # Errors
     /// When the store can't be read.

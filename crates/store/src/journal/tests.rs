@@ -1,4 +1,4 @@
-//! What the journal promises: rows come back as they went in, bounds hold, and what goes is recorded.
+//! What the journal guarantees: rows are read as they were written, bounds hold, and deletions are recorded.
 
 mod classes;
 mod pages;
@@ -16,7 +16,7 @@ use crate::{
 };
 
 const NEWEST: JournalOrder = JournalOrder::NewestFirst;
-/// After the full row, in milliseconds since 1970.
+/// A time after the full row, in milliseconds since 1970.
 const LATER: i64 = 1_700_000_000_200;
 
 const DAY_MS: i64 = 86_400_000;
@@ -64,7 +64,7 @@ impl Bench {
     }
 
     pub(crate) async fn all(&self, filter: JournalFilter) -> Vec<JournalRow> {
-        // A full queue takes longer than one flush waits when the machine is busy.
+        // On a busy machine, writing a full queue takes longer than one flush waits.
         let patience = std::time::Instant::now() + Duration::from_secs(60);
         while let Err(error) = self.journal.flush().await {
             assert!(std::time::Instant::now() < patience, "{error}");
@@ -87,12 +87,12 @@ impl Bench {
         rows.filter_map(|row| row.request_id).collect()
     }
 
-    /// Has every write wait until the guard is dropped.
+    /// Makes every write wait until the guard is dropped.
     async fn lock(&self) -> WriteLock {
         self.engine.lock().await
     }
 
-    /// Has every write fail, or no longer.
+    /// Makes every write fail, or succeed again.
     async fn read_only(&self, on: bool) {
         self.engine.read_only(&self.store, on).await;
     }
@@ -226,7 +226,7 @@ async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places(engine:
     for n in 0..QUEUE_ROWS_MAX {
         bench.journal.add(row(1, n));
     }
-    // One place is the outcome's.
+    // One place is reserved for the outcome.
     assert_eq!(
         (bench.journal.queued(), bench.journal.dropped()),
         (QUEUE_ROWS_MAX, 1)
@@ -292,9 +292,9 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself(en
     assert!(bench.journal.flush().await.is_err());
     assert_eq!((bench.journal.queued(), bench.journal.dropped()), (1, 0));
     bench.read_only(false).await;
-    // A caller who waits has the writer try at once.
+    // A waiting caller makes the writer try immediately.
     let intent = bench.open(row(1, "again")).await.unwrap();
-    // Their order is that in which they were tried again.
+    // The rows are in the order of the later attempt, which may differ.
     let mut ids = bench.ids(JournalFilter::default()).await;
     ids.sort_unstable();
     assert_eq!(ids, ["again", "kept"]);
@@ -310,7 +310,7 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
 ) {
     let bench = Bench::over(engine).await;
     let lock = bench.lock().await;
-    // One after the other, so that each meets another moment of the writer's tries.
+    // The sends run one after the other, so that each hits another moment of the writer's attempts.
     for n in 0..3 {
         let began = std::time::Instant::now();
         let claim = claim(&format!("k-{n}"));
@@ -334,7 +334,7 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
 async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let mut opening = Box::pin(bench.journal.open(row(1, "send"), Some(claim("k"))));
-    // It is asked once, and leaves when its row is written and its reply is there.
+    // The future is polled once, and dropped after its row is written and its reply has been sent.
     tokio::select! {
         biased;
         _ = &mut opening => panic!("nothing was written yet"),
@@ -342,7 +342,7 @@ async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back(engine: Te
     }
     bench.journal.flush().await.unwrap();
     drop(opening);
-    // Its reply is sent by a task of the runtime, which may come after the flush and finds then that nobody waits.
+    // A task of the runtime sends the reply. This may happen after the flush; the task then finds that no caller waits.
     let patience = std::time::Instant::now() + Duration::from_secs(60);
     while !bench.all(JournalFilter::default()).await.is_empty() {
         assert!(std::time::Instant::now() < patience, "it stays");
@@ -358,7 +358,7 @@ async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back(engine: Te
 async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let (mut taken, mut given_up) = (Vec::new(), 0);
-    // Callers give up in the very moment in which their row is written, at many moments.
+    // Callers give up close to the moment in which their row is written, with 300 different waiting times.
     for n in 0..300_u32 {
         let opening = bench
             .journal
@@ -373,7 +373,7 @@ async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free(engine
             Err(_) => given_up += 1,
         }
     }
-    // What is taken back is written after its opener gave up.
+    // Withdrawals are written after their callers have given up.
     bench.journal.flush().await.unwrap();
     assert_eq!(bench.ids(JournalFilter::default()).await, taken);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What unknown callers cause: it is counted, and takes no room, places or turns of others.
+//! Rows of unknown callers: they are counted, and take no room, places or turns from other rows.
 
 use super::*;
 use crate::journal::entry::{CountUpdate, JournalEntry};
@@ -6,7 +6,7 @@ use crate::journal::minute::MinuteCounts;
 use crate::journal::queue::{BATCH_ROWS_MAX, Queue};
 use crate::{CountKey, Noted};
 
-/// Rows of an access that find room, as long as it is theirs alone.
+/// Number of rows of an access that fit into the queue if the room belongs to the access alone.
 const KNOWN_ROWS: usize = QUEUE_ROWS_MAX / 2;
 
 on_every_engine!(
@@ -59,7 +59,7 @@ async fn a_counted_row_is_there_at_once_and_grows_to_the_call(engine: TestEngine
     bench.refuse(2, NOW + 1);
     let counts = |rows: Vec<JournalRow>| rows.iter().map(|row| row.count.0).collect::<Vec<_>>();
     assert_eq!(counts(bench.all(JournalFilter::default()).await), [1000, 1]);
-    // Nothing is lost at an orderly end, whatever was under way.
+    // An orderly shutdown loses nothing, even if a write is in progress.
     bench.refuse(1, NOW + 2);
     bench.refuse(1, NOW + 60_000);
     bench.refuse(2, NOW + 60_000);
@@ -148,7 +148,7 @@ fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
     };
     let mut batch = queue.take();
     assert_eq!(kinds(&batch), [2, BATCH_ROWS_MAX - 2, 256, 0]);
-    // A batch is in the order of coming.
+    // A batch is in the order of arrival.
     let is_sorted = |batch: &[JournalEntry]| {
         let first_row = batch
             .iter()
@@ -159,7 +159,7 @@ fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
         last_count < first_row
     };
     assert!(is_sorted(&batch));
-    // Their places were kept by what opened them, which was not here.
+    // Withdrawals use places that were reserved when their rows were opened, which did not happen in this test.
     batch.retain(|entry| !matches!(entry, JournalEntry::Withdraw(_)));
     queue.settle(&batch);
     let batch = queue.take();
@@ -178,7 +178,7 @@ fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
     );
 }
 
-/// How many rows have a request id that starts so.
+/// Returns the number of rows whose request id has this prefix.
 fn count(rows: &[JournalRow], start: &str) -> usize {
     let ids = rows.iter().filter_map(|row| row.request_id.as_deref());
     ids.filter(|id| id.starts_with(start)).count()
@@ -216,7 +216,7 @@ async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last(engi
     assert_eq!(early(CallerClass::Unknown), 400 - unknown as u64);
     assert_eq!(early(CallerClass::Known), 0);
 
-    // More than there is room for: reads go, though sends are older.
+    // There are now more rows than fit: reads are deleted, although sends are older.
     for n in 0..6000 {
         bench
             .journal
@@ -234,7 +234,7 @@ async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last(engi
     assert_eq!(early(CallerClass::Known), 6000 - reads as u64);
     assert!(rows.iter().any(|row| row.kind == JournalKind::Clearing));
 
-    // What is older than its time is not counted as early.
+    // A row that has exceeded its retention does not count as deleted early.
     let before = early(CallerClass::Known);
     let retention = Retention {
         rows: Duration::from_millis(1),

@@ -1,4 +1,4 @@
-//! What is found again: pages are whole, filters find their rows, and sums are those of the rows.
+//! Tests of reading: pages are complete, filters find their rows, and sums match the rows.
 
 use super::*;
 
@@ -14,7 +14,7 @@ on_every_engine!(
 async fn a_brief_page_holds_what_sums_need_of_the_same_rows(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     bench.journal.add(full_row());
-    // Each lane gives its rows their numbers.
+    // The flush is needed because each lane numbers its own rows.
     bench.journal.flush().await.unwrap();
     let under_way = JournalRow {
         access: Some("shop".to_owned()),
@@ -78,7 +78,7 @@ async fn the_calls_of_accesses_are_counted_by_the_newest_rows_of_each(engine: Te
     for (since_ms, rows_max, expected) in [
         (0, 100, [(11, 3, false), (0, 0, false), (5, 0, false)]),
         (2, 100, [(10, 3, false), (0, 0, false), (5, 0, false)]),
-        // The change is looked at and is no call.
+        // The change is examined but is not a call.
         (2, 4, [(9, 2, true), (0, 0, false), (4, 0, true)]),
         (40, 4, [(0, 0, false), (0, 0, false), (0, 0, false)]),
     ] {
@@ -97,7 +97,7 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: T
     let filter = JournalFilter::default();
     let (mut back, mut beyond) = (Vec::new(), None);
     loop {
-        // The clock goes back for these, and they are new all the same.
+        // These rows have an older time, as after a clock was set back, but they still count as new.
         bench.journal.add(row(3, "new"));
         bench.journal.flush().await.unwrap();
         let page = bench
@@ -127,7 +127,7 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: T
     let all = bench.all(filter.clone()).await;
     assert_eq!(followed, all.len());
     assert!(all.is_sorted_by(|a, b| a.id < b.id));
-    // What there is at one moment ends there, in either order.
+    // A query that is bounded at one moment ends at that moment's last row, in either order.
     let up_to = JournalFilter {
         up_to: Some(all[99].id),
         ..filter
@@ -142,7 +142,7 @@ async fn conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_th
     engine: TestEngine,
 ) {
     let bench = Bench::over(engine).await;
-    // Each condition is met by more rows than a page looks at, and both by the first and the last row alone.
+    // Each condition matches more rows than a page examines; only the first and the last row match both conditions.
     let rows = 2 * i64::from(LOOKED_AT_MAX) + 200;
     for n in 0..rows {
         let (both, is_even) = (n == 0 || n == rows - 1, n % 2 == 0);
@@ -250,7 +250,7 @@ async fn a_network_finds_its_addresses_whether_they_are_few_or_many(engine: Test
     assert_eq!(found("::/0").await, ["d", "e"]);
     assert!(found("192.0.2.0/24").await.is_empty());
 
-    // Beyond the bound the other plan is taken, with the same answer.
+    // Beyond the bound, the query uses the other plan, with the same result.
     for _ in 0..20_000 {
         bench.journal.add(from("10.0.0.7", "many"));
     }
