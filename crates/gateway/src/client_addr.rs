@@ -1,4 +1,4 @@
-//! The address of the caller: the TCP peer's, or the one that a trusted proxy names.
+//! Resolves the address of the caller: the address of the TCP peer, or the address that a trusted proxy names.
 
 use std::net::IpAddr;
 
@@ -15,14 +15,14 @@ pub(crate) use walk::Walk;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientIp(pub(crate) IpAddr);
 
-/// Most hops in one walk: real chains have two or three.
+/// Maximum number of hops in one walk. Real chains have two or three.
 const HOPS_MAX: usize = 10;
 
-/// Most empty elements skipped in one walk: a proxy that joins lists leaves one or two, and RFC 9110, 5.6.1.2 asks for a
-/// reasonable number.
+/// Maximum number of empty elements that one walk skips. A proxy that joins lists leaves one or two, and RFC 9110, 5.6.1.2 asks for
+/// a reasonable number.
 const EMPTIES_MAX: usize = 32;
 
-/// The one header in which trusted proxies name the caller.
+/// The header in which trusted proxies name the caller. Only this one is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`.
@@ -32,7 +32,7 @@ pub enum ForwardedHeader {
 }
 
 impl ForwardedHeader {
-    /// Reads its name.
+    /// Parses the name of a header.
     ///
     /// # Errors
     /// A sentence with both names.
@@ -44,7 +44,7 @@ impl ForwardedHeader {
         }
     }
 
-    /// Returns its name in lower case.
+    /// Returns the name of the header in lower case.
     pub(crate) fn name(self) -> &'static str {
         match self {
             ForwardedHeader::XForwardedFor => "x-forwarded-for",
@@ -53,7 +53,7 @@ impl ForwardedHeader {
     }
 }
 
-/// Which proxies the gateway believes about the caller's address, and by which header.
+/// The proxies that the gateway trusts to name the caller's address, and the header in which they name it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trust<'a> {
     pub(crate) proxies: &'a [IpNet],
@@ -63,31 +63,31 @@ pub(crate) struct Trust<'a> {
 /// One step of the walk: the peer, or a hop of the header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WalkStep<'a> {
-    /// The line of the header in which the hop stands, counted from one; `None` for the peer.
+    /// The number of the header line that contains the hop, counted from one; `None` for the peer.
     pub(crate) line: Option<usize>,
-    /// The hop as written; empty for the peer, and where the line is not text.
+    /// The hop as written; empty for the peer, and if the line is not text.
     pub(crate) written: &'a str,
-    /// What the step found.
+    /// The result of the step.
     pub(crate) finding: Finding,
 }
 
 /// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// A trusted proxy: the walk goes on to the hop that it names.
+    /// A trusted proxy. The walk continues with the hop that the proxy names.
     Trusted(IpAddr),
     /// The first address that is not a trusted proxy: the caller.
     Client(IpAddr),
-    /// The hop can't be read, for this reason: the walk ends without a caller.
+    /// An unreadable hop, with the reason. The walk ends without a caller.
     Unreadable(&'static str),
 }
 
-/// Walks from the peer to the left through the header's hops, as long as each is a trusted proxy. Returns the first address
-/// that is not, or the last one when all are.
+/// Walks from the peer through the header's hops, from right to left, as long as each address is a trusted proxy. Returns the first
+/// address that is not a trusted proxy, or the last address if all are.
 ///
 /// # Errors
-/// IP_NOT_ALLOWED when a hop that decides can't be read, or there are too many: guessing would let somebody choose who
-/// they are.
+/// IP_NOT_ALLOWED when a hop that the walk needs is unreadable, or when there are too many hops. A guess would let callers choose
+/// their address.
 pub(crate) fn resolve(
     peer: PeerAddr,
     headers: &HeaderMap,
@@ -96,10 +96,10 @@ pub(crate) fn resolve(
     walk(peer, headers, trust, |_| {})
 }
 
-/// The same walk, with a visitor for each step.
+/// Makes the same walk as [`resolve`] and calls `visit` for each step.
 ///
 /// # Errors
-/// As [`resolve`].
+/// The same as [`resolve`].
 pub(crate) fn walk(
     peer: PeerAddr,
     headers: &HeaderMap,
@@ -150,7 +150,7 @@ pub(crate) fn walk(
 }
 
 impl Trust<'_> {
-    /// Returns whether this peer is believed about its callers.
+    /// Returns whether this peer is trusted to name its callers.
     pub(crate) fn believes(self, peer: PeerAddr) -> bool {
         matches!(self.find_peer(peer), Finding::Trusted(_))
     }
@@ -172,7 +172,7 @@ impl Trust<'_> {
         }
     }
 
-    /// Reads a hop, the `walked`th of the walk.
+    /// Reads a hop. `walked` is its number in the walk, counted from one.
     fn read(self, hop: &str, walked: usize) -> Finding {
         if walked > HOPS_MAX {
             return Finding::Unreadable("too many hops");
@@ -192,15 +192,16 @@ fn unparsable(what: &'static str) -> Error {
     Error::refused(Code::IpNotAllowed).because(format!("unparsable_hop: {what}"))
 }
 
-/// Returns the value of `for` in one element of `Forwarded`. A doubled one can't be read, nor can a backslash or an open quote:
-/// from the right, an escaped quote looks like one that ends a text, and the first element cut there holds its backslash.
+/// Returns the value of `for` in one element of `Forwarded`. An element with two `for` values is rejected. So is an element with a
+/// backslash or an unclosed quote: read from the right, an escaped quote looks like a closing quote, and the first element that is
+/// cut there contains the backslash.
 fn for_of(element: &str) -> Option<&str> {
     if element.contains('\\') || element.matches('"').count() % 2 == 1 {
         return None;
     }
     let mut found = None;
     let pairs = split_outside_quotes(element, ';');
-    // An element may end with a semicolon, or hold two in a row (RFC 7239, 4).
+    // An element may end with a semicolon or contain two in a row (RFC 7239, 4).
     for pair in pairs.filter(|pair| !pair.trim().is_empty()) {
         let (name, value) = pair.split_once('=')?;
         if name.trim().eq_ignore_ascii_case("for") && found.replace(value.trim()).is_some() {
@@ -212,12 +213,12 @@ fn for_of(element: &str) -> Option<&str> {
         Some(quoted) => quoted
             .strip_suffix('"')
             .filter(|inner| !inner.contains(['"', '\\'])),
-        // An address with a colon or a bracket has to be quoted (RFC 7239, 4).
+        // An address with a colon or a bracket must be quoted (RFC 7239, 4).
         None => Some(value).filter(|bare| !bare.contains([':', '[', ']', '"'])),
     }
 }
 
-/// Reads an address as proxies write it: bare, with a port, or in brackets. Only canonical spellings count, without a zone.
+/// Reads an address as proxies write it: plain, with a port, or in brackets. Accepts only canonical spellings without a zone.
 fn node(text: &str) -> Option<IpAddr> {
     let address = if let Some(rest) = text.strip_prefix('[') {
         let (inner, port) = rest.split_once(']')?;
@@ -240,10 +241,10 @@ fn is_port(text: &str) -> bool {
         && text.parse::<u16>().is_ok()
 }
 
-/// Splits at separators outside quotes, the last part first.
+/// Splits at separators outside quotes. Returns the last part first.
 ///
-/// Quotes are counted from the right, where the nearest proxy wrote: a quote that was opened further left and never closed must
-/// not cover what was added behind it.
+/// Quotes are counted from the right, because the nearest proxy wrote the rightmost part. A quote that was opened further left and
+/// never closed must not hide the text that was added after it.
 fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     text.rsplit(move |c| {
@@ -423,7 +424,7 @@ mod tests {
             let line = format!("{begun}, for=1.2.3.4, for=10.0.0.2;by=\"_a, b\"");
             check(PROXY, trusted, FWD, &[&line], expected);
         }
-        // What a proxy escapes may hold anything that a caller wrote.
+        // Text that a proxy escapes may contain anything that a caller wrote.
         for line in [
             r#"for=1.2.3.4;host="a\", for=6.6.6.6;by=\"b""#,
             r#"for=1.2.3.4;host="a\" , for=6.6.6.6""#,

@@ -1,5 +1,5 @@
-//! Configuration: [`Sources`] hold it as written in file, environment and flags, and [`Config`] as it is used, complete and
-//! immutable. One conversion between the two reports every error at once, before a port is bound.
+//! The configuration. [`Sources`] contain it as written in the file, the environment and flags; [`Config`] contains it as it is
+//! used, complete and immutable. The conversion between the two reports all errors together, before a port is bound.
 
 mod cache;
 mod events;
@@ -46,88 +46,88 @@ pub(crate) use tracing::TRACE_ID;
 pub use tracing::{TracesConfig, TracingConfig};
 pub use ways::WaysConfig;
 
-/// The name of every environment variable of ours begins so: `CHATGATE__SERVER__LISTEN`.
+/// The prefix of our environment variables, such as `CHATGATE__SERVER__LISTEN`.
 const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
 
-/// The example, which documents every key.
+/// The example configuration, which documents every key.
 const EXAMPLE: &str = include_str!("../../../config/chatgate.toml");
 
-/// Everything that is configured, with nothing left to interpret.
+/// The complete configuration. All its values are parsed.
 pub struct Config {
-    /// The folder of store, keys and demo access.
+    /// The folder of the store, the keys and the demo access.
     pub data: PathBuf,
-    /// The store that replicas share; a file of the data folder when absent.
+    /// The store that replicas share. If absent, the store is a file of the data folder.
     pub shared_store: Option<SharedStore>,
-    /// Where replicas count together; each for itself when absent.
+    /// The server on which replicas share their counts. If absent, each process counts for itself.
     pub shared_counts: Option<ValkeyOptions>,
     /// The address of the public listener.
     pub listen: SocketAddr,
     /// The address of the admin listener.
     pub admin_listen: SocketAddr,
-    /// Host names that the admin listener accepts, besides addresses and `localhost`; in small letters.
+    /// Host names in lower case that the admin listener accepts in addition to IP addresses and `localhost`.
     pub admin_hosts: Vec<String>,
-    /// The URL by which callers reach the gateway; the bound address when absent.
+    /// The URL by which callers reach the gateway. If absent, it is the bound address.
     pub public_url: Option<Url>,
     /// Networks of peers whose forwarded header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The one header that those peers use.
+    /// The header that those peers use.
     pub forwarded_header: ForwardedHeader,
-    /// Whether the public listener accepts only trusted proxies, and requires a PROXY header of each connection.
+    /// True if the public listener accepts only trusted proxies and requires a PROXY header on each connection.
     pub proxy_protocol: bool,
     /// TLS of the public listener; plain HTTP when absent.
     pub tls: Option<TlsFiles>,
     /// TLS of the admin listener; plain HTTP when absent.
     pub admin_tls: Option<TlsFiles>,
-    /// Networks from which the deployment accepts calls at all.
+    /// Networks from which the deployment accepts calls.
     pub networks: Networks,
-    /// Browser origins that may call; CORS is off when empty.
+    /// Browser origins that may call. If empty, CORS is off.
     pub cors_origins: Vec<String>,
-    /// Bounds on requests and connections.
+    /// Limits on requests and connections.
     pub limits: LimitsConfig,
-    /// The upstream; the embedded sandbox when absent.
+    /// The upstream. If absent, it is the embedded sandbox.
     pub upstream: Option<UpstreamConfig>,
-    /// Whether the first start creates a demo access if it seeds no other.
+    /// True if the first start creates a demo access when the configuration seeds no access.
     pub demo: bool,
-    /// Bounds of the upstream client, for the sandbox too.
+    /// Limits of the upstream client, which also apply to the sandbox.
     pub upstream_limits: UpstreamLimits,
     /// The ways in.
     pub ways: WaysConfig,
     /// The cache of reads.
     pub cache: CacheConfig,
-    /// How long the journal keeps rows and payloads, and how much room it may take.
+    /// How long the journal stores rows and payloads, and its maximum size.
     pub retention: Retention,
-    /// Whether every request has a journal row; otherwise only sends and changes by operators have one.
+    /// True if every request has a journal row. Otherwise only sends and changes by operators have one.
     pub journals_all: bool,
-    /// Whether reads are served while the store cannot be written.
+    /// True if reads are served while the store can't be written.
     pub serves_without_store: bool,
     /// How long the receipt of a send with an idempotency key is valid, in seconds.
     pub receipts_kept_s: i64,
-    /// How much room receipts may take.
+    /// Maximum size of the receipts.
     pub receipt_room: ReceiptRoom,
-    /// `[events]`: how often channels are looked at, how deep, and how long events are kept.
+    /// `[events]`: how often and how deeply channels are polled, and how long events are stored.
     pub events: EventsConfig,
-    /// Where events are sent.
+    /// The rules for webhook deliveries.
     pub webhooks: WebhooksConfig,
-    /// Whether the documentation pages are served.
+    /// True if the documentation pages are served.
     pub docs: bool,
-    /// `[jwt]`: life and algorithm of our tokens, and other issuers.
+    /// `[jwt]`: lifetime and algorithm of our tokens, and the outside issuers.
     pub jwt: JwtConfig,
     /// `[log]`: level and format.
     pub log: LogConfig,
-    /// `[tracing]`: the receiver of traces, without which nothing is traced, and the share of calls.
+    /// `[tracing]`: the receiver of traces and the share of traced calls. Without a receiver no call is traced.
     pub traces: TracesConfig,
-    /// Accesses for an empty store.
+    /// Accesses that are created in an empty store.
     pub accesses: Vec<SeedAccess>,
-    /// Files outside the data folder that hold a secret.
+    /// Files outside the data folder that contain a secret.
     pub secret_files: Vec<PathBuf>,
 }
 
-/// What a reload has changed.
+/// The keys that a reload has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangedKeys {
-    /// The keys that are in force with another value.
+    /// The keys whose new value is now current.
     pub in_force: Vec<String>,
-    /// The keys whose other value changes nothing, each with the reason.
+    /// The keys whose new value has no effect, each with the reason.
     pub without_effect: Vec<String>,
 }
 
@@ -140,10 +140,10 @@ impl Config {
         Config::read_after(sources, None)
     }
 
-    /// Converts the sources while another configuration is in force.
+    /// Converts the sources while another configuration is current.
     ///
     /// # Errors
-    /// Every error, in the order of the file; a change that only a restart can make is one.
+    /// Every error, in the order of the file. A change that only a restart can make is also an error.
     pub fn read_after(
         sources: &Sources,
         in_force: Option<&Config>,
@@ -159,7 +159,7 @@ impl Config {
         }
     }
 
-    /// What is allowed and hardly meant, a sentence each.
+    /// Returns warnings about settings that are allowed but probably not intended, one sentence each.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let mute = |issuer: &&IssuerConfig| issuer.accesses.is_empty();
         let mute = self.jwt.issuers.iter().filter(mute).map(|issuer| {
@@ -176,7 +176,7 @@ impl Config {
         mute.chain(everybody)
     }
 
-    /// The JSON Schema of the file: the keys that the conversion reads, described by the example's comments.
+    /// Returns the JSON Schema of the file. It contains the keys that the conversion reads, described by the example's comments.
     #[must_use]
     pub fn schema() -> serde_json::Value {
         let nothing = Sources::default();
@@ -185,14 +185,14 @@ impl Config {
         reader.json_schema("The configuration file of Chatgate", EXAMPLE)
     }
 
-    /// The URL by which callers reach the gateway, without the last slash; the bound address when none is configured. Never
-    /// taken from a request.
+    /// Returns the URL by which callers reach the gateway, without the final slash. If none is configured, the URL is made from the
+    /// bound address. It is never taken from a request.
     pub(crate) fn callers_url(&self, address: SocketAddr) -> String {
         callers_url(self.public_url.as_ref(), self.tls.as_ref(), address)
     }
 
-    /// Logs which secret files of this user every user of the machine may read. This user cannot close a file of another one,
-    /// such as a file that an orchestrator mounts.
+    /// Logs a warning for each secret file that every user of the machine can read. Only files of this user are reported, because
+    /// this user cannot change files of other users, such as files that an orchestrator mounts.
     pub(crate) fn warn_of_exposed_secrets(&self) {
         for file in self
             .secret_files
@@ -204,7 +204,7 @@ impl Config {
         }
     }
 
-    /// The keys that differ between two files, without their values.
+    /// Returns the keys that differ between two files, without their values.
     #[must_use]
     pub fn changed(before: &Sources, after: &Sources) -> ChangedKeys {
         let mut keys = ChangedKeys::default();
@@ -223,7 +223,7 @@ impl Config {
         keys
     }
 
-    /// The keys that the next configuration changes and that only a restart can change.
+    /// Returns the keys that the next configuration changes although only a restart can change them.
     fn pinned(&self, next: &Config) -> impl Iterator<Item = &'static str> {
         let changes = [
             ("server.data", self.data != next.data),
@@ -238,7 +238,7 @@ impl Config {
                 self.admin_listen != next.admin_listen,
             ),
             ("log.format", self.log.format != next.log.format),
-            // The embedded sandbox is started with the process or not at all.
+            // The embedded sandbox can only be started together with the process.
             (
                 "upstream.url",
                 self.upstream.is_some() && next.upstream.is_none(),
@@ -259,7 +259,7 @@ impl Config {
         exposure::check_ports(reader, listen, admin_listen);
         let public_url = reader.optional_text("server.public_url", public_url);
         let tls = tls::public(reader);
-        // The port 0 is another one at each start.
+        // With port 0 the system chooses another port at each start, so the name is unknown.
         let own_name = (public_url.is_some() || listen.port() != 0)
             .then(|| callers_url(public_url.as_ref(), tls.as_ref(), listen));
         let upstream = upstream::upstream(reader, &upstream_limits, listen);

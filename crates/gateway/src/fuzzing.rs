@@ -1,7 +1,7 @@
-//! Pure functions of the edge, opened for the oracles in `fuzz/oracles`. Nothing of the gateway uses this module.
+//! Exposes pure functions of the gateway to the oracles in `fuzz/oracles`. The gateway itself does not use this module.
 //!
-//! It is no feature: features are shared by all that is built together, and the tests would then try another binary than
-//! the one that is shipped.
+//! This module is not behind a feature. Features are shared by all crates of a build, so the tests would then test another binary
+//! than the one that is shipped.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,13 +14,13 @@ use server::PeerAddr;
 use crate::client_addr::{self, Finding, ForwardedHeader, Trust};
 use crate::request::validate::{self, RequestKind};
 
-/// One step of the walk to the caller: what is written there, and the address found with whether it is a trusted proxy.
+/// One step of the walk to the caller: the written text, and the address with `true` for a trusted proxy.
 pub type StepSummary = (String, Option<(IpAddr, bool)>);
 
-/// The caller behind a peer, and the steps that led there.
+/// Returns the caller behind a peer, and the steps that led to it.
 ///
 /// # Errors
-/// IP_NOT_ALLOWED when a hop that decides can't be read.
+/// IP_NOT_ALLOWED when a hop that the walk needs is unreadable.
 pub fn walk(
     peer: SocketAddr,
     headers: &HeaderMap,
@@ -44,7 +44,7 @@ pub fn walk(
     (found.map(|client| client.0), steps)
 }
 
-/// Whether Host and Transfer-Encoding can be read.
+/// Checks that Host and Transfer-Encoding are readable.
 ///
 /// # Errors
 /// MALFORMED_REQUEST.
@@ -52,7 +52,7 @@ pub fn readable(head: &Parts) -> Result<(), Error> {
     validate::readable(head, head.headers.contains_key("transfer-encoding"))
 }
 
-/// What the request asks for: `call`, `check`, `options` or `wsdl`.
+/// Returns the kind of a request: `call`, `check`, `options` or `wsdl`.
 ///
 /// # Errors
 /// HTTP_METHOD_NOT_ALLOWED, or INCORRECT_PARAM for a WSDL of another version.

@@ -1,7 +1,7 @@
-//! The join: configuration, routes, and the life of a request.
+//! Joins the other crates: configuration, routes, and the life of a request.
 //!
-//! To follow a request: `router` → `request::pipeline` → one adapter's `lib` → `forward/src/forwarder.rs`. The modules stand here in
-//! floors from top to bottom; none imports from a higher floor than its own.
+//! To follow a request: `router` → `request::pipeline` → one adapter's `lib` → `forward/src/forwarder.rs`. The modules below are
+//! layers, listed from top to bottom; no module imports from a higher layer.
 
 mod serve;
 

@@ -1,4 +1,4 @@
-//! The paths of the public listener.
+//! Lists the paths of the public listener.
 
 use adapter::Way;
 use adapter_jwt::{JWKS_PATH, METADATA_PATH, TOKEN_PATH};
@@ -6,11 +6,12 @@ use adapter_jwt::{JWKS_PATH, METADATA_PATH, TOKEN_PATH};
 /// A path of the public listener, with the methods that it serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PublicPath {
-    /// As it is routed and logged. What a caller wrote instead may hold anything, even secrets.
+    /// The path as it is routed and logged. The path that a caller wrote is not logged, because it may contain anything, even
+    /// secrets.
     pub(crate) path: &'static str,
-    /// The methods for `Allow`.
+    /// The methods for the `Allow` header.
     pub(crate) allow: &'static str,
-    /// The way in that logs and metrics name.
+    /// The way in for logs and metrics.
     pub(crate) way: Option<Way>,
 }
 
@@ -37,7 +38,7 @@ pub(crate) const EVENTS: PublicPath = PublicPath {
     way: None,
 };
 
-/// The documentation pages, which have further paths below this one.
+/// The documentation pages, which also have paths below this one.
 pub(crate) const DOCS: PublicPath = document(docs::PATH);
 
 /// Every other path.
@@ -66,13 +67,13 @@ impl PublicPath {
     }
 }
 
-/// Finds the way in at a path, with or without the slash at its end.
+/// Finds the way in at a path, with or without the final slash.
 pub(crate) fn way_at(path: &str) -> Option<Way> {
     let mut ways = Way::ALL.into_iter();
     ways.find(|way| path == way.path() || path == way.path().trim_end_matches('/'))
 }
 
-/// Finds which path this is, if it is not the path of a way in.
+/// Finds a path that is not the path of a way in.
 pub(crate) fn other_at(path: &str) -> PublicPath {
     let page = path.strip_prefix(DOCS.path);
     if path == "/docs" || page.is_some_and(|page| !page.contains('/')) {

@@ -1,4 +1,4 @@
-//! The life of a request, from its head to its answer, its log line and its journal row.
+//! Handles a request, from its head to its answer, its log line and its journal row.
 //!
 //! Read `pipeline` first: admit → decode → authorize → forward → encode, on one page.
 

@@ -1,4 +1,4 @@
-//! Where requests of the public listener go, by their paths.
+//! Routes the requests of the public listener by their paths.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ pub(crate) struct PublicRouter(pub(crate) Arc<Runtime>);
 type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 impl Dispatch for PublicRouter {
-    /// Answers a request under the snapshot that is current when it begins. A way in that is switched off has no path. Calls do
-    /// not go through axum's router, which costs five thousand instructions, an eighth of a cached read.
+    /// Answers a request with the snapshot that is current when the request begins. A way in that is switched off has no path.
+    /// Calls do not pass through axum's router, which costs five thousand instructions, an eighth of a cached read.
     fn call(&self, peer: Peer, request: Request<Body>) -> impl Future<Output = Response> + Send {
         let snapshot = self.0.snapshot();
         let way = paths::way_at(request.uri().path()).filter(|way| snapshot.is_open(*way));
@@ -68,7 +68,7 @@ async fn other(
     }
 }
 
-/// Returns whether a caller can show who it is by a header.
+/// Returns whether at least one way in is open whose callers authenticate with a header.
 fn streams_are_open(snapshot: &Snapshot) -> bool {
     snapshot.is_open(Way::Basic) || snapshot.is_open(Way::Jwt)
 }
@@ -100,7 +100,7 @@ fn page(snapshot: &Snapshot, head: &Parts) -> Result<Page, Error> {
     page.ok_or_else(|| Error::refused(Code::NotFound))
 }
 
-/// Admits a caller to what every caller may read.
+/// Admits a caller to a document that every caller may read.
 fn admit_to_read(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<(), Error> {
     admit(snapshot, record)?;
     match record.context.head.method {

@@ -1,4 +1,4 @@
-//! The walk to the caller's address in words, for the log line of a refusal and for `explain`.
+//! Describes the walk to the caller's address in words, for the log line of a rejected request and for `explain`.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -8,32 +8,32 @@ use serde_json::{Value, json};
 
 use super::{Finding, PeerAddr, Trust, WalkStep, walk};
 
-/// How much of a hop is shown, in characters: anybody may have written it.
+/// Maximum number of characters of a hop that are shown, because anybody may have written the hop.
 const HOP_CHARACTERS_MAX: usize = 64;
 
-/// Every step of a walk.
+/// The description of every step of a walk.
 pub(crate) struct Walk {
-    /// The steps in words, as a log shows them.
+    /// The steps in words, for a log.
     text: String,
-    /// The same for a program to read.
+    /// The same steps as JSON, for programs.
     steps: Vec<Value>,
 }
 
 impl Walk {
-    /// Walks, and describes what each step found.
+    /// Walks and describes the finding of each step.
     pub(crate) fn of(peer: PeerAddr, headers: &HeaderMap, trust: Trust<'_>) -> Walk {
         let mut explained = Walk {
             text: String::new(),
             steps: Vec::new(),
         };
-        // The last step's finding is the result.
+        // The result is not needed: the last step's finding contains it.
         let _ = walk(peer, headers, trust, |step| {
             explained.take(step, peer, trust)
         });
         explained
     }
 
-    /// Returns the steps in one line, if a hop of the header was read.
+    /// Returns the steps in one line, if the walk read a hop of the header.
     pub(crate) fn beyond_the_peer(self) -> Option<String> {
         (self.steps.len() > 1).then_some(self.text)
     }
@@ -43,7 +43,7 @@ impl Walk {
         &self.text
     }
 
-    /// Returns each step: where it is written, what is written, what was found, and why.
+    /// Returns each step as JSON: its place, its text, its finding and the reason.
     pub(crate) fn steps(self) -> Vec<Value> {
         self.steps
     }

@@ -1,4 +1,4 @@
-//! The cache of reads.
+//! Reads the settings of the cache of reads.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Events: whether channels are looked at, how often, and how long what happened is kept.
+//! Reads the settings of events: whether and how often channels are polled, and how long events are stored.
 
 use std::time::Duration;
 
@@ -6,13 +6,14 @@ use events::{EventDepth, EventsConfig, StreamLimits};
 use settings::{Reader, ValueKind, parse};
 use store::EventRetention;
 
-/// Lowest limit for the log of events, in bytes: some thousands of them.
+/// Minimum size limit for the log of events, in bytes. It holds some thousands of events.
 const BYTES_LEAST: usize = 1024 * 1024;
 
-/// Shortest pause between two looks at a channel.
+/// Minimum pause between two polls of a channel.
 const POLL_LEAST: Duration = Duration::from_millis(50);
 
-/// The events. `has_upstream`: whether an upstream is configured; of the embedded sandbox it is known what clears marks.
+/// Reads the settings of events. `has_upstream` is true if an upstream is configured. If its `getunreadmessages` may mark messages
+/// as read, only hints are used. The embedded sandbox is known not to do that.
 pub(super) fn events(reader: &mut Reader<'_>, has_upstream: bool) -> EventsConfig {
     let clears = [("yes", true), ("no", false)];
     let may_clear = reader.choice("upstream.unread_clears", "yes", &clears);

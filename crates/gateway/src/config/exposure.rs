@@ -1,4 +1,4 @@
-//! Who can connect: what only this machine may reach, and whether PROXY headers are required.
+//! Reads the settings that decide who can connect: addresses, networks and PROXY headers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,21 +9,22 @@ use store::parse_network;
 
 use crate::client_addr::ForwardedHeader;
 
-/// Whether only this machine can connect to the address.
+/// Returns whether only this machine can connect to the address.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Whether both can't be listened on at once: one address, or one of them is every address of the machine.
+/// Returns whether the system cannot listen on both addresses at the same time: they are equal, or one of them stands for all
+/// addresses of the machine.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let [a, b] = [one, other].map(|address| address.ip().to_canonical());
-    // `[::]` takes IPv4 as well.
+    // `[::]` also stands for all IPv4 addresses.
     let holds = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
     one.port() != 0 && one.port() == other.port() && (a == b || holds(a, b) || holds(b, a))
 }
 
-/// Rejects an embedded sandbox that other machines can call, unless the settings ask for it: it answers "sent" to messages that
-/// reach nobody.
+/// Rejects an embedded sandbox that other machines can call, unless the settings ask for it, because the sandbox answers "sent" to
+/// messages that reach nobody.
 pub(super) fn check_sandbox(reader: &mut Reader<'_>, listen: SocketAddr) {
     let is_wanted = reader.boolean("upstream.sandbox", "false");
     let has_upstream = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
@@ -41,7 +42,7 @@ pub(super) fn check_sandbox(reader: &mut Reader<'_>, listen: SocketAddr) {
     }
 }
 
-/// Networks from which the deployment accepts calls.
+/// Reads the networks from which the deployment accepts calls.
 pub(super) fn networks(reader: &mut Reader<'_>) -> Networks {
     Networks::new(
         reader.texts("server.allow", &["0.0.0.0/0", "::/0"], parse_network),
@@ -49,13 +50,13 @@ pub(super) fn networks(reader: &mut Reader<'_>) -> Networks {
     )
 }
 
-/// The one header in which trusted proxies name the caller.
+/// Reads the name of the header in which trusted proxies name the caller.
 pub(super) fn forwarded_header(reader: &mut Reader<'_>) -> ForwardedHeader {
     let key = "server.forwarded_header";
     reader.text(key, "x-forwarded-for", ForwardedHeader::parse)
 }
 
-/// Whether every connection to the ways in has to begin with a PROXY header.
+/// Reads whether every connection to the ways in has to begin with a PROXY header.
 pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet]) -> bool {
     let key = "server.proxy_protocol";
     let is_on = reader.boolean(key, "false");
@@ -64,7 +65,7 @@ pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet])
     }
     is_on
 }
-/// Refuses an operators' side whose connections the ways in would take.
+/// Rejects an admin address whose connections the public listener would receive.
 pub(super) fn check_ports(reader: &mut Reader<'_>, listen: SocketAddr, admin_listen: SocketAddr) {
     if collide(listen, admin_listen) {
         let text =

@@ -1,12 +1,13 @@
-//! How long journal and receipts are kept, and how much room they may take.
+//! Reads the settings for how long the journal and receipts are stored, and for their size limits.
 
 use settings::{Reader, ValueKind, parse};
 use store::{ReceiptRoom, Retention};
 
-/// Lowest limit for the journal, in bytes: the store also holds accesses and keys, which clearing does not shrink.
+/// Minimum size limit for the journal, in bytes. The store also contains accesses and keys, and pruning the journal does not shrink
+/// them.
 const JOURNAL_BYTES_LEAST: usize = 1024 * 1024;
 
-/// Lowest limit for receipts, in bytes: the receipt of a send under way counts with the longest possible answer.
+/// Minimum size limit for receipts, in bytes. The receipt of a send under way counts with the size of the longest possible answer.
 const RECEIPT_BYTES_LEAST: usize = 128 * 1024;
 
 pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
@@ -52,7 +53,7 @@ pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
     ReceiptRoom { per_access, all }
 }
 
-/// How long receipts are kept, in seconds.
+/// Reads how long receipts are stored, in seconds.
 pub(super) fn receipts_kept_s(reader: &mut Reader<'_>) -> i64 {
     reader.value("receipts.keep", "24h", ValueKind::Time, |text| {
         let seconds = parse::timeout(text)?.as_secs();

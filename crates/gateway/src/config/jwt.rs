@@ -1,4 +1,4 @@
-//! Tokens: our own, and those of outside issuers.
+//! Reads the settings of tokens: our own, and those of outside issuers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use url::Url;
 
 use super::parse_chatgate::http_url;
 
-/// The longest that a token of ours may live, in seconds: it outlives a change of its access, and an operator should not wait
-/// longer than a day for it to end.
+/// Maximum lifetime of our tokens, in seconds. A token stays valid after a change of its access, and an operator should not have to
+/// wait longer than a day for it to expire.
 pub const TOKEN_LIFE_MAX_S: u32 = 86_400;
 
-/// Tokens.
+/// The settings of tokens.
 pub struct JwtConfig {
     /// The lifetime of our own tokens, in seconds.
     pub token_life_s: u32,
-    /// The algorithm that signs them.
+    /// The algorithm that signs our own tokens.
     pub algorithm: Algorithm,
     /// Outside issuers whose tokens are accepted.
     pub issuers: Vec<IssuerConfig>,
@@ -30,17 +30,17 @@ pub struct IssuerConfig {
     pub issuer: String,
     /// The source of its keys.
     pub jwks: JwksSource,
-    /// Audiences of which a token has to name at least one.
+    /// Accepted audiences. A token has to name at least one of them.
     pub audience: Vec<String>,
-    /// The algorithms that its tokens may be signed with.
+    /// The algorithms that may sign its tokens.
     pub algorithms: Vec<Algorithm>,
     /// The claim that names the access.
     pub claim: String,
     /// The accesses that its tokens may name.
     pub accesses: AccessNames,
-    /// What its tokens allow.
+    /// The rule by which its tokens grant scopes.
     pub scopes: ScopeRule,
-    /// How long fetched keys are fresh.
+    /// How long fetched keys stay fresh.
     pub refresh: Duration,
 }
 
@@ -53,7 +53,7 @@ pub enum JwksSource {
     File(PathBuf),
 }
 
-/// Reads the section. `own_name` is the gateway's own as an issuer, as far as it is known.
+/// Reads the section. `own_name` is the gateway's own name as an issuer, if it is known.
 pub(super) fn jwt(reader: &mut Reader<'_>, own_name: Option<&str>) -> JwtConfig {
     let token_life = reader.value("jwt.token_life", "3600s", ValueKind::Time, |text| {
         let seconds = parse::timeout(text)?.as_secs();
@@ -140,7 +140,7 @@ fn jwks_source(text: &str) -> Result<JwksSource, String> {
     }
 }
 
-/// Whether a file of an issuer's keys is there and holds one that can be used.
+/// Checks that a file of an issuer's keys exists and contains at least one usable key.
 fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
     let in_file = |what: &str| format!("{}: {what}", path.display());
     let text = settings::read_trusted(path)?;
@@ -158,5 +158,5 @@ fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
     )))
 }
 
-/// How many unusable keys an error explains.
+/// Maximum number of unusable keys that an error explains.
 const REJECTED_KEYS_LISTED_MAX: usize = 8;

@@ -1,4 +1,4 @@
-//! Bounds on requests and connections.
+//! Reads the limits on requests and connections.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,47 +6,47 @@ use std::time::Duration;
 use forward::{AnswerLimits, ThrottleLimits};
 use settings::{Reader, ValueKind, parse};
 
-/// Highest limit for a body, in bytes: it is held in memory whole.
+/// Maximum value of the body limit, in bytes. A body is stored in memory as a whole.
 pub(super) const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
 
-/// Highest limit for answers in memory, in bytes: more than any machine has.
+/// Maximum value of the limit for answers in memory, in bytes. It exceeds the memory of any machine.
 const ANSWERS_BYTES_MOST: usize = 1 << 40;
 
-/// Highest limit for an envelope, in bytes: the XML layer accepts no more.
+/// Maximum value of the envelope limit, in bytes. The XML layer does not accept more.
 const SOAP_BYTES_MOST: usize = 256 * 1024;
 
-/// Bounds on requests and connections.
+/// Limits on requests and connections.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitsConfig {
-    /// Largest body of a JSON way, in bytes.
+    /// Maximum size of a body on a JSON way in, in bytes.
     pub body_bytes: usize,
-    /// Largest SOAP envelope, in bytes.
+    /// Maximum size of a SOAP envelope, in bytes.
     pub soap_bytes: usize,
-    /// Longest wait for a TLS handshake, for the first byte after it, and for a whole head.
+    /// Maximum wait for a TLS handshake, for the first byte after it, and for a whole head.
     pub header_timeout: Duration,
-    /// Longest wait for a body; the bytes that have come extend it.
+    /// Maximum wait for a body. Received bytes extend it.
     pub body_timeout: Duration,
-    /// Longest wait for a caller to take any byte of an answer, and to take all of it; the bytes taken extend the latter.
+    /// Maximum wait for a caller to take any byte of an answer, and to take the whole answer. Taken bytes extend the latter.
     pub write_timeout: Duration,
-    /// Slowest average rate at which bodies come and answers are taken, in bytes a second.
+    /// Minimum average rate at which bodies must arrive and answers must be taken, in bytes per second.
     pub rate: u32,
-    /// Longest time that an idle connection is kept.
+    /// Maximum time that an idle connection stays open.
     pub idle_timeout: Duration,
-    /// Longest time for a request and its body.
+    /// Maximum time for a request and its body.
     pub request_timeout: Duration,
-    /// How long the gateway still accepts connections once it is told to stop, while it reports that it is not ready.
+    /// How long the gateway still accepts connections after a stop signal. During this time it reports that it is not ready.
     pub drain_delay: Duration,
-    /// Longest wait for requests under way when the gateway stops.
+    /// Maximum wait for requests under way during the shutdown.
     pub drain_timeout: Duration,
-    /// Most connections at once.
+    /// Maximum number of open connections.
     pub connections: usize,
-    /// Most connections at once from one peer address.
+    /// Maximum number of open connections from one peer address.
     pub connections_per_address: usize,
-    /// How many bytes of answers are held for callers that have not taken them.
+    /// Maximum number of answer bytes that are held in memory for callers that have not taken them.
     pub answers: AnswerLimits,
-    /// Calls a minute from one address, counted before authentication.
+    /// Maximum number of calls per minute from one address, counted before authentication.
     pub per_address_per_minute: NonZeroU32,
-    /// How many wrong secrets are checked.
+    /// Maximum number of wrong secrets that are checked.
     pub guesses: ThrottleLimits,
 }
 
@@ -83,7 +83,7 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
                 "60",
                 ValueKind::Count(2),
                 |text| {
-                    // One for either side: a single guess can't be shared out.
+                    // At least one guess for each of the two sides, because a single guess can't be divided.
                     parse::count_within(text, 2..=u32::MAX)
                 },
             ),

@@ -1,4 +1,4 @@
-//! The log: its level and its format.
+//! Reads the settings of the log: its level and its format.
 
 use settings::Reader;
 use telemetry::{LogConfig, LogFormat};

@@ -1,15 +1,15 @@
-//! Parsers of values that only this configuration has.
+//! Parsers for values that only this configuration has.
 
 use url::Url;
 
-/// The name of an access, by the one rule for such names.
+/// Parses the name of an access. The store defines the rule for such names.
 pub(super) fn access_name(text: &str) -> Result<String, String> {
     let checked = store::check_name(text);
     checked.map_err(|rule| format!("{text} is not a name; {rule}"))?;
     Ok(text.to_owned())
 }
 
-/// A host name without a port, in small letters and without a dot at its end (RFC 1123, 2.1).
+/// Parses a host name without a port. Returns it in lower case and without a final dot (RFC 1123, 2.1).
 pub(super) fn host_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let fits_label = |label: &str| {
@@ -38,7 +38,7 @@ pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<String, String> {
 }
 
 pub(super) fn http_url(text: &str) -> Result<Url, String> {
-    // The error does not repeat the text, which may hold credentials.
+    // The error does not repeat the text, because the text may contain credentials.
     let url = Url::parse(text).map_err(|error| format!("it is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("it is not an http or https URL".to_owned());
@@ -46,7 +46,7 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// The upstream's endpoint. Credentials in it would go to logs and proxies.
+/// Parses the upstream's endpoint. Rejects credentials in it, because they would get into logs and proxies.
 pub(super) fn upstream_url(text: &str) -> Result<Url, String> {
     let url = http_url(text)?;
     if !url.username().is_empty()

@@ -1,4 +1,4 @@
-//! Accesses that the first start puts into an empty store.
+//! Reads the accesses that the first start creates in an empty store.
 
 use std::num::NonZeroU32;
 
@@ -18,7 +18,7 @@ pub struct SeedAccess {
     pub user: String,
     /// Its chosen password.
     pub password: SecretString,
-    /// Whether it is switched on.
+    /// True if the access is switched on.
     pub active: bool,
     /// Networks from which it may call.
     pub allow: Vec<IpNet>,
@@ -28,13 +28,13 @@ pub struct SeedAccess {
     pub ways: Vec<String>,
     /// Methods that it may call.
     pub methods: Vec<String>,
-    /// Calls per minute, if bounded.
+    /// Maximum number of calls per minute, if limited.
     pub per_minute: Option<NonZeroU32>,
-    /// Calls per day, if bounded.
+    /// Maximum number of calls per day, if limited.
     pub per_day: Option<NonZeroU32>,
-    /// How much of its calls the journal keeps.
+    /// The level of detail that the journal stores of its calls.
     pub journal: JournalLevel,
-    /// Which of its reads may be answered from the cache, and for how long.
+    /// The reads that may be answered from the cache, and for how long.
     pub cache: CachePolicy,
 }
 

@@ -1,4 +1,4 @@
-//! The counts that replicas share, in Valkey or Redis.
+//! Reads the settings of the counts that replicas share in Valkey or Redis.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use settings::{Reader, ValueKind, parse, read_trusted_bytes};
 use shared::{ValkeyOptions, ValkeyUrl};
 
-/// Longest wait of a call for a count: beyond it a server that stands still would hold all calls up.
+/// Maximum time that a call waits for a count. With a longer wait, a server that hangs would delay all calls.
 const TIMEOUT_MOST: Duration = Duration::from_secs(1);
 
-/// The settings that say nothing without a server.
+/// The settings that have no effect without a server.
 const KEYS_OF_SERVER: [&str; 4] = [
     "shared.user",
     "shared.password",
@@ -17,7 +17,7 @@ const KEYS_OF_SERVER: [&str; 4] = [
     "shared.ca",
 ];
 
-/// How the server of shared counts is reached; nothing when each process counts for itself.
+/// Reads how the server of shared counts is reached. Returns `None` if each process counts for itself.
 pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
     let url = reader.optional_text("shared.url", ValkeyUrl::parse);
     let user = reader.optional_text("shared.user", parse::text);

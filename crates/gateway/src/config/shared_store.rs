@@ -1,4 +1,4 @@
-//! The store: a file of the data folder, or a PostgreSQL database that several replicas share.
+//! Reads the settings of the store: a file of the data folder, or a PostgreSQL database that several replicas share.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -9,26 +9,26 @@ use store::{PostgresOptions, PostgresUrl, ReplicaOptions, SealKeys};
 
 use super::parse_chatgate::bounded;
 
-/// Connections that have a part of their own: opens, closes and rows of the journal, heartbeat, notifications. The one that sweeps
-/// comes on top.
+/// Number of connections with a fixed purpose: opens, closes and rows of the journal, heartbeat, notifications. The connection of
+/// the sweeper is additional.
 const OWN_CONNECTIONS: u32 = 5;
 
-/// Fewest connections: one is left for look-ups and operators.
+/// Minimum number of connections. It leaves one connection for lookups and operators.
 const CONNECTIONS_LEAST: u32 = OWN_CONNECTIONS + 1;
 
-/// Most connections of one replica: beyond it the database's own limit is near.
+/// Maximum number of connections of one replica. More would come close to the database's own limit.
 const CONNECTIONS_MOST: u32 = 100;
 
-/// Shortest lease: three heartbeats, and the margin that a replica takes off it.
+/// Minimum lease: three heartbeats and the safety margin that a replica subtracts.
 const LEASE_LEAST: Duration = Duration::from_secs(5);
 
-/// Fewest characters of the first operator's key: somebody who has to invent one invents more.
+/// Minimum length of the first operator's key, in characters. A person who has to invent such a key generates a random one instead.
 pub(crate) const ADMIN_KEY_LEAST: usize = 32;
 
-/// Longest name of a replica, in bytes.
+/// Maximum length of a replica's name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The settings that a store in a file has no use for.
+/// The settings that have no meaning for a store in a file.
 const SHARED_KEYS: [&str; 12] = [
     "store.url",
     "store.direct_url",
@@ -47,17 +47,17 @@ const SHARED_KEYS: [&str; 12] = [
 /// A store that replicas share.
 #[derive(Clone, Debug)]
 pub struct SharedStore {
-    /// How it is reached, and what others see of this process.
+    /// How the store is reached, and what other replicas see of this process.
     pub options: PostgresOptions,
-    /// The key of the first operator, of a database that has none.
+    /// The key of the first operator, used if the database has no operator.
     pub admin_key: SecretString,
-    /// How old what is known of accesses may be before nobody is let in by it.
+    /// Maximum age of the known accesses. With older data no caller is let in.
     pub stale_max: Duration,
-    /// Its settings, of which a restart alone changes any.
+    /// Hashes of its settings. Only a restart can change these settings.
     pub(super) pinned: SettingHashes,
 }
 
-/// Hashes of settings by their keys, so that those of two configurations can be compared, secrets among them.
+/// Hashes of settings with their keys. They make the settings of two configurations comparable, including secrets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SettingHashes(Vec<(&'static str, u64)>);
 
@@ -68,14 +68,14 @@ impl SettingHashes {
         self.0.push((key, hasher.finish()));
     }
 
-    /// The keys of the settings that differ in another configuration.
+    /// Returns the keys of the settings that differ in the other configuration.
     pub(super) fn changed(&self, other: &SettingHashes) -> impl Iterator<Item = &'static str> {
         let both = self.0.iter().zip(&other.0);
         both.filter_map(|(one, other)| (one != other).then_some(one.0))
     }
 }
 
-/// The shared store; nothing when the store is a file.
+/// Reads the shared store. Returns `None` if the store is a file.
 pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
     let kinds = [("sqlite", false), ("postgres", true)];
     let is_shared = reader.choice("store.kind", "sqlite", &kinds);
@@ -124,7 +124,7 @@ pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
     })
 }
 
-/// Rejects what only a shared store has a use for: somebody who sets it means to have one.
+/// Rejects settings that only a shared store uses, because an operator who sets one of them intends to have a shared store.
 fn reject_shared(reader: &mut Reader<'_>) {
     for key in SHARED_KEYS {
         if reader.is_set(key) {
@@ -136,7 +136,7 @@ fn reject_shared(reader: &mut Reader<'_>) {
     }
 }
 
-/// Demands what replicas can't make up, each for itself.
+/// Rejects a configuration without the settings that replicas must have in common.
 fn demand(reader: &mut Reader<'_>) {
     for key in ["store.url", "store.seal", "admin.key"] {
         if !reader.is_set(key) {
@@ -172,7 +172,7 @@ fn postgres_url(
     }
 }
 
-/// The key that seals, and after it one that sealed before.
+/// Reads the current seal key, and after it an optional earlier seal key.
 fn seal(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> Option<SealKeys> {
     let key = "store.seal";
     let text = reader.secret(key);
@@ -187,7 +187,7 @@ fn seal(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> Option<SealKeys>
     }
 }
 
-/// What others see of this process, and how old what it knows may be.
+/// Reads what other replicas see of this process, and the maximum age of the data in its memory.
 fn replica(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> (ReplicaOptions, Duration) {
     let name = reader.optional_text("replicas.name", |text| bounded(text, NAME_BYTES_MAX));
     let lease = reader.timeout("replicas.lease", "10s");
@@ -215,7 +215,7 @@ fn replica(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> (ReplicaOptio
     (replica, if refuses { lease } else { stale_max })
 }
 
-/// This machine's name.
+/// Returns the name of this machine.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     bounded(name.trim(), NAME_BYTES_MAX).unwrap_or_else(|_| "chatgate".to_owned())

@@ -1,17 +1,18 @@
-//! TLS of both listeners. The files are opened here once, so that errors in them are reported with all others.
+//! Reads the TLS settings of both listeners. The files are opened here once, so that their errors are reported together with all
+//! other errors.
 
 use std::path::PathBuf;
 
 use server::tls::{self, Tls, TlsFiles};
 use settings::{Reader, read_trusted_bytes};
 
-/// TLS of the public listener, whose callers authenticate by their credentials.
+/// Reads the TLS of the public listener. Its callers authenticate with their credentials, not with certificates.
 pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let h2 = reader.boolean("server.h2", "true");
     files(reader, "server.tls", None, h2)
 }
 
-/// TLS of the admin listener, which may require client certificates.
+/// Reads the TLS of the admin listener, which may require client certificates.
 pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
     let client_ca = reader.optional_text(key, |text| checked(text, tls::client_authorities));
@@ -53,7 +54,7 @@ fn files(
     }
 }
 
-/// The path of a file whose content can be parsed.
+/// Returns the path of a file after checking that its content can be parsed.
 fn checked<T>(text: &str, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<PathBuf, String> {
     let path = settings::parse::path(text)?;
     let contents = read_trusted_bytes(&path)?;

@@ -1,4 +1,4 @@
-//! Traces: where they go, and which calls are traced.
+//! Reads the settings of traces: their receiver, and the selection of traced calls.
 
 use std::time::Duration;
 
@@ -11,36 +11,36 @@ use url::Url;
 use super::parse_chatgate::{bounded, http_url, upstream_url};
 use super::upstream::parse_roots;
 
-/// Longest name of a service, in bytes.
+/// Maximum length of a service name, in bytes.
 const SERVICE_BYTES_MAX: usize = 64;
 
-/// What stands for the trace's id in the address of a viewer.
+/// The placeholder for the trace's id in the address of a viewer.
 pub(crate) const TRACE_ID: &str = "{trace_id}";
 
-/// Where traced calls go, and which are traced.
+/// The receiver of traced calls, and the selection of traced calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracingConfig {
     /// The receiver's address for OTLP over HTTP.
     pub url: Url,
-    /// The header of this name, if the receiver asks for one.
+    /// The value of the `Authorization` header, if the receiver requires one.
     pub authorization: Option<HeaderValue>,
-    /// Whose certificates are trusted.
+    /// The certificate authorities that are trusted.
     pub roots: Roots,
-    /// Longest wait for its answer.
+    /// Maximum wait for an answer of the receiver.
     pub timeout: Duration,
-    /// Which part of the calls is traced, besides sends and failures.
+    /// The share of calls that is traced, in addition to sends and failures.
     pub ratio: SampleRatio,
-    /// Whether the upstream hears of the traces.
+    /// True if the trace context is passed on to the upstream.
     pub passes_on: bool,
-    /// The name by which the receiver knows this gateway.
+    /// The name of this gateway in the traces.
     pub service: String,
 }
 
-/// Traces of calls.
+/// The settings of traces.
 pub struct TracesConfig {
-    /// Where they go; nowhere when absent.
+    /// The receiver. If absent, no call is traced.
     pub receiver: Option<TracingConfig>,
-    /// The address by which a viewer shows a trace, with a place for its id.
+    /// The address by which a viewer shows a trace, with a placeholder for the trace's id.
     pub viewer: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The upstream: its endpoints, its accounts, and the bounds of the client that calls it.
+//! Reads the settings of the upstream: its endpoints, its accounts, and the limits of the client that calls it.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use super::exposure::check_sandbox;
 use super::limits::BODY_BYTES_MOST;
 use super::parse_chatgate::{bounded, upstream_url};
 
-/// Highest limit for the attempts of one call: each waits twice as long as the one before it.
+/// Maximum value of the limit on attempts per call. The wait doubles with each attempt.
 const ATTEMPTS_MOST: u32 = 10;
 
 pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
@@ -32,7 +32,7 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
     }
 }
 
-/// Whose certificates are trusted.
+/// Parses the certificate authorities to trust.
 pub(super) fn parse_roots(text: &str) -> Result<Roots, String> {
     Ok(match text {
         "bundled" => Roots::Bundled,
@@ -44,13 +44,13 @@ pub(super) fn parse_roots(text: &str) -> Result<Roots, String> {
     })
 }
 
-/// A readable file with at least one certificate authority.
+/// Checks that a file is readable and contains at least one certificate authority.
 fn roots_file(path: &str) -> Result<Roots, String> {
-    // The client reads it by itself, without a deadline.
+    // Read here first, because the client reads the file without a deadline.
     settings::read_trusted_bytes(Path::new(path))?;
     let roots = Roots::Files(vec![PathBuf::from(path)]);
     let timeout = Duration::from_secs(1);
-    // Building a client reads the file and connects to nothing.
+    // Building a client reads the file without connecting to anything.
     client::build(&ClientConfig {
         roots: roots.clone(),
         identity: None,
@@ -118,7 +118,7 @@ pub(super) fn upstream(
     })
 }
 
-/// User name and password of an account, each if it is set.
+/// Reads the user name and the password of an account, as far as they are set.
 fn account(reader: &mut Reader<'_>, names: [&str; 2]) -> (Option<String>, Option<String>) {
     let user = reader.optional_text(names[0], |text| bounded(text, adapter::USER_BYTES_MAX));
     let password = reader.secret(names[1]);

@@ -1,21 +1,21 @@
-//! The ways in: which are switched on, and the wire status of their errors.
+//! Reads the settings of the ways in: which are switched on, and the HTTP status of their errors.
 
 use adapter::{StatusPolicy, Way};
 use adapter_soap::FaultStatus;
 use settings::Reader;
 
-/// The ways in.
+/// The settings of the ways in.
 #[derive(Clone, Copy, Debug)]
 pub struct WaysConfig {
-    /// Wire status of the chat API's codes on the way `http`.
+    /// HTTP status of the chat API's codes on the way in `http`.
     pub http: StatusPolicy,
-    /// The same on the way `basic`.
+    /// HTTP status of the chat API's codes on the way in `basic`.
     pub basic: StatusPolicy,
-    /// The same on the way `jwt`.
+    /// HTTP status of the chat API's codes on the way in `jwt`.
     pub jwt: StatusPolicy,
-    /// Wire status of SOAP faults.
+    /// HTTP status of SOAP faults.
     pub soap: FaultStatus,
-    /// Which of [`adapter::Way::ALL`] are switched on.
+    /// True for each way in that is switched on, in the order of [`adapter::Way::ALL`].
     pub enabled: [bool; 4],
 }
 

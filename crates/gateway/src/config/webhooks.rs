@@ -1,4 +1,4 @@
-//! Webhooks: where deliveries may go, and whose certificates are trusted.
+//! Reads the settings of webhooks: the networks to which deliveries may go, and the trusted certificate authorities.
 
 use settings::Reader;
 use store::parse_network;
@@ -7,7 +7,7 @@ use webhooks::{DestinationRules, WebhooksConfig};
 
 use super::upstream::parse_roots;
 
-/// How webhooks are sent. Nothing goes to the name under which callers reach the gateway.
+/// Reads how webhooks are sent. Deliveries to the public name of this gateway are not allowed.
 pub(super) fn webhooks(reader: &mut Reader<'_>, public_url: Option<&Url>) -> WebhooksConfig {
     let own_name = public_url.and_then(|url| {
         let name = url.host_str()?.trim_end_matches('.').to_owned();
