@@ -1,4 +1,4 @@
-//! The connections for look-ups, changes and operators: a handful, opened when they are needed.
+//! The connections for lookups, changes and operators: a small pool, opened on demand.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,26 +14,26 @@ use super::error::PgError;
 use super::session::{PgSession, START_STATEMENT_MAX, STATEMENT_MAX, Value};
 use crate::StoreConnections;
 
-/// How long somebody waits until a connection is free.
+/// Maximum wait for a free connection.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// How long a statement may take for which nobody waits.
+/// Time limit for a statement that no caller waits for.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How often a statement is tried at most.
+/// Maximum number of attempts for a statement.
 const TRIES: u32 = 3;
 
-/// The connections of one store.
+/// The connection pool of one store.
 pub(super) struct PgPool {
     connector: Arc<PgConnector>,
     most: usize,
     permits: Arc<Semaphore>,
     free: Mutex<Vec<PgSession>>,
-    /// Whether callers wait for what is asked.
+    /// True if callers wait for the results of statements.
     serves: AtomicBool,
 }
 
-/// A connection that is lent. One that is not given back is closed: so ends whatever was under way over it.
+/// A lent connection. A connection that is not given back is closed, which ends the statement or transaction under way.
 pub(super) struct PgLease {
     pub(super) session: PgSession,
     _permit: OwnedSemaphorePermit,
@@ -43,12 +43,12 @@ pub(super) struct PgLease {
 #[derive(Clone, Copy)]
 enum PgText<'t> {
     Once(&'t str),
-    /// It comes again and again, and is prepared where it may be.
+    /// A recurring statement, which is prepared where preparing is possible.
     Prepared(&'static str),
 }
 
 impl PgPool {
-    /// At most so many connections; none yet.
+    /// Makes a pool of at most `most` connections and opens none of them yet.
     pub(super) fn new(connector: Arc<PgConnector>, most: usize) -> PgPool {
         PgPool {
             connector,
@@ -59,12 +59,12 @@ impl PgPool {
         }
     }
 
-    /// The store is open: from now on callers wait for what is asked.
+    /// Marks the store as open: callers wait for the results of statements from now on.
     pub(super) fn serve(&self) {
         self.serves.store(true, Ordering::Relaxed);
     }
 
-    /// How many connections are lent, idle and not open.
+    /// Returns how many connections are lent, idle and not open.
     pub(super) fn connections(&self) -> StoreConnections {
         let free = self.permits.available_permits();
         let idle = self.free().len().min(free);
@@ -78,13 +78,13 @@ impl PgPool {
     /// Lends a connection.
     ///
     /// # Errors
-    /// When the others take too long, or the database does not answer.
+    /// When no connection becomes free in time, or the database does not answer.
     pub(super) async fn take(&self) -> Result<PgLease, PgError> {
         self.take_one(false).await
     }
 
-    /// Lends a connection, of those that keep plans for any values or of the others: what operators look for is planned for its
-    /// values, and what comes with every send would be planned over and over.
+    /// Lends a connection, either one that keeps generic plans or one that does not. Queries of operators need a plan for their
+    /// values, and statements of every send should not be planned each time.
     async fn take_one(&self, keeps_plans: bool) -> Result<PgLease, PgError> {
         let permit = timeout(WAIT_MAX, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| PgError::new("other reads take too long"))?;
@@ -108,7 +108,8 @@ impl PgPool {
         })
     }
 
-    /// An idle one of that kind. Where there is none and no place for another one, one of the other kind is closed.
+    /// Takes an idle connection of this kind. If there is none and no room for another connection, closes an idle one of the other
+    /// kind.
     fn take_free(&self, keeps_plans: bool) -> Option<PgSession> {
         let mut free = self.free();
         free.retain(PgSession::is_usable);
@@ -121,25 +122,25 @@ impl PgPool {
         place.map(|place| free.swap_remove(place))
     }
 
-    /// Takes a connection back for others, if it is as good as before.
+    /// Takes a connection back for reuse, if it is still usable.
     pub(super) fn give_back(&self, lease: PgLease) {
         if lease.session.is_usable() && !self.permits.is_closed() {
             self.free().push(lease.session);
         }
     }
 
-    /// Asks what changes nothing, or changes it to what it is: it is asked again when the connection was lost.
+    /// Runs a statement that changes nothing, or that is safe to repeat. It is retried if the connection was lost.
     ///
     /// # Errors
-    /// What the last try said.
+    /// The error of the last attempt.
     pub(super) async fn read(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, PgError> {
         self.ask(PgText::Once(sql), values, true).await
     }
 
-    /// Asks likewise with a statement that comes again and again.
+    /// Runs a recurring statement like [`PgPool::read`], as a prepared one.
     ///
     /// # Errors
-    /// What the last try said.
+    /// The error of the last attempt.
     pub(super) async fn read_prepared(
         &self,
         sql: &'static str,
@@ -148,18 +149,18 @@ impl PgPool {
         self.ask(PgText::Prepared(sql), values, true).await
     }
 
-    /// Writes by one statement, which is a transaction. It is tried again only when another transaction came in its way.
+    /// Writes by one statement, which is its own transaction. It is retried only if another transaction was in its way.
     ///
     /// # Errors
-    /// What the last try said. After a connection was lost it may have been carried out all the same.
+    /// The error of the last attempt. If the connection was lost, the statement may have been carried out nevertheless.
     pub(super) async fn write(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, PgError> {
         self.ask(PgText::Once(sql), values, false).await
     }
 
-    /// Asks what nobody waits for, and what is right to do twice, for as long as it takes.
+    /// Runs a statement that no caller waits for and that is safe to repeat, for up to [`PATIENCE`].
     ///
     /// # Errors
-    /// What the last try said.
+    /// The error of the last attempt.
     pub(super) async fn ask_slowly(
         &self,
         sql: &str,
@@ -169,7 +170,7 @@ impl PgPool {
             .await
     }
 
-    /// Asks, for no longer than a caller waits: connections that are sought, and what is asked again, take their time together.
+    /// Runs a statement for no longer than a caller waits. The limit covers the wait for a connection and all attempts together.
     async fn ask(
         &self,
         sql: PgText<'_>,
@@ -184,7 +185,8 @@ impl PgPool {
         asked.unwrap_or_else(|_| Err(PgError::too_long()))
     }
 
-    /// Boxed, so that it is compiled here and not once more by each crate that awaits it: next to a round trip it costs nothing.
+    /// Boxed, so that the future is compiled once here and not again in each crate that awaits it. The cost is negligible next to a
+    /// round trip.
     fn ask_on<'a>(
         &'a self,
         sql: PgText<'a>,
@@ -226,21 +228,21 @@ impl PgPool {
         }
     }
 
-    /// Closes those that lead to the same trouble as one over which this was said.
+    /// Closes the idle connections if this error means that they lead to the same problem.
     pub(super) fn note(&self, error: &PgError) {
         if error.is_lost() {
             self.free().clear();
         }
     }
 
-    /// Closes them; those that are lent close when they come back.
+    /// Closes all connections. Lent connections close when they are given back.
     pub(super) fn close(&self) {
         self.permits.close();
         self.free().clear();
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<PgSession>> {
-        // No push or pop can panic half way.
+        // No push or pop can panic halfway.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

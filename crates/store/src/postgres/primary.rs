@@ -1,5 +1,5 @@
-//! The server that is written: which one it is, and whether others have what is written there. After a failover it is another one,
-//! at a later time of its history; the one before may come back and take writes that nobody will ever see.
+//! The state of the primary: which server it is, and whether a standby has the data written to it. After a failover another server
+//! is the primary, on a later timeline. The former primary may come back and accept writes that will never be seen.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,18 +8,18 @@ use tokio_postgres::Row;
 
 use super::error::PgError;
 
-/// What is read of a server, over every new connection and with every heartbeat. Each of its lives as a primary has a timeline, by
-/// which the names of its log begin. `synchronous` is what a commit waits for as a rule.
+/// Selects the state of a server, over every new connection and with every heartbeat. Each promotion to primary begins a timeline,
+/// whose number begins the names of the log files. `synchronous` is the usual setting of `synchronous_commit`.
 pub(super) const OF_SERVER: &str = "(SELECT system_identifier FROM pg_control_system()) AS system,
     ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint AS timeline,
     current_setting('synchronous_standby_names') <> '' AND synchronous NOT IN ('off', 'local') AS is_replicated,
     EXISTS (SELECT FROM pg_stat_get_wal_senders()) AS has_standby";
 
-/// The server that is written, as all connections of a process have come to know it.
+/// The primary as all connections of a process know it.
 pub(super) struct Primary {
-    /// Whether nothing is sent unless a standby has what is written about it.
+    /// True if nothing may be sent unless a standby has the data written about it.
     demands_standby: bool,
-    /// The number of its data, which copies have as well; 0 before it is known.
+    /// The system identifier of the data, which its copies share; 0 before it is known.
     system: Mutex<i64>,
     timeline: AtomicI64,
     is_replicated: AtomicBool,
@@ -27,7 +27,7 @@ pub(super) struct Primary {
 }
 
 impl Primary {
-    /// Nothing is known yet.
+    /// Makes the state of an unknown server.
     pub(super) fn new(demands_standby: bool) -> Primary {
         Primary {
             demands_standby,
@@ -38,15 +38,15 @@ impl Primary {
         }
     }
 
-    /// Notes what a server says of itself, and returns its timeline.
+    /// Records the state that a server reports. Returns its timeline.
     ///
     /// # Errors
-    /// When it is another one's data, or one that others have taken the place of.
+    /// When the server has the data of another database, or is a former primary.
     pub(super) fn observe(&self, row: &Row) -> Result<i64, PgError> {
         let (said, timeline): (i64, i64) = (row.try_get("system")?, row.try_get("timeline")?);
         let (is_replicated, has_standby): (bool, bool) =
             (row.try_get("is_replicated")?, row.try_get("has_standby")?);
-        // The later timeline and the server that it is of come to be known together.
+        // The lock makes the system identifier and its timeline change together.
         let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.timeline();
         if *system != 0 && *system != said {
@@ -64,17 +64,17 @@ impl Primary {
         Ok(timeline)
     }
 
-    /// The latest timeline that was seen.
+    /// Returns the latest observed timeline.
     pub(super) fn timeline(&self) -> i64 {
         self.timeline.load(Ordering::Acquire)
     }
 
-    /// Whether a standby has what is written, or need not.
+    /// Returns whether a standby has the written data, or does not need to have it.
     pub(super) fn is_replicated(&self) -> bool {
         !self.demands_standby || self.is_replicated.load(Ordering::Relaxed)
     }
 
-    /// Whether a standby may take its place that lacks what was acknowledged last.
+    /// Returns whether a standby that lacks the last acknowledged data may become the primary.
     pub(super) fn may_forget(&self) -> bool {
         !self.demands_standby && self.has_standby.load(Ordering::Relaxed)
     }

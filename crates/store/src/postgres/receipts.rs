@@ -1,6 +1,6 @@
-//! Receipts in PostgreSQL: asking for them, and clearing them. They are claimed and settled by the statements of sends
-//! (`journal/opens.rs`, `journal/closes.rs`). Triggers count the room that they take, each connection in rows of its own, so that no
-//! two sends wait for the same row.
+//! Looks up and clears receipts in PostgreSQL. The statements of sends claim and settle receipts (`journal/opens.rs`,
+//! `journal/closes.rs`). Triggers count the room that receipts take, each connection in its own rows as a rule, so that no two
+//! sends wait for the same row.
 
 use std::sync::{Arc, Weak};
 
@@ -14,11 +14,11 @@ use super::store::PostgresStore;
 use crate::receipts::hash_of;
 use crate::{Claim, Obstacle, Receipt, ReceiptState, StoreError};
 
-/// Receipts deleted at once: some 20 ms, for which nobody has to wait.
+/// Maximum number of receipts in one deletion. It takes some 20 ms, and no caller has to wait for it.
 const CLEARED_AT_ONCE: i64 = 1000;
 
-/// What stands where a claim wants to be, in the order of the claims. The room is added up once for each access. By its limit each
-/// receipt is looked for by the index, however small the table was when this was planned.
+/// Looks up the receipt of each claim, in the order of the claims, and the room. The room is added up once for each access. `LIMIT`
+/// makes the plan look up each receipt by the index, even if the table was small when the plan was made.
 const LOOK_UP: &str = "WITH room AS MATERIALIZED (
         SELECT client_id, (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = d.client_id) AS own,
             (SELECT min(made_at) FROM chatgate.receipts t WHERE t.client_id = d.client_id) AS oldest
@@ -42,7 +42,7 @@ const CLEAR_SOME: &str =
     "DELETE FROM chatgate.receipts WHERE row = ANY(ARRAY(SELECT row FROM chatgate.receipts
     WHERE client_id = $1 AND made_at < $2 AND state <> 'open' ORDER BY row LIMIT $3))";
 
-/// Looks where claims with these hashed keys want to be, with the database's clock so many seconds ahead.
+/// Looks up claims with these hashed keys. `ahead_s` is how many seconds the database's clock is ahead.
 ///
 /// # Errors
 /// When the database can't be read.
@@ -56,7 +56,7 @@ pub(super) async fn look_up(
     rows.iter().map(|row| looked(row, ahead_s)).collect()
 }
 
-/// Where claims want to be, column by column.
+/// The keys of claims, column by column.
 struct ClaimLists<'c> {
     client_ids: Vec<&'c str>,
     methods: Vec<&'c str>,
@@ -106,8 +106,8 @@ fn read(row: &Row, ahead_s: i64) -> Result<Receipt, PgError> {
     })
 }
 
-/// Deletes receipts of an access that were made before this by the database's clock, as many as go at once, and returns their
-/// number.
+/// Deletes one batch of receipts of an access that were made before `before` by the database's clock. Returns the number of deleted
+/// receipts.
 ///
 /// # Errors
 /// When the database can't be written.
@@ -124,7 +124,7 @@ pub(super) async fn clear_some(
     session.execute(CLEAR_SOME, &values).await
 }
 
-/// Looks up what comes, until the store is closed.
+/// Answers lookups until the store is closed.
 pub(super) async fn look_up_on(store: Weak<PostgresStore>, look_ups: Arc<LookUps>) {
     loop {
         let batch = look_ups.next().await;
@@ -137,7 +137,7 @@ pub(super) async fn look_up_on(store: Weak<PostgresStore>, look_ups: Arc<LookUps
 }
 
 impl PostgresStore {
-    /// Looks where claims with these hashed keys want to be, over one of the connections for look-ups.
+    /// Looks up claims with these hashed keys, over one of the pool's connections.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -148,7 +148,7 @@ impl PostgresStore {
         rows.iter().map(|row| looked(row, ahead_s)).collect()
     }
 
-    /// What stands in the way of a claim, without making it.
+    /// Returns the obstacle to a claim, without making the claim.
     pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
         let key = claim.hashed_key(&self.journal_key);
         let looked = self.look_ups.ask(claim.clone(), key).await?;
@@ -156,7 +156,7 @@ impl PostgresStore {
         if let Some(receipt) = looked.receipt.filter(counts) {
             return Ok(Some(Obstacle::Known(receipt)));
         }
-        // Where receipts have expired and are still there, only claiming can say.
+        // Expired receipts still count towards the room, so only an actual claim can decide.
         if looked
             .oldest
             .is_some_and(|made_at| made_at < claim.kept_since)
@@ -168,7 +168,7 @@ impl PostgresStore {
             .map(Obstacle::NoRoom))
     }
 
-    /// The receipts of one key of an access.
+    /// Returns the receipts of one key of an access.
     pub(crate) async fn receipts(
         &self,
         client_id: &str,
@@ -184,7 +184,7 @@ impl PostgresStore {
             .collect::<Result<_, _>>()?)
     }
 
-    /// What the receipts of an access take: their number, and their bytes; those of all for an empty client id.
+    /// Returns the number and the bytes of an access's receipts, or of all receipts for an empty client id.
     pub(crate) async fn receipts_taken(&self, client_id: &str) -> Result<(u64, u64), StoreError> {
         let rows = self.pool().read(TAKEN, &[(&client_id, Type::TEXT)]).await?;
         let Some(row) = rows.first() else {
@@ -195,7 +195,7 @@ impl PostgresStore {
         Ok(taken.map_err(PgError::from)?)
     }
 
-    /// Deletes the receipts that were made before this.
+    /// Deletes the receipts that were made before this time.
     pub(crate) async fn clear_receipts(&self, before: i64) -> Result<(), StoreError> {
         let before = before + self.lease().ahead_s();
         let clients = "SELECT DISTINCT client_id FROM chatgate.receipt_room WHERE client_id <> ''";

@@ -1,4 +1,5 @@
-//! This process among the replicas: a row for each life, so that what one has begun is told from what the next begins.
+//! This process among the replicas: each life of a process has its own row, so that its work is told apart from the work of the
+//! next life.
 
 use tokio_postgres::types::Type;
 
@@ -10,11 +11,11 @@ use super::session::Value;
 use super::table_version::CONTRACT;
 use crate::StoreError;
 
-/// How often a slot is asked for that somebody else takes in the same moment.
+/// Maximum number of attempts to take a slot while others take slots at the same time.
 const TRIES: u32 = 20;
 
-/// Takes the lowest free slot. The rows of lives that have ended stay for a minute, so that ids of two lives are never of one
-/// time and slot; then they go.
+/// Takes the lowest free slot. The row of an ended life stays for a minute, so that the ids of two lives never share a time and a
+/// slot. Then it is deleted.
 const REGISTER: &str = "WITH gone AS (
         DELETE FROM chatgate.replicas WHERE lease_until < now() - interval '1 min'
     )
@@ -24,10 +25,10 @@ const REGISTER: &str = "WITH gone AS (
     HAVING min(s) IS NOT NULL
     ON CONFLICT (slot) DO NOTHING RETURNING id, slot, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms";
 
-/// Makes the row of this life. Returns as well what the database's clock says, in milliseconds since 1970.
+/// Inserts the row of this life. Also returns the time of the database's clock, in milliseconds since 1970.
 ///
 /// # Errors
-/// When the database can't be written, or 256 replicas are there already.
+/// When the database can't be written, or there are 256 replicas already.
 pub(super) async fn register(
     pool: &PgPool,
     options: &ReplicaOptions,
@@ -54,14 +55,15 @@ pub(super) async fn register(
     Err(StoreError::new("there are 256 replicas already"))
 }
 
-/// Says that this life is about to end: others have its share of what is divided among replicas.
+/// Announces that this life is about to end. Other replicas take over its share of divided quantities.
 pub(super) async fn drain(pool: &PgPool, replica: ReplicaId) -> Result<(), StoreError> {
     let drain = "UPDATE chatgate.replicas SET draining = true WHERE id = $1";
     pool.write(drain, &[(&replica.id, Type::INT8)]).await?;
     Ok(())
 }
 
-/// Ends this life, so that nobody waits for it. Its row stays for a minute, as the one who takes its slot has to come later.
+/// Ends this life, so that no replica waits for it. The row stays for a minute, because the next owner of the slot must have later
+/// ids.
 pub(super) async fn leave(pool: &PgPool, replica: ReplicaId) -> Result<(), StoreError> {
     let leave = "UPDATE chatgate.replicas SET lease_until = now(), draining = true WHERE id = $1 AND lease_until > now()";
     pool.write(leave, &[(&replica.id, Type::INT8)]).await?;

@@ -1,4 +1,4 @@
-//! Sealing all keys and the secrets of webhooks anew, after `store.seal` has got a new key beside the old one.
+//! Seals all keys and the secrets of webhooks again, after `store.seal` has got a new key in addition to the old one.
 
 use tokio_postgres::types::Type;
 
@@ -9,10 +9,11 @@ use super::seal::SealContext;
 use super::session::{PgSession, Value};
 use crate::StoreError;
 
-/// Seals all keys of a database, and the secrets of its webhooks, by the first key of the options, all or none. Returns how many they are.
+/// Seals all keys of a database and the secrets of its webhooks with the first key of the options: all or none. Returns their
+/// number.
 ///
 /// # Errors
-/// When one does not open by any key of the options, or the database can't be read or written.
+/// When a key or a secret does not open with any key of the options, or the database can't be read or written.
 pub async fn reseal_postgres(options: &PostgresOptions) -> Result<usize, StoreError> {
     let mut session = PgConnector::for_command(&options.url)?.connect().await?;
     session.begin().await?;
@@ -21,7 +22,8 @@ pub async fn reseal_postgres(options: &PostgresOptions) -> Result<usize, StoreEr
     Ok(count)
 }
 
-/// What is sealed: the id, the purpose and the sealed bytes of each row, and how the bytes are put in their place.
+/// The statements for each sealed table: one selects the id, the purpose and the sealed bytes of each row, the other replaces the
+/// bytes.
 const SEALED: [(&str, &str); 2] = [
     (
         "SELECT k.id::text AS id, k.purpose, k.sealed, d.id::text AS deployment

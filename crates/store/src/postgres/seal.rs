@@ -1,4 +1,4 @@
-//! Keys in a shared database are sealed: its administrators and its backups see no key.
+//! Seals the keys in a shared database, so that neither its administrators nor its backups can read a key.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::StoreError;
 
-/// Bytes of a key that seals.
+/// Number of bytes of a sealing key.
 pub const SEAL_BYTES: usize = 32;
 
-/// The keys that seal: the newest seals, and all of them open. `Debug` shows none of them.
+/// The sealing keys: the newest key seals, and all of them open. `Debug` shows none of them.
 #[derive(Clone)]
 pub struct SealKeys(Arc<[LessSafeKey]>);
 
@@ -23,20 +23,20 @@ impl std::fmt::Debug for SealKeys {
 }
 
 impl SealKeys {
-    /// Reads the key in use and those that sealed before it: base64, with blanks between them.
+    /// Reads the current key and the earlier ones: base64, separated by blanks.
     ///
     /// # Errors
-    /// A sentence, when there is none, or one is not base64 of [`SEAL_BYTES`].
+    /// A sentence, when there is no key, or one is not base64 of [`SEAL_BYTES`].
     pub fn parse(newest_first: &str) -> Result<SealKeys, String> {
         let keys = newest_first.split_whitespace();
         let keys: Result<Vec<_>, _> = keys.map(|key| BASE64_STANDARD.decode(key)).collect();
         SealKeys::new(&keys.map_err(|_| "it is not base64")?)
     }
 
-    /// The key in use, and those that sealed before it.
+    /// Takes the current key and the earlier ones.
     ///
     /// # Errors
-    /// A sentence, when there is none, or one has not [`SEAL_BYTES`].
+    /// A sentence, when there is no key, or one does not have [`SEAL_BYTES`].
     pub fn new(newest_first: &[Vec<u8>]) -> Result<SealKeys, String> {
         if newest_first.is_empty() {
             return Err("there is no key".to_owned());
@@ -49,7 +49,7 @@ impl SealKeys {
         keys.collect::<Result<_, _>>().map(SealKeys)
     }
 
-    /// Seals key material for one purpose in one deployment: elsewhere it does not open.
+    /// Seals key material for one purpose in one deployment. It opens nowhere else.
     pub(super) fn seal(
         &self,
         context: &SealContext<'_>,
@@ -73,7 +73,7 @@ impl SealKeys {
         Ok([&nonce[..], &sealed].concat())
     }
 
-    /// Opens what was sealed so.
+    /// Opens key material that [`SealKeys::seal`] has sealed.
     pub(super) fn open(
         &self,
         context: &SealContext<'_>,
@@ -95,7 +95,7 @@ impl SealKeys {
     }
 }
 
-/// What a sealed key is bound to.
+/// The purpose and the deployment that a sealed key is bound to.
 pub(super) struct SealContext<'c> {
     pub(super) deployment: &'c str,
     pub(super) purpose: &'c str,

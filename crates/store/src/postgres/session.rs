@@ -1,5 +1,5 @@
-//! One connection, used by one at a time. What does not end in time, or is given up half way, ends the connection with it: nobody
-//! ever gets the answer to another's question, nor another's transaction.
+//! One connection, used by one task at a time. A statement that does not end in time or is abandoned halfway ends the connection,
+//! so that no task ever gets the answer to another task's query, or another task's transaction.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,42 +14,44 @@ use tokio_postgres::{Client, Row, Statement};
 use super::error::{PgError, shows_pooler};
 use super::primary::{OF_SERVER, Primary};
 
-/// How long a statement may take, the wait for a standby included. A caller who waits has at most three seconds.
+/// Time limit for a statement, including the wait for a standby. A waiting caller has at most three seconds.
 pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(3);
 
-/// How long a statement may take while the store is being opened: nobody waits yet, and all accesses are read.
+/// Time limit for a statement while the store is being opened, because no caller waits yet and all accesses are read.
 pub(super) const START_STATEMENT_MAX: Duration = Duration::from_secs(30);
 
-/// How plans are made that are kept: once for any values, by indexes, and for batches of any size. A table that is small when they
-/// are made grows, and what a batch of ten does by loops takes one of a thousand seconds. To compile them would take longer.
+/// Settings for kept plans: generic ones, by indexes, and for batches of any size. A table that is small when a plan is made grows,
+/// and nested loops that suit a batch of ten take seconds for a batch of a thousand. JIT is off because compilation would take
+/// longer than it saves.
 const KEPT_PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_nestloop = off; SET jit = off";
 
-/// A value of a statement, with the type that the database takes it for.
+/// A parameter of a statement, with the type that the database expects.
 pub(super) type Value<'v> = (&'v (dyn ToSql + Sync), Type);
 
-/// A connection.
+/// A connection to the database.
 pub(super) struct PgSession {
     client: Client,
-    /// How long a statement may take.
+    /// The time limit for a statement.
     most: Duration,
-    /// Whether nothing is under way, and no transaction is open.
+    /// True if nothing is under way and no transaction is open.
     is_idle: bool,
     primary: Arc<Primary>,
     /// The server's timeline when the connection began.
     timeline: i64,
-    /// Whether plans are kept for any values.
+    /// True if the connection keeps generic plans.
     keeps_plans: bool,
-    /// Whether statements may be prepared over connections like this one; not where a pooler may hand each transaction to another.
+    /// True if statements may be prepared over connections like this one. Not so where a pooler may use another connection for each
+    /// transaction.
     prepares: Arc<AtomicBool>,
-    /// Those that are, by their texts.
+    /// The prepared statements, by their texts.
     prepared: HashMap<&'static str, Statement>,
 }
 
 impl PgSession {
-    /// Begins with a connection, if the server is the one that is written.
+    /// Starts to use a connection, if its server is the primary.
     ///
     /// # Errors
-    /// When another one has taken its place, or it does not answer.
+    /// When another server has taken over, or this one does not answer.
     pub(super) async fn begin_with(
         client: Client,
         (primary, prepares): (Arc<Primary>, Arc<AtomicBool>),
@@ -74,22 +76,22 @@ impl PgSession {
         Ok(session)
     }
 
-    /// The server's timeline when the connection began.
+    /// Returns the server's timeline when the connection began.
     pub(super) fn timeline(&self) -> i64 {
         self.timeline
     }
 
-    /// How long a statement may take from now on.
+    /// Sets the time limit for statements.
     pub(super) fn patient(&mut self, most: Duration) {
         self.most = most;
     }
 
-    /// Whether another one may use it. One that began before a failover may lead to the former primary.
+    /// Returns whether the connection may be used again. A connection from before a failover may lead to the former primary.
     pub(super) fn is_usable(&self) -> bool {
         self.is_idle && !self.client.is_closed() && self.timeline == self.primary.timeline()
     }
 
-    /// Asks, and returns all rows.
+    /// Runs a query and returns all rows.
     pub(super) async fn query(
         &mut self,
         sql: &str,
@@ -101,7 +103,7 @@ impl PgSession {
         self.after(was_idle, rows)
     }
 
-    /// Has the plans of prepared statements kept.
+    /// Makes the connection keep generic plans of prepared statements.
     ///
     /// # Errors
     /// When the connection is lost.
@@ -113,12 +115,12 @@ impl PgSession {
         Ok(())
     }
 
-    /// Whether it has them kept.
+    /// Returns whether the connection keeps generic plans.
     pub(super) fn keeps_plans(&self) -> bool {
         self.keeps_plans
     }
 
-    /// Asks likewise with a statement that comes again and again: it is prepared, if it may be, and not parsed each time.
+    /// Runs a recurring query. If possible it is prepared, so that the server does not parse it each time.
     pub(super) async fn query_prepared(
         &mut self,
         sql: &'static str,
@@ -151,7 +153,7 @@ impl PgSession {
         self.client.query(statement, &values).await
     }
 
-    /// Executes, and returns the number of rows that it changed.
+    /// Executes a statement and returns the number of rows that it changed.
     pub(super) async fn execute(
         &mut self,
         sql: &str,
@@ -163,7 +165,7 @@ impl PgSession {
         self.after(was_idle, done)
     }
 
-    /// Executes statements without values.
+    /// Executes statements without parameters.
     pub(super) async fn batch(&mut self, sql: &str) -> Result<(), PgError> {
         let was_idle = std::mem::replace(&mut self.is_idle, false);
         let done = timeout(self.most, self.client.batch_execute(sql)).await;
@@ -171,21 +173,21 @@ impl PgSession {
         self.after(was_idle, done)
     }
 
-    /// Begins a transaction. Until it is committed, dropping the session is what rolls it back.
+    /// Begins a transaction. Dropping the session before the commit rolls it back.
     pub(super) async fn begin(&mut self) -> Result<(), PgError> {
         self.batch("BEGIN").await?;
         self.is_idle = false;
         Ok(())
     }
 
-    /// Begins a transaction and asks in it, in one round trip.
+    /// Begins a transaction and runs a query in it, in one round trip.
     pub(super) async fn begin_and_query(
         &mut self,
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, PgError> {
         self.is_idle = false;
-        // The first that is polled is the first to leave.
+        // The future that is polled first is sent first.
         let both = async {
             tokio::join!(
                 biased;
@@ -200,21 +202,23 @@ impl PgSession {
         Ok(rows?)
     }
 
-    /// Ends the transaction. An error that is not the database's leaves open whether it was committed.
+    /// Commits the transaction. After an error that does not come from the database it is unknown whether the transaction was
+    /// committed.
     pub(super) async fn commit(&mut self) -> Result<(), PgError> {
         self.batch("COMMIT").await?;
         self.is_idle = true;
         Ok(())
     }
 
-    /// Ends the transaction and undoes it.
+    /// Rolls the transaction back.
     pub(super) async fn roll_back(&mut self) -> Result<(), PgError> {
         self.batch("ROLLBACK").await?;
         self.is_idle = true;
         Ok(())
     }
 
-    /// A statement has ended: outside a transaction the connection is as good as before, unless the error says otherwise.
+    /// Updates the state after a statement. Outside a transaction the connection can be used again, unless the error ends the
+    /// connection.
     fn after<T>(
         &mut self,
         was_idle: bool,

@@ -1,5 +1,5 @@
-//! Sessions of the console: one that was opened at a replica is known to all. Their times are by the database's clock, so that
-//! replicas agree on when one ends.
+//! Sessions of the console. All replicas know a session that one of them has opened. Times are by the database's clock, so that
+//! replicas agree on when a session ends.
 
 use tokio_postgres::types::Type;
 
@@ -8,7 +8,7 @@ use super::session::Value;
 use super::store::PostgresStore;
 use crate::{SharedSession, StoreError};
 
-/// Most sessions at once; beyond that the one that was used longest ago ends.
+/// Maximum number of sessions at the same time. Beyond it the least recently used session ends.
 const SESSIONS_MAX: i64 = 1000;
 
 impl PostgresStore {

@@ -1,4 +1,4 @@
-//! What is read into memory when the store is opened, and after changes.
+//! Reads the data that a store has in memory, when it is opened and after changes.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use super::pool::PgPool;
 use crate::last_use::{LastUse, LastUses};
 use crate::{Access, Accesses, AdminKey, Role, StoreError, StoredSecret};
 
-/// All accesses, and the epoch that they are of.
+/// Reads all accesses and their epoch.
 pub(super) async fn read_accesses(pool: &PgPool) -> Result<(Accesses, i64), StoreError> {
-    // One statement sees one state: the epoch is that of the rows.
+    // One statement sees one state, so the epoch is that of the rows.
     let all = "SELECT e.epoch, a.name, a.document FROM chatgate.epochs e LEFT JOIN chatgate.accesses a ON true
          WHERE e.what = 'accesses'";
     let rows = pool.read(all, &[]).await?;
@@ -25,7 +25,7 @@ pub(super) async fn read_accesses(pool: &PgPool) -> Result<(Accesses, i64), Stor
     Ok((accesses.into_iter().flatten().collect(), epoch))
 }
 
-/// The access of a row, if there is one in it.
+/// Reads the access of a row, or `None` if the row has none.
 pub(super) fn read_access(row: &Row) -> Result<Option<Access>, StoreError> {
     let document: Option<&str> = row.try_get("document").map_err(PgError::from)?;
     let access = document.map(serde_json::from_str);
@@ -35,16 +35,16 @@ pub(super) fn read_access(row: &Row) -> Result<Option<Access>, StoreError> {
     })
 }
 
-/// All keys, by name, and the epoch that they are of.
+/// Selects all keys of operators by name, and their epoch.
 pub(super) const ADMIN_KEYS: &str = "SELECT e.epoch, k.name, k.role, k.hash, k.created_at FROM chatgate.epochs e
      LEFT JOIN chatgate.admin_keys k ON true WHERE e.what = 'admin_keys' ORDER BY k.name COLLATE \"C\"";
 
-/// Reads [`ADMIN_KEYS`] over any connection.
+/// Reads [`ADMIN_KEYS`] over any connection of the pool.
 pub(super) async fn read_admin_keys(pool: &PgPool) -> Result<(Vec<AdminKey>, i64), StoreError> {
     admin_keys_of(&pool.read(ADMIN_KEYS, &[]).await?)
 }
 
-/// The keys of the rows of [`ADMIN_KEYS`], and their epoch.
+/// Returns the keys in the rows of [`ADMIN_KEYS`], and their epoch.
 pub(super) fn admin_keys_of(rows: &[Row]) -> Result<(Vec<AdminKey>, i64), StoreError> {
     let (mut keys, mut epoch) = (Vec::new(), 0);
     for row in rows {
@@ -66,7 +66,7 @@ pub(super) fn admin_keys_of(rows: &[Row]) -> Result<(Vec<AdminKey>, i64), StoreE
     Ok((keys, epoch))
 }
 
-/// The number of the deployment.
+/// Reads the id of the deployment.
 pub(super) async fn read_deployment(pool: &PgPool) -> Result<String, StoreError> {
     let rows = pool
         .read("SELECT id::text AS id FROM chatgate.deployment", &[])
@@ -77,7 +77,7 @@ pub(super) async fn read_deployment(pool: &PgPool) -> Result<String, StoreError>
     Ok(row.try_get("id").map_err(PgError::from)?)
 }
 
-/// The last uses that the database has. Those of accesses that are gone are forgotten: at a start, since that takes a look at all.
+/// Reads the last uses, and deletes those of deleted accesses. This happens only at a start, because it reads the whole table.
 pub(super) async fn read_last_uses(pool: &PgPool) -> Result<LastUses, StoreError> {
     let gone = "DELETE FROM chatgate.last_uses l
          WHERE NOT EXISTS (SELECT FROM chatgate.accesses a WHERE a.client_id = l.client_id)";
@@ -85,7 +85,7 @@ pub(super) async fn read_last_uses(pool: &PgPool) -> Result<LastUses, StoreError
     Ok(read_uses_since(pool, 0).await?.into_iter().collect())
 }
 
-/// Those of this second and later, of accesses that are there.
+/// Reads the last uses since this second, of accesses that exist.
 pub(super) async fn read_uses_since(
     pool: &PgPool,
     since: i64,

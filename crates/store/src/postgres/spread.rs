@@ -1,4 +1,4 @@
-//! Waiting until all replicas have what this one has, and listing them.
+//! Waits until all replicas have the changes of this one, and lists the replicas.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,17 @@ use super::session::{STATEMENT_MAX, Value};
 use super::store::PostgresStore;
 use crate::{ReplicaRow, Spread, SpreadWait, StoreError};
 
-/// Pauses between two looks, the first and the longest: a change takes some milliseconds to get around, or until the next
-/// heartbeats, and few have to wait for more.
+/// The first and the longest pause between two polls. Most changes reach the replicas within some milliseconds or with the next
+/// heartbeats, and few callers have to wait longer.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_LAST: Duration = Duration::from_millis(8);
 
-/// How much longer than a lease those may take that say nothing: a heartbeat that was under way has renewed it once more.
+/// Extra time beyond a lease for silent replicas, because a heartbeat that was under way may have renewed their leases once more.
 const BEYOND_LEASE: Duration = Duration::from_secs(2);
 
 impl PostgresStore {
-    /// Waits until every live replica has in force what this one has, for as long as an acknowledgement may wait, or until the
-    /// leases of those that say nothing are over.
+    /// Waits until this replica's changes are in effect in every live replica. Ends after the maximum wait of an acknowledgement,
+    /// or when the leases of silent replicas have expired, depending on `wait`.
     pub(crate) async fn spread(&self, wait: SpreadWait) -> Result<Spread, StoreError> {
         let options = self.replica_options.load();
         let most = match wait {
@@ -69,7 +69,7 @@ impl PostgresStore {
         }
     }
 
-    /// All replicas, the oldest first, without those that said a minute ago or more that they end.
+    /// Returns all replicas, the oldest first, without replicas that ended a minute ago or earlier.
     pub(crate) async fn replicas(&self) -> Result<Vec<ReplicaRow>, StoreError> {
         let all = "SELECT id, name, version, encode(config, 'hex') AS config, draining, accesses, admin_keys, signing_keys,
              extract(epoch FROM started_at)::bigint AS started_at,

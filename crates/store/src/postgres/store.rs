@@ -1,4 +1,4 @@
-//! A store in PostgreSQL: what it holds, and how its verbs, each in a file of its own, come to read and write.
+//! A store in PostgreSQL: its state, its start and end, and how changes begin and end. Other files have its operations.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -35,38 +35,39 @@ pub(crate) struct PostgresStore {
     memory: Arc<StoreMemory>,
     deployment: String,
     seal: SealKeys,
-    /// The key of the hashes of destinations and of idempotency keys.
+    /// The key for hashes of destinations and of idempotency keys.
     pub(crate) journal_key: hmac::Key,
     ids: Arc<RowIds>,
     connector: Arc<PgConnector>,
-    /// Without a pooler in between.
+    /// The connector without a pooler.
     direct: Arc<PgConnector>,
     pub(super) replica_options: ArcSwap<ReplicaOptions>,
     primary: Arc<Primary>,
     lease: Arc<ReplicaLease>,
     pub(crate) tables: TableVersion,
-    /// What writes the journal.
+    /// The tasks that write the journal.
     pub(super) lanes: Option<Lanes>,
-    /// What the journal took when rows of a day were last cleared, in bytes: what they left is filled before it grows.
+    /// The journal's size in bytes at the last clearing of rows within a day. The journal fills the freed room before it grows
+    /// beyond this.
     pub(super) filled_day: AtomicU64,
-    /// Has the next heartbeat come at once.
+    /// Starts the next heartbeat immediately.
     wake: Arc<Notify>,
     heartbeat: std::sync::Mutex<JoinSet<()>>,
-    /// Whether this process is about to end.
+    /// True if this process is about to end.
     pub(super) is_draining: AtomicBool,
-    /// The epoch of the signing keys as they are in the database.
+    /// The epoch of the signing keys in the database.
     signing_keys: watch::Sender<i64>,
-    /// The epoch of those by which this process signs and verifies.
+    /// The epoch of the keys with which this process signs and verifies.
     signing_keys_epoch: AtomicI64,
-    /// The epoch of the accesses in memory. Held while they are replaced, so that an older state never replaces a newer one.
+    /// The epoch of the accesses in memory. Locked while they are replaced, so that an older state never replaces a newer one.
     accesses_epoch: Mutex<i64>,
-    /// The same of the keys of operators.
+    /// The epoch of the keys of operators in memory, locked likewise.
     admin_keys_epoch: Mutex<i64>,
-    /// The server's timeline on which what is in memory was read whole.
+    /// The server's timeline on which the data in memory was last read completely.
     pub(super) whole_on: AtomicI64,
 }
 
-/// What replicas keep in memory, by its name in the table of epochs.
+/// The kinds of data that replicas hold in memory, each with its own epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EpochOf {
     Accesses,
@@ -74,7 +75,7 @@ pub(super) enum EpochOf {
     SigningKeys,
 }
 
-/// The numbers of what replicas keep in memory.
+/// The epochs of the data that replicas hold in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct KnownEpochs {
     pub(super) accesses: i64,
@@ -93,7 +94,7 @@ impl EpochOf {
 }
 
 impl PostgresStore {
-    /// Connects, brings the tables up to date and reads all accesses.
+    /// Connects, brings the tables up to date and reads the data for memory.
     pub(crate) async fn open(options: &PostgresOptions) -> Result<PostgresStore, StoreError> {
         let primary = Arc::new(Primary::new(options.is_replicated));
         let direct = PgConnector::direct(options.direct_url.clone(), &primary)?;
@@ -153,7 +154,7 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Ends what writes, and closes the connections.
+    /// Ends the tasks that write, and closes the connections.
     pub(crate) async fn close(&self) {
         if let Some(lanes) = &self.lanes {
             lanes.close().await;
@@ -162,7 +163,7 @@ impl PostgresStore {
         self.pool.close();
     }
 
-    /// Ends the heartbeat alone, as a process that is stopped does.
+    /// Ends only the heartbeat, like a process that is stopped.
     #[cfg(test)]
     pub(super) fn hush(&self) {
         drop(std::mem::take(&mut *self.heartbeat()));
@@ -174,7 +175,7 @@ impl PostgresStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the heartbeat run until the store is closed.
+    /// Runs the tasks of the heartbeat until the store is closed.
     pub(super) fn keep_heartbeat(&self, tasks: JoinSet<()>) {
         *self.heartbeat() = tasks;
     }
@@ -183,7 +184,7 @@ impl PostgresStore {
         &self.direct
     }
 
-    /// A connection beside those for look-ups.
+    /// Makes a connection outside the pool.
     pub(super) async fn connect(&self) -> Result<PgSession, PgError> {
         self.connector.connect().await
     }
@@ -196,7 +197,7 @@ impl PostgresStore {
         &self.primary
     }
 
-    /// Whether a standby has what is written, or need not.
+    /// Returns whether a standby has the written data, or does not need to have it.
     pub(crate) fn is_replicated(&self) -> bool {
         self.primary.is_replicated()
     }
@@ -205,12 +206,12 @@ impl PostgresStore {
         &self.wake
     }
 
-    /// Changes of the signing keys' epoch, as this process comes to know them.
+    /// Subscribes to the epoch of the signing keys, as this process learns it.
     pub(crate) fn signing_keys(&self) -> watch::Receiver<i64> {
         self.signing_keys.subscribe()
     }
 
-    /// The signing keys have this epoch in the database.
+    /// Records the epoch of the signing keys in the database.
     pub(super) fn note_signing_keys(&self, epoch: i64) {
         self.signing_keys.send_if_modified(|known| {
             let is_newer = epoch > *known;
@@ -219,13 +220,13 @@ impl PostgresStore {
         });
     }
 
-    /// This process signs and verifies by the keys of this epoch.
+    /// Records that this process signs and verifies by the keys of this epoch.
     pub(crate) fn signing_keys_in_force(&self, epoch: i64) {
         self.signing_keys_epoch.fetch_max(epoch, Ordering::AcqRel);
         self.wake.notify_one();
     }
 
-    /// What is in force here.
+    /// Returns the epochs that are in effect here.
     pub(super) async fn epochs_in_force(&self) -> KnownEpochs {
         KnownEpochs {
             accesses: *self.accesses_epoch.lock().await,
@@ -262,8 +263,9 @@ impl PostgresStore {
         &self.admin_keys_epoch
     }
 
-    /// Begins a change of something that replicas keep in memory: a transaction, in which nobody else changes it, and the epoch
-    /// after so many changes. It is above all that this process has known, although a server that took over may have forgotten some.
+    /// Begins a change of data that replicas hold in memory. Returns a transaction in which no other process changes this data, and
+    /// the epoch after this number of changes. The epoch is above all that this process has known, even if a new server has lost
+    /// some.
     ///
     /// # Errors
     /// When the database can't be written or another change takes too long.
@@ -272,7 +274,7 @@ impl PostgresStore {
         what: EpochOf,
         changes: i64,
     ) -> Result<(PgLease, i64), PgError> {
-        // Before a connection is taken: whoever reads what has changed holds the epoch while waiting for one.
+        // Read before a connection is taken, because a task that loads changes holds this lock while it waits for a connection.
         let known = match what {
             EpochOf::Accesses => *self.accesses_epoch.lock().await,
             EpochOf::AdminKeys => *self.admin_keys_epoch.lock().await,
@@ -289,7 +291,7 @@ impl PostgresStore {
         }
     }
 
-    /// Ends a change: commits it if it went well, else undoes it.
+    /// Ends a change: commits it after success, and undoes it after an error.
     pub(super) async fn end<T, E: From<PgError>>(
         &self,
         mut lease: PgLease,
@@ -302,7 +304,7 @@ impl PostgresStore {
         self.pool.give_back(lease);
         if let Err(error) = ended {
             self.pool.note(&error);
-            // What failed before says more than that undoing it failed as well.
+            // The earlier error is more informative than the failure to undo the change.
             return changed.and(Err(error.into()));
         }
         changed
@@ -337,5 +339,5 @@ async fn read_epoch(pool: &PgPool, of: EpochOf) -> Result<i64, PgError> {
     Ok(row.try_get("epoch")?)
 }
 
-/// Bytes of the key of hashes.
+/// Number of bytes of the key for hashes.
 const JOURNAL_KEY_BYTES: usize = 32;

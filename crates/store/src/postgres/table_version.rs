@@ -1,4 +1,5 @@
-//! Whether the tables fit this program, as the last heartbeat has seen them: other versions of it may have changed them.
+//! The version of the tables as the last heartbeat has seen it, and whether this program fits it: other versions of the program may
+//! have changed the tables.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -8,28 +9,28 @@ use super::error::PgError;
 use super::session::PgSession;
 use crate::{StoreError, TableMisfit};
 
-/// The last migration.
+/// The number of the last migration.
 pub(super) const SCHEMA: i32 = 5;
 
-/// What this program knows of the tables: it may write those whose `contract` is this or less.
+/// The contract of the tables that this program knows. It may write tables whose `contract` is this or less.
 pub(super) const CONTRACT: i32 = 1;
 
-/// What the tables say of themselves.
+/// The version that the tables report.
 pub(crate) struct TableVersion {
-    /// The last migration.
+    /// The number of the last migration.
     schema: AtomicI32,
-    /// What a program has to know at least.
+    /// The minimum contract that a program has to know.
     contract: AtomicI32,
 }
 
-/// What is read of it, with every heartbeat and at a start.
+/// Selects the version of the tables, at a start and with every heartbeat.
 pub(super) const OF_TABLES: &str = "(SELECT schema FROM chatgate.deployment) AS schema,
     (SELECT contract FROM chatgate.deployment) AS contract";
 
-/// Looks whether the tables fit this program.
+/// Checks that the tables fit this program.
 ///
 /// # Errors
-/// When they don't, or can't be read.
+/// When they don't fit or can't be read.
 pub(super) async fn check_contract(session: &mut PgSession) -> Result<(), StoreError> {
     let rows = session.query(&format!("SELECT {OF_TABLES}"), &[]).await?;
     let tables = TableVersion::known();
@@ -43,7 +44,7 @@ pub(super) async fn check_contract(session: &mut PgSession) -> Result<(), StoreE
 }
 
 impl TableVersion {
-    /// Tables that fit, as a start has found them.
+    /// Returns the version of tables that fit, as found at the start.
     pub(super) fn known() -> TableVersion {
         TableVersion {
             schema: AtomicI32::new(SCHEMA),
@@ -51,10 +52,10 @@ impl TableVersion {
         }
     }
 
-    /// Notes what the tables say, and logs when they begin or cease to fit.
+    /// Records the version of the tables, and logs when the tables begin or cease to fit.
     ///
     /// # Errors
-    /// When they say nothing.
+    /// When the row has no version.
     pub(super) fn observe(&self, row: &Row) -> Result<(), PgError> {
         let before = self.misfit();
         self.note(row)?;
@@ -66,10 +67,10 @@ impl TableVersion {
         Ok(())
     }
 
-    /// Notes what the tables say.
+    /// Records the version of the tables.
     ///
     /// # Errors
-    /// When they say nothing.
+    /// When the row has no version.
     pub(super) fn note(&self, row: &Row) -> Result<(), PgError> {
         self.schema.store(row.try_get("schema")?, Ordering::Relaxed);
         let contract = row.try_get("contract")?;
@@ -77,7 +78,7 @@ impl TableVersion {
         Ok(())
     }
 
-    /// Why they do not fit.
+    /// Returns the reason why the tables do not fit.
     pub(crate) fn misfit(&self) -> Option<TableMisfit> {
         let contract = self.contract.load(Ordering::Relaxed);
         let schema = self.schema.load(Ordering::Relaxed);

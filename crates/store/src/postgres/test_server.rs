@@ -1,4 +1,4 @@
-//! What a test over PostgreSQL opens.
+//! Opens new databases for tests over PostgreSQL.
 
 #[path = "../../../../tests/harness/postgres.rs"]
 mod server;
@@ -12,7 +12,7 @@ use super::seal::{SEAL_BYTES, SealKeys};
 
 pub(crate) use server::SERVER;
 
-/// The options for a new database of its own; nothing where PostgreSQL is missing.
+/// Returns the options for a new database, or `None` where PostgreSQL is missing.
 pub(crate) fn new_database() -> Option<PostgresOptions> {
     let url = SERVER.as_ref()?.new_database();
     let url = PostgresUrl::parse(&SecretString::from(url)).unwrap();

@@ -1,4 +1,4 @@
-//! What holds when several replicas come at once.
+//! Tests with several replicas at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use crate::{
     Access, AdminKey, PostgresOptions, Role, SharedSession, Spread, SpreadWait, Store, StoredSecret,
 };
 
-/// Replicas that start in the same moment.
+/// Number of replicas that start at the same time.
 const REPLICAS: usize = 5;
 
 async fn open(options: &PostgresOptions) -> Store {
@@ -68,7 +68,7 @@ async fn replicas_that_start_at_once_have_one_schema_one_set_of_keys_and_one_fir
         assert_eq!(store.accesses().named("demo").cloned(), demo);
         assert!(store.has_started().await.unwrap());
     }
-    // Every life of a process has a place of its own in the ids of rows.
+    // Every life of a process has its own slot in the ids of rows.
     let slots = stores
         .iter()
         .map(|store| store.postgres().ids().replica().slot);
@@ -111,7 +111,7 @@ async fn changes_of_several_replicas_have_one_order_and_lose_nothing() {
     }
 }
 
-/// Has the database forget the last change of an access and the last admin key, as a standby that had not yet heard of them.
+/// Makes the database lose the last change of an access and the last admin key, like a standby that has not received them yet.
 async fn forget_last(store: &Store, was: &Access) {
     for forget in [
         "DELETE FROM chatgate.changes WHERE id = (SELECT max(id) FROM chatgate.changes)",
@@ -156,7 +156,7 @@ async fn after_a_failover_that_lost_changes_all_have_what_the_database_has_and_n
     let signing_keys = *stores[1].signing_key_changes().unwrap().borrow();
     forget_last(&stores[1], &kept).await;
 
-    // Nobody has noticed yet: a change counts on from what its replica knows.
+    // No replica has noticed the loss yet. A change continues from the epoch that its replica knows.
     let next = noted(&stores[1], "b", "next").await;
     assert!(next.version > lost.version);
     for store in &stores {
@@ -166,7 +166,7 @@ async fn after_a_failover_that_lost_changes_all_have_what_the_database_has_and_n
         assert_eq!(**store.accesses().named("b").unwrap(), next);
         assert!(store.admin_keys().is_empty());
     }
-    // All read the signing keys anew as well.
+    // All replicas read the signing keys again as well.
     let seen = stores[1].postgres().load_accesses().await.unwrap();
     assert!(seen.signing_keys > signing_keys);
     let last = noted(&stores[0], "a", "last").await;
@@ -235,7 +235,7 @@ async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it(
     stores[0].add_key("tokens/a", b"two", 2).await.unwrap();
     let change = *stores[0].signing_key_changes().unwrap().borrow();
     for knows in 0..2 {
-        // One knows it, and says so long before this is over; the other one has said nothing.
+        // One replica knows the key and has reported it long before this loop ends. The other replica has reported nothing.
         for _ in 0..4 {
             stores[1 - knows].let_keys_sign().await.unwrap();
             assert_eq!(signs_from().await, [Some(1), None]);
@@ -247,7 +247,7 @@ async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it(
         assert!(Instant::now() < until, "it does not sign");
         stores[1].let_keys_sign().await.unwrap();
     }
-    // And is known to do so by an epoch of its own.
+    // A separate epoch announces that the key signs.
     let signs = *stores[1].signing_key_changes().unwrap().borrow();
     assert!(signs > change);
 }
@@ -345,14 +345,14 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
     stores[0].put_admin_key(&key).await.unwrap();
     stores[0].spread(SpreadWait::Acknowledgement).await.unwrap();
     assert!(stores.iter().all(|store| store.admin_keys().len() == 1));
-    // Each counts the others with its own heartbeat.
+    // Each replica counts the others with its own heartbeat.
     let knows = |store: &Arc<Store>| store.replica_count() == REPLICAS as u32;
     let until = Instant::now() + Duration::from_secs(30);
     while !stores.iter().all(knows) {
         assert!(Instant::now() < until, "some are not counted");
         stores[0].replicas().await.unwrap();
     }
-    // One that has ended is not waited for.
+    // The others do not wait for a replica that has ended.
     stores[1].close().await;
     stores[0].put_admin_key(&key).await.unwrap();
     let spread = stores[0]
@@ -375,7 +375,7 @@ async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
     options.replica.name = "mute".to_owned();
     options.replica.lease = Duration::from_secs(3);
     let mute = open(&options).await;
-    // As if its process were stopped.
+    // As if the replica's process were stopped.
     mute.postgres().hush();
     options.replica.name = "live".to_owned();
     let store = open(&options).await;
@@ -440,12 +440,12 @@ async fn changes_arrive_though_nobody_is_notified() {
     let until = Instant::now() + Duration::from_secs(30);
     while two.accesses().named("a").is_none() {
         assert!(Instant::now() < until, "the change does not arrive");
-        // One question to the database a turn.
+        // Each round sends one query to the database.
         two.changes("a", 1).await.unwrap();
     }
 }
 
-/// As migrations of another process would hold it.
+/// Takes the lock like the migrations of another process.
 async fn other_migrator(options: &PostgresOptions) -> super::session::PgSession {
     let connector = super::connector::PgConnector::for_command(&options.direct_url).unwrap();
     let mut session = connector.connect().await.unwrap();
@@ -488,7 +488,7 @@ async fn a_plan_of_before_a_change_of_a_table_costs_its_connection_and_no_answer
     let add = "ALTER TABLE chatgate.facts ADD COLUMN more text";
     fresh.session.batch(add).await.unwrap();
     fresh.session.batch(prepare).await.unwrap();
-    // The one that comes back last is lent first.
+    // The connection that was given back last is lent first.
     pool.give_back(fresh);
     pool.give_back(stale);
     assert!(pool.write("EXECUTE facts", &[]).await.unwrap().is_empty());

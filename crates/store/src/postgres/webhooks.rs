@@ -1,4 +1,4 @@
-//! Webhooks, their deliveries and attempts. Their secrets leave this process sealed.
+//! Webhooks, their deliveries and their attempts. The secrets of webhooks leave this process only sealed.
 
 mod settle;
 #[cfg(test)]
@@ -23,7 +23,7 @@ use crate::{
 const COLUMNS: &str = "id, version, client_id, document, secrets, state, cause, state_at, position, failing_since, failures, next_at, \
      gone_at, lost";
 
-/// Puts a webhook in the place of the one with its id.
+/// Inserts a webhook or replaces the one with its id.
 const PUT: &str = "INSERT INTO chatgate.webhooks (id, version, client_id, document, secrets, state, cause, state_at, position,
         failing_since, failures, next_at, gone_at, lost)
     SELECT id, version, client_id, document, $2, state, cause, state_at, position, failing_since, failures, next_at, gone_at, lost
@@ -41,12 +41,12 @@ const REPEAT: &str = "INSERT INTO chatgate.deliveries (webhook, position, event_
     SELECT webhook, position, event_id, 'pending', 0, 0, 0, '' FROM chatgate.attempts
     WHERE webhook = $1 AND event_id = $2 ORDER BY id DESC LIMIT 1 ON CONFLICT DO NOTHING";
 
-/// By the mark and not by a clock: positions are given by the database's, which a host may be ahead of.
+/// Uses the mark and not a clock, because positions follow the database's clock, and this host's clock may be ahead of it.
 const NEWEST: &str = "SELECT value FROM chatgate.event_marks WHERE name = 'newest'";
 
 const CLEAR: &str = "DELETE FROM chatgate.deliveries WHERE webhook = $1 AND state = 'pending'";
 
-/// Takes the deliveries for a while, unless another replica has them.
+/// Takes the lease for deliveries, unless another replica holds it.
 const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease_until)
     VALUES ('webhooks', $1, 1, now() + $2 * interval '1 ms')
     ON CONFLICT (what) DO UPDATE SET lease_until = excluded.lease_until, holder = excluded.holder,
@@ -110,7 +110,7 @@ impl PostgresStore {
         Ok(ended?)
     }
 
-    /// The webhooks of an access, which nobody else changes until the transaction ends.
+    /// Reads the webhooks of an access, and locks them until the transaction ends.
     async fn of_access(
         &self,
         session: &mut PgSession,
@@ -243,7 +243,7 @@ impl PostgresStore {
     }
 }
 
-/// Takes away what is left to send of a webhook, and returns the position that it goes on from: the newest event of the log.
+/// Deletes the pending deliveries of a webhook. Returns the position from which the webhook continues: the newest event of the log.
 async fn skip(session: &mut PgSession, id: &str) -> Result<u64, StoreError> {
     session.execute(CLEAR, &[(&id, Type::TEXT)]).await?;
     let newest = session.query(NEWEST, &[]).await?;
@@ -251,7 +251,7 @@ async fn skip(session: &mut PgSession, id: &str) -> Result<u64, StoreError> {
     newest.unwrap_or_else(|| Err(StoreError::new("the log of events has no end")))
 }
 
-/// Puts a webhook in the place of the one with its id, its secrets sealed for this deployment.
+/// Inserts a webhook or replaces the one with its id. Its secrets are sealed for this deployment.
 pub(super) async fn put_webhook(
     session: &mut PgSession,
     (seal, deployment): (&SealKeys, &str),
@@ -278,7 +278,7 @@ fn progress_row(id: &str, version: i64, at: &WebhookProgress) -> Json {
         "gone_at": at.gone_at, "lost": at.lost})
 }
 
-/// What the secrets of a webhook are sealed for.
+/// Returns the purpose for which the secrets of a webhook are sealed.
 pub(super) fn purpose_of(webhook: &str) -> String {
     format!("webhook/{webhook}")
 }
@@ -287,7 +287,8 @@ fn column<'r, T: FromSql<'r>>(row: &'r Row, name: &str) -> Result<T, StoreError>
     Ok(row.try_get(name).map_err(PgError::from)?)
 }
 
-/// PostgreSQL's integers are signed; positions and counts stay below that for some 200,000 years.
+/// Reads a number that is never negative. PostgreSQL's integers are signed, and positions and counts stay within them for some
+/// 200,000 years.
 fn unsigned(row: &Row, name: &str) -> Result<u64, StoreError> {
     Ok(column::<i64>(row, name)?.cast_unsigned())
 }

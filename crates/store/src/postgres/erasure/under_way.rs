@@ -1,4 +1,4 @@
-//! What may be written of a destination while it is being erased: the outcomes of sends under way, and rows that wait in other
+//! Rows that may still be written about a destination during its erasure: outcomes of sends under way, and rows that wait in other
 //! replicas.
 
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::postgres::error::PgError;
 use crate::postgres::lease::now_ms;
 use crate::postgres::store::PostgresStore;
 
-/// How long sends are waited for: longer than a send takes that has to try again.
+/// Maximum wait for sends under way. It is longer than a send with retries takes.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
-/// Pause between two looks for them.
+/// Pause between two checks for these sends.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 const SENDS: &str = "SELECT id FROM chatgate.intents";
@@ -26,14 +26,14 @@ const OTHERS: &str =
 
 const LEFT: &str = "SELECT id FROM chatgate.intents WHERE id = ANY($1)";
 
-/// Rows that may still come when an erasure begins.
+/// Rows that may still be written after the beginning of an erasure.
 pub(super) struct RowsToCome {
     began: Instant,
     /// The database's time at the beginning, in milliseconds since 1970, UTC.
     began_ms: i64,
-    /// The rows of sends under way.
+    /// The ids of the rows of sends under way.
     sends: Vec<i64>,
-    /// Whether other replicas have rows that wait.
+    /// True if other replicas may have waiting rows.
     has_others: bool,
 }
 
@@ -42,7 +42,7 @@ impl RowsToCome {
         self.has_others || !self.sends.is_empty()
     }
 
-    /// The number beyond which all of them are.
+    /// Returns the id beyond which all these rows are.
     pub(super) fn beyond(&self) -> i64 {
         let waiting = first_id_at(self.began_ms - LATE_MS);
         let oldest = self.sends.iter().copied().min();
@@ -51,7 +51,7 @@ impl RowsToCome {
 }
 
 impl PostgresStore {
-    /// The rows that may still come.
+    /// Reads which rows may still be written.
     pub(super) async fn rows_to_come(&self) -> Result<RowsToCome, PgError> {
         let (began, began_ms) = (Instant::now(), self.lease().database_ms(now_ms()));
         let own = self.ids().replica().id;
@@ -67,7 +67,7 @@ impl PostgresStore {
         })
     }
 
-    /// Waits until they have come.
+    /// Waits until these rows have been written.
     ///
     /// # Errors
     /// When the database can't be read, or sends take too long.

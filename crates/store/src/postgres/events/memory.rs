@@ -1,4 +1,4 @@
-//! What is known of channels and chats.
+//! Reads what the gateway knows of channels and chats.
 
 #[cfg(test)]
 mod tests;
@@ -14,13 +14,14 @@ use crate::{
     ChannelMemory, ChatMemory, EventChannel, Floor, KnownMessage, Position, StoreError, Tip,
 };
 
-/// The chats of the channel by the index, however plans are made: without `OFFSET` this would be a join over all there are.
+/// Selects a channel and its chats by the index, however plans are made. Without `OFFSET` the planner would turn this into a join
+/// over all chats.
 const CHANNEL: &str = "SELECT c.newest, c.stalled_at, h.destination, h.tip, h.tip_status FROM chatgate.event_channels c
     LEFT JOIN LATERAL (SELECT destination, tip, tip_status FROM chatgate.event_chats h WHERE h.channel = c.id OFFSET 0) h ON true
     WHERE c.account = $1 AND c.platform = $2 AND c.platformid = $3";
 
-/// A row for each chat that is known and each of its messages that is, with the chat's place in the question. By its limit each is
-/// looked for by the index: a join without loops reads all messages there are.
+/// Selects a row for each known chat and each of its known messages, with the chat's place in the query. `LIMIT` makes the plan
+/// look up each message by the index; a join without nested loops would read all messages.
 const CHATS: &str = "SELECT w.place, h.floor, h.floor_datetime, m.id, m.status, m.position,
         coalesce((SELECT e.late FROM chatgate.events e WHERE e.position = m.position), true) AS late
     FROM unnest($4::bigint[], $5::text[]) AS w (place, destination)
@@ -73,7 +74,7 @@ impl PostgresStore {
     }
 }
 
-/// The values that name a channel.
+/// Returns the values that identify a channel.
 pub(super) fn key(channel: &EventChannel) -> [Value<'_>; 3] {
     [
         (&channel.account, Type::TEXT),

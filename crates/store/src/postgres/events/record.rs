@@ -1,4 +1,4 @@
-//! Keeping what was seen: memory and events in one transaction.
+//! Records sightings: memory and events in one transaction.
 
 use tokio_postgres::types::Type;
 
@@ -11,8 +11,8 @@ use crate::{
     Event, EventChannel, EventKind, NewEvent, Position, SeenChat, SeenMessage, Sighting, StoreError,
 };
 
-/// The lock of those who give positions among the database's advisory locks: "chatevts" as a number. The next position by the
-/// database's clock is read under it.
+/// The advisory lock of transactions that assign positions: "chatevts" as a number. The next position by the database's clock is
+/// read under this lock.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7163376095306970227)";
 
 const NEXT: &str = "SELECT greatest(value + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20) AS next
@@ -72,7 +72,7 @@ async fn record(session: &mut PgSession, sightings: Vec<Sighting>) -> Result<Vec
     recording.finish().await
 }
 
-/// One commit.
+/// The events of one commit.
 struct PgRecording<'s> {
     session: &'s mut PgSession,
     next: Position,
@@ -128,7 +128,7 @@ impl PgRecording<'_> {
         }
     }
 
-    /// Whether what is said of a message is new.
+    /// Records a message or its status. Returns whether this version of the message is new.
     async fn message(&mut self, chat: i64, message: &SeenMessage) -> Result<bool, PgError> {
         let position = self.next.number();
         let values: [Value<'_>; 5] = [
@@ -146,7 +146,7 @@ impl PgRecording<'_> {
         Ok(!changed.is_empty())
     }
 
-    /// Gives an event its position, unless it is in the log already.
+    /// Inserts an event with the next position, unless the log has the event already.
     async fn event(
         &mut self,
         channel: &EventChannel,
@@ -179,7 +179,7 @@ impl PgRecording<'_> {
         Ok(())
     }
 
-    /// The number that a statement returns.
+    /// Runs a statement and returns the id that it reports.
     async fn returned(
         &mut self,
         sql: &'static str,

@@ -1,4 +1,4 @@
-//! Trimming the log by age and by room, and forgetting messages.
+//! Trims the log of events by age and size, and forgets old messages.
 
 use tokio_postgres::types::Type;
 
@@ -8,7 +8,7 @@ use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
 use crate::{EventRetention, Position, StoreError};
 
-/// Takes the oldest events away up to the last one that is too old, or with which those before it make up the surplus.
+/// Deletes one batch of the oldest events, up to the last event that exceeds the age limit or that belongs to the surplus of bytes.
 const TRIM: &str = "WITH taken AS (
         SELECT position, bytes, sum(bytes) OVER (ORDER BY position) - bytes AS before FROM (
             SELECT position, $4 + coalesce(octet_length(\"row\"), 0) AS bytes FROM chatgate.events ORDER BY position LIMIT $3) AS oldest
@@ -24,7 +24,7 @@ const TRIM: &str = "WITH taken AS (
         FROM cut WHERE cut.position IS NOT NULL AND m.name IN ('trimmed', 'bytes')
     ) SELECT events FROM cut";
 
-/// Messages of a chat that are older than the last one forgotten are history from now on.
+/// Deletes old messages. The last deleted message of a chat becomes its floor; all messages up to the floor are history.
 const FORGET: &str = "WITH gone AS (
         DELETE FROM chatgate.event_messages WHERE position < $1 RETURNING chat, id, datetime, position
     ), last AS (

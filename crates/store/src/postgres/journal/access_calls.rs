@@ -1,4 +1,4 @@
-//! How often accesses called lately, over all replicas.
+//! Counts the recent calls of accesses over all replicas.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -9,7 +9,8 @@ use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
 use crate::{AccessCalls, StoreError};
 
-/// The bound stands within: rows that are no calls are looked at as well. Sends under way are none yet.
+/// The limit applies to rows before the kinds are filtered, so that rows that are not calls count towards it as well. Sends under
+/// way are not included.
 const CALLS: &str = "SELECT count(j.id) AS seen,
         coalesce(sum(j.count) FILTER (WHERE j.kind = 'request'), 0)::bigint AS calls,
         coalesce(sum(j.count) FILTER (WHERE j.kind = 'request' AND j.code IS NOT NULL), 0)::bigint AS failed

@@ -1,4 +1,4 @@
-//! Sends that end: whoever takes a row away from those under way writes its outcome, in one statement.
+//! Closes sends that end. The statement that deletes a row from the rows under way also writes its outcome.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -13,11 +13,11 @@ use crate::postgres::error::PgError;
 use crate::postgres::session::{PgSession, Value};
 use crate::{JournalRow, Settlement};
 
-/// Closes rows and settles their keys. The truth that comes late, when others have closed the row as unknown, still makes a
-/// receipt a sent one; it frees none that others were told of. What is taken back leaves no row.
+/// Builds the statement that closes rows and settles their keys. If others have closed a row as unknown, a late outcome may still
+/// change its receipt to sent, but frees no key whose state others have learned. A withdrawn send leaves no row.
 ///
-/// A batch that settles no keys, or frees none, is closed without that part: even where it has nothing to do, each part has the room
-/// of receipts counted.
+/// Batches that settle or free no keys omit that part of the statement, because even without work each part runs the triggers that
+/// count the room of receipts.
 fn close_text(settles: bool, frees: bool) -> String {
     let settled = if settles { SETTLED } else { "" };
     let freed = if frees { FREED } else { "" };
@@ -43,7 +43,7 @@ fn close_text(settles: bool, frees: bool) -> String {
     )
 }
 
-/// What becomes of a key whose send has not left.
+/// The word for freeing the key of a send that was not sent.
 const FREE: &str = "free";
 
 const SETTLED: &str = ", settled AS (
@@ -56,12 +56,12 @@ const FREED: &str = ", freed AS (
             WHERE r.row = ANY($1) AND r.row = c.id AND c.settled = 'free'
         )";
 
-/// Statements that close batches, by whether keys are freed, twice by whether others are settled.
+/// The statements that close batches. The first index says whether keys are settled, the second whether keys are freed.
 static CLOSE: LazyLock<[[String; 2]; 2]> = LazyLock::new(|| {
     [false, true].map(|settles| [false, true].map(|frees| close_text(settles, frees)))
 });
 
-/// The outcome of a row that others have closed as unknown.
+/// Writes the outcomes of rows that others have closed as unknown.
 const CLOSED_LATE: &str =
     "UPDATE chatgate.journal j SET status = c.status, canonical = c.canonical, code = c.code,
         delivery = 'sent', cause = 'the outcome was known late'
@@ -69,10 +69,10 @@ const CLOSED_LATE: &str =
     WHERE j.id = ANY($1) AND j.id = c.id AND j.delivery = 'unknown'";
 
 impl LaneState {
-    /// Closes a batch and takes back what was withdrawn.
+    /// Closes a batch and takes back withdrawn sends.
     ///
     /// # Errors
-    /// When the statement failed. It may be tried again, whether it was carried out or not.
+    /// When the statement failed. It may be retried, whether it was carried out or not.
     pub(super) async fn close(
         &self,
         session: &mut PgSession,
@@ -91,7 +91,7 @@ impl LaneState {
             }
         }
         self.close_rows(session, batch).await?;
-        // What was closed over a new primary before sends were put back there may have found nothing to close.
+        // A close over a new primary may have found no row, if the sends had not been put back there yet.
         let remembers = self.primary.may_forget() || self.owes_sends();
         let now = Instant::now();
         for entry in batch {
@@ -157,7 +157,7 @@ impl LaneState {
     }
 }
 
-/// The row of an opening that was withdrawn: nothing of it but its number.
+/// Returns the row of a withdrawn opening, which has only its id.
 fn withdrawn(entry: &JournalEntry) -> Option<JournalRow> {
     match entry {
         JournalEntry::Withdraw(id) => Some(JournalRow {
@@ -168,7 +168,7 @@ fn withdrawn(entry: &JournalEntry) -> Option<JournalRow> {
     }
 }
 
-/// Writes the outcomes that came when others had closed their rows.
+/// Writes late outcomes of rows that others have closed as unknown.
 async fn close_late(
     session: &mut PgSession,
     batch: &[JournalEntry],

@@ -1,4 +1,4 @@
-//! The columns of the journal: rows on their way to the database, a list for each column, and rows as they are read.
+//! The columns of the journal: converts rows to one list per column for writing, and converts read rows back.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::postgres::error::PgError;
 use crate::postgres::session::Value;
 use crate::{Calls, JournalKind, JournalPayload, JournalRow};
 
-/// Columns of numbers, in the order of [`numbers_of`].
+/// The numeric columns, in the order of [`numbers_of`].
 const NUMBERS: [&str; 11] = [
     "id",
     "count",
@@ -28,7 +28,7 @@ const NUMBERS: [&str; 11] = [
     "generation",
 ];
 
-/// Columns of texts, in the order of [`texts_of`].
+/// The text columns, in the order of [`texts_of`].
 const TEXTS: [&str; 18] = [
     "kind",
     "request_id",
@@ -50,10 +50,10 @@ const TEXTS: [&str; 18] = [
     "actor",
 ];
 
-/// Columns of texts that stand in the table of what was said.
+/// The text columns of the table of payloads.
 const SAID: [&str; 2] = ["parameters", "answer"];
 
-/// The values that a row brings: numbers, texts, what was said, the peer, the client and the destination.
+/// Number of values of a row: numbers, texts, payload texts, the peer, the client and the destination.
 pub(super) const VALUES: usize = NUMBERS.len() + TEXTS.len() + SAID.len() + 3;
 
 /// The names of the journal's columns.
@@ -66,11 +66,11 @@ pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
 pub(super) static NAMES: LazyLock<String> =
     LazyLock::new(|| format!("{}, destination, {}", *COLUMNS, SAID.join(", ")));
 
-/// The columns of a row in brief, in the order in which [`read_brief`] takes them.
+/// The columns of a brief row, in the order in which [`read_brief`] reads them.
 pub(super) const BRIEF: &str =
     "id, kind, count, access, client, canonical, code, delivery, upstream_us, cause";
 
-/// The columns with this before each.
+/// Returns the columns, each with this table's name before it.
 pub(super) fn columns_of(table: &str) -> String {
     let columns = COLUMNS
         .split(", ")
@@ -78,13 +78,13 @@ pub(super) fn columns_of(table: &str) -> String {
     columns.collect::<Vec<_>>().join(", ")
 }
 
-/// Parameters from this number on, so many of them.
+/// Returns `count` parameters, numbered from `first`.
 pub(super) fn parameters(first: usize, count: usize) -> String {
     let parameters = (first..first + count).map(|number| format!("${number}"));
     parameters.collect::<Vec<_>>().join(", ")
 }
 
-/// PostgreSQL has no place for a zero in a text.
+/// Replaces zero characters, which PostgreSQL does not accept in a text.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         return Cow::Owned(text.replace('\0', "\u{fffd}"));
@@ -132,7 +132,7 @@ fn texts_of(row: &JournalRow) -> [Option<&str>; TEXTS.len()] {
     ]
 }
 
-/// The values of one column of many rows.
+/// The values of one column over many rows.
 type List<T> = Vec<Option<T>>;
 
 /// Rows, column by column.
@@ -147,7 +147,7 @@ pub(super) struct RowLists<'r> {
 }
 
 impl<'r> RowLists<'r> {
-    /// Adds a row, with this key for the hash of its destination.
+    /// Adds a row. `key` is the key for the hash of its destination.
     pub(super) fn push(&mut self, row: &'r JournalRow, key: &hmac::Key) {
         for (list, number) in self.numbers.iter_mut().zip(numbers_of(row)) {
             list.push(number);
@@ -172,7 +172,8 @@ impl<'r> RowLists<'r> {
         }
     }
 
-    /// The lists, as values of a statement. A list of nothing is none: half of a row's columns are empty, and cost little then.
+    /// Returns the lists as parameters of a statement. A list without values becomes NULL, because half of a row's columns are
+    /// usually empty and cost little this way.
     pub(super) fn values(&self) -> impl Iterator<Item = Value<'_>> {
         fn text<'v>(list: &'v List<Cow<'_, str>>) -> Value<'v> {
             if list.iter().all(Option::is_none) {
@@ -200,10 +201,10 @@ impl<'r> RowLists<'r> {
     }
 }
 
-/// What belongs to a row `j` beside the journal's columns.
+/// Joins the payload and the change to a row `j` of the journal.
 pub(super) const SELECT_FROM: &str = "LEFT JOIN chatgate.journal_payload p ON p.id = j.id LEFT JOIN chatgate.changes c ON c.id = j.change";
 
-/// Reads whole rows; what follows has to name them by `j.id`.
+/// Selects whole rows. Conditions that are appended refer to a row by `j.id`.
 pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {}, p.parameters, p.answer, c.before, c.after FROM chatgate.journal j {SELECT_FROM}",
@@ -211,7 +212,7 @@ pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// A JSON document of a text column.
+/// Reads a JSON document from a text column.
 fn document(row: &Row, name: &str) -> Result<Option<Box<serde_json::Value>>, PgError> {
     let text: Option<&str> = row.try_get(name)?;
     Ok(text
@@ -219,7 +220,7 @@ fn document(row: &Row, name: &str) -> Result<Option<Box<serde_json::Value>>, PgE
         .map(Box::new))
 }
 
-/// A row as it was read by [`SELECT`].
+/// Reads a row of [`SELECT`].
 pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
     let word = |name: &str| -> Result<Option<Cow<'static, str>>, PgError> {
         let text: Option<String> = row.try_get(name)?;
@@ -284,7 +285,7 @@ fn kind_of(word: &str) -> Result<JournalKind, PgError> {
     JournalKind::from_word(word).ok_or_else(unknown)
 }
 
-/// A row with the columns of [`BRIEF`], by their places: thousands are read for one page.
+/// Reads a row of [`BRIEF`]. Columns are read by position, because one page reads thousands of rows.
 pub(super) fn read_brief(row: &Row) -> Result<JournalRow, PgError> {
     let word = |at: usize| -> Result<Option<Cow<'static, str>>, PgError> {
         let text: Option<String> = row.try_get(at)?;

@@ -1,5 +1,5 @@
-//! After a failover: what this replica knows of its sends is put back where the new primary lacks it. Nobody else can; and until it
-//! is there, this replica begins no other send.
+//! After a failover, puts this replica's sends back where the new primary lacks them. No other replica can do it. Until then, this
+//! replica begins no other send.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::postgres::lease::now_ms;
 use crate::postgres::session::PgSession;
 use crate::{Claim, JournalKind, JournalRow};
 
-/// Opens rows and claims keys again that are not there. What others have claimed since stays theirs, and what has been closed stays
+/// Opens missing rows and claims their keys again. Keys that others have claimed since then stay theirs, and closed rows stay
 /// closed.
 const PUT_BACK: &str = "WITH o AS (
         SELECT * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
@@ -27,26 +27,26 @@ const PUT_BACK: &str = "WITH o AS (
     )
     INSERT INTO chatgate.intents (id, owner, row) SELECT id, $1, row FROM o ON CONFLICT DO NOTHING RETURNING id";
 
-/// A send as it stood open: its number, its row as it is kept, and the key that it claimed.
+/// An open send: its id, the text of its row, and the claim of its key.
 type OpenSend = (i64, String, Option<Claim>);
 
 impl LaneState {
-    /// Whether there was a failover since sends were put back last.
+    /// Returns whether there was a failover since sends were last put back.
     pub(super) fn owes_sends(&self) -> bool {
         let since = self.put_back_at.load(Ordering::Acquire);
         since != 0 && self.primary.timeline() > since
     }
 
-    /// Puts back what a new primary lacks, if the connection leads to one, and says so.
+    /// Puts back the sends that a new primary lacks, if the connection leads to one, and records it in the log and the journal.
     ///
     /// # Errors
-    /// When the database can't be written. It is to be tried again then.
+    /// When the database can't be written. The caller has to retry.
     pub(super) async fn after_failover(&self, session: &mut PgSession) -> Result<(), PgError> {
         let (before, now) = (self.put_back_at.load(Ordering::Acquire), session.timeline());
         if before != 0 && now > before {
             let open = self.held.under_way(|row| OpenRow::text_of(row, &self.key));
             let (held, mut back) = (open.len(), self.put_back(session, open).await?);
-            // Among them those that have ended meanwhile.
+            // These include sends that have ended since the sends above were listed.
             let ended = self.held.take_ended(Instant::now());
             let closed = self.put_back_ended(session, &ended).await;
             self.held.give_back(ended);
@@ -92,7 +92,7 @@ impl LaneState {
         Ok(session.query(PUT_BACK, &lists.values(&owner)).await?.len())
     }
 
-    /// Opens those that had ended once more, and closes them as they were.
+    /// Opens ended sends again, and closes them with their outcomes.
     async fn put_back_ended(
         &self,
         session: &mut PgSession,

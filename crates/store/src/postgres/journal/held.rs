@@ -1,4 +1,4 @@
-//! Sends whose rows this replica has opened, or may have.
+//! Sends whose rows this replica has opened, or may have opened.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 
 use crate::{Claim, JournalRow, Settlement};
 
-/// How long a row is looked for that was perhaps opened without anybody knowing: a commit that waits for a standby may become
-/// visible long after its connection is gone.
+/// The time for which the sweep looks for a row that may have been opened unnoticed. A commit that waits for a standby may become
+/// visible long after its connection has ended.
 const ABANDONED_MAX: Duration = Duration::from_secs(600);
 
-/// How long a send is remembered that has ended while a standby may lack it: a standby that lags more is not worth the name.
+/// The time for which an ended send is remembered, because a standby may lack it. A standby that lags more than this is of no use.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// Most that are remembered: some 16 MiB.
+/// Maximum number of remembered sends: some 16 MiB.
 const REMEMBERED_MAX: usize = 8192;
 
 /// A send under way.
 #[derive(Default)]
 struct HeldSend {
-    /// Whether its row was opened.
+    /// True if the row was opened.
     is_open: bool,
-    /// As it was opened, until it is about to end.
+    /// The opened row, until the send is about to end.
     row: Option<Box<JournalRow>>,
-    /// The key that it has claimed.
+    /// The claim of the send's key.
     claim: Option<Claim>,
 }
 
@@ -41,21 +41,21 @@ pub(super) struct HeldSends(Mutex<Sends>);
 
 #[derive(Default)]
 struct Sends {
-    /// Those under way, from before their rows are written until their outcomes are.
+    /// Sends under way: from before their rows are written until their outcomes are written.
     held: HashMap<i64, HeldSend>,
-    /// Those that ended a moment ago, the oldest first.
+    /// Sends that have ended recently, the oldest first.
     ended: VecDeque<EndedSend>,
-    /// Those that nobody waits for, whose rows may be there or come later; with the time since when.
+    /// Abandoned sends, whose rows may exist or appear later, each with the time when it was abandoned.
     abandoned: HashMap<i64, Instant>,
 }
 
 impl HeldSends {
-    /// A row is about to be opened.
+    /// Records a send whose row is about to be opened.
     pub(super) fn begin(&self, id: i64) {
         self.sends().held.insert(id, HeldSend::default());
     }
 
-    /// It is opened.
+    /// Stores the row and the claim of a send that was opened.
     pub(super) fn keep(&self, row: Box<JournalRow>, claim: Option<Claim>) {
         if let Some(held) = self.sends().held.get_mut(&row.id) {
             *held = HeldSend {
@@ -66,17 +66,17 @@ impl HeldSends {
         }
     }
 
-    /// The row as it was opened. The send goes on to be held.
+    /// Takes the opened row. The send itself stays under way.
     pub(super) fn take_row(&self, id: i64) -> Option<Box<JournalRow>> {
         self.sends().held.get_mut(&id)?.row.take()
     }
 
-    /// It has ended, or was never opened.
+    /// Removes a send that has ended or was never opened.
     pub(super) fn end(&self, id: i64) {
         self.sends().held.remove(&id);
     }
 
-    /// It has ended so, and is remembered for a while.
+    /// Removes a send that has ended, and remembers its outcome for a while.
     pub(super) fn end_with(&self, row: JournalRow, settlement: Option<Settlement>, now: Instant) {
         let mut sends = self.sends();
         let held = sends.held.remove(&row.id);
@@ -92,7 +92,8 @@ impl HeldSends {
         }
     }
 
-    /// Those that are opened and have not ended, with the texts of their rows. The text of one that is about to end is empty.
+    /// Returns the opened sends that have not ended, with the texts of their rows. The text of a send that is about to end is an
+    /// empty object.
     pub(super) fn under_way(
         &self,
         text: impl Fn(&JournalRow) -> String,
@@ -110,14 +111,14 @@ impl HeldSends {
         sends.collect()
     }
 
-    /// Takes those that ended lately.
+    /// Takes the sends that have ended recently.
     pub(super) fn take_ended(&self, now: Instant) -> Vec<EndedSend> {
         let ended = std::mem::take(&mut self.sends().ended);
         let is_young = |send: &EndedSend| now.saturating_duration_since(send.at) <= REMEMBERED;
         ended.into_iter().filter(is_young).collect()
     }
 
-    /// Gives them back, to be remembered as long as others.
+    /// Puts back taken sends, which are remembered as long as others.
     pub(super) fn give_back(&self, ended: Vec<EndedSend>) {
         let mut sends = self.sends();
         for send in ended.into_iter().rev() {
@@ -125,14 +126,14 @@ impl HeldSends {
         }
     }
 
-    /// Nobody knows whether it was opened, and nothing is sent.
+    /// Records that a send does not take place although its row may have been opened.
     pub(super) fn abandon(&self, id: i64, now: Instant) {
         let mut sends = self.sends();
         sends.held.remove(&id);
         sends.abandoned.insert(id, now);
     }
 
-    /// Those that are looked for, without those that have been for long enough.
+    /// Returns the abandoned sends that still have to be looked for, and forgets the oldest ones.
     pub(super) fn abandoned(&self, now: Instant) -> Vec<i64> {
         let mut sends = self.sends();
         let is_looked_for = |since: &Instant| now.saturating_duration_since(*since) < ABANDONED_MAX;
@@ -140,7 +141,7 @@ impl HeldSends {
         sends.abandoned.keys().copied().collect()
     }
 
-    /// These were found.
+    /// Forgets abandoned sends whose rows were found.
     pub(super) fn found(&self, ids: &[i64]) {
         let mut sends = self.sends();
         for id in ids {
@@ -148,20 +149,20 @@ impl HeldSends {
         }
     }
 
-    /// Those of these rows that belong to no send that is known.
+    /// Returns the rows among these that belong to no known send.
     pub(super) fn unknown(&self, mut ids: Vec<i64>) -> Vec<i64> {
         let sends = self.sends();
         ids.retain(|id| !sends.held.contains_key(id) && !sends.abandoned.contains_key(id));
         ids
     }
 
-    /// Forgets those under way: the process ends.
+    /// Forgets the sends under way, because the process ends.
     pub(super) fn forget(&self) {
         self.sends().held.clear();
     }
 
     fn sends(&self) -> MutexGuard<'_, Sends> {
-        // Nothing between two changes of it can panic half way.
+        // Nothing between two related changes can panic halfway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -190,7 +191,7 @@ mod tests {
             .iter()
             .map(|(id, text, _)| (*id, text.as_str()))
             .collect();
-        // The third one has not been opened: it is refused if the database fails.
+        // The third send was not opened, so it is rejected if the database fails.
         assert_eq!(texts, [(1, "row 1"), (2, "{}")]);
         sends.end(2);
         assert_eq!(sends.under_way(|_| String::new()).len(), 1);

@@ -1,5 +1,5 @@
-//! One connection that writes a part of the journal, batch after batch. What comes while a statement is under way is the next
-//! batch, so that a commit is shared by as many as wait for one.
+//! A lane: one connection that writes a part of the journal in batches. Entries that arrive during a statement form the next batch,
+//! so that all entries that wait for a commit share it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,33 +12,34 @@ use crate::journal::parts::JournalPart;
 use crate::postgres::error::PgError;
 use crate::postgres::session::PgSession;
 
-/// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and refusals.
+/// Maximum time that a row without a waiting caller waits for others to share its commit. A crash can lose the reads and rejections
+/// of this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the outcome of a send without a key may wait for others; what a crash can leave unknown of sends that have ended. An
-/// outcome costs the database half of what it did when it went alone.
+/// Maximum time that the outcome of a send without a key waits for others. A crash can leave the outcomes of this time unknown.
+/// With this wait an outcome costs the database half as much as a separate commit.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Pause between two tries while the store can't be written: somebody waits for sends that begin.
+/// Pauses between two attempts while the store can't be written. The pause is shorter for opens, because callers wait for them.
 const RETRY_OPENS: Duration = Duration::from_millis(250);
 const RETRY_OTHERS: Duration = Duration::from_secs(1);
 
-/// How long a statement is waited for before the connection is given up, at first and at most. Callers wait for three seconds and
-/// no longer; but a commit that waits for a standby goes on whoever has left, and each connection that is given up meanwhile
-/// takes another one of the database's.
+/// The first and the longest time that a statement may take before its connection is dropped. Callers wait three seconds at most.
+/// But a commit that waits for a standby continues after its client has left, and each dropped connection then occupies another one
+/// of the database's connections.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_MAX: Duration = Duration::from_secs(600);
 
-/// Changes nothing, and fails where nothing can be changed.
+/// Changes nothing, and fails if the database can't be written.
 const TRY_WRITING: &str = "DELETE FROM chatgate.intents WHERE id = -1";
 
-/// The writer of one part.
+/// The writer of one part of the journal.
 pub(super) struct LaneWriter {
     part: JournalPart,
     state: Arc<LaneState>,
     session: Option<PgSession>,
     patience: Duration,
-    /// When the next batch is written at the latest, or the next try made.
+    /// The latest time of the next batch or of the next attempt.
     due: Option<Instant>,
 }
 
@@ -53,7 +54,7 @@ impl LaneWriter {
         }
     }
 
-    /// Writes for ever.
+    /// Writes forever.
     pub(super) async fn run(mut self) {
         loop {
             self.wait().await;
@@ -77,7 +78,7 @@ impl LaneWriter {
         }
     }
 
-    /// Waits until there is something to write and it is time to.
+    /// Waits until there is something to write and its time has come.
     async fn wait(&mut self) {
         let queue = &self.state.journal.queue;
         loop {
@@ -105,12 +106,12 @@ impl LaneWriter {
                 return;
             }
             let until_due = due.saturating_duration_since(now);
-            // Woken or not, it is looked at again.
+            // The loop checks again, whether it was woken or not.
             let _ = tokio::time::timeout(until_due, queue.woken(self.part)).await;
         }
     }
 
-    /// Writes a batch and replies to those who wait for it.
+    /// Writes a batch and replies to the callers that wait for it.
     async fn write(&mut self) -> Result<(), PgError> {
         let journal = Arc::clone(&self.state.journal);
         let mut session = match self.connected().await {
@@ -131,7 +132,7 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// The connection. Over one to a new primary, sends that are known here are put back before others begin.
+    /// Returns the connection. On a new connection of the opens, first puts back known sends after a failover.
     async fn connected(&mut self) -> Result<PgSession, PgError> {
         let open = self.session.take().filter(PgSession::is_usable);
         let is_new = open.is_none();
@@ -149,11 +150,11 @@ impl LaneWriter {
         Ok(session)
     }
 
-    /// Writes a batch and replies to those who wait for it. Where a row is refused, the batch is halved until that row is alone, and
-    /// dropped with it: the others would never be written.
+    /// Writes a batch and replies to the callers that wait for it. If the database rejects a row, the batch is halved until that
+    /// row is alone and can be dropped. Otherwise the other rows would never be written.
     ///
     /// # Errors
-    /// What went wrong, and what is not written.
+    /// The error, and the entries that are not written.
     async fn write_all(
         &self,
         session: &mut PgSession,
@@ -165,7 +166,7 @@ impl LaneWriter {
             let term = self.state.lease.term();
             match self.write_batch(session, &mut batch).await {
                 Ok(()) => {
-                    // A caller who gets a reply finds the journal's health in accord with it.
+                    // Judged before the replies, so that a caller with a reply finds the journal's health up to date.
                     journal.judge(self.part, &Ok(()));
                     journal.queue.settle(&batch);
                     self.keep(&mut batch, term);
@@ -200,7 +201,7 @@ impl LaneWriter {
             JournalPart::Rows if state.tallies.is_due() => state.add(session, batch).await,
             _ if batch.is_empty() => {
                 if state.journal.health(self.part).is_failing() {
-                    // A gateway that is not ready may get no calls that would show that the store can be written again.
+                    // A gateway that is not ready may get no calls, so no call would show that the store can be written again.
                     session.execute(TRY_WRITING, &[]).await?;
                 }
                 Ok(())
@@ -211,7 +212,7 @@ impl LaneWriter {
         }
     }
 
-    /// Notes a failure, and replies to those who waited.
+    /// Records a failure and replies to the waiting callers.
     fn failed(&self, error: PgError, waiting: Vec<JournalEntry>) -> PgError {
         let text = StoreError::new(error.to_string());
         reply_failed(waiting, &text);
@@ -219,7 +220,7 @@ impl LaneWriter {
         error
     }
 
-    /// Lets go of sends that will not begin, although their rows may be there, or come later.
+    /// Gives up sends that will not begin. Their rows may exist already or appear later.
     fn let_go(&self, batch: &[JournalEntry], error: &PgError) {
         for entry in batch {
             match entry {
@@ -234,8 +235,8 @@ impl LaneWriter {
         }
     }
 
-    /// Keeps the rows that were opened, for their outcomes. A send begins only if the lease has been good by this process's own clock
-    /// ever since its row was asked for: nobody else can have closed it then.
+    /// Keeps opened rows for their outcomes. A send begins only if the lease has been valid by this process's own clock ever since
+    /// the row was requested, because only then can no other replica have closed the row.
     fn keep(&self, batch: &mut Vec<JournalEntry>, term: u64) {
         if self.part != JournalPart::Opens {
             return;
@@ -270,7 +271,7 @@ impl LaneWriter {
         }
     }
 
-    /// Replies to those who wait until everything before them is written.
+    /// Replies to the callers of flushes that wait until everything before them is written.
     fn end_batch(&self) {
         for flush in self.state.journal.queue.end_batch(self.part) {
             let _ = flush.send(Ok(()));

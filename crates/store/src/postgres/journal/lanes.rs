@@ -21,17 +21,17 @@ use crate::postgres::ids::RowIds;
 use crate::postgres::lease::ReplicaLease;
 use crate::postgres::primary::Primary;
 
-/// How long the end of the store takes for what is left open.
+/// Maximum time that closing the store spends on sends left open.
 const END_MAX: Duration = Duration::from_secs(5);
 
-/// The lanes of one replica. They end with this.
+/// The lanes of one replica. Their tasks end when this is dropped.
 pub(in crate::postgres) struct Lanes {
     state: Arc<LaneState>,
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Lanes {
-    /// Starts the lanes of a journal. They write as soon as it takes rows.
+    /// Starts the lanes of a journal. They write as soon as the journal accepts rows.
     pub(in crate::postgres) fn start(
         journal: &Arc<Journal>,
         key: &hmac::Key,
@@ -61,19 +61,19 @@ impl Lanes {
         }
     }
 
-    /// Has sends put back at once if there was a failover, although none begins.
+    /// If there was a failover, wakes the lanes so that sends are put back immediately, even if no new send begins.
     pub(in crate::postgres) fn look_for_failover(&self) {
         if self.state.owes_sends() {
             self.state.journal.queue.wake_parts();
         }
     }
 
-    /// What the lanes share.
+    /// Returns the state that the lanes share.
     pub(super) fn state(&self) -> &LaneState {
         &self.state
     }
 
-    /// Ends the lanes, and closes as unknown what this replica has left open: nobody will.
+    /// Ends the lanes, and closes this replica's open sends as unknown, because their outcomes will never come.
     pub(in crate::postgres) async fn close(&self) {
         {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
-//! How statements of which plans are kept are planned.
+//! Tests of the kept plans of statements.
 
 use super::{CHANNEL, CHATS};
 use crate::Store;
 use crate::postgres::accesses::CHANGED;
 use crate::postgres::test_server::new_database;
 
-/// Tables as they are after a while, as far as plans need it.
+/// Fills the tables with as many rows as plans need, as after some time of use.
 const FILL: &str = "
     INSERT INTO chatgate.event_channels (account, platform, platformid) SELECT 'host', 'whatsapp', n::text FROM generate_series(1, 20) n;
     INSERT INTO chatgate.event_chats (channel, destination) SELECT 1 + n % 20, n::text FROM generate_series(1, 2000) n;
@@ -38,7 +38,8 @@ async fn what_is_known_is_looked_up_by_indexes_and_not_read_whole() {
         let plan = session.query(&explain, &[]).await.unwrap();
         let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
         let plan = plan.join("\n");
-        // Whatever reads a table does so by values; the pages that an index names are none of these.
+        // Every scan of a table must have an index condition. The subtracted scans are of functions and of the pages that an index
+        // has found.
         let other =
             plan.matches("Function Scan").count() + plan.matches("Bitmap Heap Scan").count();
         let scans = plan.matches(" Scan").count() - other;
