@@ -1,4 +1,4 @@
-//! Webhooks as the admin API and the pages show them.
+//! The JSON views of webhooks, for the admin API and the pages.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -12,7 +12,7 @@ use crate::moment::{rfc3339, rfc3339_ms};
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// Attempts that are listed at once.
+/// Maximum number of attempts in one list.
 pub(crate) const ATTEMPTS_LISTED_MAX: u32 = 100;
 
 impl From<WebhookError> for Problem {
@@ -34,7 +34,7 @@ impl From<WebhookError> for Problem {
     }
 }
 
-/// Everything about a webhook but its secrets, of which only the age is shown.
+/// Returns the view of a webhook. It contains everything but the secrets, of which only the age is shown.
 pub(crate) fn view(console: &Console, webhook: &Webhook, access: &Access) -> Value {
     let now = console.now();
     let (state, cause) = state_of(webhook, access, now);
@@ -61,7 +61,7 @@ pub(crate) fn view(console: &Console, webhook: &Webhook, access: &Access) -> Val
     })
 }
 
-/// The view of a webhook with a secret that was just made, this once.
+/// Returns the view of a webhook with its newly made secret, which is shown only this once.
 pub(crate) fn view_with_secret(
     console: &Console,
     (webhook, access): (&Webhook, &Access),
@@ -93,7 +93,7 @@ pub(crate) fn attempt(attempt: &WebhookAttempt) -> Value {
     })
 }
 
-/// Whether it can be the id of an event.
+/// Returns whether a text has the form of an event id.
 pub(crate) fn is_event_id(text: &str) -> bool {
     let rest = text.strip_prefix("evt_").unwrap_or_default();
     (1..=64).contains(&rest.len())
@@ -102,7 +102,7 @@ pub(crate) fn is_event_id(text: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// Whether texts are sent along, in the admin API's words.
+/// Returns the admin API's word for whether events contain texts.
 pub(crate) fn payload_word(thin: bool) -> &'static str {
     if thin { "thin" } else { "full" }
 }
@@ -111,7 +111,7 @@ fn cursor(position: u64) -> String {
     Position::of(i64::try_from(position).unwrap_or(i64::MAX)).to_string()
 }
 
-/// Says in the log and the journal what was done.
+/// Logs an action, and adds a note about it for the journal.
 pub(crate) fn noted(mut response: Response, (actor, id): (&str, &str), done: &str) -> Response {
     tracing::info!(target: "chatgate::change", actor, webhook = id, "webhook {done}");
     response

@@ -1,11 +1,11 @@
-//! Numbers such as `5.0`, which are integers to JSON Schema and floats to serde.
+//! Converts numbers such as `5.0`, which are integers in JSON Schema but floats in serde.
 
 use serde_json::Value;
 
-/// Up to here, 2^53, every integer is one float and no other's.
+/// 2^53: up to this value every integer has its own float.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Writes every number without a fraction as an integer.
+/// Converts every number without a fraction to an integer.
 pub(crate) fn make_whole(value: &mut Value) {
     match value {
         Value::Number(number) => {

@@ -1,4 +1,4 @@
-//! Style, scripts and icon, embedded. htmx and its SSE extension are third-party (0BSD, `assets/htmx.LICENSE`).
+//! The embedded style sheet, scripts and icon. htmx and its SSE extension are third-party (0BSD, `assets/htmx.LICENSE`).
 
 use std::sync::OnceLock;
 
@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::problem::answer;
 
-/// The folder of their addresses.
+/// The address prefix of all assets.
 pub(crate) const FOLDER: &str = "/console/assets/";
 
 const ASSETS: [(&str, &str, &str); 5] = [
@@ -40,7 +40,7 @@ const ASSETS: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// Answers with an asset. Its address holds the edition, so that browsers may keep it for good.
+/// Answers with an asset. Its address contains the edition, so that browsers may cache it forever.
 pub(crate) async fn asset(name: Result<Path<String>, PathRejection>) -> Response {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     let Some((_, media_type, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
@@ -52,7 +52,7 @@ pub(crate) async fn asset(name: Result<Path<String>, PathRejection>) -> Response
     response
 }
 
-/// Returns a word that changes with any of the assets (FNV-1a: it distinguishes editions and proves nothing).
+/// Returns a word that changes with any of the assets. It is an FNV-1a hash, which distinguishes editions but is not cryptographic.
 pub(crate) fn edition() -> &'static str {
     static EDITION: OnceLock<String> = OnceLock::new();
     EDITION.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Changes of an access as people read them: each changed field, before and after.
+//! Changes of an access in readable form: each changed field, before and after.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use store::Change;
 
 use crate::web::text::{moment_of, or_dash, visible};
 
-/// One change.
+/// A change, as the page shows it.
 pub(crate) struct ChangeView {
     pub(crate) at: String,
     pub(crate) actor: String,
     pub(crate) what: Vec<FieldChange>,
 }
 
-/// The name of a field, its value before and after. Both are empty if the whole access was made or deleted.
+/// The name of a field, and its value before and after. Both values are empty if the whole access was created or deleted.
 pub(crate) type FieldChange = (String, String, String);
 
 impl ChangeView {
@@ -27,7 +27,7 @@ impl ChangeView {
     }
 }
 
-/// Returns the changed fields, in the order of their names.
+/// Returns the changed fields, ordered by name.
 pub(crate) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<FieldChange> {
     let whole = |word: &str| vec![(word.to_owned(), String::new(), String::new())];
     let (before, after) = match (before, after) {
@@ -68,7 +68,7 @@ fn text(name: &str, value: Option<&Value>) -> String {
     }
 }
 
-/// Writes an item of a list: a word, or an object.
+/// Returns the text of a list item, which is a word or an object.
 fn item_text(name: &str, item: &Value) -> String {
     let word = |field: &str| item[field].as_str().unwrap_or_default();
     match (name, item) {
@@ -82,7 +82,7 @@ fn item_text(name: &str, item: &Value) -> String {
     }
 }
 
-/// Returns the fields; those of a nested object stand under both names.
+/// Returns the fields of a document. A field of a nested object gets both names, separated by a blank.
 fn flat(document: &Value) -> BTreeMap<String, Value> {
     let mut fields = BTreeMap::new();
     for (name, value) in document.as_object().into_iter().flatten() {

@@ -1,10 +1,10 @@
-//! The geometry of charts, as SVG paths; the style sheet has the colours.
+//! Computes the geometry of charts as SVG paths. The style sheet sets the colours.
 
 use crate::journal::summary::{JournalSummary, STEP_MS};
 use crate::state::history::{HistoryStep, STEP_S, STEPS};
 use crate::web::text::{clock, grouped, visible};
 
-/// The drawing area, in units of the picture.
+/// The size of the drawing area, in SVG units.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 160.0;
 
@@ -12,19 +12,19 @@ const HEIGHT: f64 = 160.0;
 pub(crate) struct Timeline {
     /// The text for screen readers.
     pub(crate) label: String,
-    /// The value at the top.
+    /// The value at the top of the chart.
     pub(crate) top: String,
-    /// The time at its left edge.
+    /// The time at the left edge.
     pub(crate) begin: String,
-    /// The time at its right edge.
+    /// The time at the right edge.
     pub(crate) end: String,
     /// The value at half the height.
     pub(crate) middle: String,
-    /// Areas and lines: class and path.
+    /// The areas and lines: CSS class and path.
     pub(crate) paths: Vec<(&'static str, String)>,
 }
 
-/// Requests per second: those that ended well, and on top of them the others.
+/// Draws the requests per second: successful requests, with failed requests stacked on top.
 pub(crate) fn requests(steps: &[HistoryStep]) -> Timeline {
     let all = steps
         .iter()
@@ -79,19 +79,19 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
     }
 }
 
-/// Seconds of a bar: the longest of which there are [`BARS_MIN`] in the time that is drawn.
+/// The possible bar lengths in seconds. A chart uses the longest one that yields at least [`BARS_MIN`] bars.
 const BARS_S: [i64; 4] = [900, 300, 60, 10];
 const BARS_MIN: i64 = 12;
 
-/// Draws the calls of the journal between two times, in milliseconds since 1970, as bars, and on them those that were refused or
-/// failed.
+/// Draws the calls of the journal between two times, in milliseconds since 1970, as bars. The rejected or failed calls are drawn
+/// over them.
 pub(crate) fn calls(summary: &JournalSummary, (from_ms, until_ms): (i64, i64)) -> Timeline {
     let from_ms = summary.looked_to_ms.map_or(from_ms, |ms| ms.max(from_ms));
     let (from_s, until_s) = (from_ms / 1000, until_ms / 1000);
     let mut widths = BARS_S.into_iter();
     let width = widths.find(|width| (until_s - from_s) / width >= BARS_MIN);
     let width = width.unwrap_or(STEP_MS / 1000);
-    // The first bar begins with its step, so that no bar is there in part.
+    // Start at a multiple of the bar length, so that the first bar is not partial.
     let (first, end) = (from_s.div_euclid(width), until_s.div_euclid(width) + 1);
     let mut bars = vec![(0, 0); usize::try_from(end - first).unwrap_or(0)];
     for (step, (calls, failed)) in &summary.steps {
@@ -119,7 +119,7 @@ pub(crate) fn calls(summary: &JournalSummary, (from_ms, until_ms): (i64, i64)) -
     }
 }
 
-/// Names the length of a bar.
+/// Returns the text for the length of a bar.
 fn length(seconds: i64) -> String {
     match seconds {
         900 => "quarter of an hour".to_owned(),
@@ -133,26 +133,26 @@ fn columns(values: impl ExactSizeIterator<Item = u64>, top: f64) -> String {
     let width = WIDTH / values.len().max(1) as f64;
     let columns = values.enumerate().filter(|(_, value)| *value > 0);
     let columns = columns.map(|(index, value)| {
-        // A fifth of the width is between two of them.
+        // A fifth of the width is the gap between two bars.
         let (x, y) = ((index as f64 + 0.1) * width, y(value as f64, top));
         format!("M{x:.1} {HEIGHT}V{y:.1}h{:.1}V{HEIGHT}Z", width * 0.8)
     });
     columns.collect()
 }
 
-/// A bar of a table.
+/// A bar in a table.
 pub(crate) struct Bar {
     pub(crate) name: String,
-    /// The query of the journal for its rows; none where it has no rows.
+    /// The journal query that finds the bar's rows; `None` if there are no such rows.
     pub(crate) query: Option<String>,
     pub(crate) count: String,
-    /// The share of the sum, in hundredths.
+    /// The share of the total, as a percentage with sign.
     pub(crate) share: String,
-    /// The share of the longest bar, in hundredths.
+    /// The length relative to the longest bar, in percent.
     pub(crate) width: String,
 }
 
-/// Makes bars of counts, the longest first, at most so many; `all` is what they are parts of.
+/// Makes the bars of these counts, at most `bars_max`, the longest first. `all` is the total of which each bar shows its share.
 pub(crate) fn bars<'a>(
     counts: impl IntoIterator<Item = (&'a str, u64)>,
     (all, bars_max): (u64, usize),
@@ -177,7 +177,8 @@ fn minutes_ago(steps: usize) -> String {
     format!("{} min ago", window(steps) * STEP_S as usize / 60)
 }
 
-/// Returns how many steps are shown: five minutes, ten, or all, so that a gateway that has just started shows something.
+/// Returns the number of steps that the chart has room for: five minutes, ten, or all. A gateway that has just started thus fills a
+/// visible part of the chart.
 fn window(steps: usize) -> usize {
     let windows = [STEPS / 6, STEPS / 3, STEPS];
     windows
@@ -210,7 +211,7 @@ fn area(values: &[f64], top: f64) -> String {
     )
 }
 
-/// Draws a line with gaps where values are missing; a value between two gaps is a short stroke, so that it shows.
+/// Draws a line with gaps where values are missing. A value between two gaps is drawn as a short stroke so that it is visible.
 fn line(values: &[Option<f64>], top: f64) -> String {
     let mut path = String::new();
     let mut is_drawing = false;
@@ -231,7 +232,7 @@ fn line(values: &[Option<f64>], top: f64) -> String {
     path
 }
 
-/// Returns the next of 1, 2, 5, 10, … at or above the value.
+/// Returns the smallest of 1, 2, 5, 10, … that is at least the value.
 fn nice(most: f64) -> f64 {
     if most <= 0.0 {
         return 1.0;
@@ -298,7 +299,7 @@ mod tests {
             (chart.begin.as_str(), chart.end.as_str()),
             ("00:00 UTC", "02:00")
         );
-        // Eight quarters of an hour would be too few.
+        // With quarters of an hour there would be only eight bars, which is too few.
         assert!(chart.label.contains("by 5 minutes"), "{}", chart.label);
         assert_eq!(chart.paths[0].1.matches('M').count(), 3);
         summary.looked_to_ms = Some(7_000_000);

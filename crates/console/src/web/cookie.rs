@@ -1,4 +1,4 @@
-//! The cookie that holds the id of a session.
+//! The cookie that contains the id of a session.
 
 use axum::response::Response;
 use cookie::time::Duration;
@@ -8,8 +8,8 @@ use secrecy::SecretString;
 
 use crate::state::Console;
 
-/// Returns the name of the cookie. Over TLS the prefix has browsers refuse it from a neighbour's host and without TLS (RFC
-/// 6265bis, 4.1.3.2); without TLS they would refuse it altogether.
+/// Returns the name of the cookie. Over TLS the name has a prefix with which browsers reject the cookie from a neighbouring host
+/// and over plain HTTP (RFC 6265bis, 4.1.3.2). Without TLS browsers would reject the prefix in every case.
 fn cookie_name(console: &Console) -> &'static str {
     if console.gateway.admin_has_tls() {
         "__Host-chatgate_session"
@@ -18,7 +18,8 @@ fn cookie_name(console: &Console) -> &'static str {
     }
 }
 
-/// Returns the id in the cookie. Two cookies of the name, one of which a neighbour on the same host may have set, count as none.
+/// Returns the id in the cookie. Ignores two cookies with the same name, because a neighbour on the same host may have set one of
+/// them.
 pub(crate) fn session_id(console: &Console, headers: &HeaderMap) -> Option<SecretString> {
     let name = cookie_name(console);
     let lines = headers.get_all(header::COOKIE).iter();
@@ -33,11 +34,11 @@ pub(crate) fn session_id(console: &Console, headers: &HeaderMap) -> Option<Secre
     }
 }
 
-/// Sets the cookie; an empty id deletes it.
+/// Sets the cookie. An empty id deletes it.
 pub(crate) fn set_cookie(console: &Console, response: &mut Response, id: &str) {
     let has_tls = console.gateway.admin_has_tls();
     let mut cookie = Cookie::new(cookie_name(console), id);
-    // Browsers take a name with the prefix only with this path and `Secure`.
+    // Browsers accept a name with the prefix only with this path and `Secure`.
     cookie.set_path(if has_tls { "/" } else { "/console" });
     cookie.set_secure(has_tls);
     cookie.set_http_only(true);

@@ -1,4 +1,4 @@
-//! What would become of a call and why: the form, the walk to the caller's address, and the rules.
+//! The page that explains how the gateway would answer a call and why: the form, the steps to the caller's address, and the rules.
 
 use std::sync::Arc;
 
@@ -40,32 +40,32 @@ struct ExplanationView {
     cache: Option<String>,
 }
 
-/// A step of the walk to the caller's address.
+/// A step in finding the caller's address.
 struct StepView {
     address: String,
     finding: String,
     reason: String,
-    /// The place where the address was written.
+    /// The part of the request in which the address was written.
     source: String,
 }
 
 struct RuleView {
     rule: String,
     says: String,
-    /// `passes`, `refuses` or `would refuse`.
+    /// The verdict: `passes`, `refuses` or `would refuse`.
     word: &'static str,
-    /// The style sheet's word.
+    /// The CSS class.
     kind: &'static str,
-    /// Whether this rule decides: it is the first to refuse.
+    /// True if this rule decides because it is the first one that rejects the call.
     decided: bool,
-    /// What is left of a limit, and the limit.
+    /// The remaining part of a limit, and the limit.
     left: Option<(u64, u64)>,
 }
 
-/// The word for a rule that refuses.
+/// The verdict of a rule that rejects the call.
 const REFUSES: &str = "refuses";
 
-/// Shows the form, and the explanation if something was asked.
+/// Shows the form, and the explanation if the form was sent.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,

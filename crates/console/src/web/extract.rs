@@ -1,5 +1,5 @@
-//! What handlers of pages take as arguments. A page takes a [`Visitor`], a form of a session is a [`SessionForm`], and a form
-//! that changes things is an [`OperatorForm`]: a handler runs only for requests that may have it.
+//! The arguments of page handlers. A page takes a [`Visitor`], a form of a session is a [`SessionForm`], and a form that changes
+//! things is an [`OperatorForm`]. A handler therefore runs only for requests with the required rights.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::web::fields::Fields;
 use crate::web::page_error::PageError;
 use crate::web::visitor::Visitor;
 
-/// The field of every form that proves that it was ours.
+/// The form field with the token that proves that one of our pages sent the form.
 const TOKEN: &str = "token";
 
 /// A form of a signed-in visitor.
@@ -29,19 +29,19 @@ pub(crate) struct SessionForm {
 /// A form of a visitor who may change things.
 pub(crate) struct OperatorForm {
     pub(crate) visitor: Visitor,
-    /// The name of their key.
+    /// The name of the visitor's key.
     pub(crate) actor: String,
     pub(crate) fields: Fields,
 }
 
 impl OperatorForm {
-    /// Returns the change of an access that the form asks for.
+    /// Returns the target of the change that the form requests.
     pub(crate) fn target<'a>(&'a self, name: &'a str, expected: Option<i64>) -> ChangeTarget<'a> {
         ChangeTarget::new(&self.actor, name, expected)
     }
 }
 
-/// A visitor without a session is asked to sign in, and comes back to this page.
+/// Redirects a visitor without a session to the sign-in page, which leads back to this page.
 impl FromRequestParts<Arc<Console>> for Visitor {
     type Rejection = PageError;
 
@@ -49,7 +49,8 @@ impl FromRequestParts<Arc<Console>> for Visitor {
         parts: &mut Parts,
         console: &Arc<Console>,
     ) -> Result<Visitor, PageError> {
-        // A browser opens the events of a live page again by itself, whether anybody looks at it or not.
+        // A browser reconnects the event stream of a live page by itself, even if nobody looks at the page, so the stream is no use
+        // of the session.
         let mut accepts = parts.headers.get_all(header::ACCEPT).iter();
         let is_use = accepts.all(|accept| accept != "text/event-stream");
         let visitor = Visitor::find(console, &parts.headers, is_use).await?;
@@ -60,7 +61,7 @@ impl FromRequestParts<Arc<Console>> for Visitor {
     }
 }
 
-/// The query.
+/// Reads the query of the request.
 impl<S: Sync> FromRequestParts<S> for Fields {
     type Rejection = Infallible;
 
@@ -71,7 +72,7 @@ impl<S: Sync> FromRequestParts<S> for Fields {
     }
 }
 
-/// A form that another site had the browser send is refused before a field of it is read.
+/// Reads a form. Rejects a form that another site made the browser send before any field is read.
 impl FromRequest<Arc<Console>> for SessionForm {
     type Rejection = PageError;
 
@@ -110,7 +111,8 @@ impl FromRequest<Arc<Console>> for OperatorForm {
     }
 }
 
-/// Refuses a form that a browser says comes from elsewhere. Other programs say nothing, and have no cookie to be misused.
+/// Rejects a form if the browser reports that it comes from another site. Other programs report no origin, and have no cookie that
+/// could be misused.
 pub(crate) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let site = text(header::HeaderName::from_static("sec-fetch-site"));
@@ -127,7 +129,8 @@ pub(crate) fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::FORBIDDEN, "origin", text))
 }
 
-/// Compares two texts in a time that depends on their lengths alone. Tokens are of one length and new with each session.
+/// Compares two texts in a time that depends only on their lengths. All tokens have the same length, and each session has a new
+/// one.
 fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(one, other).is_ok()
 }

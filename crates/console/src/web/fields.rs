@@ -7,15 +7,15 @@ use url::form_urlencoded;
 
 use crate::problem::Problem;
 
-/// Largest form, in bytes: a thousand networks on either list.
+/// Maximum size of a form, in bytes: a thousand networks in either list.
 const FORM_BYTES_MAX: usize = 256 * 1024;
 
-/// Names and values, in the order in which they were written.
+/// Names and values, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Reads `a=1&b=2`.
+    /// Parses text such as `a=1&b=2`.
     pub(crate) fn read(text: &[u8]) -> Fields {
         Fields(form_urlencoded::parse(text).into_owned().collect())
     }
@@ -30,12 +30,12 @@ impl Fields {
         Ok(Fields::read(&collected.to_bytes()))
     }
 
-    /// Returns the first value with this name, without blanks around it; empty if the name is absent.
+    /// Returns the first value with this name, without surrounding blanks. Returns an empty text if the name is absent.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.raw(name).trim()
     }
 
-    /// Returns the first value with this name as it was written; empty if the name is absent.
+    /// Returns the first value with this name exactly as it was sent. Returns an empty text if the name is absent.
     pub(crate) fn raw(&self, name: &str) -> &str {
         let named = self.0.iter().find(|(known, _)| known == name);
         named.map_or("", |(_, value)| value)
@@ -47,12 +47,12 @@ impl Fields {
         named.map(|(_, value)| value.as_str())
     }
 
-    /// Whether a box is ticked.
+    /// Returns whether a box is ticked.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
 
-    /// Returns the words of a field, which blanks, commas and line ends separate.
+    /// Returns the words of a field, which are separated by blanks, commas and line ends.
     pub(crate) fn words(&self, name: &str) -> Vec<String> {
         let words = self
             .get(name)
@@ -63,7 +63,7 @@ impl Fields {
             .collect()
     }
 
-    /// Writes the fields with these names as a query, without empty values.
+    /// Writes the fields with these names as a query, leaving out empty values.
     pub(crate) fn query(&self, names: &[&str]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.0 {

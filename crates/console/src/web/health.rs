@@ -1,5 +1,5 @@
-//! What an operator asks at night: what is refused now, by which rule, of whom and since when; what the upstream does; what expires;
-//! what was changed last. Everything leads to rows.
+//! The page for an operator at night: what is being rejected, by which rule, for which callers and since when, the state of the
+//! upstream, what expires soon, and the latest changes. Each item links to its journal rows.
 
 use askama::Template;
 use axum::extract::State;
@@ -19,10 +19,10 @@ use crate::web::text::{age, duration, grouped, moment, moment_of, or_dash, visib
 use crate::web::time_window::TimeWindow;
 use crate::web::visitor::Visitor;
 
-/// Lines of each table.
+/// Maximum number of lines in each table.
 const LINES_MAX: usize = 12;
 
-/// A certificate that ends within so many seconds is a warning: two weeks, as the alert has it.
+/// The remaining lifetime, in seconds, below which a certificate is shown as a warning: two weeks, as in the alert.
 const CERTIFICATE_WARNS_S: i64 = 14 * 86_400;
 
 #[derive(Template)]
@@ -33,14 +33,14 @@ struct HealthPage {
     degraded: Vec<&'static str>,
     window: &'static TimeWindow,
     looked_to: Option<String>,
-    /// Most rows that are looked at.
+    /// Maximum number of rows that the summary reads, as text.
     rows_max: String,
     calls: String,
     failed: String,
     failures: Vec<FailureLine>,
     upstream: Vec<(String, String, bool)>,
     slowest: Option<(String, String)>,
-    /// Text, and whether it is a warning.
+    /// The certificates: listener, expiry, and whether the expiry is a warning.
     certificates: Vec<(String, String, bool)>,
     deliveries: Vec<(String, String, String)>,
     callers: Vec<(&'static str, Vec<CallerLine>)>,
@@ -48,13 +48,13 @@ struct HealthPage {
     reload: Option<(String, String)>,
 }
 
-/// What is refused or fails, of one access or address.
+/// A line of rejected or failed calls, of one access or one address.
 struct FailureLine {
     code: String,
     kind: &'static str,
-    /// The access, if it is still there.
+    /// The access, if it still exists.
     access: Option<String>,
-    /// The address; for an access that is gone, its name too.
+    /// The address, preceded by the name of a deleted access.
     from: String,
     cause: String,
     calls: String,
@@ -179,7 +179,8 @@ impl CallerLine {
     }
 }
 
-/// What the upstream does: its endpoints, how long it takes, and who waits for it. Name, value, and whether it is out of order.
+/// Returns the state of the upstream: its endpoints, its durations, and the number of waiting calls. Each line has a name, a value,
+/// and whether something is out of order.
 fn upstream(status: &Value, summary: &JournalSummary) -> Vec<(String, String, bool)> {
     let endpoints = items(&status["endpoints"]).map(|endpoint| {
         let state = text(&endpoint["state"]);
@@ -201,7 +202,7 @@ fn upstream(status: &Value, summary: &JournalSummary) -> Vec<(String, String, bo
     endpoints.chain(others).collect()
 }
 
-/// The certificates of the listeners: whose, until when, and whether that is soon.
+/// Returns the certificates of the listeners: listener, expiry, and whether the expiry is soon.
 fn certificates(status: &Value, now: i64) -> Vec<(String, String, bool)> {
     let certificates = items(&status["certificates"]).map(|certificate| {
         let expires = certificate["expires_s"].as_i64().unwrap_or_default();
@@ -217,7 +218,7 @@ fn certificates(status: &Value, now: i64) -> Vec<(String, String, bool)> {
     certificates.collect()
 }
 
-/// When the configuration was last read again, and by whom.
+/// Returns the time of the last configuration reload, and its outcome with the operator's name.
 fn reload(last: &Value) -> Option<(String, String)> {
     let outcome = last["outcome"].as_str()?;
     let by = format!("{} by {}", visible(outcome), text(&last["by"]));

@@ -1,4 +1,4 @@
-//! The pages of the journal: the table, one row in full, the live tail, and exports.
+//! The pages of the journal: the table, the details of one row, the live tail, and exports.
 
 pub(crate) mod csv;
 pub(crate) mod filters;

@@ -1,20 +1,20 @@
-//! Reads the JSON that the gateway and the admin API answer with, for pages.
+//! Reads JSON answers of the gateway and of the admin API for pages.
 
 use serde_json::Value;
 
 use crate::web::text::visible;
 
-/// Returns the items of a list; of anything else, none.
+/// Returns the items of a list. Returns no items if the value is not a list.
 pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// Returns a text with hidden characters shown; of anything else, an empty one.
+/// Returns a text with hidden characters made visible. Returns an empty text if the value is not a text.
 pub(crate) fn text(value: &Value) -> String {
     visible(value.as_str().unwrap_or_default())
 }
 
-/// Returns a count; of anything else, zero.
+/// Returns a count. Returns zero if the value is not a count.
 pub(crate) fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The layout that all pages share, and how pages are answered.
+//! The layout that all pages share, and functions that answer with pages.
 
 use askama::Template;
 use axum::response::Response;
@@ -9,24 +9,24 @@ use crate::audit::notes::RefusalCode;
 use crate::problem::{Problem, answer};
 use crate::web::assets;
 
-/// The address of the first page, and the prefix of all others.
+/// The address of the overview, and the prefix of all other pages.
 pub(crate) const HOME: &str = "/console/";
 
-/// The frame around a page.
+/// The values of the frame around a page.
 pub(crate) struct PageLayout {
     pub(crate) title: String,
     /// The item of the navigation bar that the page belongs to.
     pub(crate) place: &'static str,
     pub(crate) user: Option<LayoutUser>,
-    /// What stands above the page: that a change is not in force everywhere.
+    /// The notice above the page, if a change has not reached all replicas.
     pub(crate) notice: Option<String>,
-    /// Changes with the assets, so that browsers fetch new ones.
+    /// The edition of the assets. It changes with them, so that browsers fetch the new ones.
     pub(crate) edition: &'static str,
     /// The items of the navigation bar.
     pub(crate) links: &'static [NavLink],
 }
 
-/// The person who is signed in, as the frame shows them.
+/// The signed-in person, as the frame shows them.
 pub(crate) struct LayoutUser {
     pub(crate) name: String,
     pub(crate) role: Role,
@@ -58,7 +58,7 @@ impl NavLink {
 }
 
 impl PageLayout {
-    /// Makes the layout of a page behind a session.
+    /// Makes the layout of a page that requires a session.
     pub(crate) fn of(
         user: LayoutUser,
         place: &'static str,
@@ -72,7 +72,7 @@ impl PageLayout {
         }
     }
 
-    /// Makes the layout of a page that anybody sees.
+    /// Makes the layout of a page that is shown without a session.
     pub(crate) fn outside(title: impl Into<String>) -> PageLayout {
         PageLayout {
             title: title.into(),
@@ -84,13 +84,13 @@ impl PageLayout {
         }
     }
 
-    /// Whether the user may change things.
+    /// Returns whether the user may change things.
     pub(crate) fn may_change(&self) -> bool {
         let user = self.user.as_ref();
         user.is_some_and(|user| user.role == Role::Operator)
     }
 
-    /// Returns the token that forms carry.
+    /// Returns the token that the session's forms carry.
     pub(crate) fn token(&self) -> &str {
         self.user.as_ref().map_or("", |user| &user.token)
     }
@@ -103,7 +103,7 @@ struct RefusedPage<'a> {
     detail: &'a str,
 }
 
-/// Answers with a page, or with a piece of one.
+/// Answers with a page, or with a fragment of a page.
 pub(crate) fn html(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => answer(status, "text/html; charset=utf-8", text),
@@ -115,10 +115,10 @@ pub(crate) fn html(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// Answers with a refusal, as a page.
+/// Answers with the page for an error.
 pub(crate) fn refused(problem: &Problem) -> Response {
     let title = problem.status().canonical_reason().unwrap_or("Error");
-    // The page does not show the user, if there is one; the links are the same.
+    // The error page does not show the signed-in user, but it has the same links.
     let layout = PageLayout {
         links: &LINKS,
         ..PageLayout::outside(title)
@@ -130,7 +130,7 @@ pub(crate) fn refused(problem: &Problem) -> Response {
     response
 }
 
-/// Sends the browser to another page.
+/// Redirects the browser to another page.
 pub(crate) fn see_other(path: &str) -> Response {
     let mut response = answer(StatusCode::SEE_OTHER, "text/plain", String::new());
     let path = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static(HOME));

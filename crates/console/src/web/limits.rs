@@ -1,5 +1,5 @@
-//! Which journalled calls other limits would have refused: the arithmetic of the real ones, in their order, over the times in
-//! the journal.
+//! Computes which journalled calls other limits would have rejected. Judges calls by the times in the journal, with the same
+//! arithmetic and in the same order as the real limits.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,34 +17,36 @@ use store::{Access, AccessLimits, JournalRow, LimitCall, Rate};
 use crate::problem::Problem;
 use crate::state::Console;
 
-/// Calls judged between two looks at the store.
+/// Number of calls read from the store at a time.
 const PAGE_CALLS: u32 = 10_000;
 
-/// The code of a call that a limit refused.
+/// The code of a call that a limit rejected.
 const LIMITED: &str = "RATE_LIMITED";
 
-/// Rows come in the order in which calls ended or were sent, limits judge them as they come: so far apart may these be.
-/// Longer than a call waits and is tried again.
+/// Maximum difference between the order of rows and the order of arrival, in microseconds. Rows are ordered by the time when calls
+/// ended or were sent, but limits judge calls in order of arrival. The value is longer than any call waits and is retried.
 const LATE_US: i64 = 120_000_000;
 
-/// Calls of one row that are judged one by one: beyond so many in a minute, more fill up no limit further.
+/// Maximum number of calls of one row that are judged individually. Further calls in the same minute are ignored, because the
+/// limits are exhausted by then.
 const SPREAD_MAX: u64 = 10_000;
 
-/// Destinations counted before those that have run full again are forgotten.
+/// Number of destinations above which those are removed whose rate limit has fully recovered.
 const DESTINATIONS_MAX: usize = 50_000;
 
 const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 86_400_000_000;
 
-/// What limits come to.
+/// The effect of limits on journalled calls.
 pub(crate) struct Limited {
-    /// Each that is set, by name, and how many calls it would have refused that no limit has.
+    /// The name of each limit that is set, and the number of calls that it would have rejected but that no limit rejected at the
+    /// time.
     pub(crate) refused: Vec<(&'static str, u64)>,
-    /// Sends of which the journal has forgotten the destination: no limit per destination is asked about them.
+    /// The number of sends whose destination the journal no longer contains. The limit per destination is not applied to them.
     pub(crate) forgotten: u64,
 }
 
-/// Judges the calls of an access since a time by the limits that it has here.
+/// Judges the calls that an access has made since a time, by the limits in `access`.
 pub(crate) async fn limited(
     console: &Console,
     access: &Access,
@@ -66,7 +68,7 @@ pub(crate) async fn limited(
     Ok(simulation.ended())
 }
 
-/// A call that came to the limits, and what it held of them. The order is that of coming.
+/// A call that reached the limits, and the time during which it occupied them. The order is the order of arrival.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     from_us: i64,
@@ -77,7 +79,7 @@ struct Held {
 }
 
 impl Held {
-    /// The calls that a row stands for, spread from its time to the end of its minute.
+    /// Returns the calls that a row stands for, spread evenly from the row's time to the end of its minute.
     fn each(call: LimitCall) -> impl Iterator<Item = Held> {
         let count = i64::try_from(call.count.clamp(1, SPREAD_MAX)).unwrap_or(1);
         let held = Held::of(call);
@@ -95,7 +97,7 @@ impl Held {
         })
     }
 
-    /// `None` for one that was refused before its limits were asked.
+    /// Returns `None` for a call that was rejected before the limits were checked.
     fn of(call: LimitCall) -> Option<Held> {
         let was_limited = call.code.as_deref() == Some(LIMITED);
         if call.code.is_some() && !was_limited && call.held_us.is_none() {
@@ -107,7 +109,7 @@ impl Held {
             JournalRow::time_of(call.id).saturating_mul(1000),
             call.held_us.unwrap_or(0),
         );
-        // The row of a send is written before it goes, that of anything else when it has ended.
+        // The row of a send is written before the send begins; the row of any other call is written after it has ended.
         let from_us = if is_send { row_us } else { row_us - held_us };
         Some(Held {
             from_us,
@@ -119,7 +121,7 @@ impl Held {
     }
 }
 
-/// How many calls each limit refuses.
+/// The number of calls that each limit rejects.
 #[derive(Default)]
 struct Counts {
     per_minute: u64,
@@ -132,16 +134,16 @@ type SimulatedLimiter<K, S> = RateLimiter<K, S, FakeRelativeClock, NoOpMiddlewar
 
 struct Simulation {
     limits: AccessLimits,
-    /// Calls that an earlier one may still come before.
+    /// Calls that an earlier call may still precede.
     waiting: BinaryHeap<Reverse<Held>>,
-    /// The time of the call that is judged, as governor takes it, and when that clock began.
+    /// The clock of the rate limiters, set to the time of the judged call, and the time at which the clock began.
     clock: FakeRelativeClock,
     began_us: Option<i64>,
     minute: Option<SimulatedLimiter<NotKeyed, InMemoryState>>,
     destinations: Option<SimulatedLimiter<Vec<u8>, HashMapStateStore<Vec<u8>>>>,
-    /// When the calls under way end.
+    /// The end times of the calls in progress.
     under_way: BinaryHeap<Reverse<i64>>,
-    /// The day, and the calls made on it.
+    /// The current day, and the number of calls on that day.
     day: (i64, u32),
     refused: Counts,
     forgotten: u64,
@@ -168,7 +170,7 @@ impl Simulation {
         }
     }
 
-    /// Takes the next row.
+    /// Adds the next call, and judges all calls that no earlier call can precede any more.
     fn come(&mut self, call: Held) {
         let now_us = call.until_us;
         self.waiting.push(Reverse(call));
@@ -212,8 +214,8 @@ impl Simulation {
         }
     }
 
-    /// Asks the limits in the order in which a call meets them. One that a limit has refused already takes its part again,
-    /// and is no news.
+    /// Checks the limits in the order in which a real call meets them. A call that a limit rejected at the time is judged again and
+    /// may use up limits, but is not counted as newly rejected.
     fn judge(&mut self, call: &Held) {
         let news = u64::from(!call.was_limited);
         let at_us = call.from_us;
@@ -235,7 +237,7 @@ impl Simulation {
         }
     }
 
-    /// Moves the clock of the rates to the time of a call; one that comes late is judged at the time of the last.
+    /// Advances the clock of the rate limiters to the time of a call. A late call is judged at the clock's current time.
     fn move_clock(&mut self, at_us: i64) {
         let since_us = at_us - *self.began_us.get_or_insert(at_us);
         let since = Duration::from_micros(u64::try_from(since_us).unwrap_or(0));
@@ -288,7 +290,7 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    /// Judges calls by when they came, in seconds, how long they took, and where to.
+    /// Judges calls by arrival time and duration, both in seconds, and by destination.
     fn refused(text: &str, calls: impl IntoIterator<Item = (i64, i64, u8)>) -> Vec<u64> {
         let mut simulation = Simulation::new(limits(text));
         for (from, length, destination) in calls {
@@ -314,7 +316,7 @@ mod tests {
         assert_eq!(refused(ten, (0..15).map(|n| at(n * 6))), [0], "on time");
         let days = [0, 0, 0, 86_400].map(at);
         assert_eq!(refused(r#"{"per_day": 2}"#, days), [1]);
-        // What the rate refuses uses up nothing of the day.
+        // A call that the rate rejects does not count towards the day.
         let both = r#"{"per_minute": 1, "per_day": 2}"#;
         assert_eq!(refused(both, [0, 0, 0, 60, 120].map(at)), [2, 1]);
     }
@@ -337,7 +339,7 @@ mod tests {
         by_end.sort_by_key(|(from, length, _)| from + length);
         assert_ne!(by_end, calls);
         assert_eq!(refused(two, by_end), [1]);
-        // One that is refused is not under way.
+        // A rejected call is not in progress.
         let three = [(0, 10, 0), (1, 100, 0), (11, 1, 0)];
         assert_eq!(refused(r#"{"concurrent": 1}"#, three), [1]);
     }

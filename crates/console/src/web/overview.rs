@@ -1,5 +1,5 @@
-//! The overview: requests, latency, the upstream, the availability against the promise, and what the journal comes to over a chosen
-//! time.
+//! The overview page: requests, latency, the upstream, the availability compared with the promised one, and a summary of the
+//! journal over a chosen time.
 
 use askama::Template;
 use axum::extract::State;
@@ -24,13 +24,14 @@ use crate::web::text::{grouped, moment_of};
 use crate::web::time_window::TimeWindow;
 use crate::web::visitor::Visitor;
 
-/// Accesses and addresses that are shown: who is behind a rise is among the first.
+/// Maximum number of listed accesses and addresses. The callers behind a rise in traffic are among the first.
 const CALLERS_MAX: usize = 5;
 
-/// Most age of the sums in an overview that stays open, in seconds: less than a step, so that all of them share one.
+/// Maximum age, in seconds, of the summaries in an open overview: less than a step, so that all open overviews share one summary
+/// per step.
 const SUMS_AGE_MAX_S: i64 = STEP_S as i64 - 1;
 
-/// Empties a place of the page: browsers pass over an event without data.
+/// The content that empties an element of the page, because browsers ignore an event without data.
 const NOTHING: &str = "<!---->";
 
 #[derive(Template)]
@@ -58,7 +59,7 @@ struct OverviewNow {
     upstream: UpstreamTile,
 }
 
-/// What the journal's rows of the chosen time come to, live as well.
+/// The summary of the journal rows in the chosen time, which is also live.
 #[derive(Template)]
 #[template(path = "overview_counts.html")]
 struct OverviewCounts {
@@ -67,7 +68,7 @@ struct OverviewCounts {
     looked_to: Option<String>,
     calls: String,
     failed: String,
-    /// Title, the text where there is nothing, and the bars.
+    /// The tables: title, the text of an empty table, and the bars.
     tables: Vec<(&'static str, &'static str, Vec<Bar>)>,
 }
 
@@ -78,13 +79,13 @@ struct UpstreamTile {
     p95: String,
 }
 
-/// An overview that stays open.
+/// The state of an open overview's event stream.
 struct OpenOverview {
     window: &'static TimeWindow,
     steps: watch::Receiver<()>,
 }
 
-/// Shows the page.
+/// Shows the overview.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -101,7 +102,7 @@ pub(crate) async fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Streams the live parts, again with every step.
+/// Streams the live parts, with an update at every step.
 pub(crate) async fn events(
     State(console): ConsoleState,
     _visitor: Visitor,
@@ -136,8 +137,8 @@ async fn next(console: &Console, open: &mut OpenOverview) -> Vec<Event> {
     events.chain(counts).collect()
 }
 
-/// Says that the gateway takes no calls; empty if it does. It has a place of its own in the page, for an alert is not to be put in
-/// again while it stays the same.
+/// Returns the alarm that the gateway takes no calls, or an empty text. The alarm has its own element in the page, because an alert
+/// must not be inserted again while it stays the same.
 fn alarm(console: &Console) -> String {
     let why = console.gateway.not_ready();
     why.map_or_else(String::new, |why| {
@@ -252,7 +253,7 @@ fn ms(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1} ms"))
 }
 
-/// Returns the share of the cacheable reads that were answered without the upstream.
+/// Returns the share of cacheable reads that were answered without the upstream.
 fn cache_hits(cache: &CountsByWord) -> String {
     let sum = |is_wanted: &dyn Fn(&str) -> bool| -> u64 {
         let wanted = cache.iter().filter(|(word, _)| is_wanted(word));

@@ -1,4 +1,4 @@
-//! Why a handler has no page to answer with.
+//! The reasons why a handler has no page to answer with.
 
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -12,37 +12,38 @@ use crate::web::layout::{refused, see_other};
 /// The address of the page that asks for a key.
 pub(crate) const SIGN_IN: &str = "/console/sign-in";
 
-/// The parameter of that page that has it say that a session has ended.
+/// The parameter that makes the sign-in page report that a session has ended.
 pub(crate) const ENDED: &str = "ended";
 
-/// Requests of htmx carry it.
+/// The header that requests of htmx carry.
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 
-/// The address of the page that a request of htmx comes from.
+/// The header with the address of the page from which htmx sends a request.
 const HX_CURRENT_URL: HeaderName = HeaderName::from_static("hx-current-url");
 
-/// Has htmx open another page instead of putting the answer into the one that is open.
+/// The header that makes htmx open another page instead of inserting the answer into the open page.
 const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
-/// Why there is no page.
+/// The reason why there is no page.
 pub(crate) enum PageError {
-    /// Nobody is signed in.
+    /// The visitor is not signed in.
     SignIn {
-        /// The page that asks for a key, with its query.
+        /// The address of the sign-in page, with its query.
         address: String,
-        /// Whether htmx asked, which would put that page into the one that is open.
+        /// True if htmx sent the request. htmx would insert the sign-in page into the open page.
         is_htmx: bool,
     },
-    /// Anything else.
+    /// Any other error.
     Problem(Problem),
 }
 
-/// What a handler of a page returns.
+/// The result of a page's handler.
 pub(crate) type PageResult = Result<Response, PageError>;
 
 impl PageError {
-    /// Sends a visitor without a session to sign in. Who asked for a page comes back to it. Who sent something from a page comes
-    /// back to the page it was sent from, and reads first that nothing was changed.
+    /// Makes the redirect to the sign-in page for a visitor without a session. After signing in, a visitor who requested a page
+    /// gets that page. A visitor who sent a form gets the page that contained the form, and the sign-in page reports that nothing
+    /// was changed.
     pub(crate) fn sign_in(head: &Parts) -> PageError {
         let is_htmx = head.headers.contains_key(HX_REQUEST);
         let has_ended = is_htmx || !matches!(head.method, Method::GET | Method::HEAD);
@@ -65,7 +66,7 @@ impl PageError {
     }
 }
 
-/// Returns path and query of the page that a request was sent from. The headers may name any site, so that its host is left out.
+/// Returns path and query of the page from which a request was sent. The host is omitted, because the headers may name any site.
 fn page_before(headers: &HeaderMap) -> Option<String> {
     let url = headers
         .get(HX_CURRENT_URL)

@@ -1,4 +1,4 @@
-//! The replicas that share the store: who is there, and what is in force in each.
+//! The page of the replicas that share the store, with the current state of each.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::web::page_error::PageResult;
 use crate::web::text::{age, visible};
 use crate::web::visitor::Visitor;
 
-/// Characters of a configuration's digest that are shown: as many as tell one from another.
+/// Number of shown characters of a configuration's digest: enough to tell configurations apart.
 const DIGEST_SHOWN: usize = 8;
 
 #[derive(Template)]
@@ -21,18 +21,18 @@ const DIGEST_SHOWN: usize = 8;
 struct ReplicasPage {
     layout: PageLayout,
     replicas: Vec<ReplicaView>,
-    /// Different configurations among those that are alive.
+    /// The number of different configurations among the live replicas.
     configurations: usize,
-    /// By how many the limits are divided; nothing while all count together.
+    /// The number by which the limits are divided; `None` while all replicas count together.
     sharers: Option<u32>,
 }
 
-/// A replica as people read it.
+/// A replica as the page shows it.
 struct ReplicaView {
     name: String,
-    /// Whether it has answered this page.
+    /// True if this replica answered the request for the page.
     is_own: bool,
-    /// Its state, and whether that is as it should be.
+    /// The replica's state, and whether that state is normal.
     state: (&'static str, bool),
     version: String,
     config: String,

@@ -1,4 +1,4 @@
-//! Signing in with an admin key, and out again.
+//! The sign-in page, and signing out.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ use crate::web::visitor::Visitor;
 struct SignInPage<'a> {
     layout: PageLayout,
     next: &'a str,
-    /// Whether something was sent after the session had ended.
+    /// True if a form was sent after the session had ended.
     has_ended: bool,
     wrong: Option<&'a str>,
 }
@@ -41,7 +41,7 @@ impl SignInPage<'_> {
     }
 }
 
-/// Asks for the key.
+/// Shows the form that asks for the key.
 pub(crate) async fn page(visitor: Result<Visitor, PageError>, fields: Fields) -> Response {
     let next = safe_next(fields.get("next"));
     match visitor {
@@ -58,13 +58,13 @@ pub(crate) async fn page(visitor: Result<Visitor, PageError>, fields: Fields) ->
     }
 }
 
-/// Takes the key and opens a session.
+/// Checks the key and opens a session.
 pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>) -> PageResult {
     let (head, body) = request.into_parts();
     check_origin(&head.headers)?;
     let fields = Fields::of_body(body).await?;
     let (now, next) = (console.now(), safe_next(fields.get("next")));
-    // The key is compared first: a right one is let in, however many wrong ones come from anywhere.
+    // Compare the key before counting wrong keys, so that a right key is always accepted, regardless of the number of wrong keys.
     let secret: SecretString = fields.get("key").into();
     let Some(key) = find_presented(&console.store.admin_keys(), &console.hasher, &secret).cloned()
     else {
@@ -85,7 +85,7 @@ pub(crate) async fn sign_in(State(console): ConsoleState, request: Request<Body>
     Ok(response)
 }
 
-/// Answers with the page again; `wait_s` if there were too many wrong keys, which are then logged no more.
+/// Answers with the form again. `wait_s` is set if there were too many wrong keys, which are then no longer logged.
 fn wrong_key(wait_s: Option<i64>, next: &str) -> Response {
     let form = |status, text| {
         let wrong = Some(text);
@@ -133,7 +133,7 @@ fn signed_out(console: &Console) -> Response {
     response
 }
 
-/// Returns where to go after signing in: to one of our pages, whatever the query says.
+/// Returns the page to open after signing in. It is always one of our pages, whatever the query contains.
 fn safe_next(next: &str) -> &str {
     let is_page = next.starts_with(HOME) && !next.starts_with(assets::FOLDER);
     let is_plain = next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');

@@ -14,10 +14,11 @@ use crate::problem::Problem;
 use crate::state::Console;
 use crate::web::visitor::Visitor;
 
-/// Longest wait for an event before a keep-alive, and so how long a session that has ended may go on listening.
+/// Maximum wait for an event before a keep-alive is sent. It is also the maximum time that an ended session continues to receive
+/// events.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// The next events, waited for at most [`WAIT_MAX`]; none for a keep-alive.
+/// The next events, after a wait of at most [`WAIT_MAX`]; empty if only a keep-alive is due.
 type NextEvents<'a> = Pin<Box<dyn Future<Output = Vec<Event>> + Send + 'a>>;
 
 pub(crate) fn event(name: &str, text: &str) -> Event {
@@ -28,7 +29,7 @@ fn keep_alive() -> Event {
     Event::default().comment("")
 }
 
-/// Streams events until the session ends or the gateway stops: then the event `bye` keeps the page from coming back.
+/// Streams events until the session ends or the gateway stops. Then the event `bye` makes the page stop reconnecting.
 pub(crate) async fn stream<S: Send + 'static>(
     console: Arc<Console>,
     headers: HeaderMap,
@@ -42,7 +43,7 @@ pub(crate) async fn stream<S: Send + 'static>(
         let text = "Too many pages are open with this key, or with all together.";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text)
     })?;
-    // The first event comes at once, so that the browser knows that it is connected.
+    // Send a first event immediately, so that the browser knows that it is connected.
     let first = stream::once(async { vec![keep_alive()] });
     let open = Some((console, headers, state, page));
     let rest = stream::unfold(open, move |open| async move {
@@ -65,7 +66,7 @@ pub(crate) async fn stream<S: Send + 'static>(
     Ok(response)
 }
 
-/// While the store can't be read nobody knows better than before.
+/// Returns whether the stream continues. If the store can't be read, the stream continues, because the session may still exist.
 async fn goes_on(console: &Console, headers: &HeaderMap) -> bool {
     let visitor = Visitor::find(console, headers, false).await;
     console.gateway.not_ready() != Some("draining") && !matches!(visitor, Ok(None))

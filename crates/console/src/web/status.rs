@@ -1,4 +1,4 @@
-//! The status of the gateway: its configuration, its keys, its store, its upstream.
+//! The status page of the gateway: its configuration, its keys, its store, its upstream.
 
 use std::sync::Arc;
 
@@ -28,24 +28,24 @@ struct StatusPage {
     failed: Option<String>,
     gateway: Vec<(&'static str, String)>,
     store: Vec<(&'static str, String)>,
-    /// Whether several gateways share it.
+    /// True if several gateways share the store.
     is_shared: bool,
     upstream: Vec<(String, String)>,
     reload: Option<ReloadView>,
-    /// Id, algorithm, age, and until when it verifies.
+    /// The signing keys: id, algorithm, age, and the time until which the key verifies.
     signing: Vec<(String, &'static str, String, String)>,
     issuers: Vec<IssuerView>,
-    /// Name, role, age.
+    /// The admin keys: name, role, age.
     admin: Vec<(String, &'static str, String)>,
 }
 
-/// An outside issuer, and its keys that can't be used.
+/// An external issuer, and its keys that can't be used.
 struct IssuerView {
     name: String,
     keys: String,
     fetched: String,
     error: Option<String>,
-    /// Place and id, and why.
+    /// The unusable keys: place and id, and the reason.
     passed_over: Vec<(String, String)>,
 }
 
@@ -53,11 +53,11 @@ struct ReloadView {
     was_taken: bool,
     when: String,
     by: String,
-    /// The keys that changed, or what was wrong.
+    /// The keys that changed, or the mistakes in the configuration.
     details: Vec<String>,
 }
 
-/// Texts of what was done, by the word in the address of the page.
+/// The confirmation texts, by the word in the page's address.
 const DONE: [(&str, &str); 4] = [
     ("reload", "The configuration is read again."),
     (
@@ -74,7 +74,7 @@ const DONE: [(&str, &str); 4] = [
     ),
 ];
 
-/// Shows the page.
+/// Shows the status page.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -96,7 +96,7 @@ pub(crate) async fn reload(State(console): ConsoleState, form: OperatorForm) -> 
     failed(&console, &form.visitor, &problem, &text)
 }
 
-/// Makes a new signing key.
+/// Creates a new signing key.
 pub(crate) async fn rotate(State(console): ConsoleState, form: OperatorForm) -> Response {
     let revoke = form.fields.has("revoke");
     let ended = run_to_completion(Arc::clone(&console.gateway).rotate(revoke)).await;
@@ -110,10 +110,10 @@ pub(crate) async fn rotate(State(console): ConsoleState, form: OperatorForm) -> 
     response
 }
 
-/// Returns the word for a rotation after which there are these keys, the newest first.
+/// Returns the confirmation word for a rotation that resulted in these keys, newest first.
 fn rotated_word(revoke: bool, keys: &[KeyRow]) -> &'static str {
     if revoke {
-        // A key that is alone signs, whoever knows it.
+        // After a revocation only the new key exists, so it signs even if some replicas do not know it yet.
         "revoke"
     } else if keys.first().is_some_and(|newest| newest.signs) {
         "rotate"
@@ -122,12 +122,12 @@ fn rotated_word(revoke: bool, keys: &[KeyRow]) -> &'static str {
     }
 }
 
-/// Leads to the page, which says what was done.
+/// Redirects to the status page, which shows the confirmation for this word.
 fn done(word: &str) -> Response {
     see_other(&format!("/console/status?done={word}"))
 }
 
-/// Shows the page with what went wrong.
+/// Shows the status page with an error.
 fn failed(console: &Console, visitor: &Visitor, problem: &Problem, text: &str) -> Response {
     let mut page = StatusPage::of(console, visitor);
     page.failed = Some(visible(text));
@@ -186,7 +186,7 @@ fn gateway_facts(console: &Console, status: &Value) -> Vec<(&'static str, String
     facts
 }
 
-/// Shows a number of bytes in mebibytes.
+/// Returns a number of bytes as mebibytes.
 fn bytes(number: &Value) -> String {
     match number.as_u64() {
         Some(bytes) => format!("{} MiB", grouped(bytes / (1024 * 1024))),

@@ -1,36 +1,36 @@
-//! Text that others wrote, made harmless: askama escapes markup, and characters that can't be seen or that turn the direction
-//! of writing are shown by their number.
+//! Makes foreign text harmless and formats values. askama escapes markup. Characters that are invisible or change the writing
+//! direction are replaced by their code.
 
-/// Shows hidden characters by their number.
+/// Returns the text with hidden characters replaced by their code.
 pub(crate) fn visible(text: &str) -> String {
     visible::visible_text(text).into_owned()
 }
 
-/// Shows a text, or a dash where there is none.
+/// Returns the visible text, or a dash if there is none.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty())
         .map_or_else(|| "–".to_owned(), visible)
 }
 
-/// Writes a time as people read it: `2026-01-31 12:00:00`, UTC.
+/// Formats a time for people: `2026-01-31 12:00:00`, UTC.
 pub(crate) fn moment(rfc3339: &str) -> String {
     let text = rfc3339.replace('T', " ");
     text.trim_end_matches('Z').to_owned()
 }
 
-/// Writes seconds since 1970 in the same form.
+/// Formats seconds since 1970 in the same way.
 pub(crate) fn moment_of(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .map_or_else(|_| "never".to_owned(), |time| moment(&time.to_string()))
 }
 
-/// Writes the time of day of seconds since 1970, UTC: `12:00`.
+/// Formats the time of day of seconds since 1970, UTC: `12:00`.
 pub(crate) fn clock(seconds: i64) -> String {
     let minutes = seconds.div_euclid(60);
     format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)
 }
 
-/// Writes a duration in the largest unit that fits.
+/// Formats a duration in the largest unit that fits.
 pub(crate) fn age(seconds: i64) -> String {
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
     for (length, name) in units {
@@ -43,7 +43,7 @@ pub(crate) fn age(seconds: i64) -> String {
     "less than a minute".to_owned()
 }
 
-/// Writes microseconds as people read them.
+/// Formats microseconds for people.
 pub(crate) fn duration(us: i64) -> String {
     match us {
         ..1000 => format!("{us} µs"),
@@ -52,7 +52,7 @@ pub(crate) fn duration(us: i64) -> String {
     }
 }
 
-/// Writes a number with thin gaps between thousands.
+/// Formats a number with thin spaces between groups of thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,13 +1,13 @@
-//! The times that pages look back over, chosen by a link.
+//! The time ranges that pages cover, which a visitor chooses by a link.
 
 use crate::web::fields::Fields;
 
-/// A time up to now.
+/// A time range that ends now.
 #[derive(Debug)]
 pub(crate) struct TimeWindow {
-    /// The word in addresses, which the journal's filter understands too.
+    /// The word in addresses. The journal's filter also understands it.
     pub(crate) word: &'static str,
-    /// As people say it.
+    /// The text for people.
     pub(crate) text: &'static str,
     pub(crate) seconds: i64,
 }
@@ -28,14 +28,14 @@ impl TimeWindow {
         }
     }
 
-    /// The one that a page's address names; else the shortest.
+    /// Returns the time range that a page's address names, or the shortest one.
     pub(crate) fn chosen(fields: &Fields) -> &'static TimeWindow {
         let word = fields.get("window");
         let chosen = WINDOWS.iter().find(|window| window.word == word);
         chosen.unwrap_or(&WINDOWS[0])
     }
 
-    /// All of them: word, text, and whether it is this one.
+    /// Returns the links to all time ranges: word, text, and whether it is this one.
     pub(crate) fn links(&self) -> [(&'static str, &'static str, bool); WINDOWS.len()] {
         WINDOWS.map(|window| (window.word, window.text, window.word == self.word))
     }

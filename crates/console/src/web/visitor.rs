@@ -1,4 +1,4 @@
-//! The person who asks for a page, and what they may do.
+//! The person who requests a page, and their rights.
 
 use http::HeaderMap;
 use store::{Role, StoreError};
@@ -9,18 +9,18 @@ use crate::state::sessions::Session;
 use crate::web::cookie::session_id;
 use crate::web::layout::{LayoutUser, PageLayout};
 
-/// A person who is signed in.
+/// A signed-in person.
 pub(crate) struct Visitor {
     session: Session,
-    /// How far a change has come, by the address of the page that follows it.
+    /// The notice about a change that has not reached all replicas, taken from the page's address.
     pub(crate) notice: Option<String>,
 }
 
 impl Visitor {
-    /// Finds the visitor by the session that the request names; `is_use` if the request keeps the session from idling.
+    /// Finds the visitor by the session cookie of the request. `is_use` resets the session's idle time.
     ///
     /// # Errors
-    /// When the store of the sessions can't be read.
+    /// Returns an error if the store of the sessions can't be read.
     pub(crate) async fn find(
         console: &Console,
         headers: &HeaderMap,
@@ -35,7 +35,7 @@ impl Visitor {
         Ok(finding.await?.map(|session| Visitor { session, notice }))
     }
 
-    /// Returns the name of the key if it may change things.
+    /// Returns the name of the key if the key may change things.
     pub(crate) fn operator(&self) -> Result<&str, Problem> {
         match self.session.key.role {
             Role::Operator => Ok(&self.session.key.name),
@@ -43,17 +43,17 @@ impl Visitor {
         }
     }
 
-    /// The name of the key.
+    /// Returns the name of the key.
     pub(crate) fn name(&self) -> &str {
         &self.session.key.name
     }
 
-    /// The token that the session's forms carry.
+    /// Returns the token that the session's forms carry.
     pub(crate) fn token(&self) -> &str {
         &self.session.token
     }
 
-    /// What the key may do.
+    /// Returns the role of the key.
     pub(crate) fn role(&self) -> Role {
         self.session.key.role
     }
@@ -72,7 +72,7 @@ impl Visitor {
     }
 }
 
-/// Returns the name of the key behind the session that the request names. The session idles on.
+/// Returns the name of the key of the request's session. Does not reset the session's idle time.
 pub(crate) async fn signed_in(console: &Console, headers: &HeaderMap) -> Option<String> {
     let visitor = Visitor::find(console, headers, false).await.ok()??;
     Some(visitor.session.key.name)

@@ -1,4 +1,4 @@
-//! Webhooks: all of them, and one with what is left to send, what was given up, and its latest attempts.
+//! The pages of webhooks: the list, and one webhook with its pending deliveries, dead deliveries, and latest attempts.
 
 pub(crate) mod questions;
 mod webhook_view;
@@ -26,7 +26,7 @@ use webhook_view::{WebhookForm, WebhookView};
 
 const ALL: &str = "/console/webhooks";
 
-/// Deliveries that are shown; how many there are is said beside them.
+/// Maximum number of listed deliveries. The page shows the total number next to them.
 const DELIVERIES_SHOWN: usize = 50;
 
 #[derive(Template)]
@@ -45,15 +45,15 @@ struct WebhookPage {
     layout: PageLayout,
     done: String,
     webhook: WebhookView,
-    /// The version that is shown.
+    /// The current version of the webhook.
     version: i64,
-    /// Whether the form was made from a webhook that has changed since.
+    /// True if the webhook has changed since the form was made.
     is_stale: bool,
     form: WebhookForm,
-    /// The event, its state, and why it waits.
+    /// The deliveries: event, state, and the reason why it waits.
     deliveries: Vec<[String; 3]>,
     unsettled: usize,
-    /// When, the event, which attempt, the status, the outcome and how long it took.
+    /// The attempts: time, event, number of the attempt, status, outcome and duration.
     attempts: Vec<[String; 6]>,
 }
 
@@ -65,7 +65,7 @@ struct WebhookSecretPage {
     secret: String,
 }
 
-/// What was done to a webhook, by the word in the address of its page; buttons and questions have the same words.
+/// The texts of finished actions, by the word in the page's address. Buttons and confirmation pages use the same words.
 const DONE: [(&str, &str); 5] = [
     ("change", "changed"),
     ("pause", "paused"),
@@ -74,7 +74,7 @@ const DONE: [(&str, &str); 5] = [
     ("retire", "left with its newest secret"),
 ];
 
-/// The word for events that are sent once more; how many stands beside it.
+/// The word for events that are sent again. Their number is a separate field of the address.
 const AGAIN: &str = "again";
 
 fn draft(fields: &Fields) -> WebhookDraft {
@@ -115,7 +115,7 @@ async fn all(
     })
 }
 
-/// Makes a webhook and shows its secret this once.
+/// Creates a webhook and shows its secret only this once.
 pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> PageResult {
     let made = console
         .webhooks()
@@ -134,7 +134,7 @@ pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> 
     }
 }
 
-/// Shows one webhook.
+/// Shows the page of a webhook.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -192,8 +192,8 @@ fn attempt_line(row: &Value) -> [String; 6] {
     ]
 }
 
-/// Changes a webhook as the form says, if it has not changed since the form was made: the form holds every field, also those that
-/// somebody else has changed.
+/// Changes a webhook according to the form, unless the webhook has changed since the form was made. The form contains every field,
+/// so it would otherwise undo another operator's change.
 pub(crate) async fn change(
     State(console): ConsoleState,
     PagePath(id): PagePath,
@@ -212,13 +212,13 @@ pub(crate) async fn change(
     }
 }
 
-/// Returns the version from which the form was made. A form without one is of a page that nobody should go by any longer.
+/// Returns the version from which the form was made. A form without a version counts as stale.
 fn seen(fields: &Fields) -> Result<i64, Problem> {
     let version = fields.get("version").parse();
     version.map_err(|_| WebhookError::Stale.into())
 }
 
-/// Does what a button says.
+/// Performs the action of a button.
 pub(crate) async fn act(
     State(console): ConsoleState,
     PagePath(id): PagePath,
@@ -228,7 +228,8 @@ pub(crate) async fn act(
     match action {
         "test" => return test(&console, &form, &id).await,
         "rotate" => {
-            // Who presses twice has seen neither secret: the second press would end the one in use.
+            // Without this check, an operator who presses the button twice would see only the second secret, and the second press
+            // could end the secret in use.
             let target = (&*id, Some(seen(&form.fields)?));
             let rotated = console.webhooks().rotate(target, GRACE_S).await;
             let (_, secret) = rotated.map_err(Problem::from)?;
@@ -252,7 +253,7 @@ pub(crate) async fn act(
     Ok(done(&form, &id, word, count))
 }
 
-/// Sends a test and shows what came of it, which no other page knows.
+/// Sends a test event and shows the result, which is not stored anywhere else.
 async fn test(console: &Console, form: &OperatorForm, id: &str) -> PageResult {
     let tested = console.webhooks().test(id).await.map_err(Problem::from)?;
     let mut page = one(console, &form.visitor, id).await?;
@@ -264,7 +265,7 @@ async fn test(console: &Console, form: &OperatorForm, id: &str) -> PageResult {
     Ok(noted(response, (&form.actor, id), &page.done))
 }
 
-/// What the page says was done: our own words and a number, whatever stands in its address.
+/// Returns the text of a finished action. It consists only of our own words and a number, whatever the page's address contains.
 fn done_text(word: &str, count: Option<u64>) -> String {
     let known = DONE.iter().find(|(known, _)| *known == word);
     match (known, count) {
@@ -274,14 +275,14 @@ fn done_text(word: &str, count: Option<u64>) -> String {
     }
 }
 
-/// Leads to the page, which says what was done.
+/// Redirects to the page of the webhook, which shows the text of the finished action.
 fn done(form: &OperatorForm, id: &str, word: &str, count: Option<u64>) -> Response {
     let count_part = count.map_or(String::new(), |count| format!("&count={count}"));
     let response = see_other(&format!("{ALL}/{id}?done={word}{count_part}"));
     noted(response, (&form.actor, id), &done_text(word, count))
 }
 
-/// Shows a secret this once. Nothing is read for it that could fail.
+/// Shows a secret only this once. Reads nothing that could fail.
 fn secret_page(form: &OperatorForm, (id, secret): (&str, &SecretString)) -> Response {
     let page = WebhookSecretPage {
         layout: form.visitor.layout("webhooks", "New secret"),

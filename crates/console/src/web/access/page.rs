@@ -1,4 +1,4 @@
-//! One access: its rules, their form, and its latest changes.
+//! The page of one access: its rules, the form to change them, and its latest changes.
 
 use std::sync::Arc;
 
@@ -37,28 +37,28 @@ struct AccessPage {
     layout: PageLayout,
     form: AccessForm,
     name: String,
-    /// The version that is shown, which the form may be older than.
+    /// The current version; the form may be older.
     version: i64,
-    /// Whether a secret beside the newest is still taken; another new one ends it.
+    /// True if a secret other than the newest is still accepted. The next new secret ends it.
     has_old_secret: bool,
     state: &'static str,
     facts: Vec<(&'static str, String)>,
     saved: bool,
-    /// Whether the form was made from an access that has changed since.
+    /// True if the access has changed since the form was made.
     is_stale: bool,
     preview: Option<Preview>,
     sampler: Sampler,
     changes: Vec<ChangeView>,
 }
 
-/// The preview without the page around it.
+/// The preview alone, without the page around it.
 #[derive(Template)]
 #[template(path = "preview.html")]
 struct PreviewPiece {
     preview: Preview,
 }
 
-/// How often it called within the last day.
+/// Describes the number of calls that the access made within the last day.
 async fn use_of_last_day(console: &Console, access: &Access) -> Result<String, PageError> {
     let filter = JournalFilter {
         access: Some(access.name.clone()),
@@ -145,7 +145,7 @@ fn saved(name: &str) -> Response {
     see_other(&format!("/console/accesses/{name}?saved=1"))
 }
 
-/// Shows the page.
+/// Shows the page of an access.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -159,7 +159,7 @@ pub(crate) async fn page(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Changes the access as the form says.
+/// Changes the access according to the form.
 pub(crate) async fn change(
     State(console): ConsoleState,
     PagePath(name): PagePath,
@@ -182,7 +182,7 @@ pub(crate) async fn change(
     }
 }
 
-/// Shows which journalled calls the form would refuse, and changes nothing.
+/// Shows which journalled calls the form's rules would have rejected, without changing anything.
 pub(crate) async fn preview(
     State(console): ConsoleState,
     PagePath(name): PagePath,
@@ -202,7 +202,7 @@ pub(crate) async fn preview(
         }
     };
     if is_piece {
-        // htmx shows a piece only if its status is a success.
+        // htmx only shows a fragment whose status is a success.
         return Ok(html(StatusCode::OK, &PreviewPiece { preview }));
     }
     let mut page = AccessPage::of(&console, &visitor, &access, form).await?;
@@ -231,7 +231,7 @@ struct DeletePage {
     facts: Vec<(&'static str, String)>,
 }
 
-/// Asks before the access is deleted.
+/// Asks for confirmation before the access is deleted.
 pub(crate) async fn confirm_deletion(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -248,13 +248,13 @@ pub(crate) async fn confirm_deletion(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Returns the version from which the form was made. A form without one is of a page that nobody should go by any longer.
+/// Returns the version from which the form was made. A form without a version counts as stale.
 fn seen(fields: &Fields) -> Result<i64, ChangeError> {
     let version = fields.get("version").parse();
     version.map_err(|_| ChangeError::Stale)
 }
 
-/// Deletes the access, if it has not changed since the question.
+/// Deletes the access, unless it has changed since the confirmation page was shown.
 pub(crate) async fn delete(
     State(console): ConsoleState,
     PagePath(name): PagePath,
@@ -275,8 +275,8 @@ pub(crate) async fn revoke_tokens(
     Ok(saved(&name))
 }
 
-/// Makes a new secret and shows it this once, if the access has not changed since the page was shown: who presses twice has seen
-/// neither secret, and the second press would end the one in use.
+/// Makes a new secret and shows it only this once, unless the access has changed since the page was shown. Without this check, an
+/// operator who presses the button twice would see only the second secret, and the second press could end the secret in use.
 pub(crate) async fn rotate(
     State(console): ConsoleState,
     PagePath(name): PagePath,

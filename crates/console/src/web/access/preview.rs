@@ -1,4 +1,4 @@
-//! The preview of a change: which journalled calls the new networks and limits would have refused.
+//! The preview of a change: the journalled calls that the new networks and limits would have rejected.
 
 use serde_json::Value;
 use store::Access;
@@ -13,10 +13,10 @@ use crate::web::json::{count, items, text};
 use crate::web::limits::limited;
 use crate::web::text::{grouped, moment};
 
-/// Lines of a table.
+/// Maximum number of lines of a table.
 const LINES_MAX: usize = 10;
 
-/// The effect of a change.
+/// The effect of a change on journalled calls.
 #[derive(Default)]
 pub(crate) struct Preview {
     pub(crate) failed: Option<String>,
@@ -24,20 +24,20 @@ pub(crate) struct Preview {
     pub(crate) judged: String,
     pub(crate) refused: String,
     pub(crate) admitted: String,
-    /// Each limit that is set, and how many admitted calls were beyond it.
+    /// Each limit that is set, and the number of admitted calls that it would have rejected.
     pub(crate) limited: Vec<(&'static str, String)>,
-    /// Sends whose destination is no longer kept.
+    /// The number of sends whose destination is no longer in the journal.
     pub(crate) forgotten: Option<String>,
     pub(crate) judges_at_once: bool,
     pub(crate) is_harmless: bool,
-    /// Address, calls, and what the lists say.
+    /// The addresses with newly rejected calls: address, number of calls, and verdict of the lists.
     pub(crate) addresses: Vec<(String, String, String)>,
-    /// Time, id of the row, address and method of the latest.
+    /// The latest newly rejected calls: time, row id, address and method.
     pub(crate) rows: Vec<(String, String, String, String)>,
 }
 
 impl Preview {
-    /// A preview that failed, and why.
+    /// Makes the preview of a form that could not be judged, with the reason.
     pub(crate) fn failed(why: &str) -> Preview {
         Preview {
             failed: Some(why.to_owned()),
@@ -46,7 +46,7 @@ impl Preview {
     }
 }
 
-/// Judges the journal by the form. Nothing is changed.
+/// Judges journalled calls by the form's rules. Changes nothing.
 pub(crate) async fn of(
     console: &Console,
     access: &Access,
@@ -57,7 +57,7 @@ pub(crate) async fn of(
         since => since,
     };
     let since_ms = time_ms(since, console.now()).map_err(|text| Problem::wrong("since", text))?;
-    // The whole form has to be right, so that the preview shows what would be saved.
+    // Check the whole form, so that the preview shows exactly what saving would do.
     let mut changed = access.clone();
     draft(fields, access)?
         .apply_at(console.now(), &mut changed)
@@ -98,7 +98,7 @@ pub(crate) async fn of(
     })
 }
 
-/// Returns address, calls and verdict of the addresses with the most newly refused calls.
+/// Returns address, number of calls and verdict of the first addresses in the report that have newly rejected calls.
 fn addresses(addresses: &Value) -> Vec<(String, String, String)> {
     let counted = items(addresses).map(|address| (address, count(&address["newly_refused"])));
     let newly = counted.filter(|(_, refused)| *refused > 0).take(LINES_MAX);
@@ -110,7 +110,7 @@ fn addresses(addresses: &Value) -> Vec<(String, String, String)> {
         .collect()
 }
 
-/// Returns time, id, address and method of the latest newly refused calls.
+/// Returns time, row id, address and method of the latest newly rejected calls.
 fn rows(rows: &Value) -> Vec<(String, String, String, String)> {
     let newly = items(rows).filter(|row| row["code"] != REFUSED);
     newly

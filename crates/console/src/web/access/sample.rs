@@ -1,4 +1,4 @@
-//! A program that makes one call with an access, ready to be pasted.
+//! The sample: a program that makes one call with an access, ready to be pasted.
 
 use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
@@ -15,17 +15,17 @@ use crate::web::layout::{html, see_other};
 use crate::web::page_error::PageResult;
 use crate::web::visitor::Visitor;
 
-/// A sample, and the choices.
+/// A sample, and the choices of language, way in and method.
 #[derive(Template)]
 #[template(path = "sample.html")]
 pub(crate) struct Sampler {
     name: String,
-    /// Word, title, and whether the language is chosen.
+    /// The languages: word, title, and whether the language is chosen.
     languages: Vec<(&'static str, &'static str, bool)>,
     ways: Vec<(&'static str, bool)>,
     methods: Vec<(&'static str, bool)>,
     text: String,
-    /// The file and the command that runs it.
+    /// The name of the file, and the command that runs it.
     file: &'static str,
     run: &'static str,
     secret: &'static str,
@@ -33,7 +33,7 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// Makes the sample that the fields choose; by default curl sends a message by Basic.
+    /// Makes the sample that the fields choose. By default, curl sends a message with Basic authentication.
     pub(crate) fn of(console: &Console, access: &Access, fields: &Fields) -> Sampler {
         let language = Language::named(fields.get("language"))
             .or(Language::named("unix"))
@@ -68,7 +68,7 @@ impl Sampler {
     }
 }
 
-/// Shows the sample alone, for a page that is already open; a browser without scripts is sent to the whole page.
+/// Shows only the sample, for a page that is already open. Redirects a browser without scripts to the whole page.
 pub(crate) async fn fragment(
     State(console): ConsoleState,
     _visitor: Visitor,

@@ -1,4 +1,4 @@
-//! The page that shows a new secret, this once.
+//! The page that shows a new secret, only this once.
 
 use askama::Template;
 use serde_json::Value;
@@ -23,7 +23,7 @@ pub(crate) struct SecretPage {
 }
 
 impl SecretPage {
-    /// Makes the page of an access from the view that holds its secret.
+    /// Makes the page from the view of the access, which contains the secret.
     pub(crate) fn of(
         layout: PageLayout,
         heading: &'static str,

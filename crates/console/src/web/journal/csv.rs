@@ -1,17 +1,17 @@
-//! The journal as a table for spreadsheets (RFC 4180). A cell that a spreadsheet would take for a formula begins with an
-//! apostrophe, which makes it a text.
+//! The journal as a table for spreadsheets (RFC 4180). A cell that a spreadsheet would read as a formula gets an apostrophe in
+//! front, which makes it a text.
 
 use serde_json::Value;
 use store::JournalRow;
 
 use crate::journal::rows::row_view;
 
-/// The columns: the fields of a row that are not objects.
+/// The columns: all fields of a row that are not objects.
 const COLUMNS: &str = "time id kind count request_id caller_request_id trace_id access way method http_method path peer client \
     status canonical code upstream_code delivery attempts queue_us upstream_us total_us cache limited_by \
     limit_left user_agent cause would_refuse actor parameters";
 
-/// Writes the line with the names.
+/// Writes the header line.
 pub(crate) fn head() -> String {
     record(COLUMNS.split(' ').map(str::to_owned))
 }
@@ -26,24 +26,24 @@ pub(crate) fn line(row: JournalRow) -> String {
     }))
 }
 
-/// Every cell is quoted: some programs split at semicolons or tabs as well.
+/// Writes a line in which every cell is quoted, because some programs also split at semicolons or tabs.
 fn record(cells: impl Iterator<Item = String>) -> String {
     let mut writer = csv::WriterBuilder::new()
         .quote_style(csv::QuoteStyle::Always)
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
-    // Writing into memory can't fail, and cells are text.
+    // Writing into memory can't fail, and all cells are text.
     let _ = writer.write_record(cells);
     let written = writer.into_inner().unwrap_or_default();
     String::from_utf8(written).unwrap_or_default()
 }
 
-/// Takes the formula and the NUL, which ends a text in some programs, out of a cell.
+/// Makes a cell harmless: marks a formula as text, and replaces NUL, which ends a text in some programs.
 fn cell(text: &str) -> String {
     let starts = [
         '=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠', '|', '%',
     ];
-    // Spreadsheets pass over blanks and invisible characters.
+    // Spreadsheets skip blanks and invisible characters.
     let hides = |c: char| {
         c.is_whitespace()
             || c.is_control()

@@ -1,4 +1,4 @@
-//! One row of the journal as a line of the table.
+//! A row of the journal as a line of the table.
 
 use store::{JournalKind, JournalRow};
 
@@ -6,7 +6,7 @@ use crate::journal::query::id_text;
 use crate::journal::rows::time_text;
 use crate::web::text::{duration, moment, or_dash};
 
-/// One line of the table.
+/// A line of the table.
 pub(crate) struct JournalLine {
     pub(crate) id: String,
     pub(crate) time: String,
@@ -16,9 +16,9 @@ pub(crate) struct JournalLine {
     pub(crate) client: String,
     pub(crate) status: String,
     pub(crate) outcome: String,
-    /// How many calls the row stands for, such as `×3`; empty for one.
+    /// The number of calls that the row stands for, such as `×3`; empty for one call.
     pub(crate) count: String,
-    /// The style sheet's word: `well`, `refused`, `broken` or `other`.
+    /// The CSS class: `well`, `refused`, `broken` or `other`.
     pub(crate) kind: &'static str,
     pub(crate) delivery: String,
     pub(crate) took: String,
@@ -63,7 +63,7 @@ impl JournalLine {
     }
 }
 
-/// Names the subject of a row: a caller's operation, an operator's request, or the kind of row.
+/// Returns the subject of a row: a caller's operation, an operator's request, or the kind of row.
 fn what(row: &JournalRow) -> String {
     let word = row.kind.word();
     match row.kind {

@@ -1,4 +1,4 @@
-//! The table of the journal with its filters, and the exports of all rows.
+//! The table of the journal with its filters, and the exports of all matching rows.
 
 use std::sync::Arc;
 
@@ -29,10 +29,10 @@ use crate::web::page_error::PageResult;
 use crate::web::text::moment_of;
 use crate::web::visitor::Visitor;
 
-/// Rows of a page.
+/// Maximum number of rows on a page.
 const PAGE_ROWS: u32 = 50;
 
-/// How far back the picture above them goes, in milliseconds: six hours.
+/// The time range of the chart above the rows, in milliseconds: six hours.
 const DRAWN_MS: i64 = 6 * 3_600_000;
 
 #[derive(Template)]
@@ -48,22 +48,22 @@ struct JournalPage {
     is_live: bool,
     /// The filters as a query.
     query: String,
-    /// The rows after which the tail begins; those before which others may still come, and sends under way, are among them.
+    /// The rows after which the live tail continues. They include rows that an older row can still precede, and sends in progress.
     after: String,
     older: Option<String>,
-    /// The time that the search came to, when it ended before the page was full.
+    /// The time at which the search stopped, if it stopped before the page was full.
     searched_to: Option<String>,
 }
 
-/// The last hours of what was asked for, above the rows.
+/// The chart above the rows, with the last hours of the matching rows.
 struct JournalPicture {
     chart: Timeline,
-    /// The time to which it goes back, where there are more rows than are looked at.
+    /// The time at which the chart begins, if there were too many rows for the whole range.
     cut: Option<String>,
 }
 
 impl JournalPicture {
-    /// Draws the rows that a query finds; those of one request, and further pages, have no picture.
+    /// Draws the rows that a query finds. A query for one request, and further pages, have no chart.
     async fn of(
         console: &Console,
         query: &JournalQuery,
@@ -72,7 +72,7 @@ impl JournalPicture {
         if query.beyond.is_some() || filter.request_id.is_some() {
             return Ok(None);
         }
-        // The present second is in.
+        // Include the current second.
         let now_ms = console.now().saturating_add(1).saturating_mul(1000) - 1;
         let until_ms = filter.until_ms.map_or(now_ms, |until| until.min(now_ms));
         let from_ms = (until_ms - DRAWN_MS).max(filter.since_ms.unwrap_or(0));
@@ -89,7 +89,7 @@ impl JournalPicture {
     }
 }
 
-/// Shows the table.
+/// Shows the table of the journal.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -102,7 +102,7 @@ pub(crate) async fn page(
             (None, None, Some(problem.detail().to_owned()))
         }
         Ok(query) => {
-            // Rows that can't be written can't be read either; the others can.
+            // If the flush fails, the unwritten rows are missing, but all others can still be read.
             let _ = console.store.journal().flush().await;
             let from = (JournalOrder::NewestFirst, query.beyond);
             let found = console.store.journal_page(&query.filter, from, PAGE_ROWS);
@@ -153,7 +153,7 @@ fn after(console: &Console, rows: &[JournalRow]) -> String {
     after_text(&shown, &open.collect::<Vec<_>>())
 }
 
-/// Exports the rows that the filters find, as lines of JSON.
+/// Exports the rows that match the filters as lines of JSON.
 pub(crate) async fn ndjson(
     State(console): ConsoleState,
     _visitor: Visitor,
@@ -167,7 +167,7 @@ pub(crate) async fn ndjson(
     ))
 }
 
-/// Exports them as a table for spreadsheets.
+/// Exports the rows that match the filters as a table for spreadsheets.
 pub(crate) async fn csv(
     State(console): ConsoleState,
     _visitor: Visitor,

@@ -1,4 +1,4 @@
-//! One row of the journal in full.
+//! The page with all details of one journal row.
 
 use askama::Template;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use crate::web::page_error::PageResult;
 use crate::web::text::{duration, visible};
 use crate::web::visitor::Visitor;
 
-/// The fields of a row by groups.
+/// The fields of a row, by group.
 const GROUPS: [(&str, &str); 4] = [
     (
         "Source",
@@ -44,18 +44,18 @@ struct RowPage {
     groups: Vec<(&'static str, Vec<(String, String)>)>,
     /// The changed fields of an access.
     what: Vec<FieldChange>,
-    /// Name, time, and the begin and width of its bar, in hundredths.
+    /// The timing bars: name, duration, and the bar's start and width in percent.
     timings: Vec<(&'static str, String, String, String)>,
-    /// The name of the access, and the query for all its calls.
+    /// The name of the access, and the query that finds all its calls.
     access: Option<(String, String)>,
-    /// The query for all rows with its request id.
+    /// The query that finds all rows with this request id.
     request_id: Option<String>,
     explain: Option<String>,
-    /// Where a person sees its trace.
+    /// The address at which a person can view the trace.
     trace: Option<String>,
 }
 
-/// Shows the page.
+/// Shows the page of a row.
 pub(crate) async fn page(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -108,7 +108,7 @@ fn groups(row: JournalRow) -> Vec<(&'static str, Vec<(String, String)>)> {
     groups.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
-/// Divides the time into the gateway, waiting, and the upstream.
+/// Divides the duration of a call into the gateway's part, waiting, and the upstream's part.
 fn timings(row: &JournalRow) -> Vec<(&'static str, String, String, String)> {
     let Some(total) = row.total_us else {
         return Vec::new();
@@ -146,7 +146,7 @@ fn query(name: &str, value: &str) -> String {
     query.append_pair(name, value).finish()
 }
 
-/// Returns the query that explains this call.
+/// Returns the query of the page that explains this call.
 fn explain(row: &JournalRow) -> Option<String> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("peer", &row.client?.to_string());

@@ -1,4 +1,4 @@
-//! The live tail of the journal: the rows that a page's filter asks for, as they are written.
+//! The live tail of a journal page: streams the rows that match the page's filter, as they are written.
 
 use std::sync::Arc;
 
@@ -20,38 +20,38 @@ use crate::web::page_error::PageError;
 use crate::web::sse::{self, event};
 use crate::web::visitor::Visitor;
 
-/// Most sends of a page that are waited for: as many rows as console.js keeps.
+/// Maximum number of sends in progress that a page waits for: the number of rows that console.js retains.
 const OPEN_MAX: usize = 200;
 
-/// What stands before the number of a send under way.
+/// The character before the id of a send in progress.
 const OPEN: char = '~';
 
-/// The tail of one page.
+/// The state of one page's tail.
 struct PageTail {
     filter: JournalFilter,
     batches: broadcast::Receiver<Arc<TailBatch>>,
-    /// The row beyond which the page's rows begin.
+    /// The page's rows begin after this row.
     beyond: i64,
-    /// Rows beyond it that the page shows already.
+    /// Rows after `beyond` that the page already shows.
     shown: Vec<i64>,
-    /// Sends that the page shows as under way.
+    /// Sends that the page shows as in progress.
     open: Vec<i64>,
     /// The newest row of the page.
     newest: i64,
-    /// Whether the rows between the page and the first batch have been sent.
+    /// True if the rows between the page and the first batch have been sent.
     has_caught_up: bool,
-    /// Held by a tail with a filter.
+    /// The guard that a tail with a filter holds so that every poll reads a full batch.
     _read_all: Option<Arc<()>>,
 }
 
-/// Writes with which rows a tail goes on: rows that a page shows, the newest among them, and which of its sends are under way.
+/// Writes the state from which a tail continues: rows that a page shows, including the newest, and the page's sends in progress.
 pub(crate) fn after_text(shown: &[i64], open: &[i64]) -> String {
     let shown = shown.iter().map(|id| id_text(*id));
     let open = open.iter().map(|id| format!("{OPEN}{}", id_text(*id)));
     shown.chain(open).collect::<Vec<_>>().join(",")
 }
 
-/// Reads what [`after_text`] writes.
+/// Reads the state that [`after_text`] writes.
 fn read_after(text: &str) -> (Vec<i64>, Vec<i64>) {
     let parts = text.split(',');
     let (open, shown): (Vec<_>, Vec<_>) = parts.partition(|part| part.starts_with(OPEN));
@@ -62,7 +62,8 @@ fn read_after(text: &str) -> (Vec<i64>, Vec<i64>) {
     )
 }
 
-/// Streams the events of one page: `rows` with lines of the table, newest first, `note` with what was left out.
+/// Streams the events of one page: `rows` with lines of the table, newest first, and `note` with a sentence about new and omitted
+/// rows.
 pub(crate) async fn events(
     State(console): ConsoleState,
     _visitor: Visitor,
@@ -80,7 +81,8 @@ pub(crate) async fn events(
         filter,
         batches: console.tail.subscribe(&console.store).await,
         beyond: newest.map_or(0, |newest| match last_event {
-            // What else the page has shown is not known any more: it shows no row twice.
+            // After a reconnect it is unknown which older rows the page has shown. Continue after the newest row, so that no row is
+            // shown twice.
             Some(_) => newest,
             None => console.store.look_back(newest),
         }),
@@ -104,7 +106,7 @@ async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
     match tokio::time::timeout(sse::WAIT_MAX, tail.batches.recv()).await {
         Err(_) | Ok(Err(RecvError::Closed)) => Vec::new(),
         Ok(Err(RecvError::Lagged(_))) => {
-            // Ends of sends may be among what is missing.
+            // The missed batches may have contained ends of sends.
             let ended = console.tail.follow(&console.store, &tail.open).await;
             let ended: Vec<_> = ended.into_iter().map(TailRow::new).collect();
             let mut events = tail.show(ended.iter(), false);
@@ -117,7 +119,7 @@ async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
 }
 
 impl PageTail {
-    /// Shows what came between the page and the first batch.
+    /// Returns the events for the rows that arrived between the page and the first batch.
     async fn catch_up(&mut self, console: &Console) -> Vec<Event> {
         let filter = self.filter.clone();
         let most = SHOWN_ROWS + self.shown.len();
@@ -139,7 +141,7 @@ impl PageTail {
         events
     }
 
-    /// Writes the events that show those of these rows, oldest first, that the page is to have; `is_cut` if there were more.
+    /// Returns the events for the new rows among these, oldest first; `is_cut` means that there were more.
     fn show<'a>(&mut self, rows: impl Iterator<Item = &'a TailRow>, is_cut: bool) -> Vec<Event> {
         let (mut ended, mut arrived) = (Vec::new(), Vec::new());
         for tailed in rows {
@@ -178,11 +180,11 @@ struct JournalLines {
 
 fn render(row: &JournalRow) -> String {
     let lines = vec![JournalLine::of(row)];
-    // Writing into a String can't fail.
+    // Writing into a `String` can't fail.
     JournalLines { lines }.render().unwrap_or_default()
 }
 
-/// Says what came: rows, of which so many were left out, and the ends of sends that were under way.
+/// Describes an update: the number of new rows, how many of them were omitted, and the number of sends that ended.
 fn note((arrived, left_out): (usize, usize), ended: usize, is_cut: bool) -> String {
     let counted = |count: usize, what: &str| {
         let plural = if count == 1 { "" } else { "s" };

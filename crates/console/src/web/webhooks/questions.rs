@@ -1,4 +1,4 @@
-//! What is asked before a webhook is deleted, or goes on without what is left to send: neither can be taken back.
+//! The confirmation pages before a webhook is deleted, or resumed without its pending deliveries. Neither action can be undone.
 
 use askama::Template;
 use axum::extract::State;
@@ -22,17 +22,17 @@ struct WebhookQuestionPage {
     layout: PageLayout,
     webhook: WebhookView,
     version: i64,
-    /// The last part of the address that does it.
+    /// The last part of the address that performs the action.
     action: &'static str,
-    /// What the button says.
+    /// The label of the button.
     button: &'static str,
-    /// Deliveries that are left to send.
+    /// The number of pending deliveries.
     left: String,
-    /// Deliveries that were given up.
+    /// The number of dead deliveries, which were given up.
     given_up: String,
 }
 
-/// Asks before a webhook is deleted.
+/// Asks for confirmation before a webhook is deleted.
 pub(crate) async fn confirm_deletion(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -41,7 +41,7 @@ pub(crate) async fn confirm_deletion(
     ask(&console, &visitor, &id, ("delete", "Delete it")).await
 }
 
-/// Asks before a webhook goes on without what is left to send.
+/// Asks for confirmation before a webhook is resumed without its pending deliveries.
 pub(crate) async fn confirm_skip(
     State(console): ConsoleState,
     visitor: Visitor,
@@ -78,7 +78,7 @@ async fn ask(
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Deletes the webhook, if it has not changed since the question.
+/// Deletes the webhook, unless it has changed since the confirmation page was shown.
 pub(crate) async fn delete(
     State(console): ConsoleState,
     PagePath(id): PagePath,
@@ -91,7 +91,7 @@ pub(crate) async fn delete(
     Ok(noted(response, (&form.actor, &id), "deleted"))
 }
 
-/// Has the webhook go on from now on, if it has not changed since the question.
+/// Resumes the webhook without its pending deliveries, unless it has changed since the confirmation page was shown.
 pub(crate) async fn skip(
     State(console): ConsoleState,
     PagePath(id): PagePath,

@@ -1,4 +1,4 @@
-//! A webhook as people read it, and the form of one.
+//! A webhook and its form, as the pages show them.
 
 use adapter::EVENT_TYPES;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::web::fields::Fields;
 use crate::web::json::{items, text};
 use crate::web::text::{moment, or_dash, visible};
 
-/// A webhook as people read it.
+/// A webhook as the pages show it.
 pub(super) struct WebhookView {
     pub(super) id: String,
     pub(super) access: String,
@@ -18,23 +18,23 @@ pub(super) struct WebhookView {
     pub(super) note: String,
     pub(super) state: String,
     pub(super) is_well: bool,
-    /// Whether no operator has stopped it, and it has not been given up.
+    /// True if the webhook is neither paused by an operator nor disabled.
     pub(super) may_pause: bool,
     pub(super) cause: String,
-    /// Whether a secret beside the newest still signs; another new one ends it.
+    /// True if a secret other than the newest still signs. The next new secret ends it.
     pub(super) has_old_secret: bool,
     pub(super) since: String,
     pub(super) facts: Vec<(&'static str, String)>,
 }
 
-/// The fields of a form. Texts are as they are kept: what a form shows is what it sends.
+/// The fields of the form of a webhook. Texts are exactly as stored, so that the form sends what it shows.
 pub(super) struct WebhookForm {
-    /// The version that the form was made from; 0 of a new webhook.
+    /// The version that the form was made from; 0 for a new webhook.
     pub(super) version: i64,
     pub(super) access: String,
     pub(super) url: String,
     pub(super) note: String,
-    /// Each type, and whether it is ticked.
+    /// Each event type, and whether it is ticked.
     pub(super) types: Vec<(&'static str, bool)>,
     pub(super) thin: bool,
     pub(super) error: Option<String>,
@@ -88,7 +88,7 @@ impl WebhookForm {
         }
     }
 
-    /// The form of a webhook of the access with this name.
+    /// Makes the form of a webhook; `access` is the name of its access.
     pub(super) fn of(webhook: &Webhook, access: &str) -> WebhookForm {
         let settings = &webhook.settings;
         let has = |name: &str| settings.types.iter().any(|known| known == name);
@@ -103,7 +103,7 @@ impl WebhookForm {
         }
     }
 
-    /// The form as it was sent, with what is wrong.
+    /// Makes the form with the values that were sent, and the problem with them.
     pub(super) fn again(fields: &Fields, problem: &Problem) -> WebhookForm {
         let has = |name: &str| fields.all("types").any(|ticked| ticked == name);
         WebhookForm {
