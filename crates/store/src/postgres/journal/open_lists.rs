@@ -1,4 +1,4 @@
-//! Rows that are to be opened, on their way to the database: a list for each column.
+//! Converts rows that are to be opened to one list per column, for the database.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,11 +11,11 @@ use crate::postgres::session::Value;
 
 /// A row that is to be opened, as the statement takes it.
 pub(super) struct WantedRow<'b> {
-    /// Its place in the batch.
+    /// The index of its entry in the batch.
     pub(super) place: usize,
     pub(super) id: i64,
     pub(super) row: String,
-    /// The key that it claims, with its hash.
+    /// The claim of the row, with the hash of its key.
     pub(super) claim: Option<(&'b Claim, Vec<u8>)>,
 }
 
@@ -30,17 +30,18 @@ pub(super) struct OpenLists<'b> {
     request_ids: Vec<Option<Cow<'b, str>>>,
     made_at: Vec<Option<i64>>,
     kept_since: Vec<Option<i64>>,
-    /// What the receipts of the access take up to here, besides those in the table; then what they may take.
+    /// The bytes that this batch adds to the receipts of the access, up to and including this row, and the limit for all receipts
+    /// of the access.
     own_bytes: Vec<i64>,
     own_max: Vec<Option<i64>>,
-    /// The same of all accesses.
+    /// The same for the receipts of all accesses.
     all_bytes: Vec<i64>,
     all_max: Vec<Option<i64>>,
     rows: Vec<&'b str>,
 }
 
 impl<'b> OpenLists<'b> {
-    /// With the database's clock so many seconds ahead of this process's.
+    /// Makes the lists. `ahead_s` is how many seconds the database's clock is ahead of this process's.
     pub(super) fn of(wanted: &'b [WantedRow<'_>], ahead_s: i64) -> OpenLists<'b> {
         let mut lists = OpenLists::default();
         let (mut own, mut all) = (HashMap::new(), 0);

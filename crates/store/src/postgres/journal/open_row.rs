@@ -1,5 +1,5 @@
-//! The row of a send under way, as it is kept: short, and by the names of the journal's columns, so that whoever closes it for its
-//! owner needs nothing else.
+//! The stored row of a send under way. It is short, and its fields have the names of the journal's columns, so that another replica
+//! can close the row without further information.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::{Calls, JournalPayload, JournalRow};
 /// A text that is borrowed on its way to the database.
 type RowText<'r> = Option<Cow<'r, str>>;
 
-/// What is known of a send when it begins.
+/// The data of a send when it begins.
 #[derive(Serialize, Deserialize)]
 pub(super) struct OpenRow<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub(super) struct OpenRow<'r> {
     user_agent: RowText<'r>,
     #[serde(skip_serializing_if = "Option::is_none")]
     would_refuse: RowText<'r>,
-    /// The keyed hash, as PostgreSQL writes bytes.
+    /// The keyed hash, in PostgreSQL's notation for bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: RowText<'r>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,10 +52,10 @@ pub(super) struct OpenRow<'r> {
 }
 
 impl<'r> OpenRow<'r> {
-    /// The text that is kept, with this key for the hash of the destination.
+    /// Returns the text that is stored. `key` is the key for the hash of the destination.
     pub(super) fn text_of(row: &JournalRow, key: &hmac::Key) -> String {
         let kept = OpenRow::of(row, key);
-        // Texts and numbers can be written as JSON, whatever they hold.
+        // Texts and numbers can always be written as JSON, whatever their values.
         serde_json::to_string(&kept).unwrap_or_else(|_| "{}".to_owned())
     }
 
@@ -78,7 +78,7 @@ impl<'r> OpenRow<'r> {
             destination: row.payload.destination.as_deref().map(|destination| {
                 let mut hex = String::from("\\x");
                 for byte in destination_hash(key, destination) {
-                    // Writing to a text does not fail.
+                    // Writing to a string does not fail.
                     let _ = write!(hex, "{byte:02x}");
                 }
                 hex.into()
@@ -89,7 +89,7 @@ impl<'r> OpenRow<'r> {
 }
 
 impl OpenRow<'_> {
-    /// The row that was kept so under this number.
+    /// Reads a row that [`OpenRow::text_of`] has written, with this id.
     pub(super) fn read(text: &str, id: i64) -> Option<JournalRow> {
         let kept: OpenRow<'_> = serde_json::from_str(text).ok()?;
         let own = |text: RowText<'_>| text.map(Cow::into_owned);
@@ -122,7 +122,7 @@ impl OpenRow<'_> {
     }
 }
 
-/// Makes an outcome a whole row: what was known when the send began stays.
+/// Completes an outcome to a whole row: data known at the beginning of the send is taken from the opened row.
 pub(super) fn complete(outcome: &mut JournalRow, opened: JournalRow) {
     let ended = std::mem::take(outcome);
     *outcome = JournalRow {

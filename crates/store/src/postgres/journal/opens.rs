@@ -1,4 +1,4 @@
-//! Sends that begin: a batch of them claims its keys and puts its rows on the disk in one statement.
+//! Opens sends that begin: one statement claims the keys of a batch and writes its rows to disk.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,15 +13,16 @@ use crate::postgres::receipts::{clear_some, look_up};
 use crate::postgres::session::PgSession;
 use crate::{Claim, Obstacle, Receipt, ReceiptState};
 
-/// How often a claim is tried that finds neither its own receipt nor another's: the other one was freed in between.
+/// Maximum number of attempts for a claim that finds neither its own receipt nor another one, because another send has freed the
+/// key in between.
 const CLAIM_TRIES: u32 = 3;
 
-/// How often a statement is tried that another transaction came in the way of. Nothing was written then.
+/// Maximum number of attempts for a statement that another transaction was in the way of. Nothing was written in that case.
 const STATEMENT_TRIES: u32 = 3;
 
-/// Claims keys and opens rows. The order of the claims is the same for all, so that no two replicas wait for each other; their room
-/// is added up once for each access. What is neither claimed nor opened stays out of the answer; a replica without a lease opens
-/// nothing, and gets a row without a number.
+/// Claims keys and opens rows. All replicas claim in the same order, so that no two of them wait for each other. The room is added
+/// up once for each access. Rows that are neither claimed nor opened are missing from the result. A replica without a lease opens
+/// nothing and gets one row without an id.
 const OPEN: &str = "WITH o AS (
         SELECT * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             AS o(id, client_id, method, key, fingerprint, request_id, made_at, kept_since, own_bytes, own_max, all_bytes, all_max, row)
@@ -46,20 +47,20 @@ const OPEN: &str = "WITH o AS (
     SELECT id FROM opened
     UNION ALL SELECT NULL WHERE NOT EXISTS (SELECT FROM chatgate.replicas WHERE id = $1 AND lease_until > now())";
 
-/// Opens rows that claim no key. A replica without a lease opens none. Even where it has nothing to do, what [`OPEN`] does for
-/// claims, and what counts their room, takes half of its time.
+/// Opens rows that claim no key. A replica without a lease opens none. Without claims [`OPEN`] would take twice as long, because of
+/// its parts for claims and the triggers that count their room.
 const OPEN_UNKEYED: &str =
     "INSERT INTO chatgate.intents (id, owner, row) SELECT id, $1, row FROM unnest($2, $3) AS o(id, row)
     WHERE EXISTS (SELECT FROM chatgate.replicas WHERE id = $1 AND lease_until > now()) RETURNING id";
 
-/// Places of a batch, and what stands in their way.
+/// The obstacles to openings, by their indexes in the batch.
 type Obstacles = HashMap<usize, Obstacle>;
 
 impl LaneState {
-    /// Opens a batch. What stands in the way of an opening is noted in it.
+    /// Opens a batch. Each opening with an obstacle gets the obstacle recorded in it.
     ///
     /// # Errors
-    /// When the statement failed. Nothing of the batch may be begun then, although it may have been opened.
+    /// When the statement failed. No send of the batch may begin then, although its row may have been opened.
     pub(super) async fn open(
         &self,
         session: &mut PgSession,
@@ -87,7 +88,7 @@ impl LaneState {
         let (mut left, second) = self.gather(batch);
         let mut obstacles = Obstacles::new();
         for tried in 0..CLAIM_TRIES {
-            // What one statement has opened is there, though the next one fails.
+            // The rows that an earlier statement has opened exist, even if the next statement fails.
             let after = |error: PgError| {
                 if tried > 0 {
                     error.after_another()
@@ -102,13 +103,13 @@ impl LaneState {
             let looked = look_at(session, left, &mut obstacles, self.lease.ahead_s()).await;
             left = looked.map_err(PgError::after_another)?;
         }
-        // Others claim these keys and free them again and again.
+        // Others repeatedly claim and free the keys of the remaining rows.
         for wanted in left {
             if let Some((claim, _)) = wanted.claim {
                 obstacles.insert(wanted.place, under_way(claim));
             }
         }
-        // A key that stands twice in the batch is claimed once; the second finds what the first has come to.
+        // A key that occurs twice in the batch is claimed once. The later opening gets the outcome of the first one.
         for (place, first, claim) in second {
             let found = obstacles.get(&first).cloned();
             obstacles.insert(place, found.unwrap_or_else(|| under_way(claim)));
@@ -116,7 +117,8 @@ impl LaneState {
         Ok(obstacles)
     }
 
-    /// What is to be opened, and the places whose key another place claims: each with that place and its claim.
+    /// Returns the rows to open, and the openings whose key another opening of the batch claims: each with its index, the index of
+    /// that opening, and the claim of that opening.
     fn gather<'b>(
         &self,
         batch: &'b [JournalEntry],
@@ -151,7 +153,7 @@ impl LaneState {
         (wanted, second)
     }
 
-    /// Opens what can be opened, and returns the rest.
+    /// Opens as many rows as possible and returns the rest.
     async fn open_some<'b>(
         &self,
         session: &mut PgSession,
@@ -197,8 +199,8 @@ fn opening_of(entry: &mut JournalEntry) -> Option<&mut Opening> {
     }
 }
 
-/// Sees what stands in the way of claims, and returns those that may succeed when they are tried again. The statement that
-/// claims does not see a receipt that another one makes at the same time.
+/// Finds the obstacles to claims. Returns the rows whose claims may succeed when retried. The statement that claims does not see a
+/// receipt that another statement makes at the same time.
 async fn look_at<'b>(
     session: &mut PgSession,
     mut left: Vec<WantedRow<'b>>,
@@ -244,7 +246,7 @@ async fn look_at<'b>(
     Ok(left)
 }
 
-/// What stands in the way of a claim of a key that another send is about to use.
+/// Returns the obstacle to claiming a key that another send is about to use.
 fn under_way(claim: &Claim) -> Obstacle {
     Obstacle::Known(Receipt {
         method: claim.method.to_owned(),

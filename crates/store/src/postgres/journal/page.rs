@@ -1,4 +1,4 @@
-//! The query for a page of the journal: rows that are whole, and sends under way, as they are at one moment.
+//! Builds the query for a page of the journal: whole rows and sends under way, both from the same moment.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::journal::filter::{LOOKED_AT_MAX, RowDetail, USUAL_STATUS};
 use crate::postgres::session::Value;
 use crate::{JournalFilter, JournalOrder, JournalStatus};
 
-/// A value of a query in the making.
+/// A parameter of a query that is being built.
 enum Bound {
     Number(i64),
     Text(String),
@@ -32,14 +32,14 @@ impl Bound {
     }
 }
 
-/// SQL in the making, with the values of its parameters in their order.
+/// A query that is being built, with its parameters in order.
 pub(super) struct PageQuery {
     pub(super) sql: String,
     values: Vec<Bound>,
 }
 
 impl PageQuery {
-    /// The page's rows, in which a send under way is a row with nothing but its number and its text.
+    /// Builds the query for the rows of a page. A send under way is a row with only its id and its text.
     pub(super) fn of(
         filter: &JournalFilter,
         ids: (i64, i64),
@@ -60,7 +60,7 @@ impl PageQuery {
                     "SELECT {of_j}, p.parameters, p.answer, c.before, c.after, NULL AS open_row
                      FROM (SELECT {columns}, change {rows}) j {SELECT_FROM}"
                 );
-                // Those of the journal but its number, what was said, and the change.
+                // The number of the journal's columns without the id, plus the two payload texts and the two texts of the change.
                 (select, COLUMNS.split(", ").count() - 1 + 4)
             }
             RowDetail::Brief => {
@@ -69,7 +69,7 @@ impl PageQuery {
                 (select, BRIEF.split(", ").count() - 1)
             }
         };
-        // As many columns as the other half has.
+        // Fills up the sends under way to the number of columns of the other half.
         let nulls = vec!["NULL"; others].join(", ");
         query.sql = format!(
             "{select} UNION ALL SELECT id, {nulls}, row FROM chatgate.intents WHERE id >= {first} AND id < {end}"
@@ -77,7 +77,8 @@ impl PageQuery {
         query
     }
 
-    /// The last row that a page looks at, by each condition that has an index; none when few conditions are to be met.
+    /// Builds the query for the last row that a page examines, by each condition with an index. Returns `None` when there are few
+    /// conditions.
     pub(super) fn last_looked_at(
         filter: &JournalFilter,
         ids: (i64, i64),
@@ -132,7 +133,7 @@ impl PageQuery {
 
     fn status_is(&mut self, status: u16) -> String {
         let is = self.bind(Bound::Number(status.into()));
-        // As the index says it.
+        // In the wording of the index.
         let unusual = if status == USUAL_STATUS {
             String::new()
         } else {
@@ -145,7 +146,7 @@ impl PageQuery {
         self.values.iter().map(Bound::value).collect()
     }
 
-    /// Adds a value, and returns its parameter.
+    /// Adds a parameter and returns its placeholder.
     fn bind(&mut self, value: Bound) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
@@ -155,7 +156,7 @@ impl PageQuery {
         let mut sql = String::new();
         if let Some(id) = &filter.request_id {
             let id = self.bind(Bound::Text(id.clone()));
-            // Each half by its own index.
+            // Each half uses its own index.
             sql += &format!(
                 " AND id = ANY(ARRAY(SELECT id FROM chatgate.journal WHERE request_id = {id}
                  UNION SELECT id FROM chatgate.journal WHERE caller_request_id = {id}))"

@@ -1,4 +1,4 @@
-//! The days of the journal: each is a partition, made ahead and dropped as a whole.
+//! The days of the journal. Each day is a partition, which is made in advance and dropped as a whole.
 
 use std::time::Duration;
 
@@ -11,22 +11,24 @@ use crate::postgres::store::PostgresStore;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Days that are made ahead: so long nobody has to look after them.
+/// Number of days that are made in advance. For that long the partitions need no attention.
 const DAYS_AHEAD: i64 = 7;
 
-/// How long a day may take to be counted, or cleared of what was deleted.
+/// Time limit for slow statements, such as counting the rows of a day or clearing the remains of deleted rows.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long a change of the tables waits for those who use them, and holds up others meanwhile.
+/// Maximum wait of a change of the tables for other users of the tables, whom it blocks while it waits.
 const LOCK_MAX: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// How often a partition is tried to be made while others are in the way: those who start at once make the same ones.
+/// Maximum number of attempts to make a partition while others are in the way. Replicas that start at the same time make the same
+/// partitions.
 const MAKE_TRIES: u32 = 10;
 
 /// The tables that have a partition for each day.
 pub(super) const TABLES: [&str; 2] = ["journal", "journal_payload"];
 
-/// The partitions of these tables, oldest first, with the day of each; none for what found no partition of its day.
+/// Selects the partitions of these tables, oldest first, each with its day. The day is NULL for the partition of rows whose day has
+/// no partition.
 const PARTITIONS: &str =
     "SELECT c.relname AS name, p.relname AS parent, pg_total_relation_size(c.oid) AS bytes,
         substring(c.relname FROM '_d([0-9]+)$')::bigint AS day
@@ -34,26 +36,26 @@ const PARTITIONS: &str =
     JOIN pg_namespace n ON n.oid = p.relnamespace
     WHERE n.nspname = 'chatgate' AND p.relname = ANY($1) ORDER BY day, name";
 
-/// A partition.
+/// A partition of the journal or of the payloads.
 #[derive(Clone, Debug)]
 pub(super) struct Partition {
     pub(super) name: String,
     pub(super) parent: String,
-    /// What it takes with its indexes.
+    /// Its size including its indexes.
     pub(super) bytes: u64,
-    /// Its day since 1970; none for what found no partition of its day.
+    /// Its day since 1970. `None` for the partition of rows whose day has no partition.
     pub(super) day: Option<i64>,
 }
 
 impl Partition {
-    /// Whether all its rows have numbers below this one.
+    /// Returns whether all rows of the partition have ids below this one.
     pub(super) fn is_below(&self, id: i64) -> bool {
         self.day
             .is_some_and(|day| first_id_at((day + 1).saturating_mul(DAY_MS)) <= id)
     }
 }
 
-/// The name of the partition of a day, its first id and the first of the next day.
+/// Returns the name of the partition of a day, its first id and the first id of the next day.
 pub(in crate::postgres) fn partition(table: &str, day: i64) -> (String, i64, i64) {
     let name = format!("{table}_d{day}");
     (
@@ -63,13 +65,13 @@ pub(in crate::postgres) fn partition(table: &str, day: i64) -> (String, i64, i64
     )
 }
 
-/// The day of a time in milliseconds since 1970.
+/// Returns the day of a time in milliseconds since 1970.
 pub(in crate::postgres) fn day_of(ms: i64) -> i64 {
     ms.div_euclid(DAY_MS)
 }
 
 impl PostgresStore {
-    /// The partitions of the journal and of what was said.
+    /// Reads the partitions of the journal and of the payloads.
     pub(super) async fn partitions(&self) -> Result<Vec<Partition>, PgError> {
         let tables: &[&str] = &TABLES;
         let rows = self
@@ -87,7 +89,7 @@ impl PostgresStore {
         rows.iter().map(partition).collect()
     }
 
-    /// Makes the partitions of these days, as far as they are not there.
+    /// Makes the missing partitions of today and the next days.
     ///
     /// # Errors
     /// When the tables can't be changed.
@@ -100,7 +102,7 @@ impl PostgresStore {
                 if there.iter().any(|partition| partition.name == name) {
                     continue;
                 }
-                // What found no partition of this day would stand in its way.
+                // Rows of this day that had no partition so far would prevent the attachment, so they are moved first.
                 let make = format!(
                     "{LOCK_MAX}; CREATE TABLE chatgate.{name} (LIKE chatgate.{table} INCLUDING ALL);
                      WITH moved AS (DELETE FROM chatgate.{table}_rest WHERE id >= {from} AND id < {to} RETURNING *)
@@ -131,7 +133,7 @@ impl PostgresStore {
             .await
     }
 
-    /// Counts the rows of a partition, and those of them that meet a condition.
+    /// Counts the rows of a partition, and the rows that meet each of two conditions.
     pub(super) async fn count_rows(
         &self,
         name: &str,
@@ -144,7 +146,7 @@ impl PostgresStore {
         self.count(&count).await
     }
 
-    /// The first columns of the only row of a statement that counts, for as long as it takes.
+    /// Returns the first columns of the only row of a counting statement, with a generous time limit.
     pub(super) async fn count<const N: usize>(&self, sql: &str) -> Result<[u64; N], PgError> {
         let mut lease = self.pool().take().await?;
         lease.session.patient(PATIENCE);
@@ -158,7 +160,7 @@ impl PostgresStore {
         Ok(counts)
     }
 
-    /// Runs statements without values, for as long as they take.
+    /// Runs statements without parameters, with a generous time limit.
     pub(in crate::postgres) async fn run(&self, sql: &str) -> Result<(), PgError> {
         let mut lease = self.pool().take().await?;
         lease.session.patient(PATIENCE);
@@ -166,7 +168,7 @@ impl PostgresStore {
         if let Err(error) = &done {
             self.pool().note(error);
         }
-        // The connection is closed: others have less patience.
+        // The connection is closed, because its time limit is too long for others.
         done
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the journal over all replicas.
+//! Reads the journal over all replicas.
 
 use std::net::IpAddr;
 
@@ -17,13 +17,14 @@ use crate::{
     FoundRows, JournalFilter, JournalOrder, JournalRow, LimitCall, ReplayCall, StoreError, Tally,
 };
 
-/// Calls of an access whose networks let them in. Sends under way are none of them yet.
+/// Selects the calls of an access that were not rejected for its state or its networks. Sends under way are not included yet.
 const LIMIT_CALLS: &str = "SELECT id, method, code, count, coalesce(queue_us, 0) + upstream_us AS held_us,
         CASE WHEN $1 THEN (SELECT destination FROM chatgate.journal_payload p WHERE p.id = j.id) END AS destination
     FROM chatgate.journal j WHERE access = $2 AND id > $3 AND kind = 'request'
         AND code IS DISTINCT FROM 'ACCESS_DISABLED' AND code IS DISTINCT FROM 'IP_NOT_ALLOWED' ORDER BY id LIMIT $4";
 
-/// Calls of an access that came to be judged by its networks: one that is refused for its access's state is refused before.
+/// Selects the calls of an access that were checked against its networks. The state of the access is checked before, so calls
+/// rejected for the state are left out.
 const REPLAY_CALLS: &str = "SELECT id, client, request_id, caller_request_id, method, code, count FROM chatgate.journal
     WHERE access = $1 AND id > $2 AND kind = 'request' AND code IS DISTINCT FROM 'ACCESS_DISABLED' AND client IS NOT NULL
     ORDER BY id LIMIT $3";
@@ -98,7 +99,7 @@ impl PostgresStore {
         Ok(FoundRows::new(rows, count_max, last))
     }
 
-    /// The last row that a page looks at; none when a condition is met by so few rows that all of them are.
+    /// Returns the last row that a page examines, or `None` when so few rows meet a condition that all of them are examined.
     async fn last_looked_at(
         &self,
         filter: &JournalFilter,
@@ -115,7 +116,7 @@ impl PostgresStore {
         let each = (0..row.len()).map(|at| row.try_get(at));
         let each: Vec<Option<i64>> = each.collect::<Result<_, _>>().map_err(PgError::from)?;
         let each: Option<Vec<i64>> = each.into_iter().collect();
-        // What the condition with the fewest rows finds reaches furthest.
+        // The condition with the fewest rows reaches furthest.
         Ok(each.and_then(|each| match order {
             JournalOrder::NewestFirst => each.into_iter().min(),
             JournalOrder::OldestFirst => each.into_iter().max(),
@@ -171,7 +172,8 @@ impl PostgresStore {
         Ok(rows.first().map(read).transpose()?)
     }
 
-    /// The calls of all minutes that begin between two times, over all replicas: there is nothing to count on from.
+    /// Returns the calls of all minutes that begin between two times, over all replicas. The sum is always complete, so no earlier
+    /// tally is continued.
     pub(crate) async fn tally(
         &self,
         (since_ms, until_ms): (i64, i64),

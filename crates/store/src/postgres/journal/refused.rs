@@ -1,4 +1,4 @@
-//! Rows that the database does not take, however often they are tried.
+//! Handles rows that the database never accepts, however often they are tried.
 
 use super::shared::LaneState;
 use crate::StoreError;
@@ -7,8 +7,8 @@ use crate::journal::outcome::reply_failed;
 use crate::postgres::error::PgError;
 
 impl LaneState {
-    /// Drops entries that the database refuses, and counts them. A send that was to begin does not. One that ends is closed by the
-    /// sweep, as one whose outcome nobody knows.
+    /// Drops entries that the database rejects, and counts them. A send that was to begin does not begin. The sweep closes an
+    /// ending send as one whose outcome is unknown.
     pub(super) fn refuse(&self, entries: Vec<JournalEntry>, error: &PgError) {
         tracing::error!(%error, "a journal row is dropped: the database refuses it");
         let text = StoreError::new(error.to_string());

@@ -1,5 +1,5 @@
-//! Clearing by age: days go as a whole, and what stands in no day row by row. A row goes with the last one of its day, up to a day
-//! after its time.
+//! Clears the journal by age: days are dropped as a whole, and rows without a day's partition are deleted one by one. A row is
+//! dropped with the last row of its day, up to a day after its time.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
 use crate::{JournalKind, JournalRow, Retention, StoreError};
 
-/// How long a replica keeps the housekeeping to itself: longer than a round of it and the pause after it take.
+/// Duration of the housekeeping lease. It is longer than a round of housekeeping and the pause after it.
 const HELD_MS: i64 = 60_000;
 
-/// Takes the housekeeping for a while, unless another replica has it.
+/// Takes the housekeeping lease, unless another replica holds it.
 const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease_until)
     VALUES ('housekeeping', $1, 1, now() + $2 * interval '1 ms')
     ON CONFLICT (what) DO UPDATE SET lease_until = excluded.lease_until, holder = excluded.holder,
@@ -27,7 +27,7 @@ const NOTE: &str =
     "INSERT INTO chatgate.journal (id, replica, kind, actor, cause) VALUES ($1, $2, $3, $4, $5)";
 
 impl PostgresStore {
-    /// Takes away what is too old; a row records it.
+    /// Deletes rows that are too old, and records it in a journal row.
     pub(crate) async fn clear_old(
         &self,
         now_ms: i64,
@@ -37,7 +37,7 @@ impl PostgresStore {
             return Ok(());
         }
         let made = self.make_partitions(self.lease().database_ms(now_ms));
-        // Days that can't be made keep no other from going, and the first that fails is said in the end.
+        // A failure to make days does not prevent the clearing. The first error is returned at the end.
         let mut cleared = made.await;
         let before = |age: Duration| {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
@@ -50,7 +50,7 @@ impl PostgresStore {
             let Some(table) = TABLES.iter().position(|table| *table == partition.parent) else {
                 continue;
             };
-            // One that is in use keeps no other, and what has gone is recorded.
+            // A partition in use does not prevent the clearing of others, and the deleted rows are recorded.
             match self.clear_below(&partition, below[table]).await {
                 Ok(rows) => gone[table] += rows,
                 Err(error) => cleared = cleared.and(Err(error.into())),
@@ -69,7 +69,8 @@ impl PostgresStore {
         cleared
     }
 
-    /// Drops a day that is below this number, or deletes what stands below it in no day, and returns how many rows that were.
+    /// Drops a day that is below this id. From the partition without a day, deletes the rows below this id. Returns the number of
+    /// deleted rows.
     async fn clear_below(&self, partition: &Partition, id: i64) -> Result<u64, PgError> {
         if partition.day.is_none() {
             return self.delete_below(&partition.name, id).await;
@@ -82,7 +83,7 @@ impl PostgresStore {
         Ok(rows)
     }
 
-    /// Whether the housekeeping is this replica's for the next minute.
+    /// Takes the housekeeping lease for the next minute. Returns whether this replica holds the lease.
     pub(in crate::postgres) async fn keeps_house(&self) -> Result<bool, PgError> {
         let replica = self.ids().replica().id;
         let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&HELD_MS, Type::INT8)];
@@ -101,7 +102,7 @@ impl PostgresStore {
         Ok(gone.unwrap_or(0).unsigned_abs())
     }
 
-    /// Writes a row about the journal itself.
+    /// Writes a journal row about the journal itself.
     pub(in crate::postgres) async fn note_event(
         &self,
         at_ms: i64,

@@ -1,4 +1,4 @@
-//! Rows that are whole, counts that have grown, and the sums of minutes.
+//! Writes whole rows, grown counts, and the sums of minutes.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use crate::journal::entry::{CountUpdate, JournalEntry};
 use crate::postgres::error::PgError;
 use crate::postgres::session::{PgSession, Value};
 
-/// Adds rows. Their numbers stay when the statement is tried again, so that none comes twice.
+/// Adds rows. A retry uses the same ids, so that no row is written twice.
 static ADD: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH c AS (
@@ -39,10 +39,10 @@ static ADD: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl LaneState {
-    /// Writes a batch of rows and counts, and the sums of the minutes in which they came.
+    /// Writes a batch of rows and counts, and the sums of their minutes.
     ///
     /// # Errors
-    /// When the statement failed. It may be tried again, whether it was carried out or not.
+    /// When the statement failed. It may be retried, whether it was carried out or not.
     pub(super) async fn add(
         &self,
         session: &mut PgSession,
@@ -66,7 +66,7 @@ impl LaneState {
         added
     }
 
-    /// Makes the row of a count, or sees how much one that is there has grown.
+    /// Makes the row of a new count, or determines how much an existing count has grown.
     fn count(&self, update: &mut CountUpdate) {
         let more = update.count_anew();
         match update.counted.id() {

@@ -1,4 +1,4 @@
-//! What the lanes of one replica share.
+//! The state that the lanes of one replica share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -13,16 +13,16 @@ use crate::postgres::ids::RowIds;
 use crate::postgres::lease::ReplicaLease;
 use crate::postgres::primary::Primary;
 
-/// What the lanes of one replica share.
+/// The state that the lanes of one replica share.
 pub(super) struct LaneState {
     pub(super) journal: Arc<Journal>,
-    /// The key of the hashes of destinations and of idempotency keys.
+    /// The key for hashes of destinations and of idempotency keys.
     pub(super) key: hmac::Key,
     pub(super) ids: Arc<RowIds>,
     pub(super) lease: Arc<ReplicaLease>,
     pub(super) connector: Arc<PgConnector>,
     pub(super) primary: Arc<Primary>,
-    /// The timeline on which this replica's sends were put back last; 0 before there was a connection.
+    /// The timeline on which this replica's sends were last put back; 0 before the first connection.
     pub(super) put_back_at: AtomicI64,
     pub(super) held: HeldSends,
     pub(super) tallies: Tallies,

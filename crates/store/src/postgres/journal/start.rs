@@ -1,4 +1,4 @@
-//! The start of the journal.
+//! Starts the journal.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,8 @@ use crate::StoreError;
 use crate::postgres::store::PostgresStore;
 
 impl PostgresStore {
-    /// Closes what replicas that are gone have left open, and makes the partitions of the next days. Returns the number of rows.
+    /// Closes the sends that dead replicas have left open, and makes the partitions of the next days. Returns the number of closed
+    /// rows.
     pub(crate) async fn close_left_open(&self) -> Result<u64, StoreError> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)

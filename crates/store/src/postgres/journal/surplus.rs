@@ -1,5 +1,5 @@
-//! Clearing by room: rows of unknown callers beyond their share, then whole days, the oldest first, and when one day alone takes
-//! too much, its oldest rows, sends and what operators did last.
+//! Clears the journal by size: first rows of unknown callers beyond their share, then whole days, the oldest first. If a single day
+//! takes too much, its oldest rows are deleted, with sends and the actions of operators last.
 
 use std::sync::atomic::Ordering;
 
@@ -14,27 +14,27 @@ use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
 use crate::{JournalKind, Retention, StoreError};
 
-/// Rows of unknown callers.
+/// The condition for rows of unknown callers.
 const IS_UNKNOWN: &str = "(access IS NULL AND kind = 'request')";
 
-/// All requests but sends, and what was refused to operators and strangers on the operators' side.
+/// The condition for all requests but sends, and for rejected requests to the operators' side.
 const IS_PLAIN: &str =
     "((kind = 'request' AND delivery IS NULL) OR (kind = 'operator' AND code IS NOT NULL))";
 
-/// Rows taken away at once: some 20 ms.
+/// Maximum number of rows in one deletion, which takes some 20 ms.
 const CLEARED_AT_ONCE: i64 = 5000;
 
-/// A clearing by size, and what it took away.
+/// The progress of a clearing by size.
 struct SizeClearing {
     rows: u64,
     payloads: u64,
-    /// Rows with this number and above have not come to the end of their retention.
+    /// The first id of rows that have not reached the end of their retention.
     young_from: i64,
     early: EarlyRows,
 }
 
 impl PostgresStore {
-    /// Takes rows away when there are too many. A row records it, and a line in the log if any of them was younger than its
+    /// Deletes rows when there are too many. A journal row records it, and a log line if any deleted row was younger than its
     /// retention.
     pub(crate) async fn clear_surplus(
         &self,
@@ -94,7 +94,7 @@ impl PostgresStore {
         }
         let filled = &self.filled_day;
         if bytes <= filled.load(Ordering::Relaxed) {
-            // What was taken away before is being filled.
+            // The journal is still filling the room of rows that were deleted before.
             return Ok(());
         }
         self.clear_oldest(surplus, before, (bytes, enough)).await?;
@@ -105,7 +105,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Drops a day.
+    /// Drops the partition of a day.
     async fn clear_day(
         &self,
         surplus: &mut SizeClearing,
@@ -133,14 +133,14 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Takes away the oldest rows of unknown callers, if they are more than this.
+    /// Deletes the oldest rows of unknown callers, if there are more than `rows_max`.
     async fn clear_unknown(
         &self,
         surplus: &mut SizeClearing,
         before: i64,
         rows_max: u64,
     ) -> Result<(), PgError> {
-        // By their own index: this is asked every few seconds, and all rows are too many to read for it.
+        // Counts by the index of these rows, because this runs every few seconds and reading all rows would take too long.
         let unknown = format!("SELECT count(*) FROM chatgate.journal WHERE {IS_UNKNOWN}");
         let [rows] = self.count(&unknown).await?;
         if rows > rows_max {
@@ -150,7 +150,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Takes away as many of the oldest rows as leave enough room, by what a row takes on average.
+    /// Deletes as many of the oldest rows as necessary for enough room, estimated by the average size of a row.
     async fn clear_oldest(
         &self,
         surplus: &mut SizeClearing,
@@ -166,7 +166,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Takes away so many of the oldest rows that meet a condition, and returns how many there were.
+    /// Deletes up to `most` of the oldest rows that meet a condition. Returns the number of deleted rows.
     async fn clear_rows(
         &self,
         surplus: &mut SizeClearing,

@@ -1,5 +1,5 @@
-//! Closing what has no outcome: rows of this replica that belong to no send it knows, and rows of replicas that are gone. Neither
-//! ever ends: a commit may appear long after whoever asked for it is dead.
+//! Closes sends without an outcome: rows of this replica that belong to no known send, and rows of dead replicas. Both jobs run
+//! forever, because a commit may appear long after the client that requested it is dead.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -14,16 +14,16 @@ use crate::postgres::error::PgError;
 use crate::postgres::session::{PgSession, Value};
 use crate::receipts::BROKEN_OFF;
 
-/// Pause between two looks at rows of replicas that are gone.
+/// Pause between two searches for rows of dead replicas.
 const REAP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Rounds of it between two looks at this replica's own rows: ten seconds.
+/// Number of these rounds between two sweeps of this replica's own rows: ten seconds.
 const ROUNDS_BETWEEN_SWEEPS: u32 = 5;
 
-/// How long a statement of these may take. Nobody waits for it, and one that is given up goes on in the database.
+/// Time limit for a statement of the sweeper. No caller waits for it, and an abandoned statement would continue in the database.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Takes these rows back, as far as they are there: nothing was sent.
+/// Takes back the existing rows among these, because their sends did not take place.
 const WITHDRAW: &str = "WITH gone AS (
         DELETE FROM chatgate.intents WHERE id = ANY($1) RETURNING id
     ), freed AS (
@@ -31,10 +31,11 @@ const WITHDRAW: &str = "WITH gone AS (
     )
     SELECT id FROM gone";
 
-/// The rows of this replica.
+/// Selects the rows of this replica.
 const OWN: &str = "SELECT id FROM chatgate.intents WHERE owner = $1";
 
-/// Closes rows as unknown; which, is said in place of `{which}`, and what is read of them in place of `{row}`.
+/// Builds a statement that closes rows as unknown. `which` is the condition for the rows, and `row` is the expression for their
+/// data.
 fn close_as_unknown(which: &str, row: &str) -> String {
     let known: Vec<String> = COLUMNS
         .split(", ")
@@ -69,18 +70,18 @@ fn close_as_unknown(which: &str, row: &str) -> String {
 static CLOSE_THESE: LazyLock<String> =
     LazyLock::new(|| close_as_unknown("i.id = ANY($1)", "i.row"));
 
-/// The same of rows that can't be read: what remains is that there was a send.
+/// Closes rows whose data can't be read. They record only that there was a send.
 static CLOSE_UNREAD: LazyLock<String> =
     LazyLock::new(|| close_as_unknown("i.id = ANY($1)", "'{}'"));
 
-/// A replica counts as gone when its lease is over. A row that is younger than a lease may belong to one that the reader does not
-/// see yet.
+/// The condition for rows of dead replicas. A replica counts as dead when its lease is over. A row younger than a lease may belong
+/// to a replica that this statement does not see yet.
 const OF_GONE: &str = "i.at < now() - $1 * interval '1 ms' AND NOT EXISTS (
     SELECT FROM chatgate.replicas r WHERE r.id = i.owner AND r.lease_until > now())";
 
 static CLOSE_OF_GONE: LazyLock<String> = LazyLock::new(|| close_as_unknown(OF_GONE, "i.row"));
 
-/// Looks after rows without outcomes.
+/// The task that closes rows without outcomes.
 pub(super) struct Sweeper {
     state: Arc<LaneState>,
     session: Option<PgSession>,
@@ -94,7 +95,7 @@ impl Sweeper {
         }
     }
 
-    /// Sweeps for ever.
+    /// Sweeps forever.
     pub(super) async fn run(mut self) {
         let mut ticks = interval(REAP_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -123,7 +124,7 @@ impl Sweeper {
 }
 
 impl LaneState {
-    /// Takes back what was abandoned, and closes own rows that belong to no send. Returns how many those were.
+    /// Takes back abandoned sends, and closes own rows that belong to no send. Returns the number of closed rows.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -161,7 +162,7 @@ impl LaneState {
         }
     }
 
-    /// Closes the rows of replicas that are gone, and returns how many they were.
+    /// Closes the rows of dead replicas. Returns the number of closed rows.
     ///
     /// # Errors
     /// When the database can't be written.
@@ -184,7 +185,7 @@ impl LaneState {
         }
     }
 
-    /// Closes rows one by one, those that can't be read with nothing but their numbers: one of them holds up no other.
+    /// Closes rows one by one, so that no row blocks another. Rows that can't be read are closed with only their ids.
     async fn close_each(
         &self,
         session: &mut PgSession,

@@ -1,4 +1,4 @@
-//! Calls by the minute, as they are added up over replicas. Each replica writes its own sums again and again, so that writing them
+//! Sums of calls per minute, which are added up over replicas. Each replica repeatedly writes its own totals, so that writing them
 //! twice does no harm.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use crate::{JournalKind, JournalRow};
 
 const MINUTE_MS: i64 = 60_000;
 
-/// Minutes whose sums are kept: far more than a send or a counted row takes to come to its end.
+/// Maximum number of minutes whose sums are kept. This is far longer than a send or a counted row takes to end.
 const MINUTES_MAX: usize = 240;
 
-/// A status from which on a call has failed by the gateway's or the upstream's fault.
+/// The lowest status of a call that failed because of the gateway or the upstream.
 const FAILED_FROM: u16 = 500;
 
 /// The sums of one replica.
@@ -32,7 +32,7 @@ struct MinuteSum {
     is_written: bool,
 }
 
-/// Sums that are to be written: minutes since 1970, calls, and those of them that failed.
+/// The sums that are to be written: minutes since 1970, calls, and failed calls.
 #[derive(Default)]
 pub(super) struct DueSums {
     pub(super) minutes: Vec<i64>,
@@ -40,13 +40,13 @@ pub(super) struct DueSums {
     pub(super) failed: Vec<i64>,
 }
 
-/// The first minute that begins at this time or later, in milliseconds since 1970.
+/// Returns the first minute that begins at or after this time, in milliseconds since 1970.
 pub(super) fn minute_from(ms: i64) -> i64 {
     ms.div_euclid(MINUTE_MS) + i64::from(ms.rem_euclid(MINUTE_MS) > 0)
 }
 
 impl Tallies {
-    /// Adds so many calls like this row, at the time of the row with this number.
+    /// Adds this number of calls like `row`, at the time of the row with this id.
     pub(super) fn add(&self, id: i64, row: &JournalRow, calls: u64) {
         if row.kind != JournalKind::Request {
             return;
@@ -63,12 +63,12 @@ impl Tallies {
         sums.is_due = true;
     }
 
-    /// Whether something was added since it was written last.
+    /// Returns whether calls were added since the sums were last written.
     pub(super) fn is_due(&self) -> bool {
         self.sums().is_due
     }
 
-    /// What is to be written. Forgets minutes that are long over.
+    /// Takes the sums that are to be written. Forgets the oldest minutes beyond [`MINUTES_MAX`].
     pub(super) fn take_due(&self) -> DueSums {
         let mut sums = self.sums();
         sums.is_due = false;
@@ -86,7 +86,7 @@ impl Tallies {
         due
     }
 
-    /// What was to be written has not been.
+    /// Marks taken sums as due again, because they were not written.
     pub(super) fn put_back(&self, due: &DueSums) {
         let mut sums = self.sums();
         for minute in &due.minutes {
@@ -98,7 +98,7 @@ impl Tallies {
     }
 
     fn sums(&self) -> MutexGuard<'_, Sums> {
-        // Nothing between two changes of it can panic half way.
+        // Nothing between two related changes can panic halfway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for sends when replicas die, meet each other, or are cut off from the database.
+//! Tests of sends when replicas die, compete with each other, or are cut off from the database.
 
 mod erasure;
 mod killed;
@@ -18,7 +18,7 @@ use crate::{
     PostgresOptions, Receipt, ReceiptRoom, ReceiptState, Settlement, Store, StoreError,
 };
 
-/// How long something that happens by itself may take: the intervals of the reaper and of the sweep, on a busy machine.
+/// Time limit for events that happen by themselves: the intervals of the reaper and of the sweep, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Replica {
@@ -57,10 +57,10 @@ impl Replica {
         self.store.receipts("client", key).await.unwrap().pop()
     }
 
-    /// Waits likewise, with all other replicas dead.
+    /// Waits like [`Replica::settled_rows`], with all other replicas dead.
     async fn settled_rows_of_dead(&self, options: &PostgresOptions) -> Vec<JournalRow> {
         until(async || {
-            // Those that live in truth renew their leases.
+            // Repeated, because replicas that are actually alive renew their leases.
             bury_all_but(options, self).await;
             let rows = self.rows().await;
             (!rows.is_empty() && rows.iter().all(|row| !row.open)).then_some(rows)
@@ -68,7 +68,7 @@ impl Replica {
         .await
     }
 
-    /// Waits until there are rows, and all of them have an outcome.
+    /// Waits until there are rows and all of them have an outcome.
     async fn settled_rows(&self) -> Vec<JournalRow> {
         until(async || {
             let rows = self.rows().await;
@@ -78,7 +78,7 @@ impl Replica {
     }
 }
 
-/// Asks the database again and again until there is an answer.
+/// Repeats a question until there is an answer.
 async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
@@ -133,7 +133,7 @@ fn sent() -> Settlement {
     Settlement::Sent("{}".to_owned())
 }
 
-/// Has the lease of every other replica be over, and every send begun long ago.
+/// Ends the leases of all other replicas, and makes all sends old.
 async fn bury_all_but(options: &PostgresOptions, replica: &Replica) {
     let own = replica.store.postgres().ids().replica().id;
     let bury = format!(
@@ -203,14 +203,14 @@ async fn a_key_that_stands_twice_in_a_batch_is_one_send() {
     };
     let replica = Arc::new(Replica::start(&options).await);
     let lock = TestEngine::Postgres(Box::new(options)).lock().await;
-    // The first is under way alone, the others wait together for the next statement.
+    // The first send is written alone; the others wait together for the next statement.
     let mut sends = JoinSet::new();
     for n in 0..7 {
         let replica = Arc::clone(&replica);
         sends.spawn(async move { (n, replica.open(if n == 0 { "other" } else { "key" }).await) });
     }
     until(async || {
-        // Something that the lock leaves alone.
+        // A query that the lock does not block.
         replica.store.changes("nobody", 1).await.unwrap();
         (replica.journal.queued() == 14).then_some(())
     })
@@ -250,7 +250,7 @@ async fn what_a_dead_replica_left_is_unknown_and_its_late_truth_still_counts() {
         b.receipt("sent").await.unwrap().state,
         ReceiptState::Unknown
     );
-    // It was only paused.
+    // The first replica was only paused.
     sent_late.settle(sent_row(), sent()).await.unwrap();
     freed_late.settle(row(), Settlement::Free).await.unwrap();
     assert_eq!(b.receipt("sent").await.unwrap().state, ReceiptState::Sent);
@@ -270,14 +270,14 @@ async fn a_commit_that_comes_after_its_client_is_dead_is_closed() {
     let b = Replica::start(&options).await;
     let lock = {
         let a = Replica::start(&options).await;
-        // From now on its statements are prepared.
+        // From now on the replica's statements are prepared.
         a.intent("before")
             .await
             .settle(sent_row(), sent())
             .await
             .unwrap();
         let lock = TestEngine::Postgres(Box::new(options.clone())).lock().await;
-        // Its statement waits as a commit waits for a standby, and goes on without it.
+        // The statement waits like a commit that waits for a standby, and continues without the replica.
         let waits = timeout(Duration::from_millis(500), a.open("orphan")).await;
         assert!(waits.is_err(), "nothing can be written");
         lock
@@ -303,7 +303,7 @@ async fn a_row_that_was_given_up_and_appears_later_is_taken_back() {
     state.held.abandon(77, Instant::now());
     let mut session = state.connector.connect().await.unwrap();
     assert_eq!(state.sweep(&mut session).await.unwrap(), 0);
-    // It comes when it has been looked for already.
+    // The row appears after the sweep has already looked for it.
     let own = postgres.ids().replica().id;
     let appear = format!(
         "INSERT INTO chatgate.intents (id, owner, row) VALUES (77, {own}, '{{}}'), (78, {own}, '{{}}');
@@ -315,7 +315,7 @@ async fn a_row_that_was_given_up_and_appears_later_is_taken_back() {
         .batch_execute(&appear)
         .await
         .unwrap();
-    // The other row is this replica's as well, and no send of it is known.
+    // The other row also belongs to this replica, but to no known send.
     assert_eq!(state.sweep(&mut session).await.unwrap(), 1);
     let receipts = "SELECT row, state FROM chatgate.receipts";
     let receipts = connect(&options).await.query(receipts, &[]).await.unwrap();
@@ -341,7 +341,7 @@ async fn a_send_that_was_opened_beside_one_that_fails_is_taken_back() {
     let unreadable = "UPDATE chatgate.receipts SET state = 'unheard of'";
     let client = connect(&options).await;
     client.batch_execute(unreadable).await.unwrap();
-    // In one batch: the second is opened by the statement before the one that fails.
+    // Both are in one batch. The second is opened by the statement before the one that fails.
     let (known, fresh) = tokio::join!(a.open("known"), a.open("fresh"));
     assert!(known.is_err() && fresh.is_err());
     let state = a.store.postgres().lanes.as_ref().unwrap().state();
@@ -388,7 +388,7 @@ async fn a_replica_without_a_lease_begins_nothing() {
                     assert!(refused.contains("lease is over"), "{refused}");
                     Some(())
                 }
-                // A heartbeat came in between; what begins is in the database.
+                // A heartbeat came in between. A send that begins has its row in the database.
                 Ok(Opened::Intent(intent)) => {
                     let row = "SELECT FROM chatgate.intents WHERE id = $1";
                     let rows = client.query(row, &[&intent.id()]).await.unwrap();

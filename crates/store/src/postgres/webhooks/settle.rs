@@ -1,4 +1,4 @@
-//! What has become of deliveries, written in one transaction.
+//! Writes the results of deliveries in one transaction.
 
 use serde_json::{Value as Json, json};
 use tokio_postgres::types::Type;
@@ -9,11 +9,12 @@ use crate::postgres::session::{PgSession, Value};
 use crate::webhooks::{ATTEMPTS_KEPT, ATTEMPTS_KEPT_MS, DEAD_KEPT};
 use crate::{WebhookDelivery, WebhookSettlement};
 
-/// The term of this replica, if it is the one that delivers. Nobody else begins one before the transaction ends.
+/// Selects the current term if this replica delivers, and locks it, so that no other replica begins a term before the transaction
+/// ends.
 const TERM: &str =
     "SELECT token FROM chatgate.leases WHERE what = 'webhooks' AND holder = $1 FOR SHARE";
 
-/// Moves those webhooks on that are as they were, in the order of their ids, so that no two transactions wait for each other.
+/// Updates the webhooks that have not changed since, in the order of their ids, so that no two transactions wait for each other.
 const MOVE: &str = "WITH moved AS (
         SELECT n.* FROM chatgate.webhooks w JOIN jsonb_populate_recordset(NULL::chatgate.webhooks, $1::text::jsonb) n
             ON n.id = w.id AND n.version = w.version ORDER BY w.id FOR UPDATE OF w
@@ -24,7 +25,8 @@ const MOVE: &str = "WITH moved AS (
 const SETTLE: &str = "DELETE FROM chatgate.deliveries d USING jsonb_populate_recordset(NULL::chatgate.deliveries, $1::text::jsonb) n
     WHERE d.webhook = n.webhook AND d.position = n.position";
 
-/// Of webhooks that have changed since, those that are there, and those beyond the position: others were skipped.
+/// Inserts or updates deliveries. For webhooks that have changed since, only existing deliveries and those beyond the position are
+/// written, because the others were skipped.
 const PUT_DELIVERIES: &str = "INSERT INTO chatgate.deliveries (webhook, position, event_id, state, attempts, first_at, next_at, cause)
     SELECT n.webhook, n.position, n.event_id, n.state, n.attempts, n.first_at, n.next_at, n.cause
     FROM jsonb_populate_recordset(NULL::chatgate.deliveries, $1::text::jsonb) n
@@ -40,7 +42,7 @@ const LOG: &str =
     FROM jsonb_populate_recordset(NULL::chatgate.attempts, $1::text::jsonb) WITH ORDINALITY n
         JOIN chatgate.webhooks w ON w.id = n.webhook ORDER BY n.ordinality";
 
-/// Takes away what is too old or too much of these webhooks.
+/// Deletes deliveries and attempts of these webhooks beyond their limits of age and number.
 const SURPLUS: &str = "WITH dead AS (
         DELETE FROM chatgate.deliveries d WHERE d.webhook = ANY ($1) AND d.state = 'dead' AND d.position <=
             (SELECT o.position FROM chatgate.deliveries o WHERE o.webhook = d.webhook AND o.state = 'dead'
@@ -48,8 +50,9 @@ const SURPLUS: &str = "WITH dead AS (
     ) DELETE FROM chatgate.attempts a WHERE a.webhook = ANY ($1) AND (a.at < $4 OR a.id <=
         (SELECT o.id FROM chatgate.attempts o WHERE o.webhook = a.webhook ORDER BY o.id DESC LIMIT 1 OFFSET $2))";
 
-/// Writes what has become of webhooks in one transaction, and returns the ids of those that are as they were. Of a term that is over
-/// nothing is written but what its attempts have done: whoever delivers now has gone on from what was there.
+/// Writes the results of webhooks in one transaction. Returns the ids of the updated webhooks, which had not changed since. From an
+/// expired term only its attempts and settled deliveries are written, because the replica that delivers now has continued from the
+/// earlier state.
 pub(super) async fn settle(
     session: &mut PgSession,
     replica: i64,
@@ -94,7 +97,7 @@ pub(super) async fn settle(
     Ok(moved)
 }
 
-/// Writes attempts, and takes away what is too old or too much.
+/// Writes attempts, and deletes attempts and deliveries beyond the limits.
 async fn log(session: &mut PgSession, settlements: &[WebhookSettlement]) -> Result<(), PgError> {
     let attempts = each(settlements, |of| {
         of.attempts.iter().map(|attempt| json!(attempt)).collect()
@@ -115,7 +118,7 @@ async fn log(session: &mut PgSession, settlements: &[WebhookSettlement]) -> Resu
     Ok(())
 }
 
-/// The rows of all webhooks, each with the id of its own.
+/// Returns the rows of all webhooks, each with the id of its webhook.
 fn each<'s>(
     settlements: impl IntoIterator<Item = &'s WebhookSettlement>,
     rows: impl Fn(&WebhookSettlement) -> Vec<Json>,
@@ -129,7 +132,7 @@ fn each<'s>(
     settlements.into_iter().flat_map(with_id).collect()
 }
 
-/// Executes a statement with rows and further values, if there are rows.
+/// Executes a statement with rows and further parameters, if there are rows.
 async fn put(
     session: &mut PgSession,
     sql: &str,

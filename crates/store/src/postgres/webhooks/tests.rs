@@ -1,11 +1,11 @@
-//! What holds of webhooks when several replicas share them.
+//! Tests of webhooks that several replicas share.
 
 use crate::postgres::test_server::new_database;
 use crate::test_engine::connect;
 use crate::webhooks::tests::{attempt, delivery, settlement, with_webhook};
 use crate::{PostgresOptions, Store, WebhookSettlement, WebhookState};
 
-/// Ends the lease of whoever delivers, as time does.
+/// Ends the lease of the replica that delivers, as time would.
 async fn end_lease(options: &PostgresOptions) {
     let end =
         "UPDATE chatgate.leases SET lease_until = now() - interval '1 s' WHERE what = 'webhooks'";
@@ -29,7 +29,7 @@ async fn whoever_delivered_before_writes_over_nothing() {
     first.deliveries = (1..=3).map(delivery).collect();
     let outdated = before.settle(vec![first.clone()]).await.unwrap();
     assert_eq!(outdated, Vec::<String>::new());
-    // Another takes over, delivers one, and moves on.
+    // Another replica takes over, delivers one event, and moves on.
     end_lease(&options).await;
     let mut second = settlement(&made);
     second.term = after.may_deliver().await.unwrap().unwrap();
@@ -37,7 +37,7 @@ async fn whoever_delivered_before_writes_over_nothing() {
     second.settled = vec![1];
     let outdated = after.settle(vec![second.clone()]).await.unwrap();
     assert_eq!(outdated, Vec::<String>::new());
-    // The first comes back: what it has delivered counts, and nothing else.
+    // The first replica comes back. Only its delivered events and its attempts count.
     first.progress.state = WebhookState::Disabled;
     first.settled = vec![2];
     first.deliveries = vec![delivery(1)];
@@ -51,7 +51,7 @@ async fn whoever_delivered_before_writes_over_nothing() {
     };
     check_over(&first).await;
     assert_eq!(after.attempts("whk_1", 9).await.unwrap(), [attempt(2, 10)]);
-    // When it delivers again that is another term, and what is left of the one before stays without effect.
+    // When the first replica delivers again, it is another term, and a settlement of the earlier term still has no effect.
     end_lease(&options).await;
     let again = before.may_deliver().await.unwrap().unwrap();
     assert!(again > second.term && second.term > term);

@@ -1,4 +1,4 @@
-//! What an erasure promises while others write.
+//! Tests of an erasure while others write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::{JournalPayload, JournalRow, Opened, StoreError};
 
 const DESTINATION: &str = "34600111222";
 
-/// Longer than a statement may take for which a caller waits.
+/// A time longer than a statement may take while a caller waits for it.
 const BEYOND_STATEMENTS: Duration = Duration::from_secs(4);
 
-/// A row that speaks of the destination.
+/// Returns a row that contains the destination.
 fn said(row: JournalRow) -> JournalRow {
     JournalRow {
         at_ms: now_ms(),
@@ -55,9 +55,9 @@ async fn what_a_send_under_way_and_rows_that_wait_say_is_erased_with_the_rest() 
         panic!("it can be claimed")
     };
     let mut erasing = erasing(&eraser);
-    // As long as the send is under way the erasure has not ended.
+    // The erasure does not end before the send under way has ended.
     let early = timeout(BEYOND_STATEMENTS, &mut erasing).await;
-    // This one waited in the queue of its replica.
+    // This row waited in the queue of its replica.
     sender.journal.add(said(JournalRow::default()));
     sender.journal.flush().await.unwrap();
     drop(intent.settle(said(sent_row()), sent()));

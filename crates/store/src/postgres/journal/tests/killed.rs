@@ -1,4 +1,4 @@
-//! What holds for sends when the server itself is killed.
+//! Tests of sends when the database server itself is killed.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::postgres::options::PostgresUrl;
 use crate::test_engine::connect;
 use crate::{Opened, PostgresOptions, ReceiptState};
 
-/// Starts a server again and again, for as long as somebody holds its standard input. It holds none of the tests' files.
+/// Restarts a server whenever it ends, as long as the standard input is open. The server inherits none of the tests' files.
 const SERVE: &str = r#"
     trap '' TERM INT HUP
     exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
@@ -27,7 +27,7 @@ const SERVE: &str = r#"
     rm -rf "$0.ended"
 "#;
 
-/// A server that no other test uses, over a copy of the cluster that they all begin with.
+/// A server that no other test uses, over a copy of the cluster that all tests begin with.
 struct OwnServer {
     folder: PathBuf,
     programs: PathBuf,
@@ -36,7 +36,7 @@ struct OwnServer {
 }
 
 impl OwnServer {
-    /// Nothing where PostgreSQL is missing.
+    /// Starts a server. Returns `None` where PostgreSQL is missing.
     async fn start() -> Option<OwnServer> {
         let options = database().await?;
         let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql").unwrap().collect();
@@ -77,7 +77,7 @@ impl OwnServer {
         Some(server)
     }
 
-    /// Waits until it answers, as another process than this one.
+    /// Waits until the server answers with another process than `dead`.
     fn wait(&self, dead: Option<&str>) {
         let until = Instant::now() + PATIENCE;
         let mut asks = Command::new(self.programs.join("pg_isready"));
@@ -92,10 +92,10 @@ impl OwnServer {
         pid.lines().next().map(str::to_owned)
     }
 
-    /// Ends it without a warning, and waits until it has started again over what it has left on the disk.
+    /// Kills the server without a warning, and waits until it has started again from its data on disk.
     fn kill(&self) {
         let pid = self.pid().unwrap();
-        // By the shell: a system of packages alone has no other.
+        // The shell's own `kill`, because a minimal system has no other.
         run(Command::new("sh").args(["-c", "kill -9 \"$0\"", &pid]));
         self.wait(Some(&pid));
     }
@@ -109,18 +109,18 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// What came of sends that were begun one after the other.
+/// The results of sends that were begun one after the other.
 #[derive(Default)]
 struct Sent {
-    /// The longest that one took to begin, or to be refused.
+    /// The longest time until a send began or was rejected.
     longest: Duration,
     refused: usize,
     last_refused: Option<Instant>,
-    /// The keys of those that were answered as sent.
+    /// The keys of the sends that were answered as sent.
     answered: Vec<String>,
 }
 
-/// Begins sends until the time is over, whatever has become of those before.
+/// Begins sends until `until`, whatever the results of earlier sends.
 async fn send_on(replica: &Replica, until: Instant) -> Sent {
     let (mut sent_so_far, mut settling) = (Sent::default(), Vec::new());
     for n in 0.. {
@@ -161,7 +161,7 @@ async fn sends_are_refused_in_time_and_go_on_by_themselves_when_the_server_is_ki
     };
     let mut back = Instant::now();
     for _ in 0..2 {
-        // All connections end, and then the server.
+        // Ends all connections, and then the server.
         let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         connect(&options)
             .await
@@ -193,7 +193,7 @@ async fn sends_are_refused_in_time_and_go_on_by_themselves_when_the_server_is_ki
             "{key}"
         );
     }
-    // Whatever was under way is closed, and all that was answered has its row.
+    // All sends under way are closed, and every answered send has its row.
     let rows = replica.settled_rows().await;
     let sent = rows
         .iter()

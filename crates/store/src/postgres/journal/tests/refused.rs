@@ -1,14 +1,14 @@
-//! A row that the database never takes holds up no other.
+//! Tests that a row which the database never accepts blocks no other row.
 
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::CallerClass;
 
-/// A user agent that the tables of these tests refuse.
+/// A user agent that the tables of these tests reject.
 const BAD: &str = "no database takes this";
 
-/// Has every table refuse rows with a certain text.
+/// Makes the tables reject rows with this text.
 async fn refuse(options: &PostgresOptions) {
     let refuse = format!(
         "ALTER TABLE chatgate.journal ADD CHECK (user_agent <> '{BAD}' AND code <> '{BAD}');
@@ -24,7 +24,7 @@ fn bad_row() -> JournalRow {
     }
 }
 
-/// The journal's room is free again, and it takes rows.
+/// Checks that the journal's room is free again and that it accepts rows.
 async fn is_well(replica: &Replica, refused: u64) {
     replica.journal.flush().await.unwrap();
     assert_eq!(replica.journal.refused_of(CallerClass::Known), refused);

@@ -1,4 +1,4 @@
-//! Clearing while others use what is to be cleared.
+//! Tests of clearing while others use the cleared tables.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{JournalKind, JournalRow, PostgresOptions, Retention, StoreError};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Clears what is older than so many days.
+/// Clears rows older than this number of days.
 async fn clear(replica: &Replica, at_ms: i64, days: u64) -> Result<(), StoreError> {
     let retention = Retention {
         rows: Duration::from_secs(days * 86_400),
@@ -19,7 +19,7 @@ async fn clear(replica: &Replica, at_ms: i64, days: u64) -> Result<(), StoreErro
     replica.store.clear_old(at_ms, &retention).await
 }
 
-/// A replica with a row in each of three days, which are made.
+/// Starts a replica with a row in each of three days that have partitions.
 async fn with_three_days(options: &PostgresOptions) -> Replica {
     let replica = Replica::start(options).await;
     let first_ms = row().at_ms;
@@ -64,7 +64,7 @@ async fn days_that_cannot_be_made_keep_no_old_one_from_being_cleared() {
         return;
     };
     let replica = with_three_days(&options).await;
-    // Somebody has made a table for the days that come next.
+    // A table occupies the range of the days that come next.
     let from = (row().at_ms / DAY_MS + 9) * DAY_MS;
     let table = format!(
         "CREATE TABLE chatgate.in_the_way PARTITION OF chatgate.journal FOR VALUES FROM ({}) TO ({})",

@@ -1,7 +1,7 @@
-//! Many replicas over one database in a time of its own: the books of a replica and its lease are the real ones
-//! ([`HeldSends`], [`ReplicaLease`], [`RowIds`]), the statements are what `opens.rs`, `closes.rs`, `sweep.rs` and `heartbeat.rs` say,
-//! and what happens, a seed decides: replicas are killed and paused, connections break before and after a commit, commits appear a
-//! minute after their connection has gone, and a standby takes over.
+//! Simulates many replicas over one database in simulated time. The records of a replica and its lease are the real ones
+//! ([`HeldSends`], [`ReplicaLease`], [`RowIds`]). The statements follow `opens.rs`, `closes.rs`, `sweep.rs` and `heartbeat.rs`. A
+//! seed decides what happens: replicas are killed and paused, connections break before and after a commit, commits appear a minute
+//! after their connection has ended, and a standby takes over.
 
 #[path = "../../../../../../tests/harness/chance.rs"]
 mod chance;
@@ -18,40 +18,40 @@ use database::{Broken, Database, Reply, Statement, Word};
 use oracle::Attempt;
 use replica::Replica;
 
-/// How long things go wrong, in milliseconds.
+/// Duration of the trouble, in milliseconds.
 const TROUBLE_MS: u64 = 40_000;
 
-/// The longest after its connection has broken that a commit appears.
+/// Maximum time between the loss of a connection and the appearance of its commit.
 const LATE_MS: u64 = 60_000;
 
-/// From the last late commit until nothing may be under way any more.
+/// Time from the last late commit until no send may be under way.
 const SETTLED_MS: u64 = 15_000;
 
-/// The longest pause: longer than the row of a replica stays whose lease is over.
+/// The longest pause. It is longer than the row of a replica stays after the end of its lease.
 const PAUSE_MS: u64 = 90_000;
 
-/// The longest that a task waits for its turn.
+/// The longest time that a task waits for its turn.
 const TURN_MS: u64 = 5_000;
 
-/// The longest that the upstream takes.
+/// The longest time that the upstream takes.
 const OUTCOME_MS: u64 = 20_000;
 
 const END_MS: u64 = TROUBLE_MS + PAUSE_MS + TURN_MS + OUTCOME_MS + SETTLED_MS;
 
-/// How long a caller waits for its row to be opened.
+/// Maximum time that a caller waits for its row to be opened.
 const WAIT_MAX_MS: u64 = 3_000;
 
-/// How often each key is asked for, at random replicas.
+/// Number of calls with each key, at random replicas.
 const CALLS_PER_KEY: usize = 3;
 
-/// What happens at a moment.
+/// An event of the simulation.
 enum Event {
-    /// A caller asks this replica to send under this key.
+    /// A caller asks this replica to send with this key.
     Call {
         replica: usize,
         key: usize,
     },
-    /// The caller of this attempt waits no longer.
+    /// The caller of this attempt stops waiting.
     GivesUp {
         attempt: usize,
     },
@@ -59,12 +59,12 @@ enum Event {
     Commits {
         statement: usize,
     },
-    /// Its reply comes, or its connection breaks.
+    /// The reply to a statement arrives, or its connection breaks.
     Replies {
         asked: Asked,
         reply: Option<Reply>,
     },
-    /// The upstream's outcome of an attempt comes.
+    /// The upstream's outcome of an attempt arrives.
     Outcome {
         asker: Asker,
         attempt: usize,
@@ -87,7 +87,7 @@ enum Event {
     FailsOver,
 }
 
-/// A process: the replica, and which of its processes.
+/// A process: its replica, and its number among the replica's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asker {
     replica: usize,
@@ -106,27 +106,27 @@ struct Asked {
     asker: Asker,
     statement: Statement,
     asked_at: u64,
-    /// The attempt that it is for.
+    /// The attempt that the statement belongs to.
     attempt: Option<usize>,
 }
 
-/// The world.
+/// The simulated world.
 struct World {
     chance: Chance,
     broken: Broken,
     began: Instant,
     now: u64,
     events: BinaryHeap<Reverse<(u64, usize)>>,
-    /// What happens, by its number.
+    /// The events, by their numbers.
     due: Vec<Option<Event>>,
     database: Database,
-    /// Statements on their way: with the reply that is lost, if it is.
+    /// Statements on their way, each with a flag that is true if its reply is lost.
     statements: Vec<Option<(Asked, bool)>>,
     replicas: Vec<Replica>,
     attempts: Vec<Attempt>,
     /// The attempt of each row.
     rows: HashMap<i64, usize>,
-    /// When somebody heard first that the message of a key is sent.
+    /// The first time at which a caller learned that the message of a key was sent.
     sent_at: Vec<Option<u64>>,
     delivered: Vec<u32>,
 }
@@ -152,7 +152,7 @@ impl World {
             world.at(0, Event::Starts { replica });
         }
         for key in 0..keys {
-            // Most ask again soon, as callers do who have heard nothing.
+            // Half of the calls follow soon, like those of callers that have received no answer.
             let first = 1000 + world.chance.below(TROUBLE_MS - 1000);
             for _ in 0..CALLS_PER_KEY {
                 let replica = world.chance.place(replicas);
@@ -259,7 +259,7 @@ impl World {
         }
     }
 
-    /// Puts an event off while the replica is paused; then all that waits comes in any order.
+    /// Postpones an event while the replica is paused. The postponed events then happen in any order.
     fn is_held_up(&mut self, replica: usize, event: impl FnOnce() -> Event) -> bool {
         let until = self.pause_of(replica);
         if let Some(until) = until {
@@ -269,7 +269,7 @@ impl World {
         until.is_some()
     }
 
-    /// How long a task waits for its turn when its replica goes on: half of them on a machine that is busy.
+    /// Returns how long a task waits for its turn when its replica continues. Half of the tasks run on a busy machine.
     fn until_its_turn(&mut self) -> u64 {
         let longest = if self.chance.one_in(2) { TURN_MS } else { 3 };
         self.chance.below(longest)
@@ -285,8 +285,8 @@ impl World {
         replica.process == asker.process && replica.life.is_some()
     }
 
-    /// Sends a statement to the database. One connection in a hundred breaks meanwhile; then it may be committed all the same, at
-    /// once or late.
+    /// Sends a statement to the database. One connection in a hundred breaks. Its statement may be committed nevertheless,
+    /// immediately or late.
     fn ask(&mut self, asker: Asker, statement: Statement, attempt: Option<usize>) {
         let asked = Asked {
             asker,
@@ -342,7 +342,7 @@ impl World {
         }
     }
 
-    /// The standby takes over. It has what was acknowledged; of what was on its way it has some, and no reply comes.
+    /// The standby takes over. It has all acknowledged statements and some of the statements on their way, which get no reply.
     fn fail_over(&mut self) {
         for number in 0..self.statements.len() {
             let Some((asked, is_lost)) = self.statements[number].take() else {
@@ -360,19 +360,20 @@ impl World {
 }
 
 impl Chance {
-    /// A place in a list of so many.
+    /// Returns a random index into a list of this length.
     fn place(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 }
 
-/// Runs one seed; true when all that has to hold holds.
+/// Runs one seed. Returns whether all checks hold.
 fn holds(seed: u64, replicas: usize, broken: Broken) -> bool {
     let world = move || World::new(seed, replicas, 4 * replicas, broken).run();
     std::panic::catch_unwind(world).is_ok()
 }
 
-/// More in the release check, and from another seed: `CHATGATE_LOAD=full`, `CHATGATE_SEED`.
+/// Reads a number from the environment. The release check runs more seeds, or begins with another one: `CHATGATE_LOAD=full`,
+/// `CHATGATE_SEED`.
 fn number(name: &str, otherwise: u64) -> u64 {
     let set = std::env::var_os(name).and_then(|text| text.into_string().ok());
     set.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -385,7 +386,7 @@ fn of_128_replicas_nothing_is_sent_twice_and_nothing_stays_under_way() {
     let seeds = if is_full { 1000 } else { 10 };
     let (first, began) = (number("CHATGATE_SEED", 1), Instant::now());
     for seed in first..first + seeds {
-        // A panic says what did not hold, and the seed repeats it.
+        // A panic reports the check that failed, and the seed repeats it.
         println!("seed {seed}");
         World::new(seed, 128, 512, Broken::Nothing).run();
     }

@@ -1,15 +1,15 @@
-//! The database as the statements of the replicas change it: each is carried out at the moment of its commit, and what it says of
-//! the time is that of its beginning, as in PostgreSQL.
+//! The simulated database. Each statement is carried out at the time of its commit but uses the time of its beginning, as in
+//! PostgreSQL.
 
 use std::collections::{BTreeMap, HashMap};
 
 /// Length of a lease, in milliseconds.
 pub(super) const LEASE_MS: u64 = 10_000;
 
-/// How long the row of a replica stays whose lease is over, in milliseconds.
+/// Time that the row of a replica stays after the end of its lease, in milliseconds.
 const GONE_MS: u64 = 60_000;
 
-/// What a caller hears of a message, and what a receipt says.
+/// The state of a message, in answers to callers and in receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Open,
@@ -22,22 +22,22 @@ pub(super) enum Word {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
     Nothing,
-    /// The reaper frees the keys of sends that it closes.
+    /// The reaper frees the keys of the sends that it closes.
     ReaperFrees,
-    /// The reaper closes what is old, whether its replica is alive or not.
+    /// The reaper closes old rows, whether their replica is alive or not.
     ReaperIgnoresLeases,
-    /// A replica does not look for rows that it has asked for without an answer, nor for its own that belong to no send.
+    /// A replica looks neither for rows that it requested without getting an answer, nor for its own rows that belong to no send.
     NoSweep,
-    /// A replica sends whatever has become of its lease.
+    /// A replica sends regardless of its lease.
     LeaseUnchecked,
-    /// A replica sends by a lease that it got anew after it was over, when others may have closed the row.
+    /// A replica sends by a lease that it regained after the lease had expired, when others may have closed the row.
     TermUnchecked,
 }
 
-/// What a replica asks the database for.
+/// A statement that a replica sends to the database.
 #[derive(Clone, Debug)]
 pub(super) enum Statement {
-    /// Takes a row for a new life.
+    /// Inserts a row for a new life.
     Register,
     /// Renews the lease of this life.
     Beat(i64),
@@ -45,24 +45,24 @@ pub(super) enum Statement {
     Open { owner: i64, id: i64, key: usize },
     /// Closes a row and settles its key.
     Close { id: i64, key: usize, word: Word },
-    /// Takes rows back that nobody waits for.
+    /// Takes back rows that no caller waits for.
     Withdraw(Vec<i64>),
-    /// Closes the rows of replicas that are gone.
+    /// Closes the rows of dead replicas.
     Reap,
-    /// Asks for the rows of this life.
+    /// Selects the rows of this life.
     Own(i64),
-    /// Closes these as unknown.
+    /// Closes these rows as unknown.
     CloseThese(Vec<i64>),
 }
 
-/// What it answers.
+/// The reply to a statement.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
     Life(i64),
-    /// Whether the life was there.
+    /// True if the row of the life existed.
     Beat(bool),
     Opened,
-    /// The key is claimed, and this has become of it.
+    /// The key is claimed already, with this state.
     Claimed(Word),
     /// The replica has no lease.
     NoLease,
@@ -76,13 +76,13 @@ struct OpenRow {
     key: usize,
 }
 
-/// Its tables.
+/// The tables of the database.
 pub(super) struct Database {
     broken: Broken,
     lives: i64,
     leases: HashMap<i64, u64>,
     intents: BTreeMap<i64, OpenRow>,
-    /// By key: the row that has claimed it, and what has become of it.
+    /// By key: the row that has claimed the key, and the state of the send.
     pub(super) receipts: HashMap<usize, (i64, Word)>,
     pub(super) journal: HashMap<i64, Word>,
 }
@@ -99,12 +99,12 @@ impl Database {
         }
     }
 
-    /// Whether a row is open.
+    /// Returns whether a row is open.
     pub(super) fn is_open(&self, id: i64) -> bool {
         self.intents.contains_key(&id)
     }
 
-    /// How many rows are open.
+    /// Returns the number of open rows.
     pub(super) fn open(&self) -> usize {
         self.intents.len()
     }
@@ -197,7 +197,7 @@ impl Database {
         self.leases.get(&life).is_some_and(|until| *until > now)
     }
 
-    /// The rows of replicas that are gone.
+    /// Returns the rows of dead replicas.
     pub(super) fn gone(&self, now: u64) -> Vec<i64> {
         let ignores_leases = self.broken == Broken::ReaperIgnoresLeases;
         let is_gone = |row: &OpenRow| {

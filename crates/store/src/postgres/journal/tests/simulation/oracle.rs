@@ -1,18 +1,18 @@
-//! What an onlooker sees who knows all, and what has to hold.
+//! The checks of the simulation, by an observer that knows everything.
 
 use super::database::Word;
 use super::{Asker, OUTCOME_MS, World};
 
-/// A call, as an onlooker sees it who knows all.
+/// A call, as seen by an observer that knows everything.
 pub(super) struct Attempt {
     pub(super) asker: Asker,
     /// The life of its process in the database.
     pub(super) owner: i64,
-    /// Of its lease, when the row was asked for.
+    /// The term of the lease when the row was requested.
     pub(super) term: u64,
     pub(super) key: usize,
     pub(super) id: i64,
-    /// Whether it may send.
+    /// True if the send has begun.
     pub(super) has_begun: bool,
     pub(super) answer: Option<Word>,
     pub(super) is_first_hand: bool,
@@ -20,7 +20,7 @@ pub(super) struct Attempt {
 }
 
 impl World {
-    /// Nobody may close the rows of a replica that can begin to send.
+    /// Checks that no row is closed while its replica can begin to send.
     pub(super) fn check_reaped(&self, began: u64) {
         let gone = self.database.gone(began);
         for attempt in gone.iter().filter_map(|id| self.rows.get(id)) {
@@ -39,14 +39,15 @@ impl World {
         }
     }
 
-    /// A caller whose row is there waits for the outcome.
+    /// Ends the wait of a caller whose send has not begun. Other callers wait for the outcome.
     pub(super) fn give_up(&mut self, attempt: usize) {
         if !self.attempts[attempt].has_begun {
             self.answer(attempt, (Word::NotSent, self.now), true);
         }
     }
 
-    /// The caller of an attempt hears a word that was asked for then, unless it has heard one before.
+    /// Gives the caller of an attempt its answer, from a statement that began at `asked_at`. Does nothing if the caller has an
+    /// answer already.
     pub(super) fn answer(
         &mut self,
         attempt: usize,
@@ -71,7 +72,7 @@ impl World {
         }
     }
 
-    /// The first byte of a message leaves; gives the outcome and when it comes.
+    /// Sends the first byte of a message. Returns the outcome and its time.
     pub(super) fn deliver(&mut self, attempt: usize) -> (Word, u64) {
         let Attempt { key, id, .. } = self.attempts[attempt];
         self.attempts[attempt].has_begun = true;

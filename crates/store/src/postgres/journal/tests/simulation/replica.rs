@@ -1,4 +1,4 @@
-//! A replica: what it does about calls, replies and the time.
+//! A simulated replica: its handling of calls, replies and jobs.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::postgres::ids::{ReplicaId, RowIds};
 use crate::postgres::journal::held::HeldSends;
 use crate::postgres::lease::ReplicaLease;
 
-/// The pauses between two rounds of its jobs, as in `heartbeat.rs` and `sweep.rs`, in milliseconds.
+/// Pauses between two rounds of the jobs, as in `heartbeat.rs` and `sweep.rs`, in milliseconds.
 const BEAT_MS: u64 = 1000;
 const REAP_MS: u64 = 2000;
 const SWEEP_MS: u64 = 10_000;
 
-/// Pause before a close is tried again.
+/// Pause before a close is retried.
 const RETRY_MS: u64 = 1000;
 
-/// A place for processes, one after the other.
+/// A replica: its consecutive processes.
 #[derive(Default)]
 pub(super) struct Replica {
     pub(super) process: u64,
@@ -25,18 +25,18 @@ pub(super) struct Replica {
     pub(super) life: Option<Life>,
 }
 
-/// A process.
+/// A running process.
 pub(super) struct Life {
     ids: RowIds,
     lease: ReplicaLease,
     held: HeldSends,
     is_registered: bool,
-    /// Whether a heartbeat is under way: the next one waits for its reply.
+    /// True while a heartbeat is under way. The next heartbeat waits for its reply.
     is_beating: bool,
 }
 
 impl World {
-    /// A process starts, and asks for a row of its own.
+    /// Starts a process, which requests its own row.
     pub(super) fn start(&mut self, replica: usize) {
         let (began, length) = (self.instant(), Duration::from_millis(LEASE_MS));
         let place = &mut self.replicas[replica];
@@ -69,7 +69,7 @@ impl World {
         self.at(again, Event::Starts { replica });
     }
 
-    /// Whether a process may send what this life has asked for in this term, by its own clock.
+    /// Returns whether a process may send, by its own clock, what this life has requested in this term.
     pub(super) fn has_lease(&self, asker: Asker, (owner, term): (i64, u64)) -> bool {
         let life = self.life(asker);
         life.ids.replica().id == owner && life.lease.is_good_since(term, self.instant())
@@ -105,14 +105,14 @@ impl World {
         });
         let attempt = self.attempts.len() - 1;
         self.at(self.now + super::WAIT_MAX_MS, Event::GivesUp { attempt });
-        // The worst moment to be paused: when it goes on, its row may have been closed by others.
+        // The worst time for a pause: when the replica continues, others may have closed its row.
         if self.now < super::TROUBLE_MS && self.chance.one_in(100) {
             self.at(self.now, Event::Pauses { replica });
         }
         self.ask(asker, Statement::Open { owner, id, key }, Some(attempt));
     }
 
-    /// A job is due.
+    /// Runs a job that is due.
     pub(super) fn work(&mut self, asker: Asker, job: Job) {
         let life = self.life(asker);
         let owner = life.ids.replica().id;
@@ -139,13 +139,13 @@ impl World {
         self.at(self.now + pause, Event::Job { asker, job });
     }
 
-    /// The outcome of an attempt is known: its row is closed.
+    /// Closes the row of an attempt whose outcome is known.
     pub(super) fn settle(&mut self, asker: Asker, attempt: usize, word: Word) {
         let Attempt { key, id, .. } = self.attempts[attempt];
         self.ask(asker, Statement::Close { id, key, word }, Some(attempt));
     }
 
-    /// A reply has come, or its connection has broken.
+    /// Handles a reply, or the loss of its connection.
     pub(super) fn reply(&mut self, asked: Asked, reply: Option<Reply>) {
         let Asked {
             asker,
@@ -172,7 +172,7 @@ impl World {
                     self.answer(attempt, (word, asked_at), true);
                 }
             }
-            // Tried for ever: it may be done already, and does nothing then.
+            // Retried forever. If the statement was carried out already, the retry does nothing.
             (Statement::Close { word, .. }, None) => {
                 if let Some(attempt) = attempt {
                     let again = self.now + RETRY_MS;
@@ -219,7 +219,7 @@ impl World {
         self.life(asker).lease.renew((asked_at, now), 0);
     }
 
-    /// A row was opened, or not.
+    /// Handles the reply to the opening of a row.
     fn opened(
         &mut self,
         asker: Asker,
@@ -250,7 +250,7 @@ impl World {
                     },
                 );
             }
-            // Nobody waits, or nothing may be sent: it is taken back.
+            // No caller waits, or nothing may be sent, so the row is taken back.
             Some(Reply::Opened) => {
                 self.settle(asker, attempt, Word::NotSent);
             }
