@@ -1,5 +1,5 @@
 //! Erases a destination in PostgreSQL. Rows that contain it are found and changed in batches, and the remains of deleted rows are
-//! cleared immediately. The database's own log and its backups keep the destination as long as they are kept.
+//! cleared immediately. The destination stays in the database's own log and backups until those are deleted.
 
 mod under_way;
 

@@ -61,7 +61,7 @@ pub(crate) struct PostgresStore {
     signing_keys_epoch: AtomicI64,
     /// The epoch of the accesses in memory. Locked while they are replaced, so that an older state never replaces a newer one.
     accesses_epoch: Mutex<i64>,
-    /// The epoch of the keys of operators in memory, locked likewise.
+    /// The epoch of the operators' keys in memory, locked in the same way.
     admin_keys_epoch: Mutex<i64>,
     /// The server's timeline on which the data in memory was last read completely.
     pub(super) whole_on: AtomicI64,

@@ -1,5 +1,5 @@
-//! The version of the tables as the last heartbeat has seen it, and whether this program fits it: other versions of the program may
-//! have changed the tables.
+//! The version of the tables at the last heartbeat, and whether this program fits it. Other versions of the program may have
+//! changed the tables.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 

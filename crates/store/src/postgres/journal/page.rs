@@ -77,8 +77,8 @@ impl PageQuery {
         query
     }
 
-    /// Builds the query for the last row that a page examines, by each condition with an index. Returns `None` when there are few
-    /// conditions.
+    /// Builds the query for the last row that a page examines, by each condition with an index. Returns `None` for a request id,
+    /// and when there is no condition or a single one with an index.
     pub(super) fn last_looked_at(
         filter: &JournalFilter,
         ids: (i64, i64),
@@ -133,7 +133,7 @@ impl PageQuery {
 
     fn status_is(&mut self, status: u16) -> String {
         let is = self.bind(Bound::Number(status.into()));
-        // In the wording of the index.
+        // The condition has the wording of the index's condition, so that the index can be used.
         let unusual = if status == USUAL_STATUS {
             String::new()
         } else {

@@ -43,7 +43,7 @@ impl PostgresStore {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             first_id_at(self.lease().database_ms(now_ms).saturating_sub(age))
         };
-        // In the order of the tables.
+        // The same order as in `TABLES`.
         let below = [before(retention.rows), before(retention.payloads)];
         let mut gone = [0, 0];
         for partition in self.partitions().await? {

@@ -25,8 +25,8 @@ const MOVE: &str = "WITH moved AS (
 const SETTLE: &str = "DELETE FROM chatgate.deliveries d USING jsonb_populate_recordset(NULL::chatgate.deliveries, $1::text::jsonb) n
     WHERE d.webhook = n.webhook AND d.position = n.position";
 
-/// Inserts or updates deliveries. For webhooks that have changed since, only existing deliveries and those beyond the position are
-/// written, because the others were skipped.
+/// Inserts or updates deliveries. If a webhook has changed since, its other deliveries were skipped, so only existing deliveries
+/// and those beyond its position are written.
 const PUT_DELIVERIES: &str = "INSERT INTO chatgate.deliveries (webhook, position, event_id, state, attempts, first_at, next_at, cause)
     SELECT n.webhook, n.position, n.event_id, n.state, n.attempts, n.first_at, n.next_at, n.cause
     FROM jsonb_populate_recordset(NULL::chatgate.deliveries, $1::text::jsonb) n

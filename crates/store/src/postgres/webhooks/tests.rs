@@ -37,7 +37,7 @@ async fn whoever_delivered_before_writes_over_nothing() {
     second.settled = vec![1];
     let outdated = after.settle(vec![second.clone()]).await.unwrap();
     assert_eq!(outdated, Vec::<String>::new());
-    // The first replica comes back. Only its delivered events and its attempts count.
+    // The first replica comes back. Of its late settlement, only the settled events and the attempts take effect.
     first.progress.state = WebhookState::Disabled;
     first.settled = vec![2];
     first.deliveries = vec![delivery(1)];

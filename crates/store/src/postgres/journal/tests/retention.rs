@@ -64,7 +64,7 @@ async fn days_that_cannot_be_made_keep_no_old_one_from_being_cleared() {
         return;
     };
     let replica = with_three_days(&options).await;
-    // A table occupies the range of the days that come next.
+    // A table occupies the range of the next day that would be made.
     let from = (row().at_ms / DAY_MS + 9) * DAY_MS;
     let table = format!(
         "CREATE TABLE chatgate.in_the_way PARTITION OF chatgate.journal FOR VALUES FROM ({}) TO ({})",

@@ -152,7 +152,7 @@ impl World {
             world.at(0, Event::Starts { replica });
         }
         for key in 0..keys {
-            // Half of the calls follow soon, like those of callers that have received no answer.
+            // Half of the calls follow soon after the first one, as callers retry when they have received no answer.
             let first = 1000 + world.chance.below(TROUBLE_MS - 1000);
             for _ in 0..CALLS_PER_KEY {
                 let replica = world.chance.place(replicas);
