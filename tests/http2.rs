@@ -1,4 +1,4 @@
-//! HTTP/2 as a client speaks it that means well, and as one that does not: raw frames over TLS.
+//! Tests of HTTP/2 with well-behaved and with hostile clients: raw frames over TLS.
 
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,7 @@ async fn an_answer_to_head_has_no_body() {
         "/nothing",
         "/docs/",
     ] {
-        // No method of HPACK's table, as which HEAD is written out.
+        // HPACK's table has no method HEAD, so its name and value are written out.
         let mut head = vec![0x87];
         for (name, value) in [
             (":method", "HEAD"),
@@ -121,7 +121,7 @@ async fn an_answer_to_head_has_no_body() {
     }
 }
 
-/// The Content-Length of an answer by HTTP/1.1, and the bytes of its body.
+/// Returns the Content-Length of an answer by HTTP/1.1 and the number of bytes of its body.
 async fn length_by_http_1(pair: &Pair, gateway: &Gateway, method: &str, path: &str) -> (u64, u64) {
     let mut stream = shake(pair, gateway, &["http/1.1"]).await;
     let request =
@@ -141,7 +141,7 @@ async fn length_by_http_1(pair: &Pair, gateway: &Gateway, method: &str, path: &s
     (length.parse().unwrap(), (answer.len() - end - 4) as u64)
 }
 
-/// Likewise by HTTP/2.
+/// Returns the same by HTTP/2.
 async fn length_by_http_2(pair: &Pair, gateway: &Gateway, method: &str, path: &str) -> (u64, u64) {
     let stream = shake(pair, gateway, &["h2"]).await;
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();
@@ -192,9 +192,9 @@ async fn head_announces_the_length_of_what_get_sends_by_both_versions() {
     }
 }
 
-/// Floods a connection in one way, and says after how many bytes it ended.
+/// Floods a connection in one way and returns the number of bytes after which it ended.
 async fn flood_of(kind: &str, mut peer: Peer, head: &[u8]) -> usize {
-    // A thousand frames at once: what the wire costs is not what is measured.
+    // A thousand frames per write, because the cost of writing is not what the test measures.
     let many = |frame: Vec<u8>| frame.repeat(1000);
     let open = frame(HEADERS, END_HEADERS, 1, head);
     match kind {
@@ -290,7 +290,7 @@ async fn many_header_lines_are_refused_and_the_connection_goes_on() {
             .await
     );
     let (heads, bodies) = answers(&mut peer, 1).await;
-    // 431, written out after the name's index.
+    // Status 431, written out after the index of the name.
     assert!(
         heads[0].starts_with(&[0x48]) && bodies.is_empty(),
         "{heads:?}"
@@ -316,14 +316,14 @@ async fn every_wait_for_a_peer_has_its_deadline() {
         assert!(took > least, "{took:?}");
         assert_within(took, Duration::from_secs(seconds + 1));
     };
-    // Nothing asked, and a head that does not end.
+    // A connection without a request, and one with a head that does not end.
     let silent = Peer::connect(&pair, &gateway).await;
     let mut half = Peer::connect(&pair, &gateway).await;
     half.send(&frame(HEADERS, 0, 1, &get("/nothing"))).await;
     let (silent, half) = tokio::join!(silent.ended(), half.ended());
     within(silent, 1);
     within(half, 1);
-    // Rests after an answer.
+    // A connection that idles after an answer.
     let mut rests = Peer::connect(&pair, &gateway).await;
     rests
         .send(&frame(
@@ -335,7 +335,7 @@ async fn every_wait_for_a_peer_has_its_deadline() {
         .await;
     answers(&mut rests, 1).await;
     within(rests.ended().await, 2);
-    // A window of nothing: the document is never taken.
+    // A flow-control window of zero, so that the document is never taken.
     let mut stalls = Peer::with_settings(&pair, &gateway, &[0, 4, 0, 0, 0, 0]).await;
     stalls
         .send(&frame(
@@ -346,7 +346,7 @@ async fn every_wait_for_a_peer_has_its_deadline() {
         ))
         .await;
     within(stalls.ended().await, 1);
-    // A body that does not come is answered, and its connection rests then.
+    // A request whose body does not arrive is answered, and its connection idles afterwards.
     let mut withholds = Peer::connect(&pair, &gateway).await;
     let mut head = vec![0x83, 0x87];
     head.extend(field(":authority", "a"));
@@ -380,7 +380,7 @@ async fn a_drain_waits_for_what_is_under_way_and_not_for_who_rests() {
     gateway
         .process
         .wait_for("the drain", |line| line.contains("draining"));
-    // Gone within its second, while the other's call is still under way.
+    // The idle connection ends within the timeout's second, while the other one's call is still under way.
     assert!(rests.ended().await < Duration::from_secs(5));
     let body = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
     let answer = format!(
@@ -435,7 +435,7 @@ async fn a_connection_on_which_nobody_proves_who_they_are_is_sent_away_after_its
         let head = get(path);
         frame(HEADERS, END_HEADERS | END_STREAM, stream, &head)
     };
-    // Seven refusals, one call that proves who it is, and seven more.
+    // Seven refusals, one authenticated call, and seven more refusals.
     let proven = read_of_demo(&gateway);
     let paths = (0..15).map(|n| if n == 7 { &*proven } else { "/nowhere" });
     for (stream, path) in (1..).step_by(2).zip(paths) {
@@ -458,18 +458,19 @@ async fn a_connection_on_which_nobody_proves_who_they_are_is_sent_away_after_its
 
 #[tokio::test]
 async fn a_peer_that_ignores_that_it_is_sent_away_is_cut_off() {
-    /// As many as may have been under way when it was sent away, and twice as many as are granted to it.
+    /// The number of answers: the requests that may have been under way when the peer got GOAWAY, and at most twice as many as it
+    /// may still make.
     const ANSWERED: std::ops::Range<u32> = 100..230;
     let pair = Pair::new();
     let limits = "[limits]\nper_address_per_minute = 100000\nbody_timeout = \"60s\"\n";
     let (gateway, _files) = gateway(&pair, limits);
     let mut peer = Peer::connect(&pair, &gateway).await;
-    // A form that never comes: without a request under way the connection would end all the same.
+    // A form that never arrives, because without a request under way the connection would end anyway.
     let form = ("content-type", "application/x-www-form-urlencoded");
     peer.begin(&head(POST, "/api/http/", &[form])).await;
     let (mut answered, mut goes_away) = (0, false);
     let refusals = async {
-        // A peer that acknowledges no PING is not told which of its requests is the last.
+        // The gateway does not tell a peer that acknowledges no PING which of its requests is the last one.
         for stream in (3..).step_by(2).take(ANSWERED.end as usize) {
             let call = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/nowhere"));
             if !peer.send(&call).await {

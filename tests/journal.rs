@@ -1,4 +1,4 @@
-//! The journal: every request leaves one row, and operators find it.
+//! Tests of the journal: every request leaves one row, and operators find the row.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::sends::{hang_up, posted, read_request, send_form};
 
 const READ: &str = "class=chat&method=getchatchannels";
 
-/// A read by Basic from an address of one's own.
+/// Makes a read by Basic from this address.
 pub async fn read(gateway: &Gateway, user: (&str, &str), from: [u8; 4], id: &str) -> Answer {
     let request = client_from(IpAddr::from(from))
         .post(gateway.url("/api/basic/"))
@@ -26,7 +26,7 @@ pub async fn read(gateway: &Gateway, user: (&str, &str), from: [u8; 4], id: &str
     Answer::of(request.body(READ)).await
 }
 
-/// Way, access, method, status, code and delivery word of each.
+/// Way, access, method, status, code and delivery word of each request.
 const ROWS: [(&str, &str); 18] = [
     ("basic", "basic demo getchatchannels 200 - -"),
     ("first", "basic narrow getchatchannels 200 - -"),
@@ -48,7 +48,7 @@ const ROWS: [(&str, &str); 18] = [
     ("wsdl", "soap - - 200 - -"),
 ];
 
-/// One request of every kind, each under the id that says which.
+/// Makes one request of every kind, each under the id that names its kind.
 async fn requests_of_every_kind(gateway: &Gateway) {
     let demo = gateway.demo();
     let narrow = json!({"name": "narrow", "allow": ["127.0.0.2"], "rate": "1/min"});
@@ -170,7 +170,7 @@ async fn a_client_that_goes_away_leaves_one_row_as_well() {
     let demo = gateway.demo();
     let read = format!("{READ}&user={}&password={}", demo.user, demo.password);
 
-    // In the middle of its body.
+    // The caller disconnects in the middle of its body.
     let mut caller = TcpStream::connect(gateway.public).await.unwrap();
     let whole = posted(&read, "half");
     let half = &whole.as_bytes()[..whole.len() - 1];
@@ -178,7 +178,7 @@ async fn a_client_that_goes_away_leaves_one_row_as_well() {
     hang_up(caller);
     gateway.logged("half");
 
-    // While the upstream is being asked.
+    // The caller disconnects while the upstream works on the call.
     let mut caller = TcpStream::connect(gateway.public).await.unwrap();
     caller
         .write_all(posted(&read, "gone").as_bytes())
@@ -191,7 +191,7 @@ async fn a_client_that_goes_away_leaves_one_row_as_well() {
     upstream.write_all(answer.as_bytes()).await.unwrap();
     gateway.logged("gone");
 
-    // Over HTTP/1.1 it shows as a body that broke off, and as an answer that nobody takes.
+    // Over HTTP/1.1 the rows show a body that broke off, and an answer that nobody takes.
     let ends = [
         ("half", json!(null), json!("MALFORMED_REQUEST")),
         ("gone", json!("getchatchannels"), json!(null)),
@@ -206,7 +206,7 @@ async fn a_client_that_goes_away_leaves_one_row_as_well() {
     }
 }
 
-/// Two changes of an access, two calls and a send.
+/// Makes two changes of an access, two calls and a send.
 async fn some_calls(gateway: &Gateway) {
     let secret = made(gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
     let user = ("a", secret.as_str());
@@ -214,7 +214,8 @@ async fn some_calls(gateway: &Gateway) {
     let wider = json!({"allow": ["127.0.0.2", "127.0.0.3"]});
     admin(gateway, Method::PATCH, "accesses/a", wider).await;
     read(gateway, user, [127, 0, 0, 4], "refused").await;
-    // Whoever reads has what came before written; else a send, whose row is written at once, may come before it.
+    // Reading the journal has all earlier rows written. Otherwise the row of the send, which is written immediately, could come
+    // first.
     admin(gateway, Method::GET, "journal", Value::Null).await;
     let demo = gateway.demo();
     let send = client()
@@ -342,7 +343,7 @@ async fn rows_outlive_the_process_and_so_does_the_last_one() {
     for n in 0..50 {
         read(&gateway, user, [127, 0, 0, 1], &format!("call-{n}")).await;
     }
-    // Nothing waits for the writer here: the end of the process does.
+    // The test does not wait for the writer here; the end of the process does.
     gateway.process.signal("TERM");
     let folder = Arc::clone(&gateway.folder);
     assert_eq!(gateway.process.ended().0, Some(0));
@@ -367,8 +368,8 @@ async fn rows_go_as_configured_and_a_row_says_so() {
     assert_eq!(gateway.process.ended().0, Some(0));
     let toml = "[journal]\nretention = \"1ms\"\npayload_retention = 0\n";
     let gateway = Gateway::over(folder, toml, &[]);
-    // It is cleared as soon as the process runs. The first look is a request of its own and has a row too, which goes with the
-    // others where it came before them.
+    // Old rows are deleted as soon as the process runs. The first read of the journal is a request with its own row, which is
+    // deleted as well if it was written before the deletion.
     let reported = loop {
         let rows = rows(&gateway, "").await;
         if let Some(reported) = rows.into_iter().find(|row| row["kind"] == "clearing") {
@@ -414,7 +415,7 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
     let ran = run_on(&gateway, &["journal", "erase", "34600000000"]);
     assert_eq!(
         (ran.code, ran.output.as_str()),
-        // What was said, and the row's own id, which its caller chose.
+        // The row's parameters and its id, which the caller chose, are erased.
         (Some(0), "The content of 2 rows was erased\n")
     );
     let rows = rows(&gateway, "").await;
@@ -478,7 +479,7 @@ async fn a_trace_is_taken_from_trusted_peers_alone() {
 async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
     let gateway = Gateway::start();
     let long = "ñ".repeat(500);
-    // Each from an address of its own: refusals of one are counted together.
+    // Each from its own address, because refusals of one address are counted together.
     let calls = [
         ("ascii", "curl/8.5.0".as_bytes(), "curl/8.5.0"),
         (
@@ -487,7 +488,7 @@ async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
             "Müller 聊天/1.0 🎉",
         ),
         ("latin", b"M\xfcller/1.0", "M\u{fffd}ller/1.0"),
-        // A terminal takes U+009B for the begin of an order.
+        // A terminal takes U+009B for the start of a control sequence.
         ("order", "a\u{9b}31m".as_bytes(), "a\u{fffd}31m"),
         ("long", long.as_bytes(), &long[..256]),
     ];

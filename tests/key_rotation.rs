@@ -1,5 +1,5 @@
-//! Outside issuers that change their keys: a good token that can't be judged yet is no wrong one, and what is made up gains
-//! nothing by that.
+//! Tests of outside issuers that change their keys: a good token that cannot be judged yet does not count as wrong, and forged
+//! tokens gain nothing by that.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{Gateway, Issuer, admin, until};
 use crate::outside_issuers::{READ, SILENT, Served, asked, said};
 
-/// A token that was issued now. Each is another one, so that none is known from before.
+/// Returns a token that is issued now. Each token is different, so that none is known from before.
 fn fresh(issuer: &Issuer, number: usize) -> String {
     let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
     issuer
@@ -43,7 +43,8 @@ async fn a_new_key_is_no_guess_until_the_keys_have_come() {
     .await;
     cannot_be_judged(&gateway, &new).await;
     assert_eq!(said(&gateway, &fresh(&old, 1)).await, "SUCCESS");
-    // What a known key has not signed is wrong as ever, and counts; what nobody can judge gives nothing back.
+    // A token that a known key has not signed is wrong as before and counts as a guess. A token that cannot be judged restores no
+    // guesses.
     let forged = |number| {
         let token = fresh(&old, number);
         let (message, _) = token.rsplit_once('.').unwrap();
@@ -60,7 +61,7 @@ async fn a_new_key_is_no_guess_until_the_keys_have_come() {
         said(&gateway, &fresh(&new, 0)).await == "SUCCESS"
     })
     .await;
-    // The old key is withdrawn: a token that is older than the keys is a wrong one.
+    // The old key is withdrawn. A token that was issued before the keys were fetched is wrong.
     let withdrawn = said(&gateway, &old.token("demo", 300)).await;
     assert_eq!(withdrawn, "TOO_MANY_FAILURES");
 }
@@ -99,7 +100,7 @@ async fn a_call_waits_for_keys_no_longer_than_for_anything_else() {
         let began = Instant::now();
         let code = said(&gateway, &fresh(&new, number)).await;
         let waited = began.elapsed();
-        // A fetch ends after 15 seconds.
+        // A fetch of keys times out after 15 seconds.
         assert!(waited < Duration::from_secs(10), "{waited:?}");
         waited > Duration::from_millis(1500) && code == "OVERLOADED"
     })

@@ -1,5 +1,5 @@
-//! Large answers, of which few are read at once: a read that finds no room is told to come again, and what a call has consumed
-//! is waited for.
+//! Tests of large answers, of which only a few are read at the same time: a read that finds no room is told to retry, and the
+//! answer of a call that consumes messages is waited for.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,29 +13,29 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, client, stays, upstream};
 
-/// What the system may take of an answer for the upstream, in bytes.
+/// Size of the upstream's send buffer in the system, in bytes.
 const SENT_AHEAD_BYTES: u32 = 64 * 1024;
 
-/// How much of an answer comes at first where the rest is held back, in bytes: when that is written, the gateway has certainly
-/// read so much of it that it is a large one.
+/// The first part of an answer whose rest is held back, in bytes. When it is written, the gateway has read so much of it that the
+/// answer counts as large.
 const BEGINNING_BYTES: usize = 2 * 1024 * 1024;
 
-/// Longer than a read waits for room.
+/// A time longer than a read waits for room.
 const WAITS: Duration = Duration::from_secs(7);
 
-/// How many large answers are read at once.
+/// Number of large answers that are read at the same time.
 const AT_ONCE: usize = 2;
 
-/// What the upstream has answered, and whether it holds back.
+/// The upstream's progress, and the switch that ends the holding back.
 #[derive(Clone, Copy, Default)]
 struct Progress {
-    /// Of how many answers the beginning is written.
+    /// Number of answers whose first part is written.
     begun: usize,
-    /// Whether answers whose rest is held back go on.
+    /// True if the held-back parts may be sent.
     goes_on: bool,
 }
 
-/// An upstream of large answers. Of channels other than `whole` it holds back the rest.
+/// Starts an upstream of large answers. It holds back the rest of answers for channel `held`.
 async fn large_answers() -> (SocketAddr, watch::Sender<Progress>, JoinSet<()>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(SENT_AHEAD_BYTES).unwrap();
@@ -63,7 +63,7 @@ async fn answer(
     progress: watch::Sender<Progress>,
 ) -> Option<()> {
     let mut seen = Vec::new();
-    // The form ends with the channel, or with whom a consuming call is about.
+    // The form ends with the channel, or with the destination of a consuming call.
     let ends = ["platformid=whole", "platformid=held", "destination=1"];
     while !ends.iter().any(|end| seen.ends_with(end.as_bytes())) {
         let read = stream.read_buf(&mut seen).await.ok()?;

@@ -1,4 +1,4 @@
-//! A gateway's life: readiness, draining, slow and many connections, the operators' listener.
+//! Tests of a gateway's life: readiness, draining, slow and many connections, the operators' listener.
 
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,7 @@ async fn a_slow_head_is_closed_at_its_deadline_and_others_are_served_meanwhile()
     let began = Instant::now();
     let ended = async |stream: &mut TcpStream| {
         let mut rest = Vec::new();
-        // A reset is an end as well.
+        // A reset counts as an end as well.
         let _ = stream.read_to_end(&mut rest).await;
         began.elapsed()
     };
@@ -148,7 +148,7 @@ async fn connections_are_capped_by_address_and_others_still_get_in() {
     }
     assert!(held.iter().all(|(_, served)| *served));
     assert!(connect([127, 0, 0, 6]).await.1);
-    // A connection that has ended leaves room: of those that rest, none is evicted, although the others have rested for longer.
+    // A connection that has ended leaves a free place. No idle connection is evicted, although the others have idled for longer.
     assert_eq!(open(&mut held).await, 3);
     let (mut ended, _) = held.pop().unwrap();
     ended.shutdown().await.unwrap();
@@ -164,12 +164,12 @@ async fn connections_are_capped_by_address_and_others_still_get_in() {
     let again = tokio::time::timeout(Duration::from_secs(10), again).await;
     held.push(again.unwrap());
     assert_eq!(open(&mut held).await, 3);
-    // One more is refused, or takes the place of one that has rested for a while.
+    // One more connection is refused, or takes the place of one that has idled for a while.
     held.push(connect([127, 0, 0, 5]).await);
     assert_eq!(open(&mut held).await, 3);
 }
 
-/// How many of these connections serve another request.
+/// Returns the number of these connections that serve another request.
 pub async fn open(held: &mut [(TcpStream, bool)]) -> usize {
     let mut open = 0;
     for (stream, _) in held {
@@ -182,7 +182,7 @@ pub async fn open(held: &mut [(TcpStream, bool)]) -> usize {
     open
 }
 
-/// Asks over one connection until it is closed, and says how many answers came; at most so many.
+/// Sends requests over one connection until it is closed, and returns the number of answers.
 async fn answers_until_closed(gateway: &Gateway, paths: &[&str]) -> usize {
     let mut stream = TcpStream::connect(gateway.public).await.unwrap();
     for (n, path) in paths.iter().enumerate() {
@@ -225,7 +225,7 @@ async fn a_connection_is_closed_after_the_first_refusals_unless_somebody_proves_
     paths.extend(["/nowhere"; 7]);
     paths.push(&right);
     assert_eq!(answers_until_closed(&gateway, &paths).await, 16);
-    // A proxy's connection carries the calls of many.
+    // A trusted proxy's connection carries the calls of many callers, so refusals do not close it.
     let proxied = Gateway::configured("[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\n", &[]);
     assert_eq!(answers_until_closed(&proxied, &["/nowhere"; 20]).await, 20);
 }

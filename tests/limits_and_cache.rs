@@ -1,4 +1,4 @@
-//! How often, and what is told about it; what is kept, and for whom.
+//! Tests of rate limits and their headers, and of the cache and the accesses that it serves.
 
 use serde_json::json;
 
@@ -52,7 +52,7 @@ async fn an_access_has_its_calls_and_then_hears_when_to_come_again() {
         refused.header("ratelimit"),
         format!("\"minute\";r=0;t={wait}")
     );
-    // The same limit by another way in; another access has its own.
+    // The same limit applies by another way in; another access has its own limit.
     let xml = envelope(
         "getchatchannels",
         &[("user", "first"), ("password", SECRET)],

@@ -1,7 +1,7 @@
-//! Load that means harm, and what good callers notice of it: ratios against a quiet time in the same run.
+//! Tests of hostile load and its effect on good callers, as ratios against a quiet time in the same run.
 //!
-//! A sample of it in any build; all of it, with the figures that are promised, by `tests/release load`, which builds the
-//! binary as it is published (`CHATGATE_BINARY`).
+//! Any build runs a sample. `tests/release load` runs everything with the promised figures; it builds the binary as it is published
+//! (`CHATGATE_BINARY`).
 
 mod bombs;
 pub mod client;
@@ -22,12 +22,12 @@ use self::slow::{KINDS, Slow, attack};
 use self::upstream::Upstream;
 use crate::harness::{Gateway, Issuer, UPSTREAM_ENVIRONMENT, load, pass};
 
-/// Whether the figures that are promised are judged: the binary and the machine are meant to be measured.
+/// Returns whether the promised figures are judged, because binary and machine are fit for measurements.
 fn is_measured() -> bool {
     load(0, 1) == 1
 }
 
-/// A read that no cache answers.
+/// Returns a read that no cache answers.
 fn read(n: usize) -> Vec<u8> {
     let query = format!(
         "class=chat&method=getchats&platform=webchat&platformid={n}&user=a&password=correct%20horse"
@@ -35,7 +35,7 @@ fn read(n: usize) -> Vec<u8> {
     format!("GET /api/http/?{query} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// A gateway in front of it for callers on the whole loopback network.
+/// Returns the configuration of a gateway in front of this upstream, for callers on the whole loopback network.
 fn configuration(upstream: SocketAddr, more: &str) -> String {
     format!(
         "{}[cache]\ngetchats = \"0\"\n[log]\nlevel = \"warn\"\n[[accesses]]\nname = \"a\"\nuser = \"a\"\npassword = \"env:A\"\n\
@@ -44,12 +44,12 @@ fn configuration(upstream: SocketAddr, more: &str) -> String {
     )
 }
 
-/// Short ones, of `[limits]`.
+/// Short deadlines for `[limits]`.
 const DEADLINES: &str = "header_timeout = \"5s\"\nbody_timeout = \"5s\"\nwrite_timeout = \"5s\"\nidle_timeout = \"10s\"\n";
 
 const ENVIRONMENT: [(&str, &str); 2] = [UPSTREAM_ENVIRONMENT, ("A", "correct horse")];
 
-/// What callers meet while nothing else goes on, once the first of their calls has proved the password.
+/// Returns the callers' results while there is no other load, after their first calls have proved the password.
 async fn quiet(callers: &Callers) -> Met {
     pass(Duration::from_secs(2)).await;
     callers.met();
@@ -91,13 +91,14 @@ async fn slow_connections_do_not_keep_others_out() {
     );
     assert_eq!(ended.count(), count, "some are still open");
     attackers.join().unwrap();
-    // Where callers themselves get no processor for a while, theirs are among the connections that rest longest.
+    // If the callers themselves get no processor for a while, their connections are among those that idle longest.
     let served = if is_measured() { 999.0 } else { 990.0 };
     assert!(met.served_per_mille() >= served, "{} failed", met.failed);
-    // On a machine that does other things as well, the attackers themselves are late to notice.
+    // On a busy machine, the attackers themselves notice the end late.
     let late = Duration::from_secs(if is_measured() { 1 } else { 20 });
     for kind in KINDS {
-        // What a reader does not read and the system holds for it makes a rest of its connection; it notices a second later.
+        // If a reader does not read and the system buffers the answer, its connection counts as idle. The reader notices the end a
+        // second later.
         let deadline = Duration::from_secs(if kind == Slow::Read { 11 } else { 5 });
         let longest = ended.longest(kind);
         assert!(longest < deadline + late, "{kind:?}: {longest:?}");
@@ -105,14 +106,14 @@ async fn slow_connections_do_not_keep_others_out() {
     assert!(!is_measured() || ratio <= 2.0, "{ratio}");
 }
 
-/// One call of an open loop: when it was due, how long after that it was answered, and with what.
+/// One call of an open loop: its start, the time until its answer, and its status.
 struct Due {
     at: Duration,
     took: Duration,
     status: u16,
 }
 
-/// Asks so many times a second for so long, whether answers come or not, over connections that are kept while they serve.
+/// Makes calls at this rate for this long, whether answers arrive or not, over connections that are kept while they work.
 async fn open_loop(gateway: &Gateway, a_second: usize, seconds: usize) -> Vec<Due> {
     let (to, began) = (gateway.public, Instant::now());
     let (idle, mut calls) = (Arc::new(Mutex::new(Vec::new())), JoinSet::new());
@@ -163,7 +164,8 @@ async fn three_times_what_the_upstream_takes_is_refused_at_once_and_the_rest_ser
     let callers = Callers::start(gateway.public, 5, Duration::from_millis(100), read);
     let mut quiet = quiet(&callers).await;
     callers.stop().await;
-    // Half as many callers again as it takes at once, each asking again when it is answered: more it never gives.
+    // 50 percent more callers than the upstream serves at the same time, each calling again when it is answered: this gives the
+    // maximum throughput.
     let callers = Callers::start(gateway.public, 15, Duration::from_millis(1), read);
     pass(Duration::from_secs(1)).await;
     callers.met();
@@ -175,7 +177,7 @@ async fn three_times_what_the_upstream_takes_is_refused_at_once_and_the_rest_ser
     let goodput = served.len() as f64 / seconds as f64 / peak as f64;
     let ratio = ms(at(&mut served, 990)) / ms(quiet.at(990));
     let late = due.iter().map(|due| due.at).max().unwrap_or_default();
-    // Two seconds later it is as before.
+    // Two seconds later everything is as before.
     pass(Duration::from_secs(2)).await;
     let callers = Callers::start(gateway.public, 5, Duration::from_millis(20), read);
     pass(Duration::from_secs(3)).await;
@@ -195,13 +197,13 @@ async fn three_times_what_the_upstream_takes_is_refused_at_once_and_the_rest_ser
         after.served_per_mille(),
         ms(after.at(990)),
     );
-    // Beside other work the peak may have been measured in a better moment than this.
+    // With other work on the machine, the peak may have been measured in a better moment.
     let goodput_min = if is_measured() { 0.8 } else { 0.4 };
     assert!(goodput >= goodput_min, "{goodput}");
     assert_eq!(due.len(), served.len() + refused.len());
     assert!(after.served_per_mille() >= 999.0);
-    // On any machine: who is served has not stood in a line that only grows, which takes all of the five seconds that one
-    // may wait.
+    // On any machine: served calls have not waited in a queue that only grows, where they would wait the full five seconds that are
+    // permitted.
     let longest = at(&mut served, 990);
     assert!(longest < Duration::from_secs(2), "{longest:?}");
     if is_measured() {
@@ -235,7 +237,7 @@ async fn wrong_passwords_do_not_slow_down_who_has_a_token() {
             rss = rss.max(gateway.process.rss());
         }
         let to = gateway.public;
-        // Every name once, from ten thousand addresses, so that no budget of a name or an address stops them.
+        // Every name once, from ten thousand addresses, so that no budget of a name or an address stops the guesses.
         guesses.spawn(async move {
             let credentials = format!("user=nobody-{n}&password=guess%20number%20{n}");
             let query =
@@ -254,7 +256,7 @@ async fn wrong_passwords_do_not_slow_down_who_has_a_token() {
             .filter(|status| matches!(status, Ok(status) if *status == wanted))
             .count()
     };
-    // By HTTP parameters a wrong password is the chat service's own code, which has status 200.
+    // By HTTP parameters a wrong password gets the chat service's own code, with status 200.
     let (checked, busy, others) = (of(200), of(503), statuses.len() - of(200) - of(503));
     let ratio = ms(met.at(990)) / ms(quiet.at(990));
     println!(

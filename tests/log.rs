@@ -1,4 +1,4 @@
-//! The log: its fields are those of the table, and Vector reads every line, by the program that is delivered for it.
+//! Tests of the log: its fields are those of the table, and Vector reads every line with the program that we deliver.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use telemetry::{LOG_FIELDS, LogFieldKind};
 use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, repository};
 use crate::real_clients::read_by;
 
-/// What every line has by itself.
+/// The fields that every line has.
 const OWN: [&str; 4] = ["timestamp", "level", "message", "target"];
 
 /// The macros that write a line.
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
-/// Gathers the names of the fields that code writes.
+/// Collects the names of the fields that code writes.
 fn gather(code: TokenStream, names: &mut BTreeSet<String>) {
     let tokens: Vec<_> = code.into_iter().collect();
     let words: Vec<_> = tokens.iter().map(ToString::to_string).collect();
@@ -33,7 +33,7 @@ fn gather(code: TokenStream, names: &mut BTreeSet<String>) {
             {
                 let words: Vec<_> = inner.clone().into_iter().map(|t| t.to_string()).collect();
                 let arguments = words.split(|word| word == ",");
-                // The text comes behind the fields, and its own arguments behind it.
+                // The text follows the fields, and the text's own arguments follow the text.
                 let fields = arguments.take_while(|argument| !argument[0].starts_with('"'));
                 let fields = fields.filter(|argument| argument[0] != "target");
                 let place = |field: &[String]| usize::from(["%", "?"].contains(&&*field[0]));
@@ -61,7 +61,7 @@ fn the_fields_that_the_code_writes_are_those_of_the_table() {
     assert_eq!(said.len(), LOG_FIELDS.len());
 }
 
-/// The texts in quotes between a mark and an end, in Vector's program.
+/// Returns the quoted texts between a mark and an end in Vector's program.
 fn quoted(program: &str, mark: &str, end: &str) -> Vec<String> {
     let list = program
         .split_once(mark)
@@ -85,7 +85,7 @@ fn vectors_program_knows_the_names_and_kinds_of_the_table() {
         let names: Vec<_> = rows.map(|row| row.name).collect();
         assert_eq!(quoted(&program, mark, "]"), names);
     }
-    // Port and address of the peer have a name each.
+    // The peer has two names, one for its address and one for its port.
     let own = |row: &&telemetry::LogField| row.open_telemetry == format!("chatgate.{}", row.name);
     let rows = LOG_FIELDS
         .iter()
@@ -97,7 +97,7 @@ fn vectors_program_knows_the_names_and_kinds_of_the_table() {
     assert_eq!(quoted(&program, "names = {", "}"), names);
 }
 
-/// A field of a line by the gateway itself is of the kind that the table says.
+/// Checks that each field of a line by the gateway itself is of the table's kind.
 fn check_kinds(line: &Value) {
     let target = line["target"].as_str().unwrap_or_default();
     for (name, value) in line.as_object().unwrap() {
@@ -116,7 +116,7 @@ fn check_kinds(line: &Value) {
     }
 }
 
-/// Calls of a gateway that writes in this format, one of them with values that are made to mislead a reader; gives all its lines.
+/// Makes calls to a gateway that logs in this format, one of them with values that try to mislead a reader. Returns all its lines.
 async fn lines(format: &str) -> Vec<String> {
     let sandbox = Sandbox::start();
     let log = format!("[log]\nlevel = \"trace\"\nformat = \"{format}\"\n");
@@ -154,7 +154,7 @@ async fn vector_reads_every_line_and_the_same_in_both_formats() {
         let events: Vec<Value> = serde_json::from_str(&events).unwrap();
         assert_eq!(events.len(), lines.len());
         for (line, event) in lines.iter().zip(&events) {
-            // The greeting is for people.
+            // The greeting is for people and is not in the log's format.
             let is_of_log = line.starts_with(if format == "json" { "{" } else { "timestamp=" });
             assert_eq!(event["scope"]["name"].is_string(), is_of_log, "{line}");
             assert!(event["severity_number"].is_number(), "{line}");

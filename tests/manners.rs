@@ -1,5 +1,5 @@
-//! The command line on a terminal: colours, tables that fit, that something goes on, and errors with their mend. Off a
-//! terminal it says the same in plain words.
+//! Tests of the command line on a terminal: colors, tables that fit, progress, and errors with hints. Without a terminal the same
+//! text is plain.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,13 +12,13 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::harness::{Gateway, admin, binary, client, on_a_terminal};
 
-/// The mark that a sequence for the terminal begins with.
+/// The character that begins a terminal sequence.
 const ESCAPE: char = '\u{1b}';
 
-/// Longest wait for a process to say something.
+/// Longest wait for output of a process.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What it shows from the beginning to the end.
+/// Returns everything that the command shows on a terminal.
 fn shown(arguments: &[&str], columns: u32, environment: &[(&str, &str)]) -> String {
     let child = on_a_terminal(arguments, columns, environment);
     let output = child.wait_with_output().unwrap();
@@ -27,17 +27,17 @@ fn shown(arguments: &[&str], columns: u32, environment: &[(&str, &str)]) -> Stri
         .replace("\r\n", "\n")
 }
 
-/// How often a row is looked for that is on its way.
+/// Maximum number of lookups of a row that is not written yet.
 const TRIES: u32 = 100;
 
-/// What it prints where there is no terminal: standard output and standard error.
+/// Returns standard output and standard error of the command without a terminal.
 fn printed(arguments: &[&str]) -> (String, String) {
     let output = Command::new(binary()).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr))
 }
 
-/// The text without what steers the terminal.
+/// Returns the text without terminal sequences.
 fn plain(text: &str) -> String {
     let mut pieces = text.split(ESCAPE);
     let mut plain = pieces.next().unwrap_or_default().to_owned();
@@ -48,7 +48,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// Arguments that lead to a gateway.
+/// Adds the arguments that lead to a gateway.
 fn asking<'a>(words: &[&'a str], (admin, data): &'a (String, String)) -> Vec<&'a str> {
     [words, &["--admin", admin, "--data", data]].concat()
 }
@@ -58,7 +58,7 @@ fn place(gateway: &Gateway) -> (String, String) {
     (gateway.admin.to_string(), data.to_str().unwrap().to_owned())
 }
 
-/// A gateway with rows of every outcome and an access of many networks.
+/// Starts a gateway with rows of every outcome and an access with many networks.
 async fn gateway() -> Gateway {
     let gateway = Gateway::start();
     let demo = gateway.demo();
@@ -74,7 +74,7 @@ async fn gateway() -> Gateway {
         let answer = client().post(gateway.url("/api/http/")).body(form);
         answer.send().await.unwrap().text().await.unwrap();
     }
-    // Rows that nobody waits for get to the disk in groups, a moment later.
+    // Rows that no caller waits for are written in batches, a moment later.
     let place = place(&gateway);
     let is_there = || {
         printed(&asking(&["log"], &place))
@@ -199,7 +199,7 @@ fn an_error_is_one_line_with_the_mend_and_red_on_a_terminal() {
     }
 }
 
-/// An operators' side that answers half, and the rest when it is told to.
+/// Starts an operators' side that answers half, and the rest when the test says so.
 fn slow_server(
     half: &'static [u8],
     rest: &'static [u8],
@@ -212,7 +212,7 @@ fn slow_server(
         read_request(&mut stream);
         let length = half.len() + rest.len();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-        // Nothing at all before it is told to, where there is no half.
+        // If there is no first half, nothing is sent before the test says so.
         if !half.is_empty() {
             stream.write_all(head.as_bytes()).unwrap();
             stream.write_all(half).unwrap();
@@ -237,7 +237,7 @@ fn read_request(stream: &mut TcpStream) {
     }
 }
 
-/// Reads what is shown until it holds this, lets the server go on, and gives all that was shown and what came after.
+/// Reads the output until it contains `what`, and lets the server continue. Returns the output before and after that.
 fn followed(mut child: Child, what: &str, go_on: &std::sync::mpsc::Sender<()>) -> (String, String) {
     let mut output = child.stdout.take().unwrap();
     let mut bytes = Vec::new();
@@ -284,14 +284,14 @@ fn what_takes_long_is_seen_to_go_on_and_leaves_nothing_behind() {
     assert!(last.starts_with("The store is in"), "{last:?}");
     assert_eq!(std::fs::metadata(&copy).unwrap().len(), 2 << 20);
 
-    // The same where nobody looks.
+    // The same without a terminal.
     let (address, go_on) = slow_server(b"", &MIB);
     go_on.send(()).unwrap();
     let (admin, copy) = (address.to_string(), path("second"));
     let (_, said) = printed(&["backup", &copy, "--admin", &admin, "--admin-key-file", &key]);
     assert_eq!(said, "");
 
-    // Without a known end, how long it takes; never wider than the terminal.
+    // If the end is not known, the command shows the elapsed time; the line is never wider than the terminal.
     let reported = br#"{"judged":3,"refused":0,"newly_refused":0,"newly_admitted":0,"addresses":[],"rows":[]}"#;
     let (address, go_on) = slow_server(b"", reported);
     let admin = address.to_string();

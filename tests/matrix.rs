@@ -1,6 +1,6 @@
-//! Seven operations × four ways in × (success and every code that applies): what each caller sees, in their own dialect.
+//! Seven operations × four ways in × (success and every code that applies): the answer to each caller, in its own dialect.
 //!
-//! Cells that look alike share a line, which names the operations that it holds for.
+//! Equal cells share a line, which names the operations that it applies to.
 
 mod cells;
 mod stage;
@@ -14,7 +14,7 @@ use crate::harness::Answer;
 use cells::cells;
 use stage::{Cell, Stage};
 
-/// Status, challenges and body on one line each, without what differs from run to run.
+/// Renders status, challenges and body on one line each, without values that differ from run to run.
 fn rendering(answer: &Answer) -> String {
     let mut text = answer.status.to_string();
     for challenge in answer.headers.get_all("www-authenticate") {
@@ -53,7 +53,7 @@ fn is_datetime(text: &str) -> bool {
         })
 }
 
-/// Plays every cell of a way and tells them, those that look alike on one line.
+/// Plays every cell of a way and returns the answers, equal ones on one line.
 async fn played(stage: &Stage, way: Way) -> (String, usize) {
     let mut seen: BTreeMap<&str, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
     let mut count = 0;
@@ -98,7 +98,7 @@ async fn played(stage: &Stage, way: Way) -> (String, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_by_every_way_shows_success_and_every_code_that_applies() {
     let stage = Stage::set();
-    // The one call of the day, so that every later one is over the limit.
+    // The one call of the day; every later call is over the limit.
     let spent = Cell {
         access: Some("slow"),
         ..Cell::default()

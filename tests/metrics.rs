@@ -1,4 +1,5 @@
-//! The metrics: those of the table are scraped and no others, dashboards and alerts ask for nothing else, and a scrape stays small.
+//! Tests of the metrics: a scrape contains exactly those of the table, dashboards and alerts use no others, and a scrape stays
+//! small.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,16 +19,16 @@ use crate::tls::{Files, Pair, trusting};
 const READ: &str = "class=chat&method=getchatchannels";
 const SEND: &str = "class=chat&method=sendmessage&platform=whatsapp&platformid=100&destination=34600000000&message=x";
 
-/// What Prometheus accepts.
+/// The formats that Prometheus accepts.
 pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
-/// The text of a scrape by Prometheus, or of one that accepts nothing else than text.
+/// Scrapes a gateway as a client that accepts these formats.
 pub(crate) async fn scrape(gateway: &Gateway, accept: &str) -> Answer {
     let request = client().get(format!("http://{}/metrics", gateway.admin));
     Answer::of(request.header("accept", accept)).await
 }
 
-/// The names of the series in a scrape, each with the names of its labels.
+/// Returns the names of the series in a scrape, each with the names of its labels.
 fn series(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut found = BTreeMap::<String, BTreeSet<String>>::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -35,7 +36,7 @@ fn series(text: &str) -> BTreeMap<String, BTreeSet<String>> {
         let labels = rest
             .strip_prefix('{')
             .map(|rest| rest.rsplit_once('}').unwrap().0);
-        // Names and values take turns: no value holds a quotation mark.
+        // Names and values alternate, because no value contains a quotation mark.
         let names = labels.unwrap_or_default().split('"').step_by(2);
         let names = names.map(|name| name.trim_matches([',', '=']).to_owned());
         let known = found.entry(name.to_owned()).or_default();
@@ -44,7 +45,7 @@ fn series(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// The names of a metric's series, with the labels of each.
+/// Returns the names of a metric's series, with the labels of each.
 fn series_of(row: &MetricRow) -> Vec<(String, BTreeSet<String>)> {
     let labels: BTreeSet<String> = row.labels.iter().map(|label| (*label).to_owned()).collect();
     if row.kind != MetricKind::Histogram {
@@ -59,7 +60,7 @@ fn series_of(row: &MetricRow) -> Vec<(String, BTreeSet<String>)> {
     ]
 }
 
-/// What is scraped is what the table says of a gateway that has these parts.
+/// Checks that a scrape contains what the table lists for a gateway with these parts.
 fn check(text: &str, parts: &[&str]) {
     let rows = METRICS
         .iter()
@@ -68,7 +69,7 @@ fn check(text: &str, parts: &[&str]) {
     assert_eq!(series(text), said);
 }
 
-/// Runs promtool on this input; nothing where it is missing.
+/// Runs promtool on this input. Returns `None` if promtool is missing.
 fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("input");
@@ -125,7 +126,7 @@ async fn every_metric_of_the_table_is_scraped_and_no_other() {
     );
     check(&open.body, &parts);
     assert!(open.body.ends_with("# EOF\n") && !plain.body.contains("# EOF"));
-    // A parser that is not ours takes all of it. Without traces there is no exemplar.
+    // An independent parser accepts all of it. Without traces there is no exemplar.
     if let Some(exemplars) = read_by("open_metrics.py", &[], &open.body) {
         assert_eq!(exemplars, "[]");
     }
@@ -170,7 +171,7 @@ async fn replicas_have_metrics_of_their_own() {
     check(&gateway.metrics().await, &["PostgreSQL"]);
 }
 
-/// The files of a folder with this ending, with their texts.
+/// Returns the files of a folder with this ending, with their texts.
 fn texts(folder: &str, ending: &str) -> Vec<(String, String)> {
     let folder = repository().join(folder);
     let files = std::fs::read_dir(&folder)
@@ -186,7 +187,7 @@ fn texts(folder: &str, ending: &str) -> Vec<(String, String)> {
     files.map(|file| read(&file)).collect()
 }
 
-/// The words in a text that begin as names of metrics do.
+/// Returns the words in a text that begin like names of metrics.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     let words = words.filter(|word| !word.ends_with('_'));
@@ -199,7 +200,7 @@ fn named(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Every `expr` in a dashboard.
+/// Returns every `expr` in a dashboard.
 fn queries(json: &Value) -> Vec<String> {
     match json {
         Value::Object(members) => {
@@ -234,7 +235,7 @@ fn dashboards_alerts_and_documents_name_the_metrics_that_there_are() {
             );
         }
     }
-    // And the other way round: nobody looks for what no dashboard shows.
+    // Conversely, every metric is in a dashboard, because nobody looks for a metric that no dashboard shows.
     let shown: String = dashboards.iter().map(|(_, text)| text.as_str()).collect();
     let shown = named(&shown);
     for row in METRICS {
@@ -253,7 +254,7 @@ fn the_queries_of_the_dashboards_parse() {
         let queries = queries(&dashboard);
         assert!(queries.len() >= 5, "{file}");
         for query in queries {
-            // Grafana's own words, as it would put them in.
+            // Grafana's variables, replaced as Grafana would replace them.
             let query = query
                 .replace("$__rate_interval", "2m")
                 .replace("$__range", "1h");
@@ -263,14 +264,14 @@ fn the_queries_of_the_dashboards_parse() {
             rules.push(json!({"record": record, "expr": query}));
         }
     }
-    // JSON is YAML.
+    // JSON is valid YAML.
     let rules = json!({"groups": [{"name": "dashboards", "rules": rules}]});
     if let Some((is_well, said)) = promtool(&["check", "rules", "/dev/stdin"], &rules.to_string()) {
         assert!(is_well, "{said}");
     }
 }
 
-/// What stands after this mark in each line that has it.
+/// Returns the text after this mark in each line that has it.
 fn after<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines()
         .filter_map(move |line| Some(line.trim().split_once(mark)?.1))
@@ -309,7 +310,7 @@ fn every_alert_fires_falls_silent_and_has_a_runbook() {
     }
 }
 
-/// Largest scrape, in bytes, and longest.
+/// Maximum size of a scrape in bytes, and its maximum time.
 const SCRAPE_BYTES_MAX: usize = 2 << 20;
 const SCRAPE_MAX: Duration = Duration::from_millis(100);
 

@@ -1,4 +1,4 @@
-//! The OpenAPI documents: that they say what is served, and that schemathesis, which makes calls from them, finds nothing.
+//! Tests of the OpenAPI documents: they match the served API, and schemathesis, which makes calls from them, finds nothing.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Gateway, binary, client, load, repository};
 use crate::real_clients::prepared;
 
-/// Calls that are made from each document at least, every day and for a release.
+/// Minimum number of calls that are made from each document, every day and for a release.
 const CASES: (usize, usize) = (300, 10_000);
 
-/// What is tried: for a release, each bound of each parameter as well, one at a time, which takes longer than all the rest.
+/// Returns the phases of schemathesis. For a release, it also tries each bound of each parameter, one at a time, which takes longer
+/// than all the rest.
 fn phases() -> &'static str {
     let phases = [
         "examples,fuzzing,stateful",
@@ -21,7 +22,7 @@ fn phases() -> &'static str {
     phases[load(0, 1)]
 }
 
-/// No limit is to be met.
+/// The calls must not reach a limit.
 const UNLIMITED: &str = r#"
 [limits]
 per_address_per_minute = 100000000
@@ -29,8 +30,8 @@ guesses_per_name = 100000000
 guesses_per_address = 100000000
 "#;
 
-/// The chat API's codes with their real status: under `compat` a refusal is a 200, and nobody could tell by the status whether
-/// wrong data or credentials were refused.
+/// The chat API's codes with their real status. Under `compat` a refusal is a 200, so the status would not show whether wrong data
+/// or credentials were refused.
 const MAPPED: &str = r#"
 [ways.http]
 status = "mapped"
@@ -50,7 +51,7 @@ async fn document(gateway: &Gateway, path: &str) -> Value {
     answer.json()
 }
 
-/// Path, method and description of every operation.
+/// Returns path, method and description of every operation.
 fn operations(document: &Value) -> Vec<(&str, Method, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     let operations = paths.flat_map(|(path, methods)| {
@@ -163,7 +164,7 @@ fn no_path_is_routed_past_the_documents() {
             let file = file.unwrap().path();
             let text = std::fs::read_to_string(&file).unwrap_or_default();
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
-            // Pages for people, behind sessions of their own.
+            // Pages for people, which have their own sessions.
             if name == "web.rs" {
                 continue;
             }
@@ -188,7 +189,7 @@ fn no_path_is_routed_past_the_documents() {
         .filter_map(|line| line.split_once(": PublicPath"));
     assert_eq!(
         public.map(|(name, _)| name).collect::<Vec<_>>(),
-        // The pages for people hold the document, and unknown paths are refused.
+        // The document is one of the pages for people, and unknown paths are refused.
         ["TOKEN", "JWKS", "METADATA", "EVENTS", "DOCS", "UNKNOWN"],
         "a new path of the public listener belongs into docs/src/openapi.rs, and then here"
     );
@@ -216,7 +217,7 @@ async fn statuses_follow_the_policy_in_force_and_a_way_that_is_off_is_left_out()
 
 // === schemathesis ===
 
-/// A document without the path whose answer has no end: nobody would read it to there.
+/// Returns the document without the path whose answer never ends, because a client would never finish reading it.
 fn finite(mut document: Value) -> Value {
     document["paths"]
         .as_object_mut()
@@ -225,7 +226,7 @@ fn finite(mut document: Value) -> Value {
     document
 }
 
-/// Makes calls from a document, in these phases, with every check but those that are excluded, and says how many there were.
+/// Makes calls from a document in these phases, with every check except the excluded ones, and prints their number.
 async fn run(
     path: &str,
     server: fn(&Gateway) -> String,
@@ -247,14 +248,15 @@ async fn run(
         .unwrap();
     let (token, demo) = (String::from_utf8(token.stdout).unwrap(), gateway.demo());
     let ours = repository().join("tests/clients/schemathesis");
-    // Twice as many as are wanted: where there is little to choose from there are fewer.
+    // Twice as many as are needed, because an operation with few choices gets fewer.
     let for_each = (2 * cases).div_ceil(operations(&document).len());
     let ran = Command::new(clients.join("schemathesis/bin/schemathesis"))
         .arg("--config-file")
         .arg(ours.join("schemathesis.toml"))
         .arg("run")
         .arg(&file)
-        // All checks, by default: named here, they would be made of the operations too that the file leaves out of some.
+        // All checks are on by default. If they were named here, they would also apply to operations that the file exempts from
+        // some of them.
         .args(["--url", &server(&gateway), "--no-color"])
         .args(["--warnings", "off"])
         .args(["--phases", phases])
@@ -296,7 +298,8 @@ async fn run(
 #[tokio::test]
 async fn schemathesis_finds_nothing_in_the_admin_api() {
     let server = |gateway: &Gateway| format!("http://{}", gateway.admin);
-    // It presents more wrong keys than are answered as wrong. That each operation wants the key is tested above.
+    // The check presents more wrong keys than the gateway answers as wrong. A test above shows that each operation requires the
+    // key.
     let excluded = ["--exclude-checks", "ignored_auth"];
     run("/admin/v1/openapi.json", server, "", phases(), &excluded).await;
 }
@@ -307,7 +310,7 @@ async fn schemathesis_finds_nothing_in_the_ways_in() {
     run("/admin/v1/openapi-ways.json", server, MAPPED, phases(), &[]).await;
 }
 
-/// What has no meaning where refusals are a 200 is left out; that each fits the document remains.
+/// Excludes checks that mean nothing while refusals have status 200; the check that each answer fits the document remains.
 #[tokio::test]
 async fn schemathesis_finds_nothing_in_the_ways_in_under_the_usual_policy() {
     let server = |gateway: &Gateway| gateway.url("");

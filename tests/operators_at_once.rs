@@ -1,4 +1,5 @@
-//! Operators who change the same thing in the same moment: each change is judged by what the one before it left.
+//! Tests of operators who change the same thing at the same moment: each change is judged by the state that the change before it
+//! left.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +9,13 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Gateway, admin, client, start_on};
 
-/// Requests at once.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 10;
 
-/// Rounds: one pair of requests may miss each other.
+/// Number of rounds, because one pair of requests may miss each other.
 const ROUNDS: usize = 5;
 
-/// Asks by a key of one's own, and returns the answer.
+/// Sends a request with this key and returns the answer.
 async fn ask(url: String, method: Method, key: String, body: Value) -> Answer {
     let request = client().request(method, url).bearer_auth(key);
     Answer::of(match body {
@@ -33,7 +34,7 @@ fn first_key(gateway: &Gateway) -> String {
     key.trim().to_owned()
 }
 
-/// The same request, many at once; the answers by status.
+/// Sends the same request many times concurrently and returns the answers by status.
 async fn many(gateway: &Gateway, path: &str, body: &Value) -> BTreeMap<u16, Vec<Answer>> {
     let mut asking = JoinSet::new();
     for _ in 0..AT_ONCE {
@@ -74,7 +75,7 @@ async fn every_key_that_was_shown_opens_and_somebody_stays_in_charge() {
             "{:?}",
             rotated.keys()
         );
-        // Those that came one after the other have each rotated it.
+        // Requests that came one after the other have each rotated the key.
         let keys = rotated[&200].iter();
         let keys = keys.map(|answer| answer.json()["key"].as_str().unwrap().to_owned());
         let mut open = Vec::new();
@@ -84,7 +85,7 @@ async fn every_key_that_was_shown_opens_and_somebody_stays_in_charge() {
             }
         }
         assert_eq!(open.len(), 1);
-        // A rotation beside a deletion does not bring the key back.
+        // A rotation concurrent with a deletion does not bring the key back.
         let mut both = JoinSet::new();
         let of_key = url(&gateway, &format!("admin-keys/{name}"));
         both.spawn(ask(of_key, Method::DELETE, first.clone(), Value::Null));

@@ -1,11 +1,11 @@
-//! What admin keys do or fail to do leaves rows in the journal: who, what and how it ended, and no secret.
+//! Tests of the journal rows that actions and failed actions of admin keys leave: key, action and result, and no secret.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Gateway, admin, client, is_postgres, until};
 
-/// Wrong keys presented at each door.
+/// Number of wrong keys that are presented to the admin API and to the console.
 const WRONG_KEYS: usize = 40;
 
 const WRONG: &str = "cgk_wrong-wrong-wrong-wrong-wrong-wrong-wrong-w";
@@ -27,7 +27,7 @@ async fn by_key(gateway: &Gateway, key: &str, method: Method, path: &str) -> Ans
     .await
 }
 
-/// All rows of the kind, oldest first, as who, what, status, code and cause.
+/// Returns all rows of operators' actions, oldest first.
 async fn rows(gateway: &Gateway) -> Vec<Value> {
     let answer = admin(
         gateway,
@@ -52,7 +52,7 @@ fn short(row: &Value) -> String {
         .join(" ")
 }
 
-/// Signs in; gives the cookie and the token of its forms.
+/// Signs in and returns the cookie and the token for forms.
 async fn sign_in(gateway: &Gateway, key: &str) -> (String, String) {
     let answer = Answer::of(form(gateway, "/console/sign-in", &[("key", key)])).await;
     assert_eq!(answer.status, 303, "{}", answer.body);
@@ -64,7 +64,7 @@ async fn sign_in(gateway: &Gateway, key: &str) -> (String, String) {
     (cookie.to_owned(), token.to_owned())
 }
 
-/// Presses a button of the console, and takes the journal away over it.
+/// Presses buttons of the console and downloads the journal from it. Returns the session's secrets.
 async fn at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
     let (cookie, token) = sign_in(gateway, key).await;
     let send = async |path: &str, fields: &[(&str, &str)]| {
@@ -74,7 +74,7 @@ async fn at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
     assert_eq!(send("/console/status/rotate", &fields).await.status, 303);
     assert_eq!(send("/console/status/reload", &fields).await.status, 303);
     assert_eq!(send("/console/status/reload", &[]).await.status, 403);
-    // What is taken away ends before the moments in which others may still write rows.
+    // A download ends before the moments in which other processes may still write rows.
     until("the rows are settled", async || {
         let settled = "journal?order=oldest&limit=1000";
         let page = admin(gateway, Method::GET, settled, &Value::Null).await;
@@ -94,7 +94,7 @@ async fn at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
     [cookie, token]
 }
 
-/// By the admin API; gives the keys that were made.
+/// Acts over the admin API and returns the created keys.
 async fn by_the_api(gateway: &Gateway, key: &str) -> [String; 2] {
     let ask = async |method, path: &str, body: Value| admin(gateway, method, path, &body).await;
     let nothing = Value::Null;
@@ -167,12 +167,12 @@ async fn whatever_a_key_did_or_failed_to_do_is_a_row_without_secrets() {
     let rows = rows(&gateway).await;
     let shown: Vec<String> = rows.iter().map(short).collect();
     let wanted: Vec<&str> = BY_THE_API.into_iter().chain(AT_THE_CONSOLE).collect();
-    // The first operator's key is named as the store names it.
+    // The first operator's key has the name that the store gives it.
     let first = rows[0]["actor"].as_str().unwrap();
     let wanted: Vec<String> = wanted
         .iter()
         .map(|line| line.replacen("operator ", &format!("{first} "), 1))
-        // A database is copied by its own tools.
+        // A database is backed up with its own tools.
         .map(|line| match is_postgres() {
             true => line.replace("backup 200 -", "backup 409 conflict"),
             false => line,
@@ -229,7 +229,7 @@ async fn wrong_keys_are_one_row_with_their_number() {
         let counted: Vec<_> = rows.iter().filter(|row| row["path"] == path).collect();
         let count: u64 = counted.iter().filter_map(|row| row["count"].as_u64()).sum();
         assert_eq!(count, WRONG_KEYS as u64, "{path}: {rows:?}");
-        // The minute may have turned once.
+        // A new minute may have begun once.
         assert!(counted.len() <= 2, "{rows:?}");
     }
     assert!(
@@ -239,7 +239,7 @@ async fn wrong_keys_are_one_row_with_their_number() {
     assert!(!json!(rows).to_string().contains("cgk_"));
 }
 
-/// Requests of each kind, beyond what a minute lists.
+/// Number of requests of each kind, more than are listed in one minute.
 const REPEATED: usize = 150;
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn what_changes_nothing_is_listed_and_then_counted() {
         let counts: Vec<_> = of_path.map(|row| row["count"].as_u64().unwrap()).collect();
         (counts.len(), counts.iter().sum::<u64>())
     };
-    // A minute may turn twice, and exports and sign-ins are listed together, having no code.
+    // Two new minutes may have begun. Exports and sign-ins are listed together because they have no code.
     for (path, calls) in [
         ("/admin/v1/reload", REPEATED),
         ("/console/journal.csv", REPEATED),
@@ -281,7 +281,7 @@ async fn what_changes_nothing_is_listed_and_then_counted() {
         assert_eq!(all, calls as u64, "{path}");
         assert!(rows < REPEATED, "{path}: {rows} rows");
     }
-    // What an operator changed has a row each.
+    // An operator's changes have a row each.
     assert_eq!(
         count("/admin/v1/reload", "first"),
         (REPEATED, REPEATED as u64)
@@ -303,7 +303,7 @@ async fn wrong_keys_have_one_budget_at_both_doors() {
         }
         statuses.push(answer.status);
     }
-    // Thirty in a minute, which may turn once.
+    // Thirty per minute, and a new minute may have begun once.
     let wrong = statuses.iter().filter(|status| **status == 401).count();
     assert!((30..=60).contains(&wrong), "{statuses:?}");
     let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();

@@ -1,5 +1,5 @@
-//! What happens when PostgreSQL or a replica fails: nothing is sent twice, nothing is sent without a trace, everybody gets an
-//! answer in time, and all goes on by itself.
+//! Tests of PostgreSQL and replicas that fail: nothing is sent twice, nothing is sent without a trace, every caller gets an answer
+//! in time, and the gateway recovers by itself.
 
 mod cut_off;
 mod encrypted;

@@ -1,8 +1,8 @@
-//! A gateway whose standard output and standard error take nothing: a pipe that nobody reads, a pipe whose reader is gone, a
-//! full disk, no descriptor at all; from the start, under load and at the end. Callers notice nothing, the end is in order,
-//! and no row is missing.
+//! Tests of a gateway whose standard output and standard error take nothing: a pipe that nobody reads, a pipe whose reader is gone,
+//! a full disk, or no descriptor at all; from the start, under load and at the end. Callers notice nothing, the shutdown is
+//! orderly, and no row is missing.
 //!
-//! A sample in any build; all of it, with the ratio that is promised, by `tests/release output`.
+//! Any build runs a sample. `tests/release output` runs everything with the promised ratio.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -18,21 +18,22 @@ use tokio::task::JoinSet;
 use crate::harness::{Answer, Gateway, Process, binary, client, load, until};
 use crate::load::client::{address, ask, at, connect};
 
-/// Longest wait for what has to come: a busy machine, not a figure to measure.
+/// Longest wait for an expected event. It allows for a busy machine and is not a measured figure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What an end may take beside what is under way: two seconds for the log, two for a last word, and the process itself.
+/// Maximum time of a shutdown in addition to the calls under way: two seconds for the log, two for a last message, and the end of
+/// the process.
 const END_MAX: Duration = Duration::from_secs(15);
 
-/// Callers at once.
+/// Number of concurrent callers.
 const CALLERS: usize = 8;
 
-/// What a pipe holds unless somebody asks for more, in bytes.
+/// Default capacity of a pipe, in bytes.
 const PIPE_BYTES: usize = 64 * 1024;
 
 const ENVIRONMENT: [(&str, &str); 1] = [("A", "correct horse")];
 
-/// The ways in and the operators' side are on addresses of their own, by which they are found when nothing is printed.
+/// The ways in and the operators' side have their own addresses, by which the test finds their ports when nothing is printed.
 const LISTEN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const ADMIN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
@@ -43,23 +44,23 @@ fn configuration(level: &str) -> String {
     )
 }
 
-/// What becomes of what the process writes.
+/// The destination of the process's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Output {
-    /// All is well.
+    /// The output is accepted.
     Taken,
-    /// A pipe that is full and that nobody reads.
+    /// A full pipe that nobody reads.
     Unread,
     /// A pipe whose reader is gone.
     Closed,
-    /// A disk that is full.
+    /// A full disk.
     Full,
-    /// There is no such descriptor.
+    /// The descriptor does not exist.
     Missing,
 }
 
 impl Output {
-    /// What the process gets, and what has to be kept until it ends.
+    /// Returns the output for the process, and the end of a pipe that has to stay open until the process ends.
     fn open(self) -> (Stdio, Option<PipeReader>) {
         match self {
             Output::Taken | Output::Missing => (Stdio::null(), None),
@@ -77,7 +78,7 @@ impl Output {
     }
 }
 
-/// A gateway that writes there.
+/// A gateway that writes to such outputs.
 struct Unheard {
     gateway: Gateway,
     _readers: [Option<PipeReader>; 2],
@@ -100,7 +101,7 @@ impl Unheard {
     }
 }
 
-/// Starts a gateway by way of this shell command, and waits until it is ready.
+/// Starts a gateway with this shell command and waits until it is ready.
 async fn start(shell: &str, level: &str, (out, err): (Stdio, Stdio)) -> Gateway {
     let folder = Arc::new(TempDir::new().unwrap());
     let file = folder.path().join("chatgate.toml");
@@ -159,7 +160,7 @@ async fn a_sandbox_serves_whatever_becomes_of_its_output() {
     }
 }
 
-/// The ports on which a process listens on one of our two addresses.
+/// Returns the ports on which a process listens on one of our two addresses.
 fn listening(process: u32) -> HashMap<Ipv4Addr, u16> {
     let open = std::fs::read_dir(format!("/proc/{process}/fd"));
     let open = open.into_iter().flatten().flatten();
@@ -179,7 +180,7 @@ fn listening(process: u32) -> HashMap<Ipv4Addr, u16> {
     found
 }
 
-/// Has callers make so many calls each, one after the other, and returns how long each call took.
+/// Has each caller make this many calls, one after the other, and returns the time of each call.
 async fn call(to: SocketAddr, run: &str, each: usize) -> Vec<Duration> {
     let mut calling = JoinSet::new();
     for caller in 0..CALLERS {
@@ -200,7 +201,7 @@ async fn call(to: SocketAddr, run: &str, each: usize) -> Vec<Duration> {
     calling.join_all().await.concat()
 }
 
-/// Strangers for each round of calls, each of whom has a line of their own: in a few rounds, more lines than there is room for.
+/// Number of strangers for each round of calls. Each one gets its own log line, so that a few rounds produce more lines than fit.
 const STRANGERS: usize = 1_200;
 
 const STRANGE: &str = "GET /nothing HTTP/1.1\r\nHost: x\r\nUser-Agent: somebody who is refused and has a long name\r\n\r\n";
@@ -211,13 +212,13 @@ fn request(id: &str) -> Vec<u8> {
     format!("GET /api/http/?{query} HTTP/1.1\r\n{head}").into_bytes()
 }
 
-/// The first call, which proves the password.
+/// Makes the first call, which proves the password.
 async fn prove(gateway: &Gateway) {
     let mut stream = connect(gateway.public, address(9, 0)).await.unwrap();
     assert_eq!(ask(&mut stream, &request("first")).await.unwrap(), 200);
 }
 
-/// How many lines of this class were dropped.
+/// Returns the number of dropped lines of this class.
 async fn dropped(gateway: &Gateway, class: &str) -> usize {
     let metrics = gateway.metrics().await;
     let name = format!("chatgate_log_dropped_total{{class=\"{class}\"}} ");
@@ -225,7 +226,7 @@ async fn dropped(gateway: &Gateway, class: &str) -> usize {
     line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
 }
 
-/// Ends it, and has another gateway look up the rows of all calls of these runs.
+/// Ends the gateway, and has another gateway look up the rows of all calls of these runs.
 async fn end(gateway: Gateway, what: &str, runs: &[(&str, usize)]) {
     let (folder, began) = (Arc::clone(&gateway.folder), Instant::now());
     gateway.process.signal("TERM");
@@ -249,7 +250,7 @@ async fn end(gateway: Gateway, what: &str, runs: &[(&str, usize)]) {
     }
 }
 
-/// Compares a run with a quiet one; on a machine that is meant to be measured it has to be no more than twice as slow.
+/// Compares a run with a quiet one. On a machine that is fit for measurements, the run may be at most twice as slow.
 fn compare(what: &str, quiet: &mut [Duration], met: &mut [Duration]) {
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     let (quiet, here) = (ms(at(quiet, 990)), ms(at(met, 990)));
@@ -286,7 +287,7 @@ async fn outputs_that_take_nothing_from_the_start_change_nothing_for_callers() {
             call(unheard.gateway.public, "warm", each / 10).await;
             let mut met = call(unheard.gateway.public, "call", each).await;
             compare(&what, &mut quiet_calls, &mut met);
-            // What is written fails at once, line for line; where nobody reads, there is room at first.
+            // For these outputs every write fails immediately. An unread pipe has room at first.
             if matches!(stdout, Output::Closed | Output::Full) {
                 assert!(dropped(&unheard.gateway, "known").await >= each, "{what}");
             }
@@ -295,14 +296,14 @@ async fn outputs_that_take_nothing_from_the_start_change_nothing_for_callers() {
     }
 }
 
-/// Reads lines until the process ends or the reader is told to stop.
+/// Reads lines until the process ends or a requested line arrives.
 struct Reader {
     lines: BufReader<PipeReader>,
     seen: Vec<String>,
 }
 
 impl Reader {
-    /// Reads until a line has this in it.
+    /// Reads until a line contains this text.
     fn until(&mut self, what: &str) -> &str {
         loop {
             let mut line = String::new();
@@ -316,7 +317,7 @@ impl Reader {
         }
     }
 
-    /// Reads on a thread of its own, and gives the reader back once this has come.
+    /// Reads on a separate thread, and returns the reader once this text has arrived.
     async fn on_until(mut self, what: &'static str) -> Reader {
         let reading = tokio::task::spawn_blocking(move || {
             self.until(what);
@@ -330,11 +331,11 @@ impl Reader {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_hears_of_the_others()
 {
-    // The lines of all rounds have to have room while nobody reads: 8 MiB.
+    // The lines of all rounds must fit while nobody reads: 8 MiB.
     let each = load(100, 500);
     let (reader, writer) = std::io::pipe().unwrap();
     let err = writer.try_clone().unwrap();
-    // Lines below INFO wait where those of strangers do.
+    // Lines below INFO wait in the same buffer as those of strangers.
     let gateway = start("exec \"$@\"", "trace", (writer.into(), err.into())).await;
     let reader = Reader {
         lines: BufReader::new(reader),
@@ -383,7 +384,7 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_h
     let lines = reader.seen.iter().filter(of_calls).count();
     assert_eq!(lines, rounds * CALLERS * each);
 
-    // And nobody reads the end.
+    // Nobody reads the end of the output either.
     call(gateway.public, "last", each).await;
     end(
         gateway,
@@ -411,7 +412,7 @@ async fn a_reader_that_goes_away_under_load_or_at_the_end_is_not_missed() {
             let marked = async {
                 let mut stream = connect(gateway.public, address(9, 9)).await.unwrap();
                 assert_eq!(ask(&mut stream, &request("mark")).await.unwrap(), 200);
-                // Here the reader goes away.
+                // The reader is dropped here.
                 reading.await.unwrap();
             };
             let (mut met, ()) = tokio::join!(call(gateway.public, "call", each), marked);
@@ -445,7 +446,7 @@ async fn signals_that_mean_nothing_end_nothing() {
     let sending = async {
         for name in names {
             gateway.process.signal(name);
-            // The next one while calls are served again.
+            // The next signal follows when calls are served again.
             prove(&gateway).await;
         }
     };

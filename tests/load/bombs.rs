@@ -1,4 +1,4 @@
-//! Answers and requests without end, and what they cost in memory.
+//! Endless answers and requests, and the memory that they cost.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use super::client::{address, ask, connect};
 use super::{ENVIRONMENT, configuration, read};
 use crate::harness::{Gateway, load};
 
-/// Most that memory may rise by.
+/// Maximum growth of memory.
 const RISE_MAX: usize = 16 * 1024 * 1024;
 
-/// How an answer is too much.
+/// The way in which an answer is too large.
 #[derive(Clone, Copy, Debug)]
 enum Bomb {
     Announced,
@@ -35,7 +35,7 @@ const BOMBS: [Bomb; 6] = [
     Bomb::Interim,
 ];
 
-/// An upstream that answers with what it is told; to nothing but the first call it is well.
+/// An upstream whose answers are set by the test; without a bomb it answers correctly.
 struct Bomber {
     address: SocketAddr,
     bomb: Arc<Mutex<Option<Bomb>>>,
@@ -52,7 +52,7 @@ impl Bomber {
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (reported, gzip) = (Arc::clone(&reported), Arc::clone(&gzip));
-                // The gateway goes as soon as it has had enough.
+                // The gateway closes the connection as soon as the answer is too large.
                 tokio::spawn(async move { answer(stream, &reported, &gzip).await });
             }
         });
@@ -137,7 +137,7 @@ async fn answer(
 async fn answers_without_end_are_a_502_and_memory_stays() {
     let (rounds, at_once) = (load(4, 20), 1);
     let upstream = Bomber::start().await;
-    // What never becomes an answer ends with the upstream's time.
+    // An answer that never begins ends with the upstream timeout.
     let toml = configuration(upstream.address, "").replace("[cache]", "timeout = \"2s\"\n[cache]");
     let gateway = Gateway::configured(&toml, &ENVIRONMENT);
     let call = async |n: usize| {
@@ -160,12 +160,12 @@ async fn answers_without_end_are_a_502_and_memory_stays() {
                     ask(&mut stream, &read(n)).await.unwrap()
                 });
             }
-            // The breaker may have opened by then: nothing is asked of an upstream that is ill.
+            // The breaker may have opened by then, so that the failing upstream gets no more calls.
             while let Some(status) = calls.join_next().await {
                 assert!(matches!(status.unwrap(), 502..=504), "{bomb:?}");
                 most = most.max(gateway.process.rss());
             }
-            // Half of what came must not be ill, so that the next are asked of it as well.
+            // Fewer than half of the answers may be bad, so that the breaker lets the next calls through.
             *upstream.bomb.lock().unwrap() = None;
             let began = std::time::Instant::now();
             let mut well = 0;
@@ -216,7 +216,7 @@ async fn requests_without_end_are_refused_and_memory_stays() {
                     "x".repeat(0x10000)
                 };
                 let flood = async {
-                    // Nothing is written after `Expect` before there is an answer.
+                    // After `Expect` nothing is written before there is an answer.
                     while number != 0 && writer.write_all(piece.as_bytes()).await.is_ok() {}
                     std::future::pending::<()>().await;
                 };
@@ -240,7 +240,7 @@ async fn requests_without_end_are_refused_and_memory_stays() {
             "load: requests that end in {status}: memory rose by {:.1} MiB",
             most.saturating_sub(before) as f64 / 1048576.0
         );
-        // A chunked body is held up to what is allowed for each; a head likewise.
+        // A chunked body is buffered up to the limit for one body, and a head likewise.
         assert!(
             most < before + 256 * 1024 * 1024,
             "{status}: from {before} to {most}"

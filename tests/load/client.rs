@@ -1,4 +1,4 @@
-//! Callers that cost little themselves: bytes on a connection, the status of what comes back, and how long that took.
+//! Callers that cost little themselves: they write bytes on a connection and record the status and the time of the answer.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-/// Longest wait for an answer; one that does not come is a failure.
+/// Longest wait for an answer. A missing answer is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection from an address of the loopback network.
+/// Connects from an address of the loopback network.
 pub async fn connect(to: SocketAddr, from: Ipv4Addr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -24,7 +24,7 @@ pub async fn connect(to: SocketAddr, from: Ipv4Addr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The n-th address of a network of callers, skipping what ends in 0 and 255.
+/// Returns the n-th address of a network of callers, skipping addresses that end in 0 or 255.
 pub fn address(network: u8, n: usize) -> Ipv4Addr {
     let (high, low) = (n / 250, n % 250 + 1);
     Ipv4Addr::new(
@@ -35,7 +35,7 @@ pub fn address(network: u8, n: usize) -> Ipv4Addr {
     )
 }
 
-/// One request and the status of its answer, which is read to its end.
+/// Sends one request, reads the whole answer and returns its status.
 pub async fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<u16> {
     stream.write_all(request).await?;
     let mut answer = Vec::with_capacity(1024);
@@ -61,7 +61,7 @@ pub async fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<u16> {
     Ok(status.parse().unwrap())
 }
 
-/// What callers met.
+/// The results of the callers.
 #[derive(Clone, Debug, Default)]
 pub struct Met {
     pub served: Vec<Duration>,
@@ -69,13 +69,13 @@ pub struct Met {
 }
 
 impl Met {
-    /// The share that was served, in thousandths.
+    /// Returns the share of served calls, in thousandths.
     pub fn served_per_mille(&self) -> f64 {
         let all = self.served.len() + self.failed;
         self.served.len() as f64 * 1000.0 / all.max(1) as f64
     }
 
-    /// The time under which so many thousandths of the served stayed.
+    /// Returns the time within which this many thousandths of the served calls were answered.
     pub fn at(&mut self, per_mille: usize) -> Duration {
         at(&mut self.served, per_mille)
     }
@@ -90,7 +90,7 @@ pub fn at(times: &mut [Duration], per_mille: usize) -> Duration {
         .unwrap_or_default()
 }
 
-/// Callers of whom each asks at a pace on a kept connection, and every tenth time on a new one.
+/// Callers that each call at a pace on a kept connection, and on a new one every tenth time.
 pub struct Callers {
     stop: watch::Sender<bool>,
     met: Arc<Mutex<Met>>,
@@ -98,7 +98,7 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// So many, each from an address of its own, asking for what `request` makes of a number that never comes twice.
+    /// Starts this many callers, each from its own address. `request` makes a request from a number that is never repeated.
     pub fn start(
         to: SocketAddr,
         count: usize,
@@ -144,12 +144,12 @@ impl Callers {
         Callers { stop, met, tasks }
     }
 
-    /// What they have met since the last time.
+    /// Returns the results since the last call of this function.
     pub fn met(&self) -> Met {
         std::mem::take(&mut *self.met.lock().unwrap())
     }
 
-    /// Lets them end.
+    /// Stops the callers.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         self.tasks.join_all().await;

@@ -1,4 +1,5 @@
-//! Strangers who are refused as fast as they can be: what they cost, and that nobody else's rows, sends or time go for it.
+//! Strangers who are refused as fast as they can call: what they cost, and that nobody else loses rows, sends or time because of
+//! them.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,13 +18,13 @@ use super::upstream::Upstream;
 use super::{is_measured, ms};
 use crate::harness::{Gateway, UPSTREAM_ENVIRONMENT, callers_id, load, pass, rows, upstream};
 
-/// Most that the log may grow by in a minute of flood, in bytes.
+/// Maximum growth of the log in a minute of flood, in bytes.
 const LOG_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A flood: where it comes from, what it asks, and the codes that it is refused with.
+/// A flood: its source address, its request, and the codes of its refusals.
 struct Kind {
     name: &'static str,
     from: Ipv4Addr,
@@ -78,7 +79,7 @@ fn configuration(upstream_at: SocketAddr) -> String {
     )
 }
 
-/// One request, the status of its answer, its body, and whether the connection ends with it.
+/// Sends one request and returns the answer's status, its body, and whether the connection ends with it.
 async fn ask(stream: &mut TcpStream, request: &[u8]) -> std::io::Result<(u16, String, bool)> {
     stream.write_all(request).await?;
     let mut answer = Vec::with_capacity(1024);
@@ -101,8 +102,8 @@ async fn ask(stream: &mut TcpStream, request: &[u8]) -> std::io::Result<(u16, St
     }
 }
 
-/// Two connections that ask as fast as they are answered until they are stopped: how often each code came, and how many
-/// connections that took.
+/// Floods over two connections that call as fast as they are answered until they are stopped. Returns the number of answers by
+/// code, and the number of connections used.
 async fn flood(
     to: SocketAddr,
     kind: &Kind,
@@ -143,7 +144,7 @@ async fn flood(
     all
 }
 
-/// What the two accesses met: how long their calls took, and the ids of those that were answered.
+/// The results of the two accesses: the times of their calls, and the ids of the answered ones.
 #[derive(Default)]
 struct Met {
     took: Vec<Duration>,
@@ -226,7 +227,7 @@ impl Accesses {
     }
 }
 
-/// User and system time that the process has had.
+/// Returns the user and system time that the process has used.
 fn cpu(gateway: &Gateway) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.process.id())).unwrap();
     let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
@@ -244,14 +245,14 @@ fn log_bytes(gateway: &Gateway) -> usize {
     lines.iter().map(|line| line.len() + 1).sum()
 }
 
-/// What a quiet time was like.
+/// Figures of the quiet time.
 struct Quiet {
     p99: Duration,
-    /// CPU time of the gateway in a second of it.
+    /// CPU time of the gateway per second.
     cpu: f64,
 }
 
-/// Floods in one way for so long, and judges it against the quiet time.
+/// Floods in one way for this long and compares the results with the quiet time.
 async fn judge(
     gateway: &Gateway,
     accesses: &Accesses,
@@ -288,7 +289,7 @@ async fn judge(
     assert!(log <= LOG_BYTES_MAX, "{log}");
     assert!(connections >= refused / 8, "{connections}");
     assert!(!is_measured() || ratio <= 2.0, "{ratio}");
-    // Its rows say who, what and how often, to the call.
+    // The flood's rows show the address, the code and the exact number of calls.
     let from = rows(gateway, &format!("ip={}", kind.from)).await;
     let mut counted = BTreeMap::<String, u64>::new();
     for row in &from {
@@ -309,7 +310,8 @@ async fn judge(
     );
 }
 
-/// The ids of all calls of the two accesses that have rows; each has one of its own, and sends say that they were sent.
+/// Returns the ids of all calls of the two accesses that have rows. Each call has its own row, and rows of sends are marked as
+/// sent.
 async fn ids_of_rows(gateway: &Gateway) -> Vec<String> {
     let mut ids = Vec::new();
     for name in ["a", "b"] {

@@ -1,4 +1,4 @@
-//! Attackers that are slow in every way there is, and note how long they were put up with.
+//! Attackers that are slow in every possible way, and record how long their connections were tolerated.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::client::address;
 
-/// How they are slow, in the order of slowhttptest's letters: a head, a body, a reader; and one that says nothing.
+/// The kinds of slowness, in the order of slowhttptest's options: a slow head, a slow body, a slow reader, and a silent connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
     Head,
@@ -21,13 +21,14 @@ pub enum Slow {
 
 pub const KINDS: [Slow; 4] = [Slow::Head, Slow::Body, Slow::Read, Slow::Silent];
 
-/// Those before this number who read slowly leave more unread than the system holds for them.
+/// Slow readers with a number below this one leave more unread than the system buffers for them.
 const HEAVY: usize = 100;
 
-/// Most connections from one address: less than the cap, so that the cap is not what saves us.
+/// Maximum number of connections from one address. It is below the gateway's limit per address, so that the test does not depend on
+/// that limit.
 const PER_ADDRESS: usize = 200;
 
-/// What became of them: how long each was put up with, by kind.
+/// The time for which each connection was tolerated, by kind.
 #[derive(Clone, Debug, Default)]
 pub struct Ended(Arc<Mutex<Vec<(Slow, Duration)>>>);
 
@@ -43,8 +44,8 @@ impl Ended {
     }
 }
 
-/// Opens so many connections, so many a second, and is slow on each until it is closed. On a thread of its own with the
-/// least claim to the processor: what attackers cost themselves is not what is measured.
+/// Opens this many connections at this rate, and is slow on each until it is closed. Runs on its own thread with low priority,
+/// because the attackers' own cost is not what the test measures.
 pub fn attack(
     to: SocketAddr,
     count: usize,
@@ -91,14 +92,14 @@ async fn open(to: SocketAddr, number: usize, kind: Slow) -> Option<TcpStream> {
     socket.connect(to).await.ok()
 }
 
-/// One byte a second of whatever it is.
+/// Writes or reads one byte a second.
 async fn be_slow(mut stream: TcpStream, kind: Slow, number: usize) {
     let post = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
     let begin = match kind {
         Slow::Head => post.to_owned(),
         Slow::Body => format!("{post}Content-Length: 4096\r\n\r\nclass="),
-        // Of the first, more than the system takes over for a peer that does not read; of others that would be a flood, and
-        // what they do is rest.
+        // The first readers request more than the system buffers for a peer that does not read. From all readers that would be a
+        // flood, so the others request little and just idle.
         Slow::Read => {
             let count = if number < HEAVY { 600 } else { 5 };
             "GET /api/soap/?wsdl HTTP/1.1\r\nHost: x\r\n\r\n".repeat(count)
@@ -128,7 +129,7 @@ async fn be_slow(mut stream: TcpStream, kind: Slow, number: usize) {
             if matches!(kind, Slow::Head | Slow::Body) && writer.write_all(b"x").await.is_err() {
                 return;
             }
-            // A reader of a byte a second would see the end long after it has come.
+            // A reader of one byte a second would see the end long after it has arrived, so it also writes.
             if kind == Slow::Read && writer.write_all(b" ").await.is_err() {
                 return;
             }

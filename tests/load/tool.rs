@@ -1,4 +1,4 @@
-//! The attacks of a tool that others wrote for them, slowhttptest: heads, bodies and readers that take their time.
+//! The attacks of a published tool, slowhttptest: slow heads, slow bodies and slow readers.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use super::upstream::Upstream;
 use super::{DEADLINES, ENVIRONMENT, configuration, is_measured, ms, quiet, read};
 use crate::harness::{Gateway, load, pass, skipped};
 
-/// The three attacks: how they are told to the tool, and on which path.
+/// The three attacks: the tool's options and the path.
 const ATTACKS: [(&[&str], &str); 3] = [
     (&["-H", "-x", "24"], "/api/http/"),
     (&["-B", "-s", "8192", "-x", "10"], "/api/http/"),
@@ -19,8 +19,8 @@ const ATTACKS: [(&[&str], &str); 3] = [
     ),
 ];
 
-/// How long the tool goes on, in seconds, unless it is left without a connection before: ten to open them all, and what a
-/// deadline and the rest behind it take.
+/// Maximum run time of the tool in seconds, unless it loses all connections before: ten seconds to open them, and the time of a
+/// deadline and the idle timeout after it.
 const LONGEST_S: u64 = 35;
 
 fn attack(to: SocketAddr, (how, path): (&[&str], &str), count: usize, a_second: usize) -> Child {
@@ -47,7 +47,7 @@ async fn slowhttptest_does_not_keep_others_out() {
     }
     let (count, files) = (load(300, 3334), load(512, 4096));
     let upstream = Upstream::start(256, Duration::from_millis(20)).await;
-    // All of it comes from one address: the cap for each is not what is to save us.
+    // The whole attack comes from one address, so the limit per address is raised: it must not be what stops the attack.
     let limits = format!("{DEADLINES}connections_per_address = 10000\n");
     let toml = configuration(upstream.address, &limits);
     let gateway = Gateway::with_files(u32::try_from(files).unwrap(), &toml, &ENVIRONMENT);
@@ -80,7 +80,7 @@ async fn slowhttptest_does_not_keep_others_out() {
     for (tool, (how, _)) in attacks.into_iter().zip(ATTACKS) {
         let reported = tool.wait_with_output().unwrap().stdout;
         let reported = String::from_utf8_lossy(&reported);
-        // What a slow reader reads is in the system's hands by then, and its connection is not ours any more.
+        // A slow reader's data is in the system's buffers by then, and the gateway has closed its connection already.
         let is_over = how[0] == "-X" || reported.contains("No open connections left");
         assert!(is_over, "{how:?}: {reported}");
     }

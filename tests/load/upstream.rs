@@ -1,4 +1,4 @@
-//! An upstream that takes a time for each call, and so many at once; the others wait.
+//! An upstream that takes a fixed time for each call and serves only so many at the same time; other calls wait.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Upstream {
                     let mut request = Vec::new();
                     loop {
                         request.clear();
-                        // Requests are small and come one by one: the end of a form is the end of what has come.
+                        // Requests are small and come one by one, so the end of the received bytes is the end of the form.
                         while !is_whole(&request) {
                             match stream.read_buf(&mut request).await {
                                 Ok(read) if read > 0 => {}

@@ -1,4 +1,4 @@
-//! The cells: what is wrong with a call, by way and operation.
+//! The cells: the fault of a call, by way and operation.
 
 use adapter::{Effect, Operation, Way};
 use reqwest::Method;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::stage::Cell;
 
-/// The cells of one operation by one way, each with the word that its answer has to hold.
+/// Returns the cells of one operation by one way, each with the word that its answer must contain.
 pub(super) fn cells(way: Way, operation: &'static Operation) -> Vec<(&'static str, Cell)> {
     let mut cells = vec![("SUCCESS", Cell::default())];
     credential_cells(way, &mut cells);

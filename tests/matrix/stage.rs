@@ -1,4 +1,4 @@
-//! The gateway of the matrix, and one call of each kind to it.
+//! The gateways of the matrix, and one call of each kind to them.
 
 use adapter::{OPERATIONS, Operation, Way};
 use base64::Engine;
@@ -11,10 +11,10 @@ use crate::harness::{
     upstream,
 };
 
-/// A secret that costs microseconds to check, so that hundreds of cells do.
+/// A secret whose check takes microseconds, because hundreds of cells need one.
 pub(super) const SECRET: &str = "cgs_matrix-matrix-matrix-matrix-matrix-matrix-m";
 
-/// The accesses of the matrix, each right but for one thing.
+/// The accesses of the matrix, each correct except for one property.
 const ACCESSES: &str = r#"
 [[accesses]]
 name = "right"
@@ -66,7 +66,7 @@ getchatchannels = 0
 getchats = 0
 "#;
 
-/// What is wrong with one cell's call; by default nothing is.
+/// The faults of one cell's call; by default there are none.
 #[derive(Clone, Default)]
 pub(super) struct Cell {
     pub(super) access: Option<&'static str>,
@@ -88,7 +88,7 @@ pub(super) struct Stage {
     gateway: Gateway,
     orphan: Gateway,
     _closed: ClosedPort,
-    /// It checks one wrong secret from an address, and that one has been presented.
+    /// A gateway that checks one wrong secret per address, after one has been presented.
     guarded: Gateway,
     sandbox: Sandbox,
     issuer: Issuer,
@@ -128,7 +128,7 @@ impl Stage {
         let answer = Answer::of(self.request(gateway, way, operation, cell)).await;
         if cell.fault.is_some() {
             self.sandbox.faults(json!([])).await;
-            // No breaker may open: what is told here is one call's failure.
+            // No breaker may open, because each cell tests the failure of one call.
             for _ in 0..2 {
                 let well = self.request(gateway, Way::Http, &OPERATIONS[0], &Cell::default());
                 assert_eq!(Answer::of(well).await.status, 200);
@@ -168,7 +168,7 @@ impl Stage {
         );
         let request = match way {
             Way::Basic => request.header("Authorization", basic),
-            // Without a call element there is no place for credentials in the body.
+            // Without a call element, the body has no place for credentials.
             Way::Soap if cell.without.contains(&"method") => request.header("Authorization", basic),
             Way::Http | Way::Soap => {
                 pairs.extend([("user", user), ("password", secret)]);

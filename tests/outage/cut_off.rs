@@ -1,5 +1,5 @@
-//! One of three replicas can't reach the database any more: the acknowledgement of a change names it, and it admits nobody by what
-//! was before for longer than its settings say.
+//! Two of three replicas lose their connection to the database: the acknowledgement of a change names them, and they do not admit
+//! calls by the old state for longer than their settings permit.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +8,19 @@ use serde_json::json;
 use super::stage::{LEASE, Stage, linked};
 use crate::harness::{Answer, Cluster, Link, LinkState, assert_within, load, pass, skipped, until};
 
-/// How long an acknowledgement waits for those that say nothing.
+/// How long an acknowledgement waits for silent replicas.
 const ACK_WAIT: Duration = Duration::from_secs(2);
 
-/// What the replica that serves when it is cut off does so for.
+/// How long the replica that keeps serving when it is cut off may do so.
 const STALE_MAX: Duration = Duration::from_secs(7);
 
-/// How much earlier than its lease is over a replica takes it to be.
+/// How much before the end of its lease a replica considers the lease expired.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Pause between two calls of a caller.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Two replicas, each behind a link: one that refuses when it is cut off, and one that serves.
+/// Two replicas, each behind a link: one that refuses when it is cut off, and one that keeps serving.
 struct Cut {
     stage: Stage,
     links: [Link; 2],
@@ -53,8 +53,7 @@ impl Cut {
         links.for_each(|(link, state)| link.set(state));
     }
 
-    /// Calls a replica until it has refused to be sure, and gives the time between the cut and the beginning of the last call
-    /// that was let in.
+    /// Calls a replica until this time after the cut. Returns the time between the cut and the start of the last admitted call.
     async fn last_admitted(&self, replica: usize, cut: Instant, until: Duration) -> Duration {
         let mut last = Duration::ZERO;
         while cut.elapsed() < until {
@@ -69,8 +68,8 @@ impl Cut {
         last
     }
 
-    /// Waits until a replica says that it lacks its store, and gives the time between the cut and the look that found it. By what
-    /// it knows callers are let in, as long as it may go by that.
+    /// Waits until a replica reports that it lacks its store, and returns the time between the cut and the poll that found it.
+    /// Until then the replica still admits calls by the state that it knows.
     async fn lacks_store(&self, replica: usize, cut: Instant) -> Duration {
         let mut looked = Duration::ZERO;
         until("a replica says that it lacks its store", async || {
@@ -85,7 +84,8 @@ impl Cut {
         looked
     }
 
-    /// Cut off in this way, changes are acknowledged without these two, and they end to admit in time.
+    /// Checks that, after a cut of this kind, changes are acknowledged without these two replicas, and that they stop admitting
+    /// calls in time.
     async fn is_cut(&self, states: [LinkState; 2]) {
         let stage = &self.stage;
         for replica in [REFUSES, SERVES] {
@@ -135,7 +135,7 @@ impl Cut {
         }
     }
 
-    /// Connected again, they go on with what they have missed, by themselves.
+    /// Checks that the replicas catch up by themselves when they are connected again.
     async fn is_mended(&self, round: usize) {
         let stage = &self.stage;
         let began = Instant::now();

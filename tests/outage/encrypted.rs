@@ -1,4 +1,4 @@
-//! TLS between replicas and the database.
+//! Tests of TLS between replicas and the database.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use super::stage::Stage;
 use crate::harness::{Answer, Cluster, Process, skipped};
 
-/// An authority, and a certificate that it made for this machine; with the key of that.
+/// Returns the certificate of an authority, a certificate that it issued for this machine, and the key of the latter.
 fn certificates() -> (String, String, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,7 +38,7 @@ async fn over_tls_the_server_shows_a_certificate_of_a_known_authority_or_nothing
     assert_eq!(stage.upstream.taken("over-tls"), 1, "{}", sent.body);
     let encrypted = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name = 'chatgate'";
     assert_eq!(cluster.sql(encrypted), "t");
-    // With the machine's own authorities, and by another name, it does not start.
+    // With the machine's own authorities, or with another server name, the replica does not start.
     let other = url.replace("localhost", "127.0.0.1");
     for (url, more) in [(url, &[][..]), (other, &known)] {
         let process: Process = stage.try_replica(&url, more);

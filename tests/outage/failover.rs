@@ -1,5 +1,5 @@
-//! A standby takes the place of the database's server: with a standby that has everything nothing is sent twice, and a server that
-//! comes back from before is not believed.
+//! Tests of failover to a standby of the database server. If the standby has everything, nothing is sent twice. A former primary
+//! that returns is not trusted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,12 +17,12 @@ use crate::harness::{
 
 const REPLICATED: ReplicaSettings<'_> = &[("CHATGATE__STORE__DURABILITY", "replicated")];
 
-/// How long callers send between two failovers, in milliseconds.
+/// Maximum time for which callers send between two failovers, in milliseconds.
 const BETWEEN_MS: u64 = 2_000;
 
-/// Two servers, of which one follows the other, and replicas that know both.
+/// Two servers, one of which follows the other, and replicas that know both.
 struct Pair {
-    /// The one that is written first.
+    /// The first one is the primary.
     servers: [Cluster; 2],
     stage: Arc<Stage>,
 }
@@ -31,14 +31,14 @@ impl Pair {
     async fn start(settings: ReplicaSettings<'_>) -> Option<Pair> {
         let first = Cluster::start().await?;
         if !settings.is_empty() {
-            // A standby has it as well, for the time when it is the primary.
+            // The standby copies this setting, for the time when it is the primary.
             first.set("synchronous_standby_names", "*");
         }
         let second = first.standby().await;
         Some(Pair::over([first, second], settings).await)
     }
 
-    /// Of which the second follows the first over a link that can be cut.
+    /// Starts a pair whose second server follows the first over a link that can be cut.
     async fn linked() -> Option<(Pair, Link)> {
         let first = Cluster::start().await?;
         let link = Link::to(first.socket());
@@ -55,7 +55,7 @@ impl Pair {
         }
     }
 
-    /// Kills the one that is written, has the other one take its place, and has the first one follow that.
+    /// Kills the primary, promotes the standby, and makes the former primary follow it.
     async fn fail_over(&mut self) {
         self.servers[0].kill();
         self.servers[1].promote();
@@ -81,7 +81,7 @@ impl Pair {
     }
 }
 
-/// Fails over while callers send, and says what became of it.
+/// Fails over while callers send, and returns the verdict.
 async fn storm(settings: ReplicaSettings<'_>, failovers: usize) -> Option<(Pair, Verdict)> {
     let (mut pair, mut chance) = (Pair::start(settings).await?, Chance(seed()));
     let storm = Storm::over(&pair.stage, chance.branch());
@@ -141,7 +141,7 @@ async fn what_a_standby_lacks_is_put_back_by_those_who_know_it() {
     let stage = Arc::clone(&pair.stage);
     stage.upstream.think(Duration::from_millis(1));
     pair.resumed(0).await;
-    // From now on the standby learns of nothing.
+    // From now on the standby receives no changes.
     link.set(LinkState::Swallows);
     let ended: Vec<String> = (0..20).map(|n| format!("ended-{n}")).collect();
     for (number, mark) in ended.iter().enumerate() {
@@ -257,7 +257,7 @@ async fn a_former_primary_that_comes_back_takes_nothing() {
     pair.servers[0].kill();
     pair.servers[1].promote();
     pair.resumed(0).await;
-    // It stands first in the URL, can be written, and does not know that its time is over.
+    // The former primary is the first in the URL, accepts writes, and does not know that it was replaced.
     pair.servers[0].run().await;
     let count = "SELECT count(*) FROM chatgate.receipts";
     let before = pair.servers[0].sql(count);
@@ -266,7 +266,7 @@ async fn a_former_primary_that_comes_back_takes_nothing() {
     pair.resumed(1).await;
     assert_eq!(pair.servers[0].sql(count), before);
     pair.stage.upstream.think(Duration::from_millis(1));
-    // A connection may be ended after it has been asked: a send over it is refused, and the next one is not.
+    // A connection may be ended after it was checked; a send over it is refused, and the next send succeeds.
     until("a send arrives", async || {
         let sent = Answer::of(pair.stage.keyed(0, "after")).await;
         sent.json()["delivery"] == "sent"
@@ -277,7 +277,7 @@ async fn a_former_primary_that_comes_back_takes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_standby_sends_are_refused_in_time_and_nothing_stays_open() {
-    // Who serves reads knows what is true all the while, although nothing can be written.
+    // Replicas that serve reads always know the current state, although nothing can be written.
     let fresh = [REPLICATED[0], ("CHATGATE__REPLICAS__STALE_MAX", "5s")];
     let Some(mut pair) = Pair::start(&fresh).await else {
         return skipped("PostgreSQL");
@@ -326,7 +326,7 @@ async fn without_a_demand_for_standbys_nothing_is_sent_that_should_be_replicated
     assert_eq!(pair.stage.status(0).await["degraded"], json!(["standby"]));
     let reading = Answer::of(pair.stage.read(0)).await;
     assert_eq!(reading.status, 200, "{}", reading.body);
-    // A connection that is new knows it at once.
+    // A new connection notices it immediately.
     pair.servers[1].kill();
     pair.servers[0].kill();
     pair.servers[0].run().await;

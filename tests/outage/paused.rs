@@ -1,4 +1,4 @@
-//! A replica that is stopped in the midst of a send and goes on later, as a machine does that was moved.
+//! A replica that is stopped in the middle of sends and continues later, as on a machine that was migrated.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use super::stage::{LEASE, Stage};
 use crate::crash::seed;
 use crate::harness::{Answer, Chance, Cluster, assert_within, load, pass, rows, skipped, until};
 
-/// How much later than its lease is over others say what became of a send: their pause between two looks.
+/// How long after the end of its lease other replicas report the outcome of a send: the pause between their polls.
 const REAPED_MAX: Duration = Duration::from_secs(2);
 
-/// Sends that are under way when the replica is stopped.
+/// Number of sends that are under way when the replica is stopped.
 const SENDS: usize = 10;
 
-/// The upstream answers while the replica is stopped; its patience must not have run out when it goes on.
+/// The upstream answers while the replica is stopped, so the timeouts must not have expired when it continues.
 const PATIENT: [(&str, &str); 2] = [
     ("CHATGATE__UPSTREAM__TIMEOUT", "60s"),
     ("CHATGATE__LIMITS__REQUEST_TIMEOUT", "60s"),

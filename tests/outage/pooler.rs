@@ -1,4 +1,4 @@
-//! A pooler between replicas and the database, which hands each transaction to another connection.
+//! A pooler between replicas and the database, which passes each transaction to another connection.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::stage::Stage;
 use crate::harness::{Answer, Cluster, admin, load, skipped, until};
 
-/// Sends behind a pooler that no setting speaks of.
+/// Number of sends behind a pooler that the configuration does not mention.
 const SENDS_UNNAMED: usize = 40;
 
 /// PgBouncer in front of a server.
@@ -21,7 +21,7 @@ struct Pooler {
 }
 
 impl Pooler {
-    /// Starts it; nothing where it is missing.
+    /// Starts PgBouncer. Returns `None` if it is missing.
     async fn before(cluster: &Cluster) -> Option<Pooler> {
         let program = Path::new("/usr/sbin/pgbouncer");
         if !program.exists() {
@@ -30,7 +30,7 @@ impl Pooler {
         let socket = cluster.socket();
         let folder = socket.parent().unwrap();
         let shown = folder.to_str().unwrap();
-        // From 1.21 on it can keep what is prepared, and from 1.24 on it does.
+        // From 1.21 on PgBouncer can keep prepared statements, and from 1.24 on it does by default.
         let keeps = Command::new(program).arg("--version").output().unwrap();
         let keeps = String::from_utf8_lossy(&keeps.stdout)
             .split(['.', '\n'])
@@ -86,7 +86,7 @@ async fn behind_a_pooler_a_killed_replica_a_change_and_new_keys_are_what_they_ar
     rotations(&stage).await;
 }
 
-/// What is prepared over one of the pooler's connections is not there over the next.
+/// A statement that was prepared over one of the pooler's connections does not exist on the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_pooler_that_nobody_has_named_sends_go_on() {
     let Some(cluster) = Cluster::start().await else {
@@ -107,7 +107,7 @@ async fn behind_a_pooler_that_nobody_has_named_sends_go_on() {
         .await;
         assert_eq!(stage.upstream.taken(&mark), 1, "{mark}");
     }
-    // Which of the pooler's connections a statement comes to is chance.
+    // The pooler chooses the connection for a statement at random.
     let more = AtomicUsize::new(0);
     until("the pooler is noticed", async || {
         let number = more.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +165,7 @@ async fn changes(stage: &Stage) {
     }
 }
 
-/// A token of a key that was made a moment ago is known to the other replica.
+/// Checks that the other replica accepts a token of a key that was made a moment ago.
 async fn rotations(stage: &Stage) {
     for round in 0..load(3, 12) {
         let gateway = &stage.gateways[round % 2];

@@ -1,4 +1,4 @@
-//! What a read asks of PostgreSQL: nothing, as the calls to the system show that a gateway makes meanwhile.
+//! Checks that a read asks PostgreSQL for nothing, by the gateway's system calls.
 
 use std::time::Instant;
 
@@ -8,11 +8,11 @@ use crate::harness::{Answer, Cluster, Trace, skipped};
 const READS: usize = 1000;
 const SENDS: usize = 20;
 
-/// Writes that each send needs at least: the look-up of its key, its beginning and its end.
+/// Minimum number of writes for each send: the lookup of its key, its beginning and its end.
 const WRITES_OF_A_SEND: usize = 3;
 
-/// Writes a second that go by the time, however many calls there are: ten batches of journal rows, each in two writes or three, and
-/// heartbeats. On a busy machine the reads take so long that these are most.
+/// Writes a second that depend on time, not on the number of calls: ten batches of journal rows, each in two or three writes, and
+/// heartbeats. On a busy machine the reads take so long that these are the majority.
 const WRITES_A_SECOND: usize = 35;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! PostgreSQL is killed and started again, its disk is full, or it can only be read: reads are served, nothing is sent without a
-//! trace, and all goes on by itself.
+//! PostgreSQL is killed and restarted, its disk is full, or it is read-only: reads are served, nothing is sent without a trace, and
+//! everything recovers by itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::console::Visitor;
 use crate::crash::seed;
 use crate::harness::{Answer, Chance, Cluster, admin, assert_within, load, pass, skipped};
 
-/// How long after the database can be written sends may take to go on.
+/// Maximum time until sends continue after the database can be written again.
 const RESUMED_MAX: Duration = Duration::from_secs(3);
 
-/// Longest between two kills, in milliseconds.
+/// Maximum time between two kills, in milliseconds.
 const BETWEEN_MS: u64 = 2_000;
 
 /// Replicas over a server, while callers send.
@@ -36,7 +36,7 @@ impl Scene {
         }
     }
 
-    /// Waits until every replica sends again, and gives how long that takes.
+    /// Waits until every replica sends again, and returns the time that it took.
     async fn resumed(&mut self) -> Duration {
         let began = Instant::now();
         for replica in 0..self.stage.gateways.len() {
@@ -54,7 +54,8 @@ impl Scene {
         began.elapsed()
     }
 
-    /// While the database can't be written: every replica refuses sends in time, serves reads, and says so.
+    /// Checks that, while the database cannot be written, every replica refuses sends in time, serves reads, and reports the
+    /// failure.
     async fn is_degraded(&self) {
         for replica in 0..self.stage.gateways.len() {
             for (what, request) in [
@@ -86,7 +87,7 @@ impl Scene {
         }
     }
 
-    /// Nothing was sent that was refused, and all is whole.
+    /// Checks that no refused message was sent, and that no replica is degraded.
     async fn is_whole(&self) {
         for replica in 0..self.stage.gateways.len() {
             self.stage.is_whole(replica).await;
@@ -132,7 +133,7 @@ async fn while_the_database_is_away_sends_are_refused_in_time_and_reads_are_serv
     let operator = Visitor::first(&stage.gateways[0]).await;
     scene.cluster.kill();
     scene.is_degraded().await;
-    // The console says so, and does not ask somebody to sign in who is signed in.
+    // The console reports the failure and does not ask a signed-in operator to sign in.
     for path in ["/console/", "/console/health", "/console/sign-in"] {
         let page = operator.page(path).await;
         assert_eq!(page.status, 503, "{path}");
@@ -174,7 +175,7 @@ async fn while_the_disk_of_the_database_is_full_sends_are_refused_and_reads_are_
     let mut scene = Scene::over(cluster).await;
     let (storm, began) = (Storm::over(&scene.stage, Chance(seed())), Instant::now());
     scene.cluster.fill();
-    // The files that are there still have room; callers fill it.
+    // The existing files still have room, which callers fill.
     let mut number = 0;
     let is_full = async || {
         number += 1;
@@ -188,11 +189,11 @@ async fn while_the_disk_of_the_database_is_full_sends_are_refused_and_reads_are_
         began.elapsed(),
         scene.cluster.has_ended()
     );
-    // Pages that are there may still take a row or two: what is refused is so in time.
+    // Existing pages may still take a row or two. Refusals come in time.
     let ready = scene.stage.ready(0).await;
     assert_eq!(ready.status, 200, "{}", ready.body);
     scene.cluster.free();
-    // One that can't write its log ends itself, and is started again as somebody would.
+    // A server that cannot write its log ends itself, and is restarted as an administrator would do.
     if scene.cluster.has_ended() {
         scene.cluster.run().await;
     } else {

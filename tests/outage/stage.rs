@@ -1,4 +1,4 @@
-//! Replicas over a server that can fail, each by a way of its own to it, in front of an upstream that counts.
+//! Replicas over a server that can fail, each with its own connection to it, in front of an upstream that counts.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,7 +17,7 @@ use crate::harness::{
 const LIMITS: &str = "[limits]\nper_address_per_minute = 4000000000\nguesses_per_name = 4000000000\n\
     guesses_per_address = 4000000000\n[cache]\ngetchats = \"0s\"\n[log]\nlevel = \"warn\"\n";
 
-/// The lease of every replica: the shortest that there is.
+/// The lease of every replica: the shortest permitted one.
 pub(crate) const LEASE: Duration = Duration::from_secs(5);
 
 /// The access that calls.
@@ -27,21 +27,21 @@ pub(crate) struct Stage {
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) upstream: Counting,
     pub(crate) client: reqwest::Client,
-    /// Of messages and requests: none comes twice.
+    /// Numbers of messages and requests, which are never repeated.
     pub(crate) numbers: Arc<AtomicU64>,
     client_id: String,
     secret: String,
     toml: String,
 }
 
-/// The setting of a replica that is started by another binary than the one under test.
+/// The pseudo-setting that names another binary for a replica than the one under test.
 pub(crate) const BY_BINARY: &str = "CHATGATE_BINARY";
 
-/// How a replica is started, beside what all have in common.
+/// The settings of a replica in addition to the common ones.
 pub(crate) type ReplicaSettings<'s> = &'s [(&'s str, &'s str)];
 
 impl Stage {
-    /// Replicas over the databases of these URLs, with settings of their own.
+    /// Starts replicas over the databases of these URLs, each with its own settings.
     pub(crate) async fn over(replicas: &[(String, ReplicaSettings<'_>)]) -> Stage {
         let upstream_calls = Counting::start(Chance(seed())).await;
         let toml = format!(
@@ -67,7 +67,7 @@ impl Stage {
         stage
     }
 
-    /// So many replicas over one database.
+    /// Starts this many replicas over one database.
     pub(crate) async fn of(count: usize, url: &str) -> Stage {
         let all: Vec<_> = (0..count).map(|_| (url.to_owned(), &[][..])).collect();
         Stage::over(&all).await
@@ -76,7 +76,7 @@ impl Stage {
     /// Starts a further replica.
     pub(crate) fn replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Gateway {
         let folder = Arc::new(TempDir::new().unwrap());
-        // Where the tests' operator looks for the key.
+        // The tests look for the operator's key there.
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/admin.key"), ADMIN_KEY).unwrap();
         let name = format!("replica-{}", self.gateways.len());
@@ -90,7 +90,7 @@ impl Stage {
         Gateway::by(by, folder, &self.toml, &environment.concat())
     }
 
-    /// Starts one that will not get far.
+    /// Starts a replica that is expected to fail.
     pub(crate) fn try_replica(&self, url: &str, settings: ReplicaSettings<'_>) -> Process {
         let file = self.gateways[0].folder.path().join("chatgate.toml");
         let config = ["--config", file.to_str().unwrap()];
@@ -110,14 +110,14 @@ impl Stage {
         (text("client_id"), text("password"))
     }
 
-    /// A call by the access of this stage.
+    /// Returns a call by this stage's access.
     pub(crate) fn call(&self, replica: usize, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let url = self.gateways[replica].url("/api/basic/");
         let call = self.client.post(url).basic_auth(NAME, Some(&self.secret));
         call.form(&[&[("class", "chat")], form].concat())
     }
 
-    /// Asks a replica for a token.
+    /// Returns a request for a token to a replica.
     pub(crate) fn token(&self, replica: usize) -> reqwest::RequestBuilder {
         let form = [
             ("grant_type", "client_credentials"),
@@ -167,7 +167,7 @@ impl Stage {
             .json()
     }
 
-    /// Waits until a replica is ready and lacks nothing.
+    /// Waits until a replica is ready and not degraded.
     pub(crate) async fn is_whole(&self, replica: usize) {
         until("nothing is degraded", async || {
             let ready = self.ready(replica).await;
@@ -177,7 +177,7 @@ impl Stage {
     }
 }
 
-/// What all replicas over a database are started with.
+/// Returns the common environment of all replicas over a database.
 fn environment(url: &str) -> [(&'static str, &str); 5] {
     [
         UPSTREAM_ENVIRONMENT,
@@ -188,7 +188,7 @@ fn environment(url: &str) -> [(&'static str, &str); 5] {
     ]
 }
 
-/// A link to a server, and the URL of the database behind it.
+/// Returns a link to a server, and the URL of the database behind it.
 pub(crate) fn linked(cluster: &Cluster) -> (Link, String) {
     let link = Link::to(cluster.socket());
     let url = format!("postgres://chatgate@{}/chatgate", link.address);

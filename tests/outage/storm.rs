@@ -1,4 +1,4 @@
-//! Callers who send all the while, each message up to three times under its key at any replica, and what has to be true of it
+//! Callers that send all the time, each message up to three times under its key at any replica, and the checks of the results
 //! afterwards.
 
 use std::collections::HashMap;
@@ -11,26 +11,27 @@ use tokio::task::JoinSet;
 use super::stage::Stage;
 use crate::harness::{Answer, Chance, assert_within, callers_id, pass, rows};
 
-/// Callers at once.
+/// Number of concurrent callers.
 const CALLERS: usize = 6;
 
-/// How often a key is asked.
+/// Maximum number of requests per key.
 const ASKED: u64 = 3;
 
-/// Longest that a caller may have to wait for a refusal: what the store takes at most, and a little.
+/// Maximum time of a refusal: the store's own maximum and a margin.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_millis(3_200);
 
-/// Longest that any answer takes: three seconds until the row of a send is on the disk, five for its outcome, and a little.
+/// Maximum time of any answer: three seconds until the row of a send is on the disk, five for its outcome, and a margin.
 const SETTLED_MAX: Duration = Duration::from_secs(9);
 
-/// Longest that a key may count as under way when all is well again: a lease, the pauses of reaper and sweep, and a little.
+/// Maximum time for which a key may count as under way after everything has recovered: a lease, the pauses of reaper and sweep, and
+/// a margin.
 const OPEN_MAX: Duration = Duration::from_secs(15);
 
 /// One request and its answer.
 #[derive(Debug)]
 pub(crate) struct Asked {
     id: String,
-    /// What is sent; nothing of a read.
+    /// The message of a send, or `None` for a read.
     mark: Option<String>,
     has_key: bool,
     took: Duration,
@@ -51,20 +52,20 @@ impl Asked {
     }
 }
 
-/// What has been checked.
+/// The results of the checks.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) keys: usize,
     pub(crate) sent: usize,
     pub(crate) not_sent: usize,
     pub(crate) unknown: usize,
-    /// Answers of 5xx that do not say when to come again.
+    /// Answers of 5xx without a time to retry.
     pub(crate) failed: usize,
     /// Messages that the upstream took twice under one key.
     pub(crate) doubled: usize,
-    /// Sends that were answered, and have no row.
+    /// Sends that were answered but have no row.
     pub(crate) lost: usize,
-    /// The longest that a refused send and a read took.
+    /// The longest time of a refused send or a read.
     pub(crate) slowest: Duration,
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct Storm {
 }
 
 impl Storm {
-    /// Begins. Connections that replicas break off are no matter here: replicas are not killed.
+    /// Starts the callers. Replicas are not killed here, so no connection breaks.
     pub(crate) fn over(stage: &Arc<Stage>, mut chance: Chance) -> Storm {
         let mut storm = Storm {
             stage: Arc::clone(stage),
@@ -94,7 +95,7 @@ impl Storm {
         storm
     }
 
-    /// Ends, and gives all that was asked.
+    /// Stops the callers and returns all their requests.
     pub(crate) async fn end(self) -> (Vec<Asked>, Arc<Stage>) {
         self.ends.store(true, Ordering::SeqCst);
         let asked = self.callers.join_all().await;
@@ -156,7 +157,7 @@ async fn ask(
     }
 }
 
-/// Holds what was asked against what the upstream took and what the journal says, when all is well again.
+/// Compares the requests with the upstream's messages and with the journal, after everything has recovered.
 pub(crate) async fn judge(stage: &Stage, asked: &[Asked]) -> Verdict {
     let mut verdict = Verdict::default();
     let mut keys: HashMap<&str, Vec<&Asked>> = HashMap::new();
@@ -215,7 +216,7 @@ fn judge_key(stage: &Stage, mark: &str, asked: &[&Asked], verdict: &mut Verdict)
         }
     }
     let is_never = asked.iter().all(|asked| asked.delivery == "not_sent");
-    // One that is under way may have been taken.
+    // A send that is under way may have been taken.
     let is_open = asked.iter().any(|asked| asked.is_open());
     assert!(
         !is_never || is_open || taken == 0,
@@ -223,7 +224,7 @@ fn judge_key(stage: &Stage, mark: &str, asked: &[&Asked], verdict: &mut Verdict)
     );
 }
 
-/// No key stays under way. Asking once more sends what was never sent, and what has been stays so.
+/// Checks that no key stays under way. One more request sends a message that was never sent, and does not repeat one that was.
 async fn are_settled(stage: &Stage, keys: &HashMap<&str, Vec<&Asked>>, verdict: &mut Verdict) {
     let began = Instant::now();
     let open = keys.iter().filter(|(_, asked)| {
