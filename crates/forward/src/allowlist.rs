@@ -1,4 +1,4 @@
-//! Networks: deny first, then allow, and whoever is on no list stays out.
+//! Lists of allowed and denied networks. Deny comes first, then allow; an address on neither list is rejected.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 pub use store::{NetworkDecision, judge};
 
-/// Two lists. Addresses are compared in canonical form: `::ffff:a.b.c.d` is `a.b.c.d`.
+/// A list of allowed and a list of denied networks. Addresses are compared in canonical form: `::ffff:a.b.c.d` is `a.b.c.d`.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
     allow: Vec<IpNet>,
@@ -14,13 +14,13 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// Takes both lists; empty ones let nobody in.
+    /// Takes both lists. Empty lists reject every address.
     #[must_use]
     pub fn new(allow: Vec<IpNet>, deny: Vec<IpNet>) -> Networks {
         Networks { allow, deny }
     }
 
-    /// Judges an address.
+    /// Decides whether an address is allowed.
     #[must_use]
     pub fn judge(&self, address: IpAddr) -> NetworkDecision {
         judge(&self.allow, &self.deny, address)

@@ -1,7 +1,7 @@
-//! How much of answers is held for callers who have not taken them yet: in all, and for each access. Who takes nothing is told
-//! to come again before the upstream is asked for more.
+//! Limits the memory for answers that callers have not read yet, in total and for each access. If a limit is reached, a call is
+//! rejected as overloaded before the upstream is asked.
 //!
-//! Small answers are not counted: the system takes them at once. One answer that several callers are told is held once.
+//! Small answers are not counted, because the system takes them immediately. An answer for several callers is counted once.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,25 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapter::{Code, Error, Response};
 
-/// An answer of fewer bytes is small: no more than a connection's buffers take as a rule.
+/// Answers of fewer bytes are small. They usually fit into the buffers of a connection.
 const LARGE_BYTES: usize = 16 * 1024;
 
-/// What telling a large answer takes besides the answer, in bytes: the pieces that wait in the server for one connection.
+/// Additional memory for each caller of a large answer, in bytes: the pieces that wait in the server for one connection.
 const CALLER_BYTES: usize = 64 * 1024;
 
-/// When to come again: a caller that reads takes its answer within seconds.
+/// Value of Retry-After in seconds. A caller that reads takes its answer within seconds.
 const RETRY_AFTER_S: u32 = 2;
 
-/// Most that is held.
+/// Maximum memory for answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLimits {
-    /// For all callers together, in bytes.
+    /// The maximum for all callers together, in bytes.
     pub bytes: usize,
-    /// For the callers of one access, in bytes.
+    /// The maximum for the callers of one access, in bytes.
     pub bytes_per_access: usize,
 }
 
-/// What is held under one configuration. Another one goes on with the same counts.
+/// The held answers with the limits of one configuration. A new configuration continues with the same counts.
 pub(crate) struct Answers {
     limits: AnswerLimits,
     counts: Arc<AnswerCounts>,
@@ -35,7 +35,7 @@ pub(crate) struct Answers {
 
 #[derive(Default)]
 struct AnswerCounts {
-    /// A copy of the sum, so that who calls need not wait for the rest while little is held.
+    /// A copy of the total, so that calls need not wait for the lock while little is held.
     total: AtomicUsize,
     held: Mutex<Holdings>,
 }
@@ -44,11 +44,12 @@ struct AnswerCounts {
 struct Holdings {
     total: usize,
     by_access: HashMap<String, usize>,
-    /// How many callers each answer is held for, by where it stands in memory, which it does for as long as it is held.
+    /// The number of callers of each answer. The key is the answer's address in memory, which is stable as long as the answer is
+    /// held.
     callers: HashMap<usize, usize>,
 }
 
-/// A large answer that is held for one caller; let go when dropped.
+/// A large answer that is held for one caller. It is released when dropped.
 pub struct HeldAnswer {
     counts: Arc<AnswerCounts>,
     access: String,
@@ -70,12 +71,12 @@ impl Answers {
         }
     }
 
-    /// Whether there is any room left for an answer to this access.
+    /// Checks whether there is any room left for an answer to this access.
     ///
     /// # Errors
     /// OVERLOADED.
     pub(crate) fn check(&self, access: &str) -> Result<(), Error> {
-        // As long as all together hold less than one access may, nobody holds too much.
+        // While the total is below the limit of one access, no access can be over its limit.
         let AnswerLimits {
             bytes,
             bytes_per_access,
@@ -93,8 +94,8 @@ impl Answers {
         Ok(())
     }
 
-    /// Holds an answer for a caller; nothing is counted of a small one. What `must` be told has room in any case, and so has
-    /// what is larger than the room as long as nothing else is there.
+    /// Holds an answer for a caller. Small answers are not counted. An answer with `must` always has room, and so has an answer
+    /// larger than the limit if nothing else is held.
     ///
     /// # Errors
     /// OVERLOADED.
@@ -136,7 +137,7 @@ impl Answers {
 }
 
 impl AnswerCounts {
-    /// The counts are whole whenever nobody has them, so a panic elsewhere does not spoil them.
+    /// Locks the counts. They are consistent whenever the lock is free, so a panic elsewhere does not damage them.
     fn lock(&self) -> MutexGuard<'_, Holdings> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,7 +212,7 @@ mod tests {
             hold("d").err().unwrap().retry_after_s(),
             Some(RETRY_AFTER_S)
         );
-        // Small answers have room whatever is held, and so has what must be told.
+        // Small answers have room whatever is held, and so have answers that must be delivered.
         assert!(answers.hold("d", &response(100), false).unwrap().is_none());
         let sent = answers.hold("d", &response(MIB), true).unwrap();
         assert!(answers.check("e").is_err());

@@ -1,4 +1,4 @@
-//! From credentials to an access: one check of secrets for all ways in.
+//! Turns credentials into an access. All ways in check secrets here.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::hashing::{Grant, HashRequest, Hashing};
 use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
 use crate::verified::{self, VerifiedKey, VerifiedSecrets};
 
-/// What a caller says to prove who they are.
+/// The credentials that a caller presents.
 #[derive(Clone, Copy, Debug)]
 pub enum PresentedCredentials<'a> {
     /// A user name and its password.
     User {
         /// The user name.
         user: &'a str,
-        /// The secret.
+        /// The password.
         password: &'a SecretString,
     },
     /// A client id and its secret, at the token endpoint.
@@ -31,29 +31,29 @@ pub enum PresentedCredentials<'a> {
     },
     /// The access that a verified token names.
     Proven {
-        /// Its name.
+        /// The name of the access.
         access: &'a str,
-        /// Who issued the token, and what for.
+        /// The issuer of the token and its statements about the access.
         issued: Issued<'a>,
     },
 }
 
-/// Who issued a verified token, and what it says of the access for which it was issued.
+/// The issuer of a verified token, and the token's statements about its access.
 #[derive(Clone, Copy, Debug)]
 pub enum Issued<'a> {
-    /// We did, for the access with this client id as it was then.
+    /// The token was issued by this gateway for the access that had this client id at that time.
     Here {
         /// The client id.
         client_id: &'a str,
-        /// The access's `token_generation`.
+        /// The `token_generation` of the access.
         generation: i64,
     },
-    /// An outside issuer did, at this time if it says so; seconds since 1970, UTC.
+    /// The token was issued by an outside issuer, at this time if the token contains it; seconds since 1970, UTC.
     Elsewhere(Option<i64>),
 }
 
 impl Issued<'_> {
-    /// Whether the token was issued for this access, and after its tokens were ended the last time.
+    /// Checks that the token was issued for this access, and after the access's tokens were last revoked.
     fn holds_for(self, access: &Access) -> Result<(), Error> {
         let wrong = |cause| Err(Error::refused(Code::IncorrectToken).because(cause));
         match (self, access.tokens_since) {
@@ -74,8 +74,8 @@ impl Issued<'_> {
     }
 }
 
-/// Checks secrets, as many wrong ones as [`LoginThrottle`] lets through. What a check costs hangs on the form of the presented
-/// secret alone.
+/// Checks secrets. [`LoginThrottle`] limits the number of wrong ones. The cost of a check depends only on the form of the presented
+/// secret.
 pub struct Authenticator {
     hasher: Arc<SecretHasher>,
     hashing: Arc<Hashing>,
@@ -83,21 +83,21 @@ pub struct Authenticator {
     throttle: Arc<LoginThrottle>,
 }
 
-/// A secret that is not known to be right, and what it is to be checked against.
+/// A presented secret that is not known to be right yet, and the data to check it against.
 struct SecretCheck<'a> {
     throttle_key: ThrottleKey,
     access: Option<&'a Arc<Access>>,
-    /// Whose hashes say what checking a chosen password costs: for a name that does not exist those of another.
+    /// The access whose hashes determine the cost of checking a chosen password. For an unknown name this is another access.
     model: Option<&'a Arc<Access>>,
     presented: &'a SecretString,
-    /// Under this key it will be known, should it be right.
+    /// The key under which the secret is remembered if it is right.
     key: VerifiedKey,
     wait: &'a CallWait,
 }
 
 impl Authenticator {
-    /// Takes the hasher of random secrets, a random key of this process, how many passwords may be hashed at once, and
-    /// the count of guesses.
+    /// Takes the hasher of random secrets, a random key of this process, the number of passwords hashed at the same time, and the
+    /// count of guesses.
     #[must_use]
     pub fn new(
         hasher: Arc<SecretHasher>,
@@ -113,7 +113,7 @@ impl Authenticator {
         }
     }
 
-    /// The same check under other limits on guesses, which start full. Secrets that are known to be right stay so.
+    /// Returns an authenticator with other limits on guesses, which start full. Secrets known to be right stay known.
     #[must_use]
     pub(crate) fn renewed(&self, limits: ThrottleLimits) -> Authenticator {
         Authenticator {
@@ -124,11 +124,11 @@ impl Authenticator {
         }
     }
 
-    /// The access that the credentials prove.
+    /// Returns the access that the credentials prove.
     ///
     /// # Errors
-    /// TOO_MANY_FAILURES; INCORRECT_USER_PASSWORD or INCORRECT_TOKEN, the same for an unknown name and a wrong secret;
-    /// OVERLOADED when too many passwords wait to be hashed.
+    /// TOO_MANY_FAILURES; INCORRECT_USER_PASSWORD or INCORRECT_TOKEN, the same for an unknown name and a wrong secret; OVERLOADED
+    /// when too many passwords wait for hashing.
     pub async fn authenticate(
         &self,
         accesses: &Accesses,
@@ -149,7 +149,8 @@ impl Authenticator {
             }
         };
         let key = self.verified.key(access.map(Arc::as_ref), presented);
-        // Who has shown this very secret a while ago does not guess: an owner who calls stays in, whoever else guesses.
+        // A caller that recently presented the same right secret does not guess. So an owner who keeps calling stays in, even while
+        // others guess.
         if !self.verified.holds(key) {
             let check = SecretCheck {
                 throttle_key: self
@@ -161,7 +162,7 @@ impl Authenticator {
                 key,
                 wait: caller.wait,
             };
-            // In a box: it is the rare path, and its state is the largest.
+            // Boxed, because this path is rare and has the largest state.
             if !Box::pin(self.verify(&check)).await? {
                 return Err(wrong_secret(access));
             }
@@ -175,12 +176,12 @@ impl Authenticator {
         access.cloned().ok_or_else(defect)
     }
 
-    /// Has a token verified, and counts it for its address if it is wrong. One that is right gets in whatever its neighbours
-    /// have shown: nobody comes upon a signature by guessing, and how many are checked from one address the limit of calls
-    /// before authentication bounds. An expired one was right once.
+    /// Waits for the verification of a token, and counts a wrong token for its address. A right token always gets in, whatever its
+    /// neighbours have presented: signatures can't be guessed, and the limit of calls before authentication bounds the number of
+    /// checks from one address. An expired token is not counted, because it was right once.
     ///
     /// # Errors
-    /// What the verification says, and TOO_MANY_FAILURES in place of INCORRECT_TOKEN for one wrong token too many.
+    /// The error of the verification; TOO_MANY_FAILURES instead of INCORRECT_TOKEN for one wrong token too many.
     pub(crate) async fn verify_token<T>(
         &self,
         caller: Caller<'_>,
@@ -193,7 +194,7 @@ impl Authenticator {
         verified
     }
 
-    /// The count of guesses.
+    /// Returns the count of guesses.
     pub(crate) fn throttle(&self) -> &LoginThrottle {
         &self.throttle
     }
@@ -226,13 +227,13 @@ impl Authenticator {
             .await?;
         let (address, is_inside) = (check.throttle_key.address(), check.throttle_key.is_inside());
         let request = HashRequest {
-            // As with the budgets, a name that does not exist has an inside as well.
+            // An unknown name borrows the networks of an access, so that it can be inside as well.
             rank: self.hashing.rank(address, is_inside),
             address,
             key: check.key,
         };
         let grant = self.hashing.permit(request).await;
-        // Of an owner's first calls, all at once, the others have waited while one proved the password.
+        // If an owner makes many first calls at the same time, one proves the password while the others wait.
         if self.verified.holds(check.key) {
             return Ok(true);
         }
@@ -246,12 +247,12 @@ impl Authenticator {
         let hashes = verified::chosen(check.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (check.presented.clone(), check.access.is_some());
         let hashed = self.hashing.run(permit, move || {
-            // The place lives as long as the work, which a caller that goes away does not stop.
+            // The reservation lives as long as the work, which continues even if the caller disconnects.
             let mut right = false;
             for phc in hashes.iter().filter(|phc| !phc.is_empty()) {
                 right |= verify_chosen(&presented, phc);
             }
-            // The hashes that an unknown name is checked against are another's.
+            // An unknown name is checked against the hashes of another access, so a match does not count.
             right &= is_known;
             if !right {
                 reservation.was_wrong();
@@ -263,12 +264,12 @@ impl Authenticator {
     }
 }
 
-/// A token that names nobody.
+/// The error for a token that names no access.
 pub(crate) fn no_such_access() -> Error {
     Error::refused(Code::IncorrectToken).because("no such access")
 }
 
-/// A secret that proves nothing, for an access that is there or not: only the log knows which.
+/// The error for a wrong secret or an unknown name. Only the log shows which it was.
 pub(crate) fn wrong_secret(access: Option<&Arc<Access>>) -> Error {
     let cause = access.map_or("unknown name", |_| "wrong secret");
     Error::refused(Code::IncorrectUserPassword).because(cause)

@@ -1,4 +1,4 @@
-//! Successful reads, kept in memory for a moment, with one flight per key.
+//! The cache of successful reads in memory. Concurrent reads with the same key share one upstream call (a flight).
 
 mod epochs;
 
@@ -19,19 +19,19 @@ use crate::call::Forwarded;
 use crate::upstream::{UpstreamOutcome, UpstreamTiming};
 use epochs::ChannelEpochs;
 
-/// What one entry weighs besides its answer, in bytes: key, request and bookkeeping.
+/// The weight of an entry in addition to its answer, in bytes: key, request and bookkeeping.
 const ENTRY_OVERHEAD_BYTES: usize = 512;
 
-/// How long answers are kept and how many.
+/// The lifetimes of cached answers and the size of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// How long answers to each operation are kept, by its number; zero switches it off.
+    /// The lifetime of answers to each operation, by its number. Zero disables caching.
     pub lifetimes: [Duration; OPERATION_COUNT],
-    /// All entries together, in bytes.
+    /// The maximum size of all entries together, in bytes.
     pub bytes: u64,
 }
 
-/// An answer belongs to one access, one request, and the time since the last send on its channel.
+/// The key of an answer: one access, one request, and the epoch of its channel, which each send changes.
 #[derive(Clone)]
 struct CacheKey {
     access: Arc<Access>,
@@ -40,8 +40,8 @@ struct CacheKey {
 }
 
 impl CacheKey {
-    /// What tells it from others. A changed access begins with nothing kept, and so does one that was made anew under an old
-    /// name.
+    /// Returns the compared parts. A changed access starts without cached answers, and so does an access that was created again
+    /// under an old name.
     fn parts(&self) -> (&str, i64, &Request, u64) {
         let Access { name, version, .. } = &*self.access;
         (name, *version, &self.request, self.epoch)
@@ -96,18 +96,18 @@ impl Expiry<CacheKey, CacheEntry> for PerEntry {
 pub(crate) struct ReadCache {
     config: CacheConfig,
     entries: Cache<CacheKey, CacheEntry, foldhash::quality::RandomState>,
-    /// A send makes every older read of its channel unreachable by changing the epoch in the key. A read that was under
-    /// way when the send ended is kept under the old epoch, where nobody looks.
+    /// The epochs of channels. A send changes the epoch in the key, which makes every older read of its channel unreachable. A read
+    /// that was in progress when the send ended is cached under the old epoch, where no lookup finds it.
     epochs: Arc<ChannelEpochs>,
 }
 
 impl ReadCache {
-    /// An empty one, which hears of the sends of other processes where these share counts.
+    /// Creates an empty cache. If processes share counts, it is notified of the sends of the others.
     pub(crate) fn new(config: CacheConfig, counts: Option<&Arc<SharedCounts>>) -> ReadCache {
         ReadCache::empty(config, ChannelEpochs::new(counts))
     }
 
-    /// The same cache under other settings, with what it holds; empty when its size is another.
+    /// Returns the same cache with other settings and its entries. It is empty if the size has changed.
     pub(crate) fn renewed(&self, config: CacheConfig) -> ReadCache {
         if config.bytes != self.config.bytes {
             return self.emptied(config);
@@ -119,7 +119,7 @@ impl ReadCache {
         }
     }
 
-    /// A cache that holds nothing and still hears of sends that began before it.
+    /// Returns an empty cache that still notices sends that began before it.
     pub(crate) fn emptied(&self, config: CacheConfig) -> ReadCache {
         ReadCache::empty(config, Arc::clone(&self.epochs))
     }
@@ -141,8 +141,8 @@ impl ReadCache {
         }
     }
 
-    /// Answers a read: from memory, with an identical call under way, or by `fetch`. A caller that goes away does not
-    /// stop the flight, since others may be on it.
+    /// Answers a read from memory, with an identical call in progress, or by `fetch`. A caller that disconnects does not stop the
+    /// flight, because other callers may wait for it.
     pub(crate) async fn read<F>(
         &self,
         access: &Arc<Access>,
@@ -171,11 +171,11 @@ impl ReadCache {
             let left = entry.until.saturating_duration_since(Instant::now());
             return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
-        // In a box as well: what is kept, or may not be, is the common case.
+        // Boxed as well, because a cached answer or a read without caching is the common case.
         boxed(|| self.fly(key, ttl, fetch())).await
     }
 
-    /// Makes every kept read of this request's channel unreachable, for every access.
+    /// Makes every cached read of this request's channel unreachable, for every access.
     pub(crate) fn forget_channel(&self, request: &Request) {
         self.epochs.bump(request);
     }
@@ -240,7 +240,7 @@ impl ReadCache {
         }
     }
 
-    /// How long a successful answer is kept: as the access has it, or else the deployment; `None` for not at all.
+    /// Returns how long a successful answer is cached: the access's setting, or else the deployment's. `None` if it is not cached.
     pub(crate) fn keeps(&self, access: &Access, operation: &Operation) -> Option<Duration> {
         let usual = self.config.lifetimes[operation.number()];
         let life = access.cache.life(operation, usual);

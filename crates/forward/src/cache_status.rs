@@ -1,21 +1,21 @@
-//! What the cache had to do with an answer.
+//! The role of the cache in an answer.
 
-/// What the cache had to do with an answer (RFC 9211).
+/// The role of the cache in an answer (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheStatus {
-    /// Answered from memory; fresh for so many more seconds.
+    /// Answered from memory; fresh for this many more seconds.
     Hit(u64),
-    /// Asked the upstream and kept the answer for so many seconds.
+    /// The upstream was asked, and the answer was cached for this many seconds.
     Stored(u64),
-    /// Asked the upstream; the answer was an error and was not kept.
+    /// The upstream was asked; the answer was an error and was not cached.
     Miss,
-    /// Got the answer of an identical call that was under way; fresh for so many seconds.
+    /// Got the answer of an identical call in progress; fresh for this many seconds.
     Collapsed(u64),
-    /// The caller asked for a fresh answer, which was kept for so many seconds.
+    /// The caller asked for a fresh answer, which was cached for this many seconds.
     Refreshed(u64),
     /// Caching is switched off for this operation.
     Bypass,
-    /// The operation has an effect, so that its answer is never kept.
+    /// The operation has an effect, so its answer is never cached.
     Effect,
 }
 
@@ -31,13 +31,13 @@ impl CacheStatus {
         "effect",
     ];
 
-    /// One word for metrics and the log.
+    /// Returns one word for metrics and the log.
     #[must_use]
     pub fn word(self) -> &'static str {
         CacheStatus::WORDS[self.number()]
     }
 
-    /// The number of its word, its index in [`CacheStatus::WORDS`].
+    /// Returns the index of the word in [`CacheStatus::WORDS`].
     #[must_use]
     pub fn number(self) -> usize {
         match self {
@@ -51,7 +51,7 @@ impl CacheStatus {
         }
     }
 
-    /// For how many more seconds the caller may keep the answer, if at all.
+    /// Returns for how many more seconds the caller may cache the answer, if it may.
     #[must_use]
     pub fn fresh_s(self) -> Option<u64> {
         match self {

@@ -1,4 +1,4 @@
-//! What the pipeline says of a call, and how the call ended.
+//! The data of a call that the pipeline passes on, and the result of the call.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,54 +12,54 @@ use crate::concurrency::ConcurrencyPermit;
 use crate::trace::AttemptLog;
 use crate::upstream::UpstreamTiming;
 
-/// What the pipeline knows of a call besides the request itself.
+/// The pipeline's knowledge about a call in addition to the request itself.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthContext {
     /// The resolved address of the caller.
     pub address: IpAddr,
-    /// The way in that it took.
+    /// The way in that the call took.
     pub way: Way,
-    /// Seconds since 1970, UTC.
+    /// The current time; seconds since 1970, UTC.
     pub now: i64,
-    /// Whether the secret stood in the URL, where logs and proxies on the way see it.
+    /// True if the secret was in the URL, where logs and proxies see it.
     pub secret_in_url: bool,
 }
 
-/// Who calls, as far as it is known before any credentials are.
+/// The caller before any credentials are known.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     /// The resolved address.
     pub address: IpAddr,
-    /// What the call has waited for counts that replicas share.
+    /// The time that the call has waited for shared counts.
     pub wait: &'a CallWait,
 }
 
-/// How a caller wants a call to be made.
+/// Options that the caller sets for a call.
 pub struct CallOptions {
-    /// No answer from memory.
+    /// True if the answer must not come from memory.
     pub no_cache: bool,
-    /// When the caller has to have an answer, whatever it is.
+    /// The time by which the caller has to have an answer, whatever it is.
     pub deadline: Instant,
-    /// Where its attempts are noted, if the call is traced.
+    /// The log of the attempts, if the call is traced.
     pub trace: Option<Arc<AttemptLog>>,
-    /// What counts it among the access's calls at once. A read that is to be kept goes on without its caller, and so does this. In a
-    /// box, so that calls without one carry no room for it.
+    /// The permit that counts the call among the access's concurrent calls. A read that is to be cached continues without its
+    /// caller, and so does its permit. Boxed, so that calls without a permit carry no room for it.
     pub permit: Option<Box<ConcurrencyPermit>>,
 }
 
-/// The end of a call and what the log and the headers tell of it.
+/// The result of a call, and the facts about it for the log and the headers.
 #[derive(Debug)]
 pub struct Forwarded {
-    /// How it ended.
+    /// The answer or the error.
     pub outcome: Result<Arc<Response>, Error>,
-    /// What the cache had to do with it; `None` when it was refused here.
+    /// The role of the cache; `None` if the call was rejected here.
     pub cache: Option<CacheStatus>,
-    /// What it took, when this call asked the upstream.
+    /// The durations, if this call asked the upstream.
     pub timing: Option<UpstreamTiming>,
 }
 
 impl Forwarded {
-    /// The end of a call that is refused before a cache or the upstream is asked.
+    /// Creates the result of a call that is rejected before the cache or the upstream is asked.
     pub(crate) fn refused(error: Error) -> Forwarded {
         Forwarded {
             outcome: Err(error),

@@ -1,4 +1,4 @@
-//! Which channels an access sees: those that it may use, in every list that names channels.
+//! Restricts an access to its channels. Every answer that lists channels shows only those that the access may use.
 
 use std::borrow::Cow;
 
@@ -10,14 +10,14 @@ use store::Access;
 /// The operation whose answer lists the channels of the whole upstream account.
 const LISTING: &str = "getchatchannels";
 
-/// Whether the access may use a platform, whatever the channel.
+/// Returns whether the access may use the platform, whatever the channel.
 pub(crate) fn may_use_platform(access: &Access, platform: &str) -> bool {
     let platforms = access.platforms.as_ref();
     platforms.is_none_or(|allowed| allowed.iter().any(|name| name == platform))
 }
 
-/// Whether the access may use the channel, or any of a platform or of this id where the other is not named. The platform is judged
-/// apart.
+/// Returns whether the access may use the channel. If one part is not given, any channel with the other part is enough. The
+/// platform itself is checked separately.
 pub(crate) fn may_use_any_channel(
     access: &Access,
     platform: Option<&str>,
@@ -32,11 +32,12 @@ pub(crate) fn may_use_any_channel(
     })
 }
 
-/// The answer as the access may see it: without the channels that it may not use, and otherwise to the letter. What names
-/// no channel is nobody's.
+/// Returns the answer as the access may see it: without the channels that it may not use, and otherwise unchanged. An entry that
+/// names no channel is not shown to restricted accesses.
 ///
 /// # Errors
-/// UPSTREAM_ERROR when an access with bounds asks and the list can't be read: then it is not known what it would show.
+/// UPSTREAM_ERROR when the access is restricted and the list can't be read, because then it is unknown what the answer would
+/// reveal.
 pub(crate) fn visible(
     access: &Access,
     operation: &Operation,
@@ -66,9 +67,9 @@ struct ChannelItem<'a> {
     platformid: Option<&'a RawValue>,
 }
 
-/// The result with a shorter list; `None` when it is no object, or its list is none.
+/// Returns the result with a shorter list; `None` if the result is no object or its list is not a list.
 fn filtered(access: &Access, result: &str) -> Option<String> {
-    // The text is compact. A reader of objects takes arrays as well, which are something else here.
+    // The text is compact. Serde would also read an array as an object, which has another meaning here.
     if !result.starts_with('{') {
         return None;
     }
@@ -79,7 +80,7 @@ fn filtered(access: &Access, result: &str) -> Option<String> {
     let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
     let items = items.into_iter().map(RawValue::get);
     let shown: Vec<&str> = items.filter(|item| may_see(access, item)).collect();
-    // Where the list stands in the text that it was read from.
+    // The position of the list in the text from which it was read.
     let start = list.as_ptr().addr() - result.as_ptr().addr();
     let (before, rest) = result.split_at_checked(start)?;
     let after = rest.get(list.len()..)?;
@@ -98,7 +99,7 @@ fn may_see(access: &Access, item: &str) -> bool {
     })
 }
 
-/// A text, or a number as it is written.
+/// Returns a string, or a number as it is written.
 fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let written = value.get();
     match written.as_bytes().first()? {

@@ -1,4 +1,4 @@
-//! How many calls of one access may be under way at once.
+//! Limits the number of concurrent calls of one access.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -12,29 +12,29 @@ use crate::remaining::Remaining;
 use crate::share::Share;
 use crate::shared_turns::{SharedTurn, SharedTurns};
 
-/// When to come again: calls end within seconds.
+/// Value of Retry-After in seconds. Calls end within seconds.
 const RETRY_AFTER_S: u32 = 1;
 
-/// The limit by the name under which it is told.
+/// The name of the limit in messages.
 pub(crate) const AT_ONCE: &str = "calls at once";
 
-/// Calls under way, by access. An access without any has no entry.
+/// The number of calls in progress by access. An access without calls has no entry.
 #[derive(Default)]
 pub(crate) struct ConcurrencyLimit {
     under_way: Mutex<HashMap<String, u32>>,
     share: Share,
 }
 
-/// One call under way; ends when dropped.
+/// The permit of one call in progress. The call ends when the permit is dropped.
 pub struct ConcurrencyPermit {
     concurrency: Arc<ConcurrencyLimit>,
     access: String,
-    /// Its turn among the calls of all processes, where these are counted together.
+    /// The call's turn among the calls of all processes, if these are counted together.
     _turn: Option<SharedTurn>,
 }
 
 impl ConcurrencyLimit {
-    /// Nothing under way, in a process that has this share of each bound.
+    /// Creates a limit without calls in progress, in a process that has this share of each limit.
     pub(crate) fn new(share: Share) -> ConcurrencyLimit {
         ConcurrencyLimit {
             under_way: Mutex::default(),
@@ -42,7 +42,7 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Takes a permit, if the access has a bound at all and has not reached it.
+    /// Acquires a permit unless the access has reached its limit. Returns `None` if the access has no limit.
     ///
     /// # Errors
     /// RATE_LIMITED.
@@ -64,7 +64,8 @@ impl ConcurrencyLimit {
         }))
     }
 
-    /// The permit of a call that has its turn among those of all processes, counted here in case these go away.
+    /// Returns the permit of a call that has a turn among the calls of all processes. The call is counted here too, in case the
+    /// shared counts become unreachable.
     pub(crate) fn permit_of(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
@@ -81,7 +82,7 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// How many calls may begin, if there is a bound at all, and what [`ConcurrencyLimit::acquire`] would say now.
+    /// Returns how many calls may begin, if there is a limit, and the result that [`ConcurrencyLimit::acquire`] would give now.
     pub(crate) fn look(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
@@ -97,7 +98,7 @@ impl ConcurrencyLimit {
         Some((left, free(mine, most)))
     }
 
-    /// How many may be under way in this process.
+    /// Returns the maximum number of calls in progress in this process.
     fn most(&self, access: &Access) -> Option<NonZeroU32> {
         let most = access.limits.concurrent?;
         NonZeroU32::new(most.get() / self.share.cells(most))
@@ -117,13 +118,13 @@ fn free(under_way: u32, most: NonZeroU32) -> Result<(), Error> {
     Err(all_taken())
 }
 
-/// The refusal of a call beyond those that may be under way.
+/// The error for a call beyond the limit.
 pub(crate) fn all_taken() -> Error {
     let error = Error::refused(Code::RateLimited).because(AT_ONCE);
     error.retry_after(RETRY_AFTER_S)
 }
 
-/// As [`ConcurrencyLimit::look`], of all processes together.
+/// Returns the same as [`ConcurrencyLimit::look`] for all processes together.
 pub(crate) async fn look_with_others(
     turns: &SharedTurns,
     access: &Access,

@@ -1,4 +1,4 @@
-//! What the limits of an access say of one call.
+//! The results of an access's limits for one call.
 
 use adapter::Error;
 use store::Access;
@@ -13,14 +13,14 @@ pub struct CountedCall {
     pub limit: Option<LimitState>,
     /// The limit per day; `None` when there is none.
     pub day: Option<DayState>,
-    /// Why the call is refused, if it is.
+    /// The error, if the call is rejected.
     pub refused: Option<Error>,
-    /// What a limit would have said, if it did not only report.
+    /// The rejection that a limit would have caused if it did not only report.
     pub would_refuse: Option<String>,
 }
 
 impl CountedCall {
-    /// Takes what a limit says: a refusal, or what it would have been where the limits of the access only report.
+    /// Applies the result of a limit. A rejection only counts as a would-be rejection if the limits of the access only report.
     pub(crate) fn apply<T>(&mut self, access: &Access, said: Result<T, Error>) -> Option<T> {
         match said {
             Ok(value) => return Some(value),

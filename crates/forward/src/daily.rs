@@ -1,10 +1,10 @@
-//! How often in a day: a counter for each access, exact in memory and kept in the store.
+//! Counts calls per day: one counter for each access, exact in memory and stored in the store.
 //!
-//! No call writes to the disk. The store knows how many calls of the day an access has been *given*: those that were made and a
-//! block that was set aside ahead of need. A call takes one out of the block in memory; when half of it is gone, the next is
-//! set aside while calls go on. After a crash the rest of the block counts as made, so that a restart admits a block too
-//! few at most and never one too many; a clean stop gives the rest back. Where several replicas share the store, what others were
-//! given counts here as made.
+//! No call writes to the disk. The store knows how many calls of the day an access has been *given*: the calls that were made, and
+//! a block that was reserved in advance. A call takes one out of the block in memory. When half of the block is used, the next
+//! block is reserved while calls continue. After a crash the rest of the block counts as made, so that a restart admits at most one
+//! block too few and never a call too many. A clean shutdown gives the rest back. If several replicas share the store, calls given
+//! to other replicas count here as made.
 
 mod counter;
 
@@ -23,53 +23,53 @@ use tokio::time::Instant;
 use crate::share::Share;
 use counter::{Counter, Taken};
 
-/// Seconds of a day. UTC knows no others here: a leap second belongs to the second before it.
+/// Seconds of a day. UTC days always have this length here: a leap second belongs to the second before it.
 pub const DAY_S: i64 = 24 * 60 * 60;
 
-/// A block is so small a part of the limit: what a crash may cost an access.
+/// A block is one in so many parts of the limit. A crash may cost an access one block.
 const BLOCK_SHARE: u32 = 20;
 
-/// Most calls set aside at once. At 10,000 calls a second this is one write in 50 ms.
+/// Maximum number of calls reserved at a time. At 10,000 calls a second this is one write in 50 ms.
 const BLOCK_CALLS_MAX: u32 = 1000;
 
-/// How long a call waits for the next block when there is none left. The disk takes milliseconds; who waits longer is told
-/// to come again rather than kept.
+/// Longest wait of a call for the next block when no reserved calls remain. The disk takes milliseconds. A call that waits longer
+/// is rejected with Retry-After.
 const BLOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The limit by the name under which it is told.
+/// The name of the limit in messages.
 pub(crate) const PER_DAY: &str = "limit per day";
 
-/// When to come again if the store can't be written.
+/// Value of Retry-After in seconds if the store is not writable.
 const STORE_RETRY_S: u32 = 5;
 
-/// The time of day; seconds since 1970, UTC.
+/// The clock; seconds since 1970, UTC.
 pub type TimeOfDay = Box<dyn Fn() -> i64 + Send + Sync>;
 
-/// A limit per day after a call has been counted.
+/// The state of a limit per day after a call has been counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayState {
     /// Calls per day.
     pub per_day: u32,
-    /// Calls left.
+    /// Calls that remain.
     pub remaining: u32,
-    /// Seconds until all of them are back.
+    /// Seconds until all calls are available again.
     pub reset_s: u32,
 }
 
-/// The counts of one gateway.
+/// The daily counts of one gateway.
 pub struct DailyLimits {
     store: Arc<Store>,
     clock: TimeOfDay,
     counters: RwLock<HashMap<String, Arc<Counter>>>,
-    /// The day of the last sweep: what is over changes once a day, and a sweep holds every call up that is counted.
+    /// The day of the last sweep. Expired counts appear only once a day, and a sweep delays every call that is being counted.
     swept: AtomicU32,
 }
 
 impl DailyLimits {
-    /// Goes on from what the store has.
+    /// Continues with the counts in the store.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// The store can't be read.
     pub async fn open(store: Arc<Store>, clock: TimeOfDay) -> Result<DailyLimits, StoreError> {
         let counts = store.daily_counts(day_of(clock())).await?;
         let counters = counts.into_iter().map(|count| {
@@ -84,7 +84,7 @@ impl DailyLimits {
         })
     }
 
-    /// Counts a call of an access and tells the state of its limit, if it has one.
+    /// Counts a call of an access and returns the state of its limit, if it has one.
     pub async fn count(&self, access: &Access) -> (Option<DayState>, Result<(), Error>) {
         let Some(per_day) = access.limits.per_day else {
             return (None, Ok(()));
@@ -94,7 +94,7 @@ impl DailyLimits {
         (Some(state(per_day.get(), used, now)), counted)
     }
 
-    /// Counts one call and tells how many there are then.
+    /// Counts one call and returns the number of calls so far.
     async fn take(&self, access: &str, per_day: u32, now: i64) -> (u32, Result<(), Error>) {
         let (today, counter) = (day_of(now), self.counter(access));
         let until = Instant::now() + BLOCK_WAIT_MAX;
@@ -119,7 +119,7 @@ impl DailyLimits {
         }
     }
 
-    /// The state of the access's limit as it is, without counting.
+    /// Returns the state of the access's limit without counting.
     #[must_use]
     pub fn look(&self, access: &Access) -> Option<DayState> {
         let per_day = access.limits.per_day?.get();
@@ -130,7 +130,7 @@ impl DailyLimits {
         Some(state(per_day, used, now))
     }
 
-    /// What [`DailyLimits::count`] would say now of a call, as long as the store can be written; counts nothing.
+    /// Returns the result that [`DailyLimits::count`] would give now if the store is writable. Counts nothing.
     pub(crate) fn look_at(&self, access: &Access) -> Option<(DayState, Result<(), Error>)> {
         let state = self.look(access)?;
         let free = match state.remaining {
@@ -140,7 +140,7 @@ impl DailyLimits {
         Some((state, free))
     }
 
-    /// Forgets the counts of days that are over. Call it every few seconds.
+    /// Forgets the counts of past days. Has to be called every few seconds.
     pub fn sweep(&self) {
         let today = day_of((self.clock)());
         if self.swept.swap(today, Ordering::Relaxed) == today {
@@ -150,14 +150,14 @@ impl DailyLimits {
             .counters
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        // One that somebody holds may be counted on in this moment.
+        // A counter that a caller holds may be about to count.
         counters.retain(|_, counter| !counter.is_over(today) || Arc::strong_count(counter) > 1);
     }
 
-    /// Ends the counting and gives back what was set aside and not used. Calls that come after it are told to come again.
+    /// Ends the counting and gives unused reserved calls back. Later calls are rejected with Retry-After.
     ///
     /// # Errors
-    /// When the store can't be written; then what was set aside counts as made.
+    /// The store is not writable. Then the reserved calls count as made.
     pub async fn close(&self) -> Result<(), StoreError> {
         let mut unused = Vec::new();
         for (access, counter) in self.all() {
@@ -167,7 +167,7 @@ impl DailyLimits {
         self.store.return_daily_calls(&unused).await
     }
 
-    /// Has the next block set aside, by a task of its own: one at a time, and whether or not the caller stays.
+    /// Reserves the next block in a separate task, so that the caller may disconnect. Only one such task runs at a time.
     fn set_aside(&self, counter: &Arc<Counter>, access: &str, (today, per_day): (u32, u32)) {
         let Some(refill) = Counter::start_refill(counter) else {
             return;
@@ -189,7 +189,7 @@ impl DailyLimits {
         });
     }
 
-    /// What part of the other limits this process admits, by the same store.
+    /// Returns the share of the other limits that this process admits, based on the same store.
     pub(crate) fn share(&self) -> Share {
         Share::of_store(&self.store)
     }
@@ -219,7 +219,7 @@ impl DailyLimits {
     }
 }
 
-/// How many calls each of so many replicas sets aside at once: together they keep back no more than one would.
+/// Returns how many calls each of several replicas reserves at a time. Together they hold back no more than one replica would.
 fn block(per_day: u32, replicas: u32) -> u32 {
     (per_day / BLOCK_SHARE / replicas).clamp(1, BLOCK_CALLS_MAX)
 }
@@ -246,7 +246,7 @@ fn used_up(now: i64) -> Error {
         .retry_after(until_midnight_s(now))
 }
 
-/// Not counted is not admitted: a count that is lost would let more in than the limit says.
+/// The error for a call that could not be counted. It is not admitted, because a lost count would admit more calls than the limit.
 fn not_kept() -> Error {
     Error::refused(Code::Overloaded)
         .because("calls of the day can't be kept")

@@ -1,4 +1,4 @@
-//! What one rule says of a call: the same words for the pipeline's log and for an explanation.
+//! The decision of one rule about a call. The pipeline's log and an explanation use the same words.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use adapter::{Code, Error};
 
 use crate::allowlist::NetworkDecision;
 
-/// The decision of one rule. Words are put together only when somebody reads them.
+/// The decision of one rule. Its text is built only when it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision {
-    /// The rule.
+    /// The name of the rule.
     pub rule: &'static str,
-    /// What it says.
+    /// The words of the decision.
     pub says: Says,
-    /// The code with which it refuses, if it does.
+    /// The code of the rejection, if the rule rejects.
     pub refuses: Option<Code>,
-    /// Whether it lets through all the same, and only tells.
+    /// True if the rule lets the call through anyway and only reports.
     pub reports_only: bool,
 }
 
-/// What a rule says.
+/// The words of a decision.
 #[derive(Clone, Copy, Debug)]
 pub enum Says {
-    /// A word or two.
+    /// One or two words.
     Words(&'static str),
-    /// What two lists of networks say.
+    /// The decision of two lists of networks.
     Networks(NetworkDecision),
 }
 
 impl Decision {
-    /// A rule that either lets through or refuses, each with its words.
+    /// Creates the decision of a rule that either lets through or rejects, each with its words.
     pub(crate) fn of(
         rule: &'static str,
         lets_through: Result<&'static str, &'static str>,
@@ -44,7 +44,7 @@ impl Decision {
         }
     }
 
-    /// What two lists say of an address.
+    /// Creates the decision of two lists about an address.
     pub(crate) fn of_networks(
         rule: &'static str,
         verdict: NetworkDecision,
@@ -59,10 +59,10 @@ impl Decision {
         }
     }
 
-    /// Its words when it would have refused and only reports.
+    /// Returns the text if the rule would have rejected and only reports.
     ///
     /// # Errors
-    /// Its code, because of its words.
+    /// The code of the rejection, with the text as its cause.
     pub(crate) fn into_result(self) -> Result<Option<String>, Error> {
         match self.refuses {
             None => Ok(None),
@@ -73,7 +73,7 @@ impl Decision {
 }
 
 impl fmt::Display for Decision {
-    /// The rule and what it says: the cause in the log.
+    /// Writes the rule and its words, as the cause in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.rule, self.says)
     }

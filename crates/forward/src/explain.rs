@@ -1,5 +1,5 @@
-//! What would become of a call and why, without making it: every rule is asked by the function that judges real calls,
-//! and every limit is looked at without being counted.
+//! Explains the outcome of a call without making it. Each rule is asked through the function that judges real calls, and each limit
+//! is read without counting.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,57 +21,57 @@ use crate::rules;
 use crate::share::CountedBy;
 use crate::throttle::{Peek, PresentedName};
 
-/// The time that limits per minute are about, in seconds.
+/// The period of limits per minute, in seconds.
 const MINUTE_S: u32 = 60;
 
-/// A call that nobody makes.
+/// A call that is only explained.
 #[derive(Clone, Copy, Debug)]
 pub struct HypotheticalCall<'a> {
-    /// The name of the access, proven or not.
+    /// The name of the access, whether it exists or not.
     pub access: &'a str,
-    /// The method.
+    /// The name of the method.
     pub method: &'a str,
-    /// To whom it would send, if that is known.
+    /// The destination of a send, if it is known.
     pub destination: Option<&'a str>,
-    /// What else is known of it.
+    /// The other facts about the call.
     pub context: AuthContext,
 }
 
-/// What one rule or limit says.
+/// The explanation of one rule or limit.
 #[derive(Debug)]
 pub struct Explanation {
-    /// The rule, or the limit.
+    /// The name of the rule or limit.
     pub rule: &'static str,
-    /// What it says, in words.
+    /// The result, in words.
     pub says: String,
-    /// The refusal that a call would get, or that the log would tell if the rule only reports.
+    /// The rejection that a call would get, or that would only be logged if the rule only reports.
     pub refusal: Option<Error>,
-    /// Whether it lets through all the same, and only tells.
+    /// True if the rule lets the call through anyway and only reports.
     pub reports_only: bool,
-    /// How much is left; absent for what is no limit.
+    /// The remaining calls; `None` if it is not a limit.
     pub left: Option<Remaining>,
 }
 
-/// What a limit per minute says, if there is one.
+/// The state of a limit per minute, if there is one.
 type LookedAt = Option<(LimitState, Result<(), Error>)>;
 
-/// Where an answer would be kept.
+/// The cache's decision about an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheDecision {
-    /// For so long, apart for each access, version of it, and call.
+    /// Cached for this time, separately for each access, version of the access, and call.
     Kept(Duration),
-    /// Not at all, for this reason.
+    /// Not cached, for this reason.
     NotKept(&'static str),
 }
 
 impl Explanation {
-    /// The refusal, if it is one that a call would get.
+    /// Returns the rejection if a call would get it.
     #[must_use]
     pub fn refuses(&self) -> Option<&Error> {
         self.refusal.as_ref().filter(|_| !self.reports_only)
     }
 
-    /// A rule that refuses with an error of its own, or has something to say.
+    /// Creates the explanation of a rule that has its own error or words.
     #[must_use]
     pub fn known(rule: &'static str, outcome: Result<&str, Error>) -> Explanation {
         let says = match &outcome {
@@ -140,7 +140,7 @@ impl From<Decision> for Explanation {
 }
 
 impl Forwarder {
-    /// What [`Forwarder::admit`] judges, in its order.
+    /// Explains the checks of [`Forwarder::admit`], in its order.
     pub async fn explain_address(&self, address: IpAddr) -> Vec<Explanation> {
         let counted_by = match &self.shared_addresses {
             None => CountedBy::Unsaid,
@@ -157,8 +157,8 @@ impl Forwarder {
         ]
     }
 
-    /// What is judged after that, in the pipeline's order; the secret is taken to be right, the token to be in scope,
-    /// and the parameters to be well-formed.
+    /// Explains the later checks in the pipeline's order. Assumes that the secret is right, the token is in scope, and the
+    /// parameters are well-formed.
     pub async fn explain_call(
         &self,
         accesses: &Accesses,
@@ -174,7 +174,7 @@ impl Forwarder {
         let throttle = self.authenticator.throttle();
         let wait = CallWait::default();
         let budgets = throttle.peek_with_others(&throttle_key, &wait).await;
-        // No name stands behind a token that is wrong.
+        // A wrong token belongs to no name.
         let budgets = budgets
             .into_iter()
             .take(if way == Way::Jwt { 1 } else { 2 });
@@ -205,7 +205,7 @@ impl Forwarder {
         explanations
     }
 
-    /// Whether an answer would be kept, and how long.
+    /// Returns whether an answer would be cached, and for how long.
     #[must_use]
     pub fn cache_decision(&self, access: &Access, operation: &Operation) -> CacheDecision {
         match self.cache.keeps(access, operation) {
@@ -218,7 +218,7 @@ impl Forwarder {
         }
     }
 
-    /// The access's limits, in the order of [`Forwarder::forward`].
+    /// Explains the access's limits, in the order of [`Forwarder::forward`].
     async fn explain_limits(
         &self,
         access: &Access,
@@ -245,7 +245,7 @@ impl Forwarder {
                 Some(of_rate(PER_DESTINATION, looked.await))
             }
         };
-        // What waits for something to happen takes no turn from calls that do something.
+        // Calls that wait for events take no turn from other calls.
         let at_once = match operation.effect {
             Effect::Watch => None,
             Effect::Read | Effect::Consume | Effect::Send => Some(self.explain_turns(access).await),
@@ -260,7 +260,7 @@ impl Forwarder {
             .flatten()
     }
 
-    /// The bound on calls at once.
+    /// Explains the concurrency limit.
     async fn explain_turns(&self, access: &Access) -> Explanation {
         let (looked, counted_by) = self.look_at_turns(access).await;
         let (left, free) = match looked {
@@ -271,7 +271,7 @@ impl Forwarder {
         at_once.counted_by(counted_by)
     }
 
-    /// What the bound on calls at once would say now, and who counts for it.
+    /// Returns the state of the concurrency limit, and who counts for it.
     async fn look_at_turns(
         &self,
         access: &Access,
@@ -286,7 +286,7 @@ impl Forwarder {
         }
     }
 
-    /// What the limit of an access, or of one destination, would say now, and who counts for it where several processes might.
+    /// Returns the state of the limit of an access or of one destination, and who counts for it.
     async fn look_at_rate(
         &self,
         access: &Access,
@@ -306,7 +306,7 @@ impl Forwarder {
     }
 }
 
-/// What was left before the call that the state has in it already.
+/// Returns what remained before the call that the state already includes.
 fn before(state: LimitState, counted: &Result<(), Error>) -> Remaining {
     Remaining {
         most: state.per_minute.into(),
@@ -323,8 +323,8 @@ fn left_of_day(day: DayState) -> Remaining {
     }
 }
 
-/// A secret that was right a while ago is no guess, and whether this one was is not asked. A token that is right is none either,
-/// and it is taken to be right.
+/// Explains a budget of guesses. A recently right secret is not a guess, but the explanation does not know whether this secret was
+/// right. A right token is not a guess either, and the token is assumed to be right.
 fn guessing(budget: Peek, is_token: bool) -> Explanation {
     let mut explanation =
         Explanation::of_limit(budget.rule, Some(budget.left), budget.judged, is_token)

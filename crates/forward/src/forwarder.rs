@@ -1,4 +1,4 @@
-//! The steps of a call on its way out, in the order of the pipeline.
+//! The steps of a call in the order of the pipeline, from the check of the address to the upstream.
 
 mod count;
 mod poll;
@@ -37,7 +37,7 @@ pub struct Forwarder {
     config: ForwardConfig,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) limits: Arc<RateLimits>,
-    /// Where limits are counted together with others, as long as these can be reached.
+    /// The limits that are counted together with other processes, as long as the server of shared counts is reachable.
     pub(crate) shared: Option<Arc<SharedLimits>>,
     pub(crate) shared_addresses: Option<Arc<SharedAddresses>>,
     pub(crate) daily: Arc<DailyLimits>,
@@ -54,21 +54,21 @@ pub struct Forwarder {
 pub struct ForwardConfig {
     /// Networks that may call at all.
     pub networks: Networks,
-    /// Calls a minute from one address, before authentication.
+    /// Calls per minute from one address, before authentication.
     pub per_address_per_minute: NonZeroU32,
-    /// How many wrong secrets are checked.
+    /// Limits on the number of wrong secrets that are checked.
     pub guesses: ThrottleLimits,
-    /// How many bytes of answers are held.
+    /// Limits on the memory for answers.
     pub answers: AnswerLimits,
-    /// How long reads are kept.
+    /// Settings of the cache of reads.
     pub cache: CacheConfig,
-    /// Where the upstream is, and how to speak to it.
+    /// The upstream and the settings of its connection.
     pub upstream: UpstreamConfig,
 }
 
 impl Forwarder {
-    /// Takes the configuration, the hasher of random secrets, a random key of this process, the counts of the day, and those that
-    /// are shared with other processes.
+    /// Takes the configuration, the hasher of random secrets, a random key of this process, the daily counts, and the counts that
+    /// processes share.
     ///
     /// # Errors
     /// A sentence, when the upstream's roots can't be read.
@@ -104,8 +104,8 @@ impl Forwarder {
         })
     }
 
-    /// The same way out under another configuration. Counts, permits, verified secrets and kept reads stay wherever their
-    /// settings are the same: a changed limit starts full, and another account's reads are dropped.
+    /// Returns the same way out under another configuration. Counts, permits, verified secrets and cached reads stay if their
+    /// settings are unchanged. A changed limit starts full, and cached reads of another account are dropped.
     ///
     /// # Errors
     /// A sentence, when the upstream's roots can't be read.
@@ -163,7 +163,7 @@ impl Forwarder {
         }
     }
 
-    /// Checks an address against the deployment's networks alone, and counts nothing.
+    /// Checks an address against the deployment's networks only, and counts nothing.
     ///
     /// # Errors
     /// IP_NOT_ALLOWED.
@@ -171,7 +171,7 @@ impl Forwarder {
         self.decide_deployment(address).into_result().map(drop)
     }
 
-    /// What the deployment's networks say of an address.
+    /// Returns the decision of the deployment's networks about an address.
     pub(crate) fn decide_deployment(&self, address: IpAddr) -> Decision {
         let verdict = self.config.networks.judge(address);
         Decision::of_networks("deployment networks", verdict, false)
@@ -206,8 +206,8 @@ impl Forwarder {
         verified.await
     }
 
-    /// Checks a proven access's state, its networks and the way in, in that order. Returns what networks would have said
-    /// that only report.
+    /// Checks a proven access's state, its networks and the way in, in that order. Returns the rejection of networks that only
+    /// report.
     ///
     /// # Errors
     /// ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.
@@ -227,7 +227,7 @@ impl Forwarder {
         rules::authorize_call(access, request)
     }
 
-    /// Gets the answer: a read from the cache with one flight per key, everything else from the upstream.
+    /// Gets the answer: a read from the cache with one flight per key, every other call from the upstream.
     pub async fn forward(
         &self,
         access: &Arc<Access>,
@@ -254,7 +254,7 @@ impl Forwarder {
         }
     }
 
-    /// Holds an answer for its caller until all of it is taken. What `must` be told has room in any case: the outcome of a send,
+    /// Holds an answer for its caller until it is sent completely. An answer with `must` always has room: the outcome of a send,
     /// and messages whose unread mark is gone.
     ///
     /// # Errors
@@ -268,10 +268,10 @@ impl Forwarder {
         self.answers.hold(&access.name, response, must)
     }
 
-    /// Gives back what was set aside of the limits per day, and what is held of shared ones. Later calls are refused.
+    /// Gives back the reserved daily calls, and the calls that this process holds of shared limits. Later calls are rejected.
     ///
     /// # Errors
-    /// When the store can't be written; then what was set aside counts as made.
+    /// The store is not writable. Then the reserved calls count as made.
     pub async fn close(&self) -> Result<(), StoreError> {
         if let Some(shared) = &self.shared {
             shared.release();
@@ -290,13 +290,13 @@ impl Forwarder {
             permit,
         }: CallOptions,
     ) -> Forwarded {
-        // Called only when the answer is not kept.
+        // Called only if the answer is not cached.
         let wanted = Arc::clone(&request);
         let fetch = || {
             let (upstream, access) = (Arc::clone(&self.upstream), Arc::clone(access));
             let answers = Arc::clone(&self.answers);
             let observer = self.observer.clone();
-            // In a box, so that a read that is kept does not carry its state along.
+            // Boxed, so that a cached read does not carry this state.
             boxed(|| async move {
                 let _under_way = permit;
                 if let Err(error) = answers.check(&access.name) {
@@ -313,7 +313,7 @@ impl Forwarder {
                 if let Ok(response) = &outcome.result {
                     show(observer.as_deref(), &wanted, response).await;
                 }
-                // Before it is kept: what is kept belongs to this access as it is now.
+                // Filtered before it is cached, because the cached answer belongs to this access as it is now.
                 let visible = |response| channels::visible(&access, wanted.operation(), response);
                 outcome.result = outcome.result.and_then(visible);
                 outcome

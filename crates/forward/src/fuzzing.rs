@@ -1,14 +1,14 @@
-//! The reader of the upstream's answers, opened for the oracles in `fuzz/oracles`. Nothing of the gateway uses this module;
-//! why it is no feature is said in the gateway's module of the same name.
+//! Exposes the parser of the upstream's answers to the oracles in `fuzz/oracles`. The gateway does not use this module. The
+//! gateway's module of the same name explains why it is not a feature.
 
 use adapter::{Error, Response};
 
 use crate::upstream::answer::{UpstreamAnswer, error_of_code, parse};
 
-/// What an answer of the upstream says: its result, or the error that its code stands for.
+/// Parses an answer of the upstream and returns its result, or the error for its code.
 ///
 /// # Errors
-/// What is wrong with it, when nothing can be made of it.
+/// The defect of the answer, when it can't be used.
 pub fn upstream_answer(body: &[u8]) -> Result<Result<Response, Error>, &'static str> {
     match parse(body)? {
         UpstreamAnswer::Success(response) => Ok(Ok(response)),

@@ -1,4 +1,4 @@
-//! The arithmetic of all limits, governor's GCRA: over many keys, and able to look without counting.
+//! The arithmetic of all limits, governor's GCRA, over many keys and with lookups that count nothing.
 
 use std::convert::Infallible;
 use std::hash::Hash;
@@ -17,26 +17,26 @@ use governor::{NotUntil, Quota, RateLimiter};
 
 use crate::share::Share;
 
-/// What the limit says of a call, and as how many it counts where several processes share the limit: how much is left after it, or
-/// until when it has to wait.
+/// The decision of a limit about a call. The number is the cells that the call takes if several processes share the limit. The
+/// result is the state after the call, or the time until which the call has to wait.
 pub(crate) type RateDecision<C> = (
     NonZeroU32,
     Result<StateSnapshot, NotUntil<<C as Clock>::Instant>>,
 );
 
-/// Counts by key: for each the time at which its limit is full again.
+/// A table that stores for each key the time at which its limit is full again.
 pub(crate) trait CountTable<K: Hash>: ShrinkableKeyedStateStore<K> {
-    /// That time; `None` for a key that is not counted.
+    /// Returns that time; `None` for a key that is not counted.
     fn full_at(&self, key: &K) -> Option<Nanos>;
 }
 
-/// A table that grows with its keys. Its hash is quick and keyed at random; whoever uses it bounds the number of keys.
+/// A table that grows with its keys. Its hash is fast and has a random key. The user of the table has to limit the number of keys.
 pub(crate) type GrowingTable<K> = DashMapStateStore<K, RandomState>;
 
 impl<K: Hash + Eq + Clone> CountTable<K> for GrowingTable<K> {
     fn full_at(&self, key: &K) -> Option<Nanos> {
         let count = self.get(key)?;
-        // A count can only be read by a decision, and stays as it is after an error: so what was read is one.
+        // governor lets a count be read only by a decision, and an error leaves the count unchanged, so the read is an error.
         let read = count.measure_and_replace(&NotKeyed::NonKey, |full_at| {
             Err::<(Infallible, Nanos), _>(full_at)
         });
@@ -49,9 +49,9 @@ impl<K: Hash + Eq + Clone> CountTable<K> for GrowingTable<K> {
 
 /// A limit over many keys.
 ///
-/// Two limiters share one table of counts. Both decide with the same arithmetic; what the one that looks decides is not
-/// written. They were begun one after the other, so that the one that looks is behind by that moment, less than a
-/// microsecond on the machine's clock.
+/// Two limiters share one table of counts and decide with the same arithmetic; the decisions of the looking one are not written.
+/// The looking limiter is created just after the counting one, so it is behind by that moment, less than a microsecond on the
+/// machine's clock.
 pub(crate) struct Limiter<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock> {
     table: Arc<T>,
     share: Share,
@@ -80,7 +80,7 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
     /// Counts a call.
     pub(crate) fn check_key(&self, key: &K) -> RateDecision<C> {
         let cells = self.share.cells(self.at_once);
-        // There are never more than it has room for, so that the other error does not occur.
+        // A call never takes more cells than the limit has in total, so the other error does not occur.
         let counted = self.counting.check_key_n(key, cells);
         (
             cells,
@@ -88,7 +88,7 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
         )
     }
 
-    /// What [`Limiter::check_key`] would say now; counts nothing and keeps no key.
+    /// Returns the decision that [`Limiter::check_key`] would make now. Counts nothing and adds no key.
     pub(crate) fn look_at(&self, key: &K) -> RateDecision<C> {
         let cells = self.share.cells(self.at_once);
         let looked = self.looking.check_key_n(key, cells);
@@ -98,7 +98,7 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
         )
     }
 
-    /// Takes over how others count a key: it is not full before this time has passed.
+    /// Merges the count of other processes: the key is not full before this time has passed.
     pub(crate) fn fill_no_sooner(&self, key: &K, missing: Duration) {
         let full_at = self.clock.now().duration_since(self.began) + Nanos::from(missing);
         let taken_over = self.table.measure_and_replace(key, |there| {
@@ -109,19 +109,19 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
         }
     }
 
-    /// Forgets the keys that have run full again, and gives memory back.
+    /// Forgets the keys that are full again, and releases their memory.
     pub(crate) fn sweep(&self) {
         self.counting.retain_recent();
         self.counting.shrink_to_fit();
     }
 
-    /// The counts.
+    /// Returns the table of counts.
     pub(crate) fn table(&self) -> &T {
         &self.table
     }
 }
 
-/// The table, written to by every decision that lets a call through.
+/// The table, written by every decision that lets a call through.
 struct Counting<T>(Arc<T>);
 
 impl<T: StateStore> StateStore for Counting<T> {
@@ -153,7 +153,7 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>> ShrinkableKeyedStateStore<K> for Co
     }
 }
 
-/// The same table, to be read.
+/// The same table, only read.
 struct Looking<K, T>(Arc<T>, PhantomData<fn(K)>);
 
 impl<K: Hash + Eq + Clone, T: CountTable<K>> StateStore for Looking<K, T> {
@@ -211,7 +211,7 @@ mod tests {
         assert!(limiter.look_at(&"a").1.is_err());
     }
 
-    /// One oracle for this limiter and for the one that processes share.
+    /// The same oracle checks this limiter and the limiter that processes share.
     #[test]
     fn the_limiter_decides_as_the_oracle_does() {
         let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
@@ -229,7 +229,7 @@ mod tests {
             (state >> 33) % below
         };
         let mut refused = 0;
-        // Whose intervals are whole microseconds.
+        // Only limits whose intervals are whole microseconds.
         for per_minute in [1, 3, 60, 6000, 60_000] {
             let per_minute = NonZeroU32::new(per_minute).unwrap();
             let limit = CountLimit::per(per_minute, Duration::from_secs(60));
@@ -239,7 +239,7 @@ mod tests {
             let limiter = Limiter::new(Quota::per_minute(per_minute), table, shared_by);
             let mut at_us = 0;
             for _ in 0..decisions {
-                // Somewhat more often than calls come back, and now and then much later.
+                // Somewhat more often than calls become available again, and occasionally much later.
                 let most = limit.interval_us * if random(500) == 0 { 100 } else { 1 };
                 let passed = random(most);
                 clock.advance(Duration::from_micros(passed));

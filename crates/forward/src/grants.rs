@@ -1,40 +1,41 @@
-//! What a process holds of a limit that it shares: calls that were taken ahead of need, so that nearly none of them asks. The clock
-//! is passed in, and nobody is asked here.
+//! The grant of one process from a shared limit: calls that were taken in advance, so that nearly no call has to ask the server.
+//! The clock is passed in, and nothing is asked here.
 //!
-//! Together the processes admit no more than the limit says, since each call was taken from it before. What is held does
-//! not keep others waiting for long: it is as much as a process needs in a second, at most its part of a quarter of what is free,
-//! and it goes back when nobody calls any more.
+//! Together the processes admit no more than the limit, because each call was taken from the limit before. A grant does not block
+//! other processes for long: it contains the calls that a process needs in a second, at most its share of a quarter of the free
+//! calls, and it is given back when the calls stop.
 
 use std::time::{Duration, Instant};
 
 use shared::{TakenCells, Wish};
 
-/// The time for which calls are taken ahead of need.
+/// The period for which calls are taken in advance.
 const AHEAD: Duration = Duration::from_secs(1);
 
-/// Without a call for so long, what is held goes back.
+/// After this time without a call the grant is given back.
 const IDLE: Duration = Duration::from_millis(250);
 
-/// Held for so long, it goes back as well: the limit has filled up meanwhile, and would admit as much again.
+/// After this time the grant is given back even if calls continue, because the limit has refilled since and would admit the same
+/// number again.
 const HELD_MAX: Duration = Duration::from_secs(2);
 
-/// Without a call for so long, nothing is remembered.
+/// After this time without a call all state is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 
-/// What a process knows and holds of one limit.
+/// The state and the grant of one limit in this process.
 #[derive(Debug)]
 pub(crate) struct GrantState {
     /// Calls that may be made without asking.
     held: u32,
     taken_at: Instant,
-    /// Calls that all processes may make besides, when it was last asked.
+    /// Calls that remained for all processes when the server was last asked.
     left: u32,
     refused_until: Option<Instant>,
     called_at: Instant,
     demand: Demand,
 }
 
-/// How often somebody calls.
+/// The frequency of calls.
 #[derive(Debug)]
 struct Demand {
     began: Instant,
@@ -42,19 +43,19 @@ struct Demand {
     before: u32,
 }
 
-/// What is said of a call.
+/// The decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GrantDecision {
-    /// It is admitted, and so many may be made at once after it.
+    /// The call is admitted, and this many calls may follow it at the same time.
     Admitted(u32),
-    /// It is refused, and this is the time to wait.
+    /// The call is rejected and has to wait for this time.
     Refused(Duration),
-    /// The limit has to be asked.
+    /// The server has to be asked.
     Ask,
 }
 
 impl GrantState {
-    /// Holds nothing.
+    /// Creates the state without a grant.
     pub(crate) fn new(now: Instant) -> GrantState {
         GrantState {
             held: 0,
@@ -70,13 +71,13 @@ impl GrantState {
         }
     }
 
-    /// Notes that somebody calls; once for each call, before anything is decided.
+    /// Notes a call. Has to be called once for each call, before the decision.
     pub(crate) fn note_call(&mut self, now: Instant) {
         self.called_at = now;
         self.demand.note(now);
     }
 
-    /// Decides by what is held and remembered.
+    /// Decides by the grant and the remembered rejection.
     pub(crate) fn decide(&mut self, now: Instant) -> GrantDecision {
         if self.held > 0 {
             self.held -= 1;
@@ -88,12 +89,12 @@ impl GrantState {
         }
     }
 
-    /// How many calls may be made without asking.
+    /// Returns the number of calls that may be made without asking.
     pub(crate) fn held(&self) -> u32 {
         self.held
     }
 
-    /// How many to ask for, while so many calls wait.
+    /// Returns the number of calls to ask for while `waiting` calls wait.
     pub(crate) fn wish(&self, waiting: u32, replicas: u32) -> Wish {
         Wish {
             needed: waiting.max(1),
@@ -102,7 +103,7 @@ impl GrantState {
         }
     }
 
-    /// Takes over what the limit has said, and decides about the call that has asked.
+    /// Stores the server's answer, and decides about the call that asked.
     pub(crate) fn take_over(&mut self, now: Instant, taken: &TakenCells) -> GrantDecision {
         self.left = taken.left;
         if taken.cells == 0 {
@@ -115,7 +116,7 @@ impl GrantState {
         self.decide(now)
     }
 
-    /// Gives up what has been held for too long, and returns how many calls that is.
+    /// Removes a grant that has been held for too long, and returns its number of calls.
     pub(crate) fn give_up(&mut self, now: Instant) -> u32 {
         let is_idle = now.duration_since(self.called_at) >= IDLE;
         if is_idle || now.duration_since(self.taken_at) >= HELD_MAX {
@@ -124,7 +125,7 @@ impl GrantState {
         0
     }
 
-    /// Whether nothing is held, and what is remembered says nothing any more.
+    /// Returns whether there is no grant and the rest of the state no longer matters.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         let is_refused = self.refused_until.is_some_and(|until| now < until);
         self.held == 0 && !is_refused && now.duration_since(self.called_at) >= FORGOTTEN

@@ -1,6 +1,6 @@
-//! Threads that hash passwords, apart from everything else: a hash takes a core for a fiftieth of a second, and whoever has
-//! proved themselves long ago is not to wait for those who guess. Addresses take permits, those that were right before ahead
-//! of all others, and who waits for too long is told.
+//! Threads that hash passwords, separate from all other work. A hash takes a core for a fiftieth of a second, and callers with
+//! proven secrets must not wait for guesses. Addresses take turns for permits, addresses that were right before come first, and a
+//! call that waits for too long is rejected.
 
 mod queue;
 
@@ -16,26 +16,26 @@ use tokio::sync::oneshot;
 use queue::{HashQueue, Ticket};
 pub(crate) use queue::{HashRequest, Rank};
 
-/// How long a call waits for its permit before it is refused as overloaded: long enough for a first login on a machine whose
-/// cores others want as well, and shorter than what common clients wait for an answer.
+/// Longest wait of a call for its permit before it is rejected as overloaded: long enough for a first login on a machine with busy
+/// cores, and shorter than the timeout of common clients.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Most passwords hashed at once, however many cores there are: each takes 19 MiB and a place among the guesses for its
-/// name, of which an owner's calls at a cold start must not run out.
+/// Maximum number of passwords hashed at the same time, however many cores there are. Each takes 19 MiB and a reservation among the
+/// guesses for its name, and an owner's calls at a cold start must not use up all of these.
 const AT_ONCE_MAX: usize = 16;
 
-/// How far these threads stand back: beside others that want the core they get a quarter of it, and alone all of it. With less
-/// a neighbour on the same machine would keep first logins waiting for longer than they may.
+/// Niceness of these threads. Next to other threads that want the core they get a quarter of it, and otherwise all of it. With
+/// less, a neighbour on the same machine would delay first logins beyond their timeout.
 const NICENESS: i32 = 5;
 
-/// How long an address that was right stays known after it was last right, and most of them: a caller that rests for a week
-/// is not to start behind strangers, and a record is some 100 bytes.
+/// The time for which an address stays known after it was last right, and the maximum number of such addresses. A caller that
+/// pauses for a week must not be queued behind strangers, and a record takes about 100 bytes.
 const KNOWN_REST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const KNOWN_MAX: u64 = 20_000;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads and who waits for them.
+/// The threads, and the queue of calls that wait for them.
 pub(crate) struct Hashing {
     permits: Arc<HashPermits>,
     jobs: Sender<Job>,
@@ -43,20 +43,20 @@ pub(crate) struct Hashing {
     known: Cache<IpAddr, (), RandomState>,
 }
 
-/// What became of waiting.
+/// The outcome of waiting for a permit.
 #[derive(Debug)]
 pub(crate) enum Grant {
     /// A permit.
     Permit(HashPermit),
-    /// Somebody else has proven meanwhile what was to be proven.
+    /// Another call has proven the same secret in the meantime.
     Proven,
 }
 
-/// A permit; over when dropped, and then the next one's.
+/// The permit of one hash. When it is dropped, the next call in the queue gets it.
 #[derive(Debug)]
 pub(crate) struct HashPermit {
     permits: Arc<HashPermits>,
-    /// Whether nothing is left to give back.
+    /// True if dropping it passes nothing on.
     is_over: bool,
 }
 
@@ -69,7 +69,7 @@ impl HashPermit {
     }
 }
 
-/// How many permits are free, and who waits for one. The lock is held for a few steps, never while somebody waits.
+/// The free permits, and the queue of calls that wait for one. The lock is held for a few steps, never while a call waits.
 struct HashPermits(Mutex<HashQueueState>);
 
 struct HashQueueState {
@@ -78,7 +78,7 @@ struct HashQueueState {
 }
 
 impl Hashing {
-    /// Starts so many threads. They end when nobody can ask any more.
+    /// Starts this number of threads. They end when this value is dropped.
     pub(crate) fn new(at_once: usize) -> Hashing {
         let at_once = at_once.clamp(1, AT_ONCE_MAX);
         let (jobs, waiting) = channel::<Job>();
@@ -101,7 +101,7 @@ impl Hashing {
         }
     }
 
-    /// What is known of an address (as it is counted) that is or is not inside the networks of the name it presents.
+    /// Returns the rank of an address (in its counted form) that is or is not inside the networks of the presented name.
     pub(crate) fn rank(&self, address: IpAddr, is_inside: bool) -> Rank {
         match is_inside {
             _ if self.known.get(&address).is_some() => Rank::Known,
@@ -115,7 +115,7 @@ impl Hashing {
         self.known.insert(address, ());
     }
 
-    /// Waits for a permit; `None` when too many wait, or it takes too long.
+    /// Waits for a permit. Returns `None` if too many calls wait or the wait takes too long.
     pub(crate) async fn permit(&self, asker: HashRequest) -> Option<Grant> {
         let (permit, granted) = oneshot::channel();
         let ticket = {
@@ -124,7 +124,7 @@ impl Hashing {
                 state.free -= 1;
                 return Some(Grant::Permit(HashPermit::of(&self.permits)));
             }
-            // Who is evicted sees that nothing will come.
+            // An evicted call notices that its sender was dropped.
             state.queue.push(asker, permit)?
         };
         let _waits = LeaveOnDrop {
@@ -135,16 +135,16 @@ impl Hashing {
         tokio::time::timeout(WAIT_MAX, granted).await.ok()?.ok()
     }
 
-    /// Lets all go on who wait with what has been proven.
+    /// Lets all calls continue that wait with the same, now proven secret.
     pub(crate) fn proven(&self, key: u128) {
         let waiting = self.permits.lock().queue.take(key);
         for permit in waiting {
-            // Who has given up does not want it.
+            // A call that has given up does not receive this.
             let _ = permit.send(Grant::Proven);
         }
     }
 
-    /// Does it on one of the threads, even if the caller goes away meanwhile. `None` when it panicked.
+    /// Runs the work on one of the threads, even if the caller disconnects. Returns `None` if the work panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         permit: HashPermit,
@@ -152,7 +152,7 @@ impl Hashing {
     ) -> Option<T> {
         let (done, outcome) = oneshot::channel();
         let job = Box::new(move || {
-            // The permit lives as long as the work. Nobody may want the outcome any more.
+            // The permit lives as long as the work. Nobody may be waiting for the outcome any more.
             let _turn = permit;
             let _ = done.send(work());
         });
@@ -186,7 +186,7 @@ impl Drop for HashPermit {
             };
             drop(state);
             match next.send(Grant::Permit(HashPermit::of(&self.permits))) {
-                // It has given up in this very moment: the permit is still this one's to pass on.
+                // The receiver has given up at this very moment, so this permit goes to the next call.
                 Err(Grant::Permit(mut refused)) => refused.is_over = true,
                 Ok(()) | Err(Grant::Proven) => return,
             }
@@ -195,19 +195,19 @@ impl Drop for HashPermit {
 }
 
 fn work(jobs: &Mutex<Receiver<Job>>) {
-    // On Linux a thread has a niceness of its own. Without it the work is done all the same.
+    // On Linux each thread has its own niceness. If it can't be set, the work is done anyway.
     let _ = rustix::process::setpriority_process(None, NICENESS);
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else {
             return;
         };
-        // What panics has been told by then, and whoever waits for it sees that nothing came.
+        // The panic hook has already reported a panic, and the waiting call notices that no outcome came.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
     }
 }
 
-/// Somebody who waits; out of the queue when dropped.
+/// A waiting call. It leaves the queue when dropped.
 struct LeaveOnDrop<'a> {
     permits: &'a HashPermits,
     asker: HashRequest,
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    /// Waits until so many stand in the queue.
+    /// Waits until this number of calls is in the queue.
     async fn until_waiting(hashing: &Hashing, count: usize) {
         for _ in 0..10_000 {
             if hashing.permits.lock().queue.waiting() >= count {

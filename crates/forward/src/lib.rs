@@ -1,8 +1,8 @@
-//! The way out: who may call, how often, and the answer from memory or from the upstream.
+//! The way out: decides who may call and how often, and gets the answer from memory or from the upstream.
 //!
-//! [`Forwarder`] has a function for each step of the pipeline: `admit` checks an address before anything is read,
-//! `authenticate` finds the access that credentials prove, `authorize` and `authorize_call` check what it may do, `acquire`
-//! counts the call against its limits, and `forward` gets the answer.
+//! [`Forwarder`] has a function for each step of the pipeline: `admit` checks an address before anything is read, `authenticate`
+//! finds the access that credentials prove, `authorize` and `authorize_call` check what it may do, `acquire` counts the call
+//! against its limits, and `forward` gets the answer.
 
 pub mod allowlist;
 mod answers;

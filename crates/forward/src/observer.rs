@@ -1,4 +1,4 @@
-//! Whoever hears of what callers' calls have shown.
+//! The observer of the answers to callers' calls.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use adapter::{Request, Response};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long a caller waits at most until what its call has shown is kept: what only it has seen would be lost in a crash, and a
-/// store that stalls must not hold its answer up.
+/// Longest time that a caller waits until the observed answer is stored. An answer that only this call has seen would be lost in a
+/// crash, but a stalled store must not delay the caller for longer.
 const KEPT_MAX: Duration = Duration::from_millis(250);
 
-/// Comes when what was shown is kept, and fails when it is not.
+/// Completes when the observation is stored, and fails if it is not.
 pub type KeptSignal = oneshot::Receiver<()>;
 
-/// Hears of calls of callers that ended well and asked the upstream.
+/// Receives the successful calls of callers that asked the upstream.
 pub trait CallObserver: Send + Sync {
-    /// Takes what a call has shown, without waiting. What is returned is waited for, for a moment, before the caller is answered.
+    /// Receives a call and its answer, and must not wait. The caller is answered after the returned signal, or after a short time.
     fn observe(&self, request: &Request, response: &Response) -> Option<KeptSignal>;
 }
 
-/// Shows a call to whoever hears of it, and waits until it is kept, if it has to be.
+/// Passes a call to the observer, and waits until the observation is stored if the observer asks for that.
 pub(crate) async fn show(
     observer: Option<&dyn CallObserver>,
     request: &Request,
@@ -28,6 +28,6 @@ pub(crate) async fn show(
     let Some(kept) = observer.and_then(|observer| observer.observe(request, response)) else {
         return;
     };
-    // The answer is the caller's in any case.
+    // The caller gets the answer in any case.
     let _ = timeout(KEPT_MAX, kept).await;
 }

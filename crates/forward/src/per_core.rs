@@ -1,4 +1,4 @@
-//! Which of the threads that serve connections this is. Connections to the upstream stay with the thread that opened them.
+//! Identifies the thread among those that serve connections. Connections to the upstream stay with the thread that opened them.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -7,25 +7,25 @@ thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// How many such threads there are: as many as the process may use cores.
+/// Returns the number of such threads: the number of cores that the process may use.
 #[must_use]
 pub fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// From here on this thread is the worker with this number.
+/// Makes this thread the worker with this number.
 pub fn enter_worker(number: usize) {
     WORKER.set(Some(number));
 }
 
-/// One of something for each worker, and one for everybody else.
+/// One value for each worker, and one for all other threads.
 pub(crate) struct PerCore<T> {
     workers: Box<[T]>,
     others: T,
 }
 
 impl<T> PerCore<T> {
-    /// Makes all of them.
+    /// Creates all values.
     pub(crate) fn new(make: impl Fn() -> T) -> PerCore<T> {
         PerCore {
             workers: (0..workers()).map(|_| make()).collect(),
@@ -33,12 +33,12 @@ impl<T> PerCore<T> {
         }
     }
 
-    /// All of them.
+    /// Returns all values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.workers.iter().chain([&self.others])
     }
 
-    /// The one of this thread.
+    /// Returns the value of this thread.
     pub(crate) fn local(&self) -> &T {
         let mine = WORKER.get().and_then(|number| self.workers.get(number));
         mine.unwrap_or(&self.others)

@@ -1,4 +1,4 @@
-//! How often: GCRA per address before authentication, per access after it. The clock is passed in.
+//! Limits the rate of calls: GCRA per address before authentication, per access after it. The clock is passed in.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,27 +18,27 @@ use store::{Access, Rate};
 use crate::gcra::{GrowingTable, Limiter, RateDecision};
 use crate::share::Share;
 
-/// Most addresses counted at once, some 20 MiB; beyond them the gateway is under attack and says so with 503.
+/// Maximum number of counted addresses, about 20 MiB. With more addresses the gateway is under attack and answers 503.
 const ADDRESSES_MAX: usize = 200_000;
 
-/// The limits by the names under which they are told.
+/// The names of the limits in messages.
 pub(crate) const PER_ADDRESS: &str = "limit per address";
 pub(crate) const PER_ACCESS: &str = "limit of the access";
 pub(crate) const PER_DESTINATION: &str = "limit per destination";
 
-/// A limit after a call has been counted.
+/// The state of a limit after a call has been counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitState {
     /// Calls per minute, which is also the burst.
     pub per_minute: u32,
-    /// Calls left at once: of this process, or of all that share the limit.
+    /// Calls that may be made at the same time: in this process, or in all processes that share the limit.
     pub remaining: u32,
-    /// Seconds until all of them are back, or until the next one is when none is left.
+    /// Seconds until all calls are available again, or until the next call is, if none remain.
     pub reset_s: u32,
 }
 
 impl LimitState {
-    /// The state after a call that counts as so many.
+    /// Returns the state after a call that takes this number of cells.
     fn of(cells: NonZeroU32, snapshot: &StateSnapshot) -> LimitState {
         let per_minute = snapshot.quota().burst_size().get();
         let state = LimitState::with_left(per_minute, snapshot.remaining_burst_capacity());
@@ -48,7 +48,7 @@ impl LimitState {
         }
     }
 
-    /// The state of a limit of which so many calls are left.
+    /// Returns the state of a limit with this number of remaining calls.
     pub(crate) fn with_left(per_minute: u32, remaining: u32) -> LimitState {
         let used = u64::from(per_minute.saturating_sub(remaining));
         let reset_s = u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
@@ -63,21 +63,21 @@ impl LimitState {
 pub(crate) type KeyLimiter<K, C> = Limiter<K, GrowingTable<K>, C>;
 type ByRate<C> = HashMap<Rate, Arc<KeyLimiter<String, C>>, foldhash::fast::RandomState>;
 
-/// All limits of one gateway.
+/// All rate limits of one gateway.
 pub struct RateLimits<C: Clock = DefaultClock> {
     clock: C,
     share: Share,
-    /// How many count an address each for itself.
+    /// The share of this process in the count of each address.
     address_share: Share,
     addresses: Arc<KeyLimiter<IpAddr, C>>,
     addresses_full: Arc<AtomicBool>,
-    /// One limiter for each rate in use, keyed by access: a changed rate starts full, all other counts go on.
+    /// One limiter for each rate in use, keyed by access. A changed rate starts full, and all other counts continue.
     accesses: Arc<RwLock<ByRate<C>>>,
 }
 
 impl RateLimits<DefaultClock> {
-    /// Limits on the machine's clock; `per_address` calls a minute before authentication. The shares are those of addresses and of
-    /// accesses.
+    /// Creates limits on the machine's clock, with `per_address` calls a minute before authentication. The shares are those for
+    /// addresses and for accesses.
     #[must_use]
     pub fn new(per_address: NonZeroU32, shares: [&Share; 2]) -> RateLimits {
         RateLimits::with_clock(per_address, DefaultClock::default(), shares)
@@ -85,7 +85,7 @@ impl RateLimits<DefaultClock> {
 }
 
 impl<C: Clock + Clone> RateLimits<C> {
-    /// Limits on the given clock.
+    /// Creates limits on the given clock.
     #[must_use]
     pub fn with_clock(
         per_address: NonZeroU32,
@@ -102,7 +102,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    /// The same limits with another one per address, which starts full. All other counts go on, in both.
+    /// Returns the same limits with another limit per address, which starts full. Both share all other counts.
     #[must_use]
     pub fn renewed(&self, per_address: NonZeroU32) -> RateLimits<C> {
         RateLimits {
@@ -115,12 +115,12 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    /// The limit per address.
+    /// Returns the limiter of addresses.
     pub(crate) fn addresses(&self) -> &Arc<KeyLimiter<IpAddr, C>> {
         &self.addresses
     }
 
-    /// Counts a call of an address and tells the state of its limit.
+    /// Counts a call of an address and returns the state of its limit.
     ///
     /// # Errors
     /// RATE_LIMITED; OVERLOADED when more addresses call than can be counted.
@@ -128,7 +128,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         self.address(address, Limiter::check_key)
     }
 
-    /// What [`RateLimits::check_address`] would say now; counts nothing.
+    /// Returns the result that [`RateLimits::check_address`] would give now. Counts nothing.
     pub(crate) fn look_at_address(
         &self,
         address: IpAddr,
@@ -150,7 +150,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         (Some(state), counted)
     }
 
-    /// Counts a call of an access, and a send for its destination as well. Returns the state of the access's limit, if it has one.
+    /// Counts a call of an access, and a send also for its destination. Returns the state of the access's limit, if it has one.
     pub(crate) fn check_call(
         &self,
         access: &Access,
@@ -164,7 +164,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         (state, counted)
     }
 
-    /// Counts a call of an access and tells the state of its limit, if it has one.
+    /// Counts a call of an access and returns the state of its limit, if it has one.
     pub fn check_access(&self, access: &Access) -> (Option<LimitState>, Result<(), Error>) {
         match access.limits.per_minute {
             None => (None, Ok(())),
@@ -176,7 +176,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    /// What [`RateLimits::check_access`] would say now; counts nothing.
+    /// Returns the result that [`RateLimits::check_access`] would give now. Counts nothing.
     pub(crate) fn look_at_access(
         &self,
         access: &Access,
@@ -200,7 +200,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         self.state_and_result(decision, PER_DESTINATION).1
     }
 
-    /// What [`RateLimits::check_destination`] would say now; counts nothing.
+    /// Returns the result that [`RateLimits::check_destination`] would give now. Counts nothing.
     pub(crate) fn look_at_destination(
         &self,
         access: &Access,
@@ -231,7 +231,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
-    /// Forgets counts that have run full again.
+    /// Forgets counts that are full again.
     pub fn sweep(&self) {
         self.addresses.sweep();
         self.addresses_full.store(
@@ -243,7 +243,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             limiter.sweep();
         }
         drop(limiters);
-        // A rate that no access has any more, or that nobody uses. One that somebody holds may be counted on in this moment.
+        // Removes limiters of rates that no access has or uses any more. A limiter that a caller holds may be about to count.
         let mut limiters = self
             .accesses
             .write()
@@ -280,7 +280,7 @@ fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
     Limiter::new(Quota::per_minute(per_minute), table, clock_and_share)
 }
 
-/// The refusal of a call that has to wait for so long, and the state of its limit.
+/// Returns the error of a call that has to wait for this time, and the state of its limit.
 pub(crate) fn rate_limited(
     per_minute: u32,
     wait: Duration,
@@ -296,12 +296,12 @@ pub(crate) fn rate_limited(
     (state, Err(error.retry_after(reset_s)))
 }
 
-/// A name holds no line end, so that no two pairs make one key.
+/// Returns the key of a destination. Names contain no line end, so that no two pairs give the same key.
 pub(crate) fn destination_key(access: &Access, destination: &str) -> String {
     format!("{}\n{destination}", access.name)
 }
 
-/// An IPv6 caller owns at least a /64 and can change its address within it at will.
+/// Returns the address in its counted form. An IPv6 caller owns at least a /64 and can change its address within it at will.
 pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
@@ -309,7 +309,7 @@ pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Rounded up, at least one: a client that waits this long is not refused again.
+/// Rounds up to whole seconds, at least one, so that a client that waits this long is not rejected again.
 pub(crate) fn whole_seconds(wait: Duration) -> u32 {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(three.each_ref().map(admitted), [20; 3]);
         let (state, refused) = three[0].1.look_at_address(address);
         assert_eq!(state.unwrap().per_minute, 60);
-        // One call in three seconds: a third of one a second.
+        // One call in three seconds: a third of one call a second.
         assert_eq!(refused.unwrap_err().retry_after_s(), Some(3));
         let pass = |s| {
             for (clock, _) in &three {
@@ -384,7 +384,7 @@ mod tests {
         };
         pass(60);
         assert_eq!(three.each_ref().map(admitted), [20; 3]);
-        // Two have ended: the one that is left admits what all did.
+        // Two processes have ended. The remaining one admits what all did.
         replicas.store(1, Ordering::Relaxed);
         pass(30);
         assert_eq!(admitted(&three[0]), 30);

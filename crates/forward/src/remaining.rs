@@ -1,12 +1,13 @@
-//! How much of a limit is left.
+//! The remaining calls of a limit.
 
-/// How much of a limit is left.
+/// The remaining calls of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remaining {
-    /// What there is of it when nobody has called.
+    /// The maximum, which is available when nobody has called.
     pub most: u64,
-    /// What is left now.
+    /// The number that remains now.
     pub left: u64,
-    /// The time after which all is back, in seconds; absent for what comes back when a call ends.
+    /// The time after which all calls are available again, in seconds; `None` for calls that become available when another call
+    /// ends.
     pub window_s: Option<u32>,
 }

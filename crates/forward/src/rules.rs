@@ -1,4 +1,4 @@
-//! What a proven access may do: one function for each rule, in the contract's order.
+//! The rules for a proven access: one function for each rule, in the contract's order.
 
 use adapter::{Code, Error, Operation, Request};
 use store::Access;
@@ -11,13 +11,13 @@ use crate::decision::Decision;
 /// The rules of a proven access, in the contract's order.
 const RULES: [fn(&Access, &AuthContext) -> Decision; 4] = [state, networks, way, query_credentials];
 
-/// What the rules say of a call, each asked when its turn comes.
+/// Returns the decisions of the rules about a call. Each rule is evaluated only when the iterator reaches it.
 pub(crate) fn decisions(access: &Access, context: AuthContext) -> impl Iterator<Item = Decision> {
     RULES.iter().map(move |rule| rule(access, &context))
 }
 
-/// Checks state, networks and way in, in the contract's order. Networks that only report let everybody through; what they
-/// would have said is returned.
+/// Checks state, networks and way in, in the contract's order. Networks that only report let every address through; their rejection
+/// is returned.
 pub(crate) fn authorize(access: &Access, context: AuthContext) -> Result<Option<String>, Error> {
     let mut would_refuse = None;
     for decision in decisions(access, context) {
@@ -59,10 +59,10 @@ fn query_credentials(access: &Access, context: &AuthContext) -> Decision {
     Decision::of("query credentials", said, Code::OperationNotAllowed)
 }
 
-/// The rule on the method.
+/// The name of the rule about methods.
 pub const METHOD: &str = "method";
 
-/// The decision on the method, whatever the values.
+/// Returns the decision about the method, whatever the values.
 pub(crate) fn method(access: &Access, operation: &Operation) -> Decision {
     allowed(METHOD, may_call(access, operation))
 }
@@ -90,14 +90,14 @@ pub(crate) fn authorize_call(access: &Access, request: &Request) -> Result<(), E
     allowed("channel", may_channel).into_result().map(|_| ())
 }
 
-/// Whether an access may use a channel, whatever the method.
+/// Returns whether an access may use a channel, whatever the method.
 #[must_use]
 pub fn may_use(access: &Access, platform: &str, platformid: &str) -> bool {
     channels::may_use_platform(access, platform)
         && channels::may_use_any_channel(access, Some(platform), Some(platformid))
 }
 
-/// Whether an access may call this method at all, whatever the values.
+/// Returns whether an access may call this method at all, whatever the values.
 #[must_use]
 pub fn may_call(access: &Access, operation: &Operation) -> bool {
     access

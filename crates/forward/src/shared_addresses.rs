@@ -1,8 +1,9 @@
-//! The limit per address, counted by all processes together and without a question on any call's way: each process admits by its own
-//! count, adds what it has admitted to the shared one, and takes over what is there.
+//! The limit per address that all processes count together, without a request on the path of any call. Each process admits by its
+//! own count, adds its admitted calls to the shared count, and takes the shared count over.
 //!
-//! Together they admit more than the limit by what the others admit between two exchanges, and take it back from what comes next. So an
-//! address whose limit is far away waits for its exchange, as long as what all processes may hold back of it is a quarter of what is free.
+//! Together the processes exceed the limit by the calls that the others admit between two exchanges. The excess is subtracted from
+//! later calls. So an address far below its limit waits for its exchange, as long as the calls that all processes may hold back for
+//! it are less than a quarter of the free calls.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,40 +22,41 @@ use crate::share::Share;
 /// Pause between two exchanges.
 const EXCHANGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest pause between two exchanges of an address that calls. One that has not called for so long is exchanged with its first call.
+/// Longest pause between two exchanges of an address with calls. After a pause this long without calls, the first call is exchanged
+/// immediately.
 const ADDRESS_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The time that the limit is about.
+/// The period of the limit.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Most addresses that a thread notes between two exchanges; calls of others are counted by this process alone. Most that are held back
-/// as well; others are exchanged each time.
+/// Maximum number of addresses that a thread notes between two exchanges; calls of other addresses are counted only by this
+/// process. Also the maximum number of addresses held back; others are exchanged each time.
 const NOTED_MAX: usize = 50_000;
 
-/// The exchange of one limit.
+/// The exchange of counts for one limit.
 pub(crate) struct SharedAddresses {
     counts: Arc<SharedCounts>,
     limit: CountLimit,
     limiter: Weak<KeyLimiter<IpAddr, DefaultClock>>,
     share: Share,
-    /// What was admitted since the last exchange.
+    /// The calls admitted since the last exchange.
     admitted: PerCore<Mutex<ByAddress<u32>>>,
 }
 
 type ByAddress<T> = HashMap<IpAddr, T, RandomState>;
 
-/// What is held back of addresses that were exchanged a moment ago.
+/// The calls held back for addresses that were exchanged recently.
 #[derive(Default)]
 struct HeldBack(ByAddress<HeldCalls>);
 
-/// Of one address.
+/// The calls held back for one address.
 struct HeldCalls {
     calls: u32,
     exchanged: Instant,
 }
 
 impl SharedAddresses {
-    /// Exchanges what this limiter counts, as long as somebody holds both; `share` says how many processes do.
+    /// Exchanges the counts of this limiter as long as both are in use. `share` contains the number of processes.
     pub(crate) fn start(
         (counts, share): (&Arc<SharedCounts>, &Share),
         per_minute: NonZeroU32,
@@ -79,7 +81,7 @@ impl SharedAddresses {
         addresses
     }
 
-    /// The same for another limit, which starts full.
+    /// Starts the same exchange for another limit, which starts full.
     pub(crate) fn renewed(
         &self,
         per_minute: NonZeroU32,
@@ -88,7 +90,7 @@ impl SharedAddresses {
         SharedAddresses::start((&self.counts, &self.share), per_minute, limiter)
     }
 
-    /// Notes a call that was admitted.
+    /// Notes an admitted call.
     pub(crate) fn note(&self, address: IpAddr) {
         if !self.counts.is_up() {
             return;
@@ -117,15 +119,15 @@ impl SharedAddresses {
         let free = |address: &IpAddr| free(&limiter, address);
         let due = held.due(Instant::now(), admitted, self.share.replicas(), free);
         if !due.is_empty() {
-            // While nobody answers, each process has its share.
+            // While the server does not answer, each process admits its share.
             let _ = self.add(&due).await;
         }
     }
 
-    /// Takes over what all have counted of an address, admitted here or not.
+    /// Takes over the shared count of an address, whether this process has admitted calls of it or not.
     ///
     /// # Errors
-    /// When nobody answers in time.
+    /// The server does not answer in time.
     pub(crate) async fn take_over(&self, address: IpAddr) -> Result<(), Away> {
         self.add(&[(counted_as(address), 0)]).await
     }
@@ -145,7 +147,7 @@ impl SharedAddresses {
     }
 
     fn key(&self, address: IpAddr) -> ValkeyKey {
-        // Another limit is another count, which starts full.
+        // Another limit has another count, which starts full.
         let burst = self.limit.burst.get().to_le_bytes();
         let key = |octets: &[u8]| {
             self.counts
@@ -159,7 +161,7 @@ impl SharedAddresses {
     }
 }
 
-/// How many calls an address may make at once after the next one, as far as this process knows.
+/// Returns how many calls an address may make at the same time after the next one, as far as this process knows.
 fn free<C: Clock + Clone>(limiter: &KeyLimiter<IpAddr, C>, address: &IpAddr) -> u32 {
     match limiter.look_at(address).1 {
         Ok(looked) => looked.remaining_burst_capacity(),
@@ -168,7 +170,7 @@ fn free<C: Clock + Clone>(limiter: &KeyLimiter<IpAddr, C>, address: &IpAddr) -> 
 }
 
 impl HeldBack {
-    /// What is to be added now, of what was admitted and of what is held back; the rest is held back.
+    /// Returns the calls to add now, from the admitted calls and those held back. The rest stays held back.
     fn due(
         &mut self,
         now: Instant,

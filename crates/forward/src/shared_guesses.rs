@@ -1,4 +1,4 @@
-//! The budgets of guesses, counted by all processes together, to the guess.
+//! The budgets of guesses that all processes count together, exactly.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use shared::{Away, CallWait, CountKind, CountLimit, SharedCounts, ValkeyKey};
 
-/// One budget, by what is counted there.
+/// One budget, by its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GuessBudget {
-    /// Of a name, by its hash: from inside its networks or from outside.
+    /// The budget of a name, by its hash, for guesses from inside its networks or from outside.
     Name { hash: [u8; 16], is_inside: bool },
-    /// Of an address.
+    /// The budget of an address.
     Address(IpAddr),
 }
 
-/// The budgets.
+/// The shared budgets.
 #[derive(Clone)]
 pub(crate) struct SharedGuesses {
     pub(crate) counts: Arc<SharedCounts>,
-    /// The limit of a name inside and outside, and of an address.
+    /// The limits of a name inside, of a name outside, and of an address.
     pub(crate) limits: [CountLimit; 3],
 }
 
-/// What a budget says of one more guess, and how many are left in it.
+/// The remaining guesses of a budget, and its decision about one more guess.
 pub(crate) type GuessDecision = (u32, Result<(), Duration>);
 
 impl SharedGuesses {
-    /// Takes one of each, and says of each how long it has to wait that gave none.
+    /// Takes one guess from each budget. Returns for each empty budget the time until a guess is available.
     pub(crate) async fn take<const N: usize>(
         &self,
         budgets: [GuessBudget; N],
@@ -42,7 +42,7 @@ impl SharedGuesses {
         }))
     }
 
-    /// What there is to take, and what [`SharedGuesses::take`] would say now.
+    /// Returns the remaining guesses, and the decision that [`SharedGuesses::take`] would give now.
     pub(crate) async fn look(
         &self,
         budget: GuessBudget,
@@ -58,13 +58,13 @@ impl SharedGuesses {
         Ok((looked.left, decision))
     }
 
-    /// Gives one back.
+    /// Gives one guess back.
     pub(crate) fn give_back(&self, budget: GuessBudget) {
         self.counts
             .give_back(&self.key(budget), self.limit(budget), 1);
     }
 
-    /// How many there are of it when nobody guesses.
+    /// Returns the size of the budget.
     pub(crate) fn most(&self, budget: GuessBudget) -> u32 {
         self.limit(budget).burst.get()
     }
@@ -81,7 +81,7 @@ impl SharedGuesses {
     }
 
     fn key(&self, budget: GuessBudget) -> ValkeyKey {
-        // Other limits are other counts, which start full.
+        // Other limits have other counts, which start full.
         let burst = self.most(budget).to_le_bytes();
         let key = |kind, what: &[u8]| self.counts.keys().key(kind, &[what, &burst]);
         match budget {

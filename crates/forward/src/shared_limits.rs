@@ -1,5 +1,5 @@
-//! Limits of an access that processes share: decided by what this process holds of them, and else by asking. While nobody answers,
-//! this process admits its share by its own count.
+//! The limits of an access that processes share. A call is decided by this process's grant, or else by a request to the server.
+//! While the server does not answer, this process admits its share by its own count.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,13 +17,13 @@ use crate::rate_limit::{
 };
 use crate::share::Share;
 
-/// How often what is held too long goes back.
+/// Pause between two checks for grants to give back.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 
-/// The time that limits of an access are about.
+/// The period of an access's limits.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The limits of all accesses.
+/// The shared limits of all accesses.
 pub(crate) struct SharedLimits {
     counts: Arc<SharedCounts>,
     share: Share,
@@ -31,27 +31,27 @@ pub(crate) struct SharedLimits {
     destinations: GrantTable,
 }
 
-/// What is held of the limits of one kind, by rate and name: a changed rate starts full.
+/// The grants for the limits of one kind, by rate and name. A changed rate starts full.
 struct GrantTable {
     kind: CountKind,
     grants: RwLock<HashMap<Rate, HashMap<String, Arc<SharedGrant>>>>,
 }
 
-/// One limit.
+/// The grant for one limit.
 struct SharedGrant {
     key: ValkeyKey,
     limit: CountLimit,
     state: Mutex<GrantState>,
     waiting: AtomicU32,
-    /// Held by the one call that asks for all that wait.
+    /// Held by the call that asks the server for all waiting calls.
     asking: tokio::sync::Mutex<()>,
 }
 
-/// A call that waits; no longer once it is dropped.
+/// A waiting call. It stops counting as waiting when dropped.
 struct AskingCall<'a>(&'a AtomicU32);
 
 impl SharedLimits {
-    /// Limits by these counts; `share` says how many processes there are. What is held too long goes back by itself.
+    /// Creates limits that use these counts. `share` contains the number of processes. A background task gives old grants back.
     pub(crate) fn start(counts: &Arc<SharedCounts>, share: &Share) -> Arc<SharedLimits> {
         let table = |kind| GrantTable {
             kind,
@@ -74,8 +74,7 @@ impl SharedLimits {
         limits
     }
 
-    /// Counts a call of an access that has waited so long, and a send for its destination as well. Returns the state of the access's
-    /// limit, if it has one.
+    /// Counts a call of an access, and a send also for its destination. Returns the state of the access's limit, if it has one.
     pub(crate) async fn check_call(
         &self,
         local: &RateLimits<DefaultClock>,
@@ -132,7 +131,7 @@ impl SharedLimits {
         }
     }
 
-    /// What the limit of an access, or of one destination, would say now, if there is one; takes nothing.
+    /// Returns the state of the limit of an access or of one destination, if there is one. Takes nothing.
     pub(crate) async fn look(
         &self,
         access: &Access,
@@ -169,7 +168,7 @@ impl SharedLimits {
         Ok(Some(judged(rate, decision, limit)))
     }
 
-    /// Gives back everything that is held.
+    /// Gives all grants back.
     pub(crate) fn release(&self) {
         self.sweep(Instant::now() + MINUTE);
     }
@@ -190,10 +189,10 @@ impl SharedLimits {
             decided => return Ok(decided),
         }
         let _waiting = AskingCall::begin(&grant.waiting);
-        // One asks for all; behind one that does not come back nobody waits for longer than an answer may take.
+        // One call asks for all. If it gets no answer, the others wait no longer than a call may.
         let turn = wait.at_most(self.counts.timeout(), grant.asking.lock());
         let _turn = turn.await.ok_or(Away)?;
-        // Another has asked meanwhile.
+        // Another call has asked in the meantime.
         match grant.state().decide(Instant::now()) {
             GrantDecision::Ask => {}
             decided => return Ok(decided),
@@ -255,7 +254,7 @@ impl GrantTable {
         }
         let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
         for grants in grants.values_mut() {
-            // One that somebody holds may be decided by in this moment.
+            // A grant that a caller holds may be about to decide.
             grants.retain(|_, grant| Arc::strong_count(grant) > 1 || !grant.state().is_over(now));
         }
         grants.retain(|_, grants| !grants.is_empty());
@@ -287,7 +286,7 @@ impl Drop for AskingCall<'_> {
     }
 }
 
-/// A decision as callers hear it.
+/// Converts a decision into the state and result for callers.
 fn judged(
     rate: Rate,
     decision: GrantDecision,
@@ -297,7 +296,7 @@ fn judged(
     match decision {
         GrantDecision::Admitted(left) => (LimitState::with_left(per_minute, left), Ok(())),
         GrantDecision::Refused(wait) => rate_limited(per_minute, wait, limit),
-        // Somebody has asked before.
+        // This does not occur, because the server was asked before.
         GrantDecision::Ask => rate_limited(per_minute, Duration::ZERO, limit),
     }
 }

@@ -1,5 +1,5 @@
-//! Calls under way of all processes together: a turn is begun with the others, and ends when its call does, or after a time if nobody
-//! is left to end it.
+//! The concurrent calls of all processes together. A turn begins in the shared count and ends with its call, or expires if no
+//! process ends it.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use shared::{Away, CallWait, CountKeys, CountKind, SharedCounts, ValkeyKey};
 use store::Access;
 
-/// Shortest time after which a turn is over that nobody ends.
+/// Shortest time after which an unended turn expires.
 const LEASE: Duration = Duration::from_secs(90);
 
-/// Time that a call may take after the moment at which its caller has to have an answer: its outcome is still written down.
+/// The time that a call may take after its caller's deadline, because its outcome is still recorded.
 const AFTER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The turns that this process begins.
@@ -22,7 +22,7 @@ pub(crate) struct SharedTurns {
     next: AtomicU64,
 }
 
-/// One turn; ends when dropped.
+/// One turn. It ends when dropped.
 pub(crate) struct SharedTurn {
     counts: Arc<SharedCounts>,
     key: ValkeyKey,
@@ -30,7 +30,7 @@ pub(crate) struct SharedTurn {
 }
 
 impl SharedTurns {
-    /// The key is random and of this process.
+    /// Takes a random key of this process.
     pub(crate) fn new(counts: &Arc<SharedCounts>, process_key: &[u8]) -> SharedTurns {
         let own = CountKeys::new(process_key).derived("turns");
         SharedTurns {
@@ -40,7 +40,7 @@ impl SharedTurns {
         }
     }
 
-    /// Begins one for a call that ends by this time, unless so many are under way.
+    /// Begins a turn for a call with this deadline, unless the maximum number of turns is in progress.
     pub(crate) async fn begin(
         &self,
         (access, most): (&Access, NonZeroU32),
@@ -59,11 +59,11 @@ impl SharedTurns {
         let lasting = deadline.saturating_duration_since(Instant::now()) + AFTER_DEADLINE;
         let lease = (&*turn.id, lasting.max(LEASE));
         let begins = self.counts.begin_turn(&turn.key, most, lease, wait);
-        // One that may have begun without an answer is ended as well.
+        // After an error the turn may have begun anyway, so dropping it ends it as well.
         Ok(begins.await?.then_some(turn))
     }
 
-    /// How many are under way.
+    /// Returns the number of turns in progress.
     pub(crate) async fn look(&self, access: &Access) -> Result<u32, Away> {
         self.counts.turns(&self.key(access)).await
     }

@@ -1,4 +1,4 @@
-//! How many sends each channel has seen, of this process and of those that say so.
+//! Counts the sends to each channel, by this process and by other processes that report theirs.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -9,25 +9,26 @@ use foldhash::quality::RandomState;
 use shared::{SharedCounts, WakeUp};
 use siphasher::sip::SipHasher13;
 
-/// Counters that a send bumps; channels share them by hash. More only means fewer needless misses.
+/// The number of counters. A send increments the counter of its channel; channels share counters by hash. More counters only reduce
+/// needless misses.
 const EPOCHS: u16 = 1024;
 
-/// The counters.
+/// The counters of sends.
 pub(super) struct ChannelEpochs {
     counts: Box<[AtomicU64]>,
     hasher: ChannelHasher,
 }
 
-/// Which channel has which counter.
+/// The assignment of channels to counters.
 enum ChannelHasher {
-    /// By a hash of this process.
+    /// A hash that only this process uses.
     Own(RandomState),
-    /// By one that all processes have, which say to each other what they bump.
+    /// A hash that all processes use. They tell each other which counters they increment.
     Shared(SipHasher13, Arc<SharedCounts>),
 }
 
 impl ChannelEpochs {
-    /// Counters of one process, or of one of several that wake each other up.
+    /// Creates the counters of one process, or of one of several processes that notify each other.
     pub(super) fn new(counts: Option<&Arc<SharedCounts>>) -> Arc<ChannelEpochs> {
         let hasher = match counts {
             None => ChannelHasher::Own(RandomState::default()),
@@ -53,13 +54,13 @@ impl ChannelEpochs {
         epochs
     }
 
-    /// The present epoch of this request's channel.
+    /// Returns the current epoch of this request's channel.
     pub(super) fn of(&self, request: &Request) -> u64 {
         self.count(self.slot(request))
             .map_or(0, |count| count.load(Ordering::Acquire))
     }
 
-    /// Begins the next one, here and elsewhere.
+    /// Begins the next epoch, here and in the other processes.
     pub(super) fn bump(&self, request: &Request) {
         let slot = self.slot(request);
         self.bump_slot(slot);
@@ -90,7 +91,7 @@ impl ChannelEpochs {
         let hash = match &self.hasher {
             ChannelHasher::Own(own) => own.hash_one((platform, id)),
             ChannelHasher::Shared(keyed, _) => {
-                // Byte by byte, since programs of two versions have to agree.
+                // Hashed byte by byte, so that programs of two versions agree.
                 let mut hasher = *keyed;
                 hasher.write(platform.unwrap_or_default().as_bytes());
                 hasher.write(&[0]);

@@ -1,4 +1,4 @@
-//! One flight per key, errors not kept, sends seen.
+//! Tests that each key has one flight, that errors are not cached, and that sends are noticed.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -107,7 +107,7 @@ fn a_key_is_an_access_as_it_is_now_a_request_and_an_epoch() {
     }
 }
 
-/// Until the cache has forgotten what it holds and keeps another answer.
+/// Waits until the cache has dropped its answer and returns another one.
 async fn forgets(cache: &ReadCache) {
     let began = Instant::now();
     while read(cache, "a", "1", "\"new\"").await.0 != "\"new\"" {

@@ -1,4 +1,4 @@
-//! One access's calls of a day: how many were made, and how many may be made before the store has to be asked.
+//! Counts one access's calls of a day, and the calls that may be made before the store has to be asked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,33 +30,33 @@ impl OfDay {
         }
     }
 
-    /// The calls of this day that are in it.
+    /// Returns the calls if they are of this day, and otherwise zero.
     fn on(self, day: u32) -> u32 {
         if self.day == day { self.calls } else { 0 }
     }
 }
 
-/// The counter.
+/// The counter of one access.
 #[derive(Debug)]
 pub(super) struct Counter {
     /// Calls made.
     used: AtomicU64,
-    /// Calls given in the store: what was made, and what may still be without asking.
+    /// Calls given by the store: the calls that were made, and the calls that may still be made without asking.
     given: AtomicU64,
-    /// Whether a block is being set aside.
+    /// True while a block is being reserved.
     is_busy: AtomicBool,
-    /// How often a block was asked for, and whether the last time brought one.
+    /// The number of requests for a block, and whether the last one succeeded.
     blocks: watch::Sender<(u64, bool)>,
 }
 
-/// What became of a call.
+/// The result of counting a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is counted; so many may follow without asking the store.
+    /// The call is counted. `left` further calls may follow without asking the store.
     One { used: u32, left: u32 },
     /// The limit is reached.
     AllUsed { used: u32 },
-    /// The limit is not reached, and the store has to be asked before it is counted.
+    /// The limit is not reached, but the store has to be asked before the call is counted.
     NoneSetAside { used: u32 },
     /// Counting has ended.
     Closed { used: u32 },
@@ -69,7 +69,8 @@ impl Default for Counter {
 }
 
 impl Counter {
-    /// Goes on from so many calls given on a day: who has ended without giving any back has used them.
+    /// Starts with this number of given calls on a day. All of them count as used, because a process that ended without giving any
+    /// back has used them.
     pub(super) fn given(day: u32, calls: u32) -> Counter {
         let word = OfDay { day, calls }.word();
         Counter {
@@ -118,7 +119,7 @@ impl Counter {
         }
     }
 
-    /// The calls made on this day.
+    /// Returns the calls made on this day.
     pub(super) fn used(&self, today: u32) -> u32 {
         let (used, given) = self.both();
         used.on(effective_day(used, given, today))
@@ -129,15 +130,14 @@ impl Counter {
         (of_day(&self.used), of_day(&self.given))
     }
 
-    /// Whether all it holds is of days before, and nothing is set aside just now.
+    /// Returns whether all counts are of past days and no block is being reserved.
     pub(super) fn is_over(&self, today: u32) -> bool {
         let (used, given) = self.both();
         let day = effective_day(used, given, today);
         used.day != day && given.day != day && !self.is_busy.load(Ordering::SeqCst)
     }
 
-    /// Ends the counting, after what is being set aside, and returns the last day with the calls of it that were given and not
-    /// made.
+    /// Ends the counting after a running reservation, and returns the last day with its given but unused calls.
     pub(super) async fn close(&self) -> (u32, u32) {
         self.used.fetch_or(CLOSED, Ordering::SeqCst);
         let mut blocks = self.blocks.subscribe();
@@ -146,18 +146,18 @@ impl Counter {
                 break;
             }
         }
-        // Read only now: what has been set aside meanwhile brought the calls of others with it.
+        // Read only now, because the block that was reserved in the meantime also brought the counts of other replicas.
         let (used, given) = self.both();
         let made = used.on(given.day);
         (given.day, given.calls.saturating_sub(made))
     }
 
-    /// To be asked for before a block is, so that its coming is not missed.
+    /// Returns a handle for the next block. It has to be requested before the block is, so that the arrival is not missed.
     pub(super) fn next_block(&self) -> NextBlock {
         NextBlock(self.blocks.subscribe())
     }
 
-    /// The right to set a block aside, if nobody has it.
+    /// Returns the right to reserve a block, unless it is already taken.
     pub(super) fn start_refill(counter: &Arc<Counter>) -> Option<BlockRefill> {
         let was_busy = counter.is_busy.swap(true, Ordering::SeqCst);
         (!was_busy).then(|| BlockRefill {
@@ -167,8 +167,8 @@ impl Counter {
     }
 }
 
-/// The day that is counted: today, or tomorrow if it has begun by a clock that was set back since, or for a call that
-/// was faster. A day beyond tomorrow was told by a clock that was wrong, and does not hold up today.
+/// Returns the day that is counted: today, or tomorrow if it has already begun (for a clock that was set back since, or for a
+/// faster call). A day after tomorrow came from a wrong clock and does not block today.
 fn effective_day(used: OfDay, given: OfDay, today: u32) -> u32 {
     let tomorrow = today.saturating_add(1);
     if used.day == tomorrow || given.day == tomorrow {
@@ -178,28 +178,30 @@ fn effective_day(used: OfDay, given: OfDay, today: u32) -> u32 {
     }
 }
 
-/// A block that somebody waits for.
+/// A handle for waiting for a block.
 pub(super) struct NextBlock(watch::Receiver<(u64, bool)>);
 
 impl NextBlock {
-    /// Whether the store was written before that time. What it brought may be gone already.
+    /// Returns whether the store was written before that time. The calls of the block may be used up already.
     pub(super) async fn came_before(mut self, until: Instant) -> bool {
         let changed = tokio::time::timeout_at(until, self.0.changed()).await;
         matches!(changed, Ok(Ok(()))) && self.0.borrow().1 && Instant::now() < until
     }
 }
 
-/// The right to set a block aside. Dropped before its end, when its task has been, it tells those who wait that none came.
+/// The right to reserve a block. If it is dropped before its end, because its task was dropped, the waiting calls learn that there
+/// is no block.
 pub(super) struct BlockRefill {
     counter: Arc<Counter>,
     has_ended: bool,
 }
 
 impl BlockRefill {
-    /// The day, and how many further calls of it have to be given so that a whole block is set aside; nothing if half of one
-    /// still is, or if counting has ended.
+    /// Returns the day and the number of further calls that complete a whole reserved block; `None` if half of a block is still
+    /// reserved, or if counting has ended.
     pub(super) fn wants(&self, today: u32, per_day: u32, block: u32) -> Option<(u32, u32)> {
-        // The refill is marked before this is read, and the end before it waits for turns: one sees the other.
+        // The refill is marked before this read, and `close` sets the mark before it waits for refills, so one of the two sees the
+        // other.
         if self.counter.used.load(Ordering::SeqCst) & CLOSED != 0 {
             return None;
         }
@@ -211,8 +213,8 @@ impl BlockRefill {
         (is_low && wanted > given).then(|| (day, wanted - given))
     }
 
-    /// The store has given this block. What it has given to others since the last one counts as made; what others have given
-    /// back is free again.
+    /// Adds a block that the store has given. Calls given to other replicas since the last block count as made; calls that they
+    /// gave back are free again.
     pub(super) fn give(&self, block: &DailyBlock) {
         let DailyBlock { day, calls, given } = *block;
         let (before, known) = (given - calls, self.counter.both().1.on(day));
@@ -221,7 +223,7 @@ impl BlockRefill {
                 let made = (OfDay::from_word(word).on(day) + before).saturating_sub(known);
                 Some(OfDay { day, calls: made }.word() | (word & CLOSED))
             };
-            // Before they are given: no call takes what others have.
+            // Set before `given`, so that no call takes what belongs to other replicas.
             let used = &self.counter.used;
             let _ = used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, others);
         }
@@ -229,7 +231,7 @@ impl BlockRefill {
         self.counter.given.store(word, Ordering::SeqCst);
     }
 
-    /// Lets the next one have its refill and tells those who wait.
+    /// Ends the refill, and notifies the waiting calls. The next refill may begin.
     pub(super) fn end(mut self, is_written: bool) {
         self.has_ended = true;
         self.finish(is_written);

@@ -1,4 +1,4 @@
-//! Exact under threads, over midnight, over a crash, and closed when the store fails.
+//! Tests that counts are exact under threads, over midnight and over a crash, and that calls are rejected when the store fails.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use store::DailyBlock;
 
 use super::*;
 
-/// Noon of a day.
+/// Noon of some day.
 const NOON: i64 = 20_000 * DAY_S + DAY_S / 2;
 
 struct Bench {
@@ -47,7 +47,7 @@ fn access(name: &str, per_day: u32) -> Access {
     access
 }
 
-/// How many of so many calls are admitted; the others have to be refused for the limit.
+/// Returns how many of these calls are admitted. The others have to be rejected by the limit.
 async fn admitted(limits: &DailyLimits, access: &Access, calls: u32) -> u32 {
     let mut admitted = 0;
     for _ in 0..calls {
@@ -86,7 +86,7 @@ async fn the_limit_holds_from_midnight_to_midnight() {
     assert_eq!(refused.retry_after_s(), Some(1));
     bench.set(NOON + DAY_S / 2);
     assert_eq!(admitted(&limits, &access, 40).await, 30);
-    // A clock that is set back over midnight gives nothing anew, neither here nor after a restart.
+    // A clock that is set back over midnight makes no calls available again, neither here nor after a restart.
     bench.set(NOON + DAY_S / 2 - 1);
     assert_eq!(admitted(&limits, &access, 40).await, 0);
     let again = bench.limits(&bench.store().await).await;
@@ -107,7 +107,7 @@ async fn a_changed_limit_counts_what_was_made_and_no_limit_counts_nothing() {
     assert!(state.is_none() && counted.is_ok());
 }
 
-/// Waits for the block that is being set aside, if there is one: a process that has crashed sets none aside later.
+/// Waits for the block that is being reserved, if there is one, because a crashed process reserves none later.
 async fn until_none_is_set_aside(limits: &DailyLimits, access: &Access) {
     let counter = limits.counter(&access.name);
     let in_a_month = day_of(NOON) + 30;
@@ -129,7 +129,7 @@ async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
     let limits = bench.limits(&store).await;
     assert_eq!(admitted(&limits, &access, 333).await, 333);
     until_none_is_set_aside(&limits, &access).await;
-    // Nothing is closed: what the store has now is what a crash leaves.
+    // Nothing is closed, so the store is in the state after a crash.
     let crashed = bench.limits(&bench.store().await).await;
     let left = crashed.look(&access).unwrap().remaining;
     assert!(
@@ -154,7 +154,7 @@ async fn a_block_that_comes_while_counting_ends_gives_back_no_calls_of_others() 
     let mut closing = std::pin::pin!(counter.close());
     let waits = std::future::poll_fn(|cx| Poll::Ready(closing.as_mut().poll(cx).is_pending()));
     assert!(waits.await);
-    // Others have been given 900 since; this one gets 25.
+    // Other replicas have been given 900 since; this one gets 25.
     refill.give(&DailyBlock {
         day,
         calls: 25,
@@ -164,7 +164,7 @@ async fn a_block_that_comes_while_counting_ends_gives_back_no_calls_of_others() 
     assert_eq!(closing.await, (day, 25));
 }
 
-/// As several replicas over one database do.
+/// Several replicas over one database share a store like this.
 #[tokio::test]
 async fn counts_that_share_a_store_admit_together_what_the_limit_says() {
     let bench = Bench::new();
@@ -176,7 +176,7 @@ async fn counts_that_share_a_store_admit_together_what_the_limit_says() {
         made += admitted(&one, &access, 5).await + admitted(&two, &access, 5).await;
         rounds += 1;
     }
-    // What the other has set aside and not used is all that may be wanting.
+    // At most the block that the other replica has reserved and not used may be missing.
     let block = block(200, 1);
     assert!((200 - block..=200).contains(&made), "{made}");
     one.close().await.unwrap();
@@ -225,7 +225,7 @@ fn sixty_four_threads_are_admitted_exactly_as_often_as_the_limit_says() {
         for _ in 0..64 {
             scope.spawn(|| {
                 for _ in 0..500 {
-                    // A disk that is slow for a moment is no refusal for the limit: such a call comes again.
+                    // A slow disk is not a rejection by the limit, so such a call is made again.
                     let counted = loop {
                         match runtime.block_on(limits.count(&access)).1 {
                             Err(error) if error.code() == Code::Overloaded => {}

@@ -11,7 +11,7 @@ use crate::concurrency::{ConcurrencyLimit, ConcurrencyPermit, all_taken};
 use crate::counted_call::CountedCall;
 
 impl Forwarder {
-    /// Counts a call against the access's limits without asking cache or upstream, as a HEAD request needs it. A token
+    /// Counts a call against the access's limits without asking the cache or the upstream, for example for a HEAD request. A token
     /// request has no `request`.
     pub async fn count(
         &self,
@@ -23,8 +23,8 @@ impl Forwarder {
         self.count_day(access, counted).await
     }
 
-    /// Counts a call that is to be forwarded and has to end by the deadline, and acquires its permit where calls at once are bounded:
-    /// it is under way until the permit is dropped.
+    /// Counts a call that is to be forwarded and has to end by the deadline. Acquires its permit if the access has a concurrency
+    /// limit; the call is in progress until the permit is dropped.
     pub async fn acquire(
         &self,
         access: &Access,
@@ -40,7 +40,7 @@ impl Forwarder {
                 counted.apply(access, acquired)
             }
         };
-        // The limit per day comes last: a call that another limit refuses uses none of it up.
+        // The limit per day comes last, so that a call rejected by another limit does not use it.
         (self.count_day(access, counted).await, permit.flatten())
     }
 
@@ -76,7 +76,7 @@ impl Forwarder {
         let destination = send.map(|send| send.value("destination").unwrap_or_default());
         let (limit, result) = match &self.shared {
             None => self.limits.check_call(access, destination),
-            // In a box, so that those who share nothing carry no room for it.
+            // Boxed, so that processes without shared counts carry no room for it.
             Some(shared) => {
                 let call = (access, destination);
                 Box::pin(shared.check_call(&self.limits, call, wait)).await

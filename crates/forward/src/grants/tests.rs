@@ -1,4 +1,4 @@
-//! Processes that hold grants of one limit, on a clock that the test moves.
+//! Simulates processes that hold grants of one limit, on a clock that the test sets.
 
 #![expect(clippy::print_stdout, reason = "a test tells how much it has checked")]
 
@@ -10,7 +10,7 @@ use shared::oracle::OracleLimit;
 
 use super::*;
 
-/// Processes that hold grants of one limit, and what they admit.
+/// Processes that hold grants of one limit, and the limit itself.
 struct SimulatedFleet {
     began: Instant,
     limit: OracleLimit,
@@ -30,7 +30,7 @@ impl SimulatedFleet {
         }
     }
 
-    /// Whether a call is admitted at this time by one of them.
+    /// Returns whether one of the processes admits a call at this time.
     fn calls(&mut self, at_us: u64, replica: usize) -> bool {
         let replicas = u32::try_from(self.grants.len()).unwrap();
         let (now, grant) = (self.at(at_us), &mut self.grants[replica]);
@@ -44,7 +44,7 @@ impl SimulatedFleet {
         matches!(decision, GrantDecision::Admitted(_))
     }
 
-    /// What happens beside the calls.
+    /// Does the work of the background task.
     fn sweep(&mut self, at_us: u64) {
         let now = self.at(at_us);
         for grant in &mut self.grants {
@@ -58,8 +58,8 @@ impl SimulatedFleet {
     }
 }
 
-/// A minute of so many calls a second, of which so many in ten come to the first process; returns what was admitted, and how
-/// often somebody had to ask.
+/// Simulates a minute with this number of calls a second, of which this many in ten go to the first process. Returns the number of
+/// admitted calls and of requests to the limit.
 fn minute_of(
     per_minute: u32,
     replicas: usize,
@@ -91,7 +91,7 @@ fn together_they_admit_what_the_limit_says_wherever_calls_come() {
             println!(
                 "{replicas} processes, {tenths} tenths at one: {admitted} admitted, asked {asked} times"
             );
-            // The burst, and what comes back in the minute but for its last call.
+            // The burst, and the calls that become available again in the minute, except the last one.
             assert!(admitted <= 6000 + 6000, "{admitted}");
             assert!(admitted * 100 >= 12_000 * 99, "{admitted}");
         }
@@ -118,7 +118,7 @@ fn what_nobody_uses_goes_back_to_the_others() {
     assert_eq!(rest, 45);
 }
 
-/// Numbers below a bound, the same in each run.
+/// Returns a generator of numbers below a bound, the same in each run.
 fn numbers() -> impl FnMut(u64) -> u64 {
     let mut state = 1_u64;
     move |below| {
@@ -134,7 +134,7 @@ fn questions_that_come_late_and_answers_that_are_lost_admit_nothing_more() {
     const REPLICAS: usize = 128;
     let (mut fleet, mut random) = (SimulatedFleet::new(6000, REPLICAS), numbers());
     let replicas = u32::try_from(REPLICAS).unwrap();
-    // When a question comes to the limit, whose it is, and how many calls wait for its answer.
+    // The time when a request reaches the limit, the process that sent it, and the number of calls that wait for the answer.
     let mut under_way = std::collections::BTreeMap::<(u64, usize), u32>::new();
     let (mut admitted, mut lost) = (0_u64, 0);
     for ms in 0..60_000 {
@@ -187,7 +187,7 @@ fn questions_that_come_late_and_answers_that_are_lost_admit_nothing_more() {
 }
 
 proptest! {
-    /// From the beginning on, whatever happens when.
+    /// Holds from the beginning, whatever happens when.
     #[test]
     fn never_is_more_admitted_than_the_limit_has_had(
         per_minute in 1_u32..200,

@@ -1,48 +1,49 @@
-//! Who waits to have a password hashed, and whose turn is next: addresses take turns, so that many calls from one, or from
-//! a few dozen, are one step each ahead of somebody else. Pure: no clock, no thread.
+//! The queue of calls that wait for password hashing. Addresses take turns, so that many calls from one address delay a caller from
+//! another address by one step at most. Pure: uses no clock and no thread.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// Most that wait at once, for all addresses together; each is a small record.
+/// Maximum number of calls that wait at the same time, for all addresses together. Each is a small record.
 pub(super) const WAITING_MAX: usize = 1024;
 
-/// Most that wait at once for one address: what two cores hash in two seconds, so that they have their answers before they give
-/// up.
+/// Maximum number of calls that wait at the same time for one address. Two cores hash this many in two seconds, so that the calls
+/// are answered before they time out.
 pub(super) const WAITING_PER_ADDRESS_MAX: usize = 128;
 
-/// Most addresses remembered that were served of late and have nobody waiting; only a rush of ever new ones comes near it.
+/// Maximum number of remembered addresses that were served recently and have no waiting calls. Only a flood of new addresses comes
+/// near it.
 const RESTED_MAX: usize = 4096;
 
-/// A better rank is served first, but after so many turns in a row the next one below has a turn: nobody is to wait in
-/// vain for as long as others come.
+/// Callers of a better rank are served first. After this many turns in a row the next lower rank with waiting calls gets one turn,
+/// so that it does not starve.
 const IN_A_ROW_MAX: u32 = 7;
 
-/// What is known of an address before its password is looked at.
+/// The rank of an address, known before its password is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// It was right before.
+    /// The address was right before.
     Known,
-    /// It is inside the networks of the name that it presents.
+    /// The address is inside the networks of the presented name.
     Inside,
-    /// It is outside of them, from where even the right password leads nowhere as a rule.
+    /// The address is outside of these networks, where usually even the right password is rejected.
     Outside,
 }
 
 const RANKS: usize = 3;
 
-/// Who asks for a turn.
+/// A request for a permit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashRequest {
     pub(crate) rank: Rank,
-    /// As it is counted: of IPv6 the network of 64 bits.
+    /// The address in its counted form; for IPv6 the network of 64 bits.
     pub(crate) address: IpAddr,
-    /// What it presents, and for what: once that is proven, all who wait with it need no turn.
+    /// The key of the presented secret. When it is proven, all calls that wait with the same key need no permit.
     pub(crate) key: u128,
 }
 
-/// The number of a place in the queue; no two are the same.
+/// The unique number of a place in the queue.
 pub(super) type Ticket = u64;
 
 struct Waiter<T> {
@@ -51,20 +52,20 @@ struct Waiter<T> {
     value: T,
 }
 
-/// Those of one rank. An address that has come and was not served of late is ahead of those that were: it waits for one
-/// turn, and not for one of everybody else's (as in RFC 8290, 4.1 and 4.2).
+/// The waiting calls of one rank. An address that was not served recently comes before the served ones. It waits for one turn, and
+/// not for one turn of every other address (as in RFC 8290, 4.1 and 4.2).
 struct Ring<T> {
     waiters: HashMap<IpAddr, VecDeque<Waiter<T>>>,
     fresh: VecDeque<IpAddr>,
     served: VecDeque<IpAddr>,
-    /// Addresses that were served and have nobody waiting, the longest at rest first. Who gives up and comes again is no
-    /// newcomer.
+    /// Addresses that were served and have no waiting calls, the longest idle first. So an address that gives up and returns does
+    /// not count as new.
     rested: VecDeque<IpAddr>,
-    /// Turns in a row while somebody of a rank below waited.
+    /// Turns in a row while a call of a lower rank waited.
     in_a_row: u32,
 }
 
-/// The queue.
+/// The queue of all ranks.
 pub(super) struct HashQueue<T> {
     rings: [Ring<T>; RANKS],
     waiting: usize,
@@ -80,14 +81,14 @@ impl<T> HashQueue<T> {
         }
     }
 
-    /// How many wait.
+    /// Returns the number of waiting calls.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Queues, unless the address has as many waiting as it may, or the queue is full of those who have no more. In a full
-    /// queue the last of whoever has the most makes room, first among those of the worst rank.
+    /// Adds a call. Returns `None` if the address has its maximum of waiting calls, or if the queue is full and no address has more
+    /// of them. In a full queue the last call of the address with the most waiting calls is evicted, the worst rank first.
     pub(super) fn push(&mut self, asker: HashRequest, value: T) -> Option<Ticket> {
         let own = self.rings[asker.rank as usize].count(asker.address);
         if own >= WAITING_PER_ADDRESS_MAX {
@@ -108,7 +109,7 @@ impl<T> HashQueue<T> {
         Some(ticket)
     }
 
-    /// Whose turn it is.
+    /// Takes out the next call.
     pub(super) fn pop(&mut self) -> Option<T> {
         let popped = self.next_rank().and_then(|rank| self.rings[rank].pop());
         let waiter = popped?;
@@ -117,7 +118,7 @@ impl<T> HashQueue<T> {
         Some(waiter.value)
     }
 
-    /// Takes out who has given up; nothing when it is no longer there.
+    /// Takes out a call that has given up; `None` if it is no longer in the queue.
     pub(super) fn leave(&mut self, asker: HashRequest, ticket: Ticket) -> Option<T> {
         let waiters = self.rings[asker.rank as usize]
             .waiters
@@ -129,7 +130,7 @@ impl<T> HashQueue<T> {
         Some(waiter.value)
     }
 
-    /// Takes out all who wait with this key.
+    /// Takes out all calls that wait with this key.
     pub(super) fn take(&mut self, key: u128) -> Vec<T> {
         let mut taken = Vec::new();
         for waiters in self
@@ -147,7 +148,7 @@ impl<T> HashQueue<T> {
         taken
     }
 
-    /// The best rank in which somebody waits, or one below whose time has come.
+    /// Returns the best rank with waiting calls, or the next lower one if its turn has come.
     fn next_rank(&mut self) -> Option<usize> {
         let mut waits = (0..RANKS).filter(|rank| self.rings[*rank].has_waiters());
         let (best, below) = (waits.next()?, waits.next());
@@ -166,10 +167,11 @@ impl<T> HashQueue<T> {
         }
     }
 
-    /// Makes room for one of this rank whose address has so many waiting; whether there was anybody who could go.
+    /// Evicts a call to make room for a call of this rank whose address has `own` calls waiting. Returns whether a call was
+    /// evicted.
     fn evict(&mut self, rank: Rank, own: usize) -> bool {
         for worst in (rank as usize..RANKS).rev() {
-            // Of its own rank only who has more than the newcomer would have.
+            // In the same rank only an address with more calls than the newcomer would have.
             let least = if worst == rank as usize { own + 2 } else { 1 };
             if self.rings[worst].drop_of_longest(least).is_some() {
                 self.waiting -= 1;
@@ -179,7 +181,7 @@ impl<T> HashQueue<T> {
         false
     }
 
-    /// When nobody waits, it does not matter any more who was served.
+    /// Forgets which addresses were served when no call waits.
     fn forget_if_empty(&mut self) {
         if self.waiting == 0 {
             self.rings = std::array::from_fn(|_| Ring::new());
@@ -207,7 +209,7 @@ impl<T> Ring<T> {
     }
 
     fn push(&mut self, address: IpAddr, waiter: Waiter<T>) {
-        // Who is in one of the two lists keeps its place there, even with nobody waiting.
+        // An address in one of the two lists stays there, even without waiting calls.
         let waiters = match self.waiters.entry(address) {
             Entry::Occupied(waiters) => {
                 let waiters = waiters.into_mut();
@@ -234,7 +236,7 @@ impl<T> Ring<T> {
                 self.rest_idle();
                 return Some(waiter);
             }
-            // It has given up before its first turn.
+            // All its calls have given up before its first turn.
             self.waiters.remove(&address);
         }
         while let Some(address) = self.served.pop_front() {
@@ -247,7 +249,7 @@ impl<T> Ring<T> {
         None
     }
 
-    /// Keeps the list of the served short when only newcomers are served. At most half of those in it have somebody waiting.
+    /// Keeps the list of served addresses short if only new addresses are served. At most half of its addresses have waiting calls.
     fn rest_idle(&mut self) {
         if self.served.len() <= 2 * WAITING_MAX {
             return;
@@ -308,13 +310,13 @@ mod tests {
                 assert!(push(&mut queue, Rank::Inside, host));
             }
         }
-        // Every address has had its first turn, and is served by turns from now on.
+        // Every address has had its first turn, and addresses take turns from now on.
         let first: Vec<_> = (0..45).filter_map(|_| queue.pop()).collect();
         assert_eq!(first, (1..=45).collect::<Vec<_>>());
         assert_eq!([queue.pop(), queue.pop()], [Some(1), Some(2)]);
         assert!(push(&mut queue, Rank::Inside, 100));
         assert_eq!([queue.pop(), queue.pop()], [Some(100), Some(3)]);
-        // Who comes back at once is no newcomer: its place is behind those who wait.
+        // An address that returns immediately does not count as new, so its place is behind the waiting ones.
         assert!(push(&mut queue, Rank::Inside, 100));
         let next: Vec<_> = (0..46).filter_map(|_| queue.pop()).collect();
         assert_eq!(next.iter().position(|host| *host == 100), Some(44));

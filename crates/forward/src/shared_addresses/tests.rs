@@ -1,4 +1,4 @@
-//! What is held back of addresses, on clocks that the test moves.
+//! Tests which calls are held back for addresses, on clocks that the test sets.
 
 #![expect(clippy::print_stdout, reason = "a test tells how much it has checked")]
 
@@ -24,37 +24,37 @@ fn an_address_whose_limit_is_far_away_is_exchanged_once_a_second_and_one_near_it
         )
     };
     assert_eq!(exchange(0, 5, 600), (5, 1));
-    // Three processes hold back so many each: less than a quarter of what is free.
+    // Each of three processes holds back this many calls, together less than a quarter of the free calls.
     for ms in [100, 200, 300] {
         assert_eq!(exchange(ms, 10, 361), (0, 1));
     }
     assert_eq!(exchange(400, 1, 361), (31, 1));
-    // A quarter.
+    // Exactly a quarter of the free calls.
     assert_eq!(exchange(500, 30, 360), (30, 1));
     assert_eq!(exchange(600, 1, 12), (1, 1));
     assert_eq!(exchange(700, 1, 0), (1, 1));
     assert_eq!(exchange(800, 1, 600), (0, 1));
     assert_eq!(exchange(1600, 1, 600), (0, 1));
     assert_eq!(exchange(1700, 0, 600), (2, 1));
-    // Nobody calls any more.
+    // No calls come any more.
     assert_eq!(exchange(2600, 0, 600), (0, 1));
     assert_eq!(exchange(2700, 0, 600), (0, 0));
     assert_eq!(exchange(2800, 1, 600), (1, 1));
 }
 
-/// Of one address, a minute.
+/// The limit of one address per minute.
 const PER_MINUTE: u32 = 6000;
 
-/// The time after which one call comes back.
+/// The time after which one call becomes available again.
 const INTERVAL_US: u64 = 60_000_000 / PER_MINUTE as u64;
 
-/// Processes that exchange what they have admitted of one address.
+/// Processes that exchange their admitted calls of one address.
 struct SimulatedFleet {
     clock: FakeRelativeClock,
     replicas: Vec<(KeyLimiter<IpAddr, FakeRelativeClock>, u32, HeldBack)>,
     began: Instant,
     now_us: u64,
-    /// When the shared limit is full again.
+    /// The time when the shared limit is full again.
     full_us: u64,
     exchanged: u32,
 }
@@ -84,7 +84,7 @@ impl SimulatedFleet {
         self.now_us += us;
     }
 
-    /// Whether one of them admits a call.
+    /// Returns whether one of the processes admits a call.
     fn calls(&mut self, replica: usize) -> bool {
         let (limiter, admitted, _) = &mut self.replicas[replica];
         let is_admitted = limiter.check_key(&ADDRESS).1.is_ok();
@@ -109,7 +109,7 @@ impl SimulatedFleet {
     }
 }
 
-/// A minute of so many calls a second, of which so many in ten come to the first process.
+/// Simulates a minute with this number of calls a second, of which this many in ten go to the first process.
 fn minute_of(replicas: usize, a_second: u64, tenths: u64) -> (u64, u32) {
     let (mut fleet, mut admitted) = (SimulatedFleet::of(replicas), 0);
     let calls_us = 1_000_000 / a_second;
@@ -122,7 +122,7 @@ fn minute_of(replicas: usize, a_second: u64, tenths: u64) -> (u64, u32) {
             admitted <= most + most / 200,
             "{replicas} processes, {tenths} tenths: {admitted} of {most}"
         );
-        // Each at a time of its own.
+        // Each process exchanges at a different time.
         for replica in 0..replicas {
             let own_us = u64::try_from(replica).unwrap() * 6173 % 100_000;
             let tick = |us: u64| (us + own_us) / 100_000;
@@ -150,7 +150,7 @@ fn together_processes_admit_of_an_address_what_its_limit_says() {
 
 #[test]
 fn an_address_far_from_its_limit_is_exchanged_for_one_call_in_ten_at_most() {
-    // Half of it: fifty calls a second at one process, and as many at two.
+    // Half of the limit: fifty calls a second at one process, and the same at two.
     for replicas in [1, 2] {
         let (admitted, exchanged) = minute_of(replicas, 50, 0);
         assert_eq!(admitted, 3000);
