@@ -28,7 +28,7 @@ SIGIO, SIGPWR, SIGSTKFLT, SIGXFSZ and the real-time signals do nothing. SIGQUIT 
 
 /// A hardened gateway to a chat API: HTTP parameters, Basic, JWT and SOAP in front, one upstream account behind.
 #[derive(Debug, Parser)]
-// Flags before a command would be parsed and then ignored; clap rejects them instead.
+// Flags before a command would be parsed and then ignored, so clap rejects them.
 #[command(name = "chatgate", version = telemetry::full_version(), args_conflicts_with_subcommands = true, after_long_help = SIGNALS)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -39,42 +39,42 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start everything (also without a command)
+    /// Start the gateway (also without a command)
     Serve(ServeArgs),
     /// Start the embedded upstream alone
     Sandbox(SandboxArgs),
     /// Get a token from a running gateway and print nothing else
     Token(TokenArgs),
-    /// Validate the configuration and report every error at once
+    /// Validate the configuration and report all errors
     Check(CheckArgs),
     /// Manage the accesses of a running gateway
     #[command(subcommand)]
     Access(Box<AccessCommand>),
-    /// Manage where a running gateway sends the events of its accesses
+    /// Manage the webhooks of a running gateway, which deliver the events of its accesses
     #[command(subcommand)]
     Webhook(Box<WebhookCommand>),
-    /// Show what would happen to a call and why, without making it
+    /// Show the outcome that a call would have, and the reason, without making the call
     Explain(Box<ExplainArgs>),
-    /// Print a program that makes one call, in the language of your choice
+    /// Print a program that makes one call, in a language of your choice
     Sample(Box<SampleArgs>),
-    /// Search the journal: who called what, from where, and how it ended
+    /// Search the journal: the callers, their calls, their addresses and the outcomes
     Log(Box<LogArgs>),
-    /// Show which journalled calls a proposed list of networks would have refused
+    /// Show the journalled calls that a proposed list of networks would have rejected
     Replay(ReplayArgs),
-    /// Erase what the journal keeps
+    /// Erase data from the journal
     #[command(subcommand)]
     Journal(JournalCommand),
     /// List and rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Make a new key for the first operator while no gateway runs
+    /// Generate a new key for the first operator while no gateway is running
     #[command(subcommand)]
     AdminKey(AdminKeyCommand),
     /// List the replicas that share the store of a running gateway
     Replicas(RequestArgs),
     /// Bring the tables of a shared store up to date
     Migrate(SharedStoreArgs),
-    /// Move from a data folder to a store that gateways share
+    /// Move from a data folder to a shared store
     #[command(subcommand)]
     Store(StoreCommand),
     /// Make a running gateway read its configuration again
@@ -94,7 +94,7 @@ pub(crate) enum Command {
     },
     /// Print the manual page of this binary or of one of its commands
     Man {
-        /// The command, such as keys rotate
+        /// The command, for example keys rotate
         command: Vec<String>,
     },
     /// Verify one signed token with the gateway's own verifier
@@ -111,7 +111,7 @@ pub(crate) struct TokenArgs {
     /// Limit the token to this method; may be repeated
     #[arg(long = "method", value_name = "METHOD")]
     pub(crate) methods: Vec<String>,
-    /// The client id; its secret is then read from standard input [default: the demo access]
+    /// The client id, whose secret is read from standard input [default: the demo access]
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
     #[command(flatten)]
@@ -120,17 +120,17 @@ pub(crate) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// List the keys, the newest first
+    /// List the keys, newest first
     List(RequestArgs),
-    /// Sign with a new key from now on; tokens signed before remain valid until they expire
+    /// Sign with a new key from now on; tokens that older keys signed remain valid until they expire
     Rotate(KeysRotateArgs),
-    /// Seal the keys of a shared store by the first key of store.seal; those after it open what they sealed before
+    /// Seal the keys of a shared store with the first key of store.seal; the keys after it only open older seals
     Reseal(SharedStoreArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct KeysRotateArgs {
-    /// Revoke every token that was signed before, for example after a leak of the keys
+    /// Revoke all tokens that were signed before, for example after a key leak
     #[arg(long)]
     pub(crate) revoke: bool,
     #[command(flatten)]
@@ -139,7 +139,7 @@ pub(crate) struct KeysRotateArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminKeyCommand {
-    /// Make a new key and write it to admin.key in the data folder; the previous key stops working. Only for a store in a file
+    /// Generate a new key and write it to admin.key in the data folder; the previous key stops working (only for a store in a file)
     Reset(AdminKeyArgs),
 }
 
@@ -157,7 +157,7 @@ pub(crate) struct AdminKeyArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ReceiptArgs {
-    /// The access
+    /// The name of the access
     pub(crate) access: String,
     /// The idempotency key of the sends
     pub(crate) key: String,

@@ -1,4 +1,4 @@
-//! The commands: a file each, and the one `match` that runs them.
+//! The commands, one file each, and the `match` that runs them.
 
 mod access;
 mod admin;
@@ -70,7 +70,7 @@ pub(crate) async fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Says why nothing could be done.
+/// Prints the reason of a failure.
 pub(crate) fn failed(text: &str) -> ExitCode {
     print_error(text);
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! The binary `chatgate`: arguments in, exit code out.
+//! The binary `chatgate`: runs the command of its arguments and returns an exit code.
 
 mod args;
 mod commands;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-/// The system's allocator costs an eighth more instructions per request with this client.
+/// mimalloc, because the system's allocator costs an eighth more instructions per request with the HTTP client of this gateway.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long the end waits for threads that are in a call of the system. All that has to be kept has been kept by then, and a
-/// file that does not answer must not hold the process.
+/// Maximum time for which the exit waits for threads that are blocked in a system call. All data has been stored by then, and a
+/// file that does not answer must not block the exit.
 const BLOCKED_GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {

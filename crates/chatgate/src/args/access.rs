@@ -8,23 +8,23 @@ use super::connect::{ChangeArgs, RequestArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessCommand {
-    /// Create an access and show its secrets this once
+    /// Create an access and show its secrets, which are shown only once
     Create(CreateArgs),
-    /// Change the given fields and no others
+    /// Change only the given fields
     Set(SetArgs),
-    /// List all accesses, or those that a search finds
+    /// List all accesses, or the accesses that match a search
     List(ListArgs),
     /// Show one access
     Show(OneArgs),
-    /// Show who changed an access, when and how
+    /// Show the changes of an access: who made them, when and how
     Changes(OneArgs),
-    /// Create a new secret beside the current one and show it this once
+    /// Create a new secret in addition to the current one and show it, which happens only once
     Rotate(RotateArgs),
-    /// Revoke every token that was issued for the access so far, here and by outside issuers
+    /// Revoke all tokens issued for the access so far, by this gateway and by outside issuers
     RevokeTokens(ChangeOneArgs),
-    /// Refuse the access from the next request on
+    /// Reject the access from the next request on
     Suspend(ChangeOneArgs),
-    /// Admit a suspended access again
+    /// Accept a suspended access again
     Resume(ChangeOneArgs),
     /// Add networks from which the access may call
     Allow(NetworkArgs),
@@ -32,21 +32,21 @@ pub(crate) enum AccessCommand {
     Deny(NetworkArgs),
     /// Delete the access
     Delete(ChangeOneArgs),
-    /// Print all accesses, with the hashes of their secrets. Those of generated secrets fit this store alone, and copies of it
+    /// Print all accesses with the hashes of their secrets; hashes of generated secrets are valid only in this store and its copies
     Export(RequestArgs),
-    /// Store the accesses of an export unchanged, all or none; those with the same names are replaced
+    /// Store the accesses of an export unchanged, all or none; accesses with the same names are replaced
     Import(ImportArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
-    /// A part of the name, user, owner, note or client id, in capitals or not
+    /// A part of the name, user, owner, note or client id; case does not matter
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,
-    /// The name after which the list begins
+    /// List only the accesses after this name
     #[arg(long, value_name = "NAME")]
     pub(crate) after: Option<String>,
-    /// How many are listed at most [default: all]
+    /// Maximum number of listed accesses [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(crate) struct ListArgs {
 pub(crate) struct CreateArgs {
     /// The name of the access: letters, digits, . _ -
     pub(crate) name: String,
-    /// The user name that its callers present [default: its name]
+    /// The user name that the callers present [default: the name of the access]
     #[arg(long)]
     pub(crate) user: Option<String>,
     /// Read a chosen password from standard input instead of generating one
@@ -66,10 +66,10 @@ pub(crate) struct CreateArgs {
     /// Read the argon2id hash of a chosen password from standard input, as $argon2id$v=19$…
     #[arg(long)]
     pub(crate) password_hash_stdin: bool,
-    /// A network from which it may call, or any; may be repeated
+    /// A network from which the access may call, or any; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(crate) allow: Vec<String>,
-    /// A network from which it may not call; may be repeated
+    /// A network from which the access may not call; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub(crate) deny: Vec<String>,
     #[command(flatten)]
@@ -90,22 +90,22 @@ pub(crate) struct SetArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct FieldArgs {
-    /// The ways in that it may use [default: all]
+    /// The ways in that the access may use [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) ways: Option<Vec<String>>,
-    /// The methods that it may call [default: all]
+    /// The methods that the access may call [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) methods: Option<Vec<String>>,
-    /// How often it may call, such as 60/min or 1000/day; may be repeated [default: without a limit]
+    /// A rate limit, such as 60/min or 1000/day; may be repeated [default: no limit]
     #[arg(long)]
     pub(crate) rate: Vec<String>,
-    /// The time (UTC) from which it is refused: 2027-01-31, 2027-01-31T12:00:00Z, or from now 90s, 12h, 30d, 1w
+    /// The time (UTC) at which the access expires: 2027-01-31, 2027-01-31T12:00:00Z, or from now 90s, 12h, 30d, 1w
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
-    /// Whether reads are answered from the cache: on, off, or for how many seconds, as getchats=5,getchatchannels=300 [default: on]
+    /// Answer reads from the cache: on, off, or the lifetimes in seconds, as getchats=5,getchatchannels=300 [default: on]
     #[arg(long, value_delimiter = ',')]
     pub(crate) cache: Vec<String>,
-    /// How much of its calls the journal keeps, metadata or full [default: metadata]
+    /// The detail with which the journal stores calls: metadata or full [default: metadata]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) journal: Option<String>,
     /// The owner of the access
@@ -134,7 +134,7 @@ pub(crate) struct ChangeOneArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct RotateArgs {
-    /// Revoke the current secrets at once
+    /// Revoke the current secrets immediately
     #[arg(long)]
     pub(crate) drop_old: bool,
     #[command(flatten)]
@@ -148,14 +148,14 @@ pub(crate) struct NetworkArgs {
     /// The networks
     #[arg(required = true, value_name = "CIDR")]
     pub(crate) networks: Vec<String>,
-    /// Remove the networks instead
+    /// Remove the networks instead of adding them
     #[arg(long)]
     pub(crate) remove: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportArgs {
-    /// The export
+    /// The file with the export
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,

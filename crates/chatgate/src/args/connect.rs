@@ -1,4 +1,4 @@
-//! Arguments that say how to reach the admin listener of a running gateway.
+//! Arguments for the connection to the admin listener of a running gateway.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ const ADMIN_ADDRESS: &str = "127.0.0.1:8081";
 /// The admin listener, without a key.
 #[derive(Args, Debug)]
 pub(crate) struct ReachArgs {
-    /// The admin listener of the running gateway; https://ADDR if it speaks TLS
+    /// The address of the admin listener of the running gateway; https://ADDR if it uses TLS
     #[arg(long, value_name = "ADDR", env = "CHATGATE_ADMIN", default_value = ADMIN_ADDRESS, value_parser = admin_url)]
     pub(crate) admin: Url,
     /// A PEM file with a certificate to trust instead of the public authorities; may be repeated
@@ -22,7 +22,7 @@ pub(crate) struct ReachArgs {
     pub(crate) cert: Option<PathBuf>,
 }
 
-/// The admin listener and the key to it.
+/// The admin listener and its key.
 #[derive(Args, Debug)]
 pub(crate) struct AdminArgs {
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(crate) struct RequestArgs {
 pub(crate) struct ChangeArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,
-    /// Wait until every replica has the change in force, or its lease is over
+    /// Wait until every replica has applied the change or its lease has expired
     #[arg(long)]
     pub(crate) wait_all: bool,
 }

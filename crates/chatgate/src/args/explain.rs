@@ -17,19 +17,19 @@ pub(crate) struct ExplainArgs {
     /// A header line of the call; may be repeated
     #[arg(long = "header", value_name = "K: V", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
-    /// The access whose credentials it would carry
+    /// The access whose credentials the call would carry
     #[arg(long, value_name = "NAME")]
     pub(crate) access: String,
-    /// The method
+    /// The method of the call
     #[arg(long)]
     pub(crate) method: String,
-    /// The way in
+    /// The way in of the call
     #[arg(long, default_value = Way::Http.name(), value_parser = PossibleValuesParser::new(Way::ALL.map(Way::name)))]
     pub(crate) way: String,
-    /// The destination to which it would send
+    /// The destination to which the call would send
     #[arg(long)]
     pub(crate) destination: Option<String>,
-    /// The URL would contain the secret
+    /// Assume that the URL contains the secret
     #[arg(long)]
     pub(crate) secret_in_url: bool,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use super::connect::AdminArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct SampleArgs {
-    /// The language
+    /// The programming language
     #[arg(long, value_parser = PossibleValuesParser::new(LANGUAGES.map(|language| language.name)))]
     pub(crate) language: String,
     /// The way in
@@ -19,7 +19,7 @@ pub(crate) struct SampleArgs {
     /// The method
     #[arg(long, value_parser = PossibleValuesParser::new(OPERATIONS.each_ref().map(|operation| operation.method)))]
     pub(crate) method: String,
-    /// The value of a parameter instead of an example; may be repeated
+    /// A value for a parameter, instead of an example value; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) values: Vec<(String, String)>,
     /// The base URL of the public listener [default: the running gateway's]
@@ -28,7 +28,7 @@ pub(crate) struct SampleArgs {
     /// The user name of the access [default: the demo access's]
     #[arg(long)]
     pub(crate) user: Option<String>,
-    /// Its client id, for tokens [default: the demo access's]
+    /// The client id of the access, for tokens [default: the demo access's]
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
     /// Print JSON: language, way, method, file, text, the command that runs it, and the place of its secret

@@ -1,11 +1,11 @@
-//! Arguments of the commands that start something, and of `chatgate check`.
+//! Arguments of the commands that start a server, and of `chatgate check`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// The default address of a sandbox that runs alone: beside the gateway's two.
+/// The default address of a stand-alone sandbox. It differs from the two addresses of the gateway.
 const SANDBOX_ADDRESS: &str = "127.0.0.1:8082";
 
 #[derive(Args, Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub(crate) struct ServeArgs {
     /// The address of the admin listener [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin: Option<String>,
-    /// Let the embedded sandbox answer callers beyond loopback too while no upstream is configured
+    /// Allow the embedded sandbox to answer callers beyond loopback too, as long as no upstream is configured
     #[arg(long)]
     pub(crate) sandbox: bool,
 }
@@ -31,7 +31,7 @@ pub(crate) struct ServeArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
-    /// Connect to the database of a shared store as well, and check what a start needs of it
+    /// Also connect to the database of a shared store, and check that a gateway could start with it
     #[arg(long)]
     pub(crate) online: bool,
     /// Print the errors as JSON
@@ -48,7 +48,7 @@ pub(crate) struct SharedStoreArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Copy the store of a data folder, on which no gateway runs, into the empty database of a configuration
+    /// Copy the store of a data folder without a running gateway into the empty database of a configuration
     Copy(StoreCopyArgs),
 }
 
@@ -73,22 +73,22 @@ pub(crate) struct SandboxArgs {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = SANDBOX_ADDRESS)]
     pub(crate) listen: SocketAddr,
-    /// The folder that keeps the chats, and a generated account in sandbox.json; without it both stay in memory
+    /// The folder for the chats, and for a generated account in sandbox.json; without it both stay in memory
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// The account's user name; generated when absent, and shown on a terminal or kept in the data folder
+    /// The user name of the account; generated if absent, and then shown on a terminal or stored in the data folder
     #[arg(long, requires = "password")]
     pub(crate) user: Option<String>,
-    /// The account's password
+    /// The password of the account
     #[arg(long, requires = "user")]
     pub(crate) password: Option<String>,
-    /// A JSON list of faults to begin with
+    /// A file with a JSON list of initial faults
     #[arg(long, value_name = "FILE")]
     pub(crate) faults: Option<PathBuf>,
-    /// Serve the pages of the web chat beyond loopback too; they ask for no credentials
+    /// Serve the pages of the web chat beyond loopback too; they require no credentials
     #[arg(long)]
     pub(crate) pages: bool,
-    /// Serve the control paths (/sandbox/…) beyond loopback too; they ask for no credentials
+    /// Serve the control paths (/sandbox/…) beyond loopback too; they require no credentials
     #[arg(long)]
     pub(crate) control: bool,
 }

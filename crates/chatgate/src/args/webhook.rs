@@ -6,29 +6,29 @@ use super::connect::{ChangeArgs, RequestArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhookCommand {
-    /// Send the events of an access to a receiver from now on, and show the secret that signs them this once
+    /// Send the events of an access to a receiver from now on, and show the signing secret, which is shown only once
     Create(WebhookCreateArgs),
     /// List all webhooks
     List(RequestArgs),
     /// Show one webhook
     Show(WebhookArgs),
-    /// Change the given fields and no others
+    /// Change only the given fields
     Set(WebhookSetArgs),
-    /// Send a test at once and show what came of it
+    /// Send a test event now and show the outcome
     Test(WebhookChangeArgs),
-    /// Make a new secret and show it this once; the one before it signs beside it for a while
+    /// Generate a new secret and show it, which happens only once; the previous secret also signs for a while
     Rotate(WebhookRotateArgs),
-    /// End all secrets but the newest at once
+    /// End all secrets except the newest immediately
     Retire(WebhookChangeArgs),
-    /// Stop a webhook; its events wait in the log
+    /// Pause a webhook; its events wait in the log
     Pause(WebhookChangeArgs),
-    /// Go on where a webhook stopped
+    /// Resume a paused or stopped webhook from where it stopped
     Resume(WebhookResumeArgs),
-    /// Show what is left to send, what was given up, and the latest attempts
+    /// Show the pending and the abandoned deliveries, and the latest attempts
     Log(WebhookArgs),
-    /// Send events once more, under the ids that they had
+    /// Send events again, under their original ids
     Redeliver(WebhookRedeliverArgs),
-    /// Delete a webhook and what is left to send
+    /// Delete a webhook and its pending deliveries
     Delete(WebhookChangeArgs),
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct WebhookChangeArgs {
 pub(crate) struct WebhookCreateArgs {
     /// The access whose events are sent
     pub(crate) access: String,
-    /// Where they go: https, port 443 or 8443
+    /// The URL of the receiver: https, port 443 or 8443
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) fields: WebhookFieldArgs,
@@ -64,7 +64,7 @@ pub(crate) struct WebhookCreateArgs {
 pub(crate) struct WebhookSetArgs {
     /// The id of the webhook
     pub(crate) id: String,
-    /// Where events go
+    /// The URL of the receiver
     #[arg(long)]
     pub(crate) url: Option<String>,
     #[command(flatten)]
@@ -75,20 +75,20 @@ pub(crate) struct WebhookSetArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct WebhookFieldArgs {
-    /// The types of events that it gets [default: message.received, chat.changed]
+    /// The types of events to send [default: message.received, chat.changed]
     #[arg(long, value_delimiter = ',')]
     pub(crate) types: Option<Vec<String>>,
-    /// Whether the texts of messages are sent along: full or thin [default: full]
+    /// The content of the events, with the texts of messages or without: full or thin [default: full]
     #[arg(long, value_name = "WORD")]
     pub(crate) payload: Option<String>,
-    /// What it is for
+    /// The purpose of the webhook
     #[arg(long)]
     pub(crate) note: Option<String>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct WebhookRotateArgs {
-    /// For how many seconds the previous secret also signs, at most a week [default: a day]
+    /// How many seconds the previous secret also signs, at most a week [default: a day]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace: Option<u32>,
     #[command(flatten)]
@@ -97,7 +97,7 @@ pub(crate) struct WebhookRotateArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct WebhookResumeArgs {
-    /// Leave out what has happened meanwhile
+    /// Skip the events that occurred in the meantime
     #[arg(long)]
     pub(crate) skip: bool,
     #[command(flatten)]
@@ -112,17 +112,17 @@ pub(crate) struct WebhookRedeliverArgs {
     pub(crate) one: WebhookChangeArgs,
 }
 
-/// Which events are sent once more: one of these.
+/// The selection of events to send again; exactly one of these.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(crate) struct WhichEventsArgs {
     /// The event with this id
     #[arg(long, value_name = "ID")]
     pub(crate) event: Option<String>,
-    /// All that were given up
+    /// All abandoned events
     #[arg(long)]
     pub(crate) dead: bool,
-    /// All since this time, as far as they are kept: 2026-01-31T12:00:00Z, 2026-01-31, or how long ago: 90s, 1h30m, 2d
+    /// All events since this time that are still stored: 2026-01-31T12:00:00Z, 2026-01-31, or how long ago: 90s, 1h30m, 2d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
 }

@@ -17,7 +17,8 @@ use crate::args::connect::RequestArgs;
 
 const ACCESSES: &str = "/admin/v1/accesses";
 
-/// How often a change is tried that somebody else comes before: each of so many commands at once gets its turn.
+/// Maximum number of attempts at a change that collides with changes by others. It is high enough that up to so many concurrent
+/// commands all succeed.
 const TRIES_MAX: usize = 100;
 
 pub(crate) async fn run(command: AccessCommand) -> Result<(), CommandError> {
@@ -91,7 +92,7 @@ async fn set(args: SetArgs) -> Result<(), CommandError> {
     Ok(change(&one, &patch).await?)
 }
 
-/// The given fields, as the admin API names them.
+/// Returns the given fields under their names in the admin API.
 fn fields(args: FieldArgs) -> Result<Value, CommandError> {
     let mut draft = json!({});
     let optional = [
@@ -108,7 +109,7 @@ fn fields(args: FieldArgs) -> Result<Value, CommandError> {
         }
     }
     for rate in args.rate {
-        // The part behind the stroke names the field; the server judges the value.
+        // The part after the slash selects the field; the server validates the value.
         let field = if rate.ends_with("/day") {
             "per_day"
         } else {
@@ -167,7 +168,7 @@ async fn list(args: ListArgs) -> Result<(), String> {
     print(table(header, rows))
 }
 
-/// The path of a page that begins after a name; the server bounds how many are on it.
+/// Returns the path of a page that begins after a name. The server limits the number of accesses on it.
 fn page_path(args: &ListArgs, after: Option<&str>, left: u64) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     if let Some(search) = &args.search {
@@ -221,7 +222,7 @@ async fn change(args: &ChangeOneArgs, patch: &Value) -> Result<(), String> {
     print_access(&args.change.request, &changed)
 }
 
-/// Adds networks to a list or removes them, as often as somebody else changes the access in between.
+/// Adds networks to a list or removes them. Retries if somebody else changes the access at the same time.
 async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
     let request = &args.one.change.request;
     let (reading, changing) = (admin(request)?, Admin::for_change(&args.one.change)?);
@@ -236,7 +237,7 @@ async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
     Err("others change the access all the time; nothing was done, run the command again".to_owned())
 }
 
-/// A list with the networks added to it or removed. One to remove has to be spelled as it is listed.
+/// Returns the list with the networks added or removed. A network to remove must be spelled as in the list.
 fn wanted(list: &Value, args: &NetworkArgs) -> Result<Vec<String>, String> {
     let there = list.as_array().into_iter().flatten();
     let mut wanted: Vec<String> = there.map(cell).collect();
@@ -281,13 +282,14 @@ fn admin(args: &RequestArgs) -> Result<Admin, String> {
     Admin::new(&args.admin, COMMAND_TIMEOUT)
 }
 
-/// The path of an access. The server rejects wrong names; here a name only must not become another path.
+/// Returns the path of an access. The server rejects invalid names; escaping here only ensures that a name cannot become another
+/// path.
 fn path(name: &str, rest: &str) -> String {
     let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
     format!("{ACCESSES}/{name}{rest}")
 }
 
-/// Prints one access, a line for each field; new secrets are among them this once.
+/// Prints one access, one line per field, including new secrets, which are shown only once.
 fn print_access(args: &RequestArgs, access: &Value) -> Result<(), String> {
     if args.json {
         return print_json(access);

@@ -16,26 +16,26 @@ use super::progress::TransferProgress;
 use super::terminal::print_warning;
 use crate::args::connect::{AdminArgs, ChangeArgs, ReachArgs};
 
-/// Longest wait of a command for the running gateway.
+/// Maximum wait of a command for the running gateway.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest wait for what goes through the journal: a replay or an erasure.
+/// Maximum wait for commands that process the whole journal: a replay or an erasure.
 pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The admin listener of one gateway, and the key to it.
+/// The admin listener of one gateway, and its key.
 pub(crate) struct Admin {
     client: Client,
     address: Url,
     key: SecretString,
-    /// Whether a change waits for every replica.
+    /// True if a change waits for every replica.
     waits_for_all: bool,
 }
 
 impl Admin {
-    /// Reads the key; sends nothing yet.
+    /// Reads the key. Sends nothing yet.
     ///
     /// # Errors
-    /// A line that says how to name the key.
+    /// A line that explains how to specify the key.
     pub(crate) fn new(args: &AdminArgs, timeout: Duration) -> Result<Admin, String> {
         let file = args.admin_key_file.clone();
         let file = file.unwrap_or_else(|| DataFolder::new(&args.data).admin_key());
@@ -52,10 +52,10 @@ impl Admin {
         })
     }
 
-    /// As [`Admin::new`], for a command that changes something.
+    /// Does the same as [`Admin::new`], for a command that changes something.
     ///
     /// # Errors
-    /// As [`Admin::new`].
+    /// The errors of [`Admin::new`].
     pub(crate) fn for_change(args: &ChangeArgs) -> Result<Admin, String> {
         let timeout = if args.wait_all {
             LONG_TIMEOUT
@@ -71,15 +71,15 @@ impl Admin {
     /// Reads a document.
     ///
     /// # Errors
-    /// A line with the mend.
+    /// A line that includes the remedy.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, String> {
         self.send_call(self.call(path, None)?).await
     }
 
-    /// Reads a document, and its ETag.
+    /// Reads a document and its ETag.
     ///
     /// # Errors
-    /// A line with the mend.
+    /// A line that includes the remedy.
     pub(crate) async fn get_tagged(&self, path: &str) -> Result<(Value, String), String> {
         let answer = self.answer(self.call(path, None)?).await;
         let answer = answer.map_err(|error| explained(&self.address, &error))?;
@@ -88,10 +88,10 @@ impl Admin {
         Ok((document(&answer.body)?, tag))
     }
 
-    /// Patches a document that has this ETag. Returns nothing if it has another one by now.
+    /// Patches a document that has this ETag. Returns nothing if the ETag has changed.
     ///
     /// # Errors
-    /// A line with the mend.
+    /// A line that includes the remedy.
     pub(crate) async fn patch_seen(
         &self,
         path: &str,
@@ -109,18 +109,18 @@ impl Admin {
         }
     }
 
-    /// Posts without a document.
+    /// Posts a request without a document.
     ///
     /// # Errors
-    /// A line with the mend.
+    /// A line that includes the remedy.
     pub(crate) async fn post(&self, path: &str) -> Result<Value, String> {
         self.send_call(self.call(path, Some(&[]))?).await
     }
 
-    /// Sends a document; returns null when the answer is empty.
+    /// Sends a document. Returns null if the answer is empty.
     ///
     /// # Errors
-    /// A line with the mend.
+    /// A line that includes the remedy.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -135,10 +135,10 @@ impl Admin {
         self.send_call(request).await
     }
 
-    /// Posts, and writes the answer to a file as it comes.
+    /// Posts a request and streams the answer to a file.
     ///
     /// # Errors
-    /// A line with the mend.
+    /// A line that includes the remedy.
     pub(crate) async fn post_and_save(
         &self,
         path: &str,
@@ -150,7 +150,7 @@ impl Admin {
         saved.map_err(|error| explained(&self.address, &error))
     }
 
-    /// The HTTP client.
+    /// Returns the HTTP client.
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
@@ -164,7 +164,7 @@ impl Admin {
         )
     }
 
-    /// Sends a request, and warns of a change that is not in force everywhere.
+    /// Sends a request, and prints a warning if a change is not in force everywhere.
     async fn answer(&self, request: GatewayCall<'_>) -> Result<GatewayAnswer, CallError> {
         let answer = call(&self.client, request).await?;
         if let Some(text) = not_everywhere(&answer.headers) {
@@ -192,7 +192,7 @@ impl Admin {
     }
 }
 
-/// The document of an answer; null when it is empty.
+/// Returns the document of an answer; null if the answer is empty.
 fn document(body: &str) -> Result<Value, String> {
     if body.is_empty() {
         return Ok(Value::Null);
@@ -200,7 +200,7 @@ fn document(body: &str) -> Result<Value, String> {
     serde_json::from_str(body).map_err(|error| format!("the answer is not JSON: {error}"))
 }
 
-/// What a person has to know about a change that is not in force in all replicas, if that is so.
+/// Returns a text for people if a change is not in force in all replicas.
 fn not_everywhere(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name)?.to_str().ok();
     let in_force = text("chatgate-in-force")?;
@@ -215,10 +215,10 @@ fn not_everywhere(headers: &HeaderMap) -> Option<String> {
     }
 }
 
-/// Builds a client that trusts the certificates that the command line names.
+/// Builds a client that trusts the certificates from the command line.
 ///
 /// # Errors
-/// When a certificate cannot be read.
+/// A certificate cannot be read.
 pub(crate) fn new_client(reach: &ReachArgs, timeout: Duration) -> Result<Client, String> {
     client::build(&ClientConfig {
         roots: if reach.cacert.is_empty() {
@@ -232,26 +232,26 @@ pub(crate) fn new_client(reach: &ReachArgs, timeout: Duration) -> Result<Client,
     })
 }
 
-/// The URL of a path on the admin listener.
+/// Returns the URL of a path on the admin listener.
 ///
 /// # Errors
-/// When the two do not make a URL.
+/// The address and the path do not form a URL.
 pub(crate) fn url(address: &Url, path: &str) -> Result<Url, String> {
     address
         .join(path)
         .map_err(|error| format!("{address}{path}: {error}"))
 }
 
-/// The text member of an answer.
+/// Returns a text member of an answer.
 ///
 /// # Errors
-/// When it is missing.
+/// The member is missing.
 pub(crate) fn member(answer: &Value, name: &str) -> Result<String, String> {
     let text = answer[name].as_str().map(str::to_owned);
     text.ok_or_else(|| format!("the answer has no {name}"))
 }
 
-/// The error of a call with what to do about it.
+/// Returns the error of a call with its remedy.
 pub(crate) fn explained(address: &Url, error: &CallError) -> String {
     let address = address.authority();
     match error {

@@ -1,4 +1,4 @@
-//! `chatgate admin-key`: replaces a lost key of the first operator. The right to the data folder is enough.
+//! `chatgate admin-key`: replaces a lost key of the first operator. Access to the data folder is the only requirement.
 
 use gateway::data_folder::DataFolder;
 

@@ -1,4 +1,4 @@
-//! `chatgate backup`: copies the store of a running gateway into a file that is complete or absent.
+//! `chatgate backup`: copies the store of a running gateway into a file. The file is either complete or absent.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -13,10 +13,10 @@ use super::output::print;
 use super::progress::{TransferProgress, during};
 use crate::args::BackupArgs;
 
-/// Longest time for a backup, with the making of the copy: the largest stores take minutes on a slow disk.
+/// Maximum duration of a backup, including the creation of the copy. The largest stores take minutes on a slow disk.
 const BACKUP_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Bytes of randomness in the name of an incomplete file, so that no two backups share it.
+/// The number of random bytes in the name of an incomplete file, so that no two backups share the file.
 const PARTIAL_NAME_BYTES: usize = 6;
 
 pub(crate) async fn run(args: BackupArgs) -> Result<(), String> {
@@ -51,13 +51,13 @@ async fn save(admin: &Admin, file: &Path, partial: &Path) -> Result<(), String> 
     during("Copying the store", &progress, saving).await?;
     copy.sync_all().await.map_err(at)?;
     name(partial, file)?;
-    // The name is on the disk when its folder is.
+    // The file's name is durable only after its folder has been synced.
     let folder = std::fs::File::open(folder_of(file)).map_err(at)?;
     folder.sync_all().map_err(at)
 }
 
-/// Gives the complete copy its name. A hard link fails where the name is taken; a rename would replace that file, so it serves
-/// only disks without hard links, such as FAT.
+/// Gives the complete copy its name. A hard link fails if the name exists, but a rename would replace the existing file. The rename
+/// is therefore only for disks without hard links, such as FAT.
 fn name(partial: &Path, file: &Path) -> Result<(), String> {
     let at = |error: std::io::Error| format!("{}: {error}", file.display());
     match std::fs::hard_link(partial, file) {
@@ -75,7 +75,7 @@ fn exists(file: &Path) -> String {
     )
 }
 
-/// A name beside the file, on the same disk.
+/// Returns a name in the same folder as the file, so that both are on the same disk.
 fn partial_name(file: &Path) -> Result<PathBuf, String> {
     let Some(name) = file.file_name() else {
         return Err(format!("{} does not name a file", file.display()));

@@ -1,4 +1,4 @@
-//! `chatgate check`, and how every start reads its configuration.
+//! `chatgate check`, and the code with which every start reads its configuration.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<(), CommandError> {
     }
 }
 
-/// Checks the database as well, and prints what was found there.
+/// Checks the database as well, and prints the findings.
 async fn online(config: &Config, as_json: bool) -> Result<(), CommandError> {
     if config.shared_store.is_none() && config.shared_counts.is_none() {
         return Err(CommandError::Usage(gateway::NO_SHARED_STORE.to_owned()));
@@ -61,7 +61,7 @@ async fn online(config: &Config, as_json: bool) -> Result<(), CommandError> {
     }
 }
 
-/// The configuration as written and as used, or every error in it.
+/// Returns the configuration, both as written and as used, or all errors in it.
 pub(crate) fn read_config(source: &ConfigSource) -> Result<(Sources, Config), CommandError> {
     let sources = source.read().map_err(CommandError::Usage)?;
     match Config::read(&sources) {
@@ -70,7 +70,7 @@ pub(crate) fn read_config(source: &ConfigSource) -> Result<(Sources, Config), Co
     }
 }
 
-/// The file and the flags that the command line names.
+/// Returns the file and the flags from the command line.
 pub(crate) fn config_source(args: &ServeArgs) -> ConfigSource {
     let sandbox = args.sandbox.then(|| "true".to_owned());
     let flags = [

@@ -1,8 +1,8 @@
-//! The two ways in which a command fails, each with an exit code of its own.
+//! The two kinds of command failure, each with its own exit code.
 
-/// One line for standard error.
+/// A failure with one line for standard error.
 pub(crate) enum CommandError {
-    /// The command could not be carried out.
+    /// The command failed.
     Failed(String),
     /// Usage or configuration is wrong.
     Usage(String),

@@ -1,4 +1,4 @@
-//! `chatgate explain`: what would happen to a call and why, by a running gateway.
+//! `chatgate explain`: asks a running gateway which outcome a call would have, and why.
 
 use std::fmt::Write as _;
 
@@ -30,12 +30,12 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<(), String> {
     print(render(&answer))
 }
 
-/// A line for each step to the caller, for each judgement, and for the verdict.
+/// Renders one line for each proxy hop to the caller, for each check, and for the verdict.
 fn render(answer: &Value) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or("-")).into_owned();
     let mut lines = String::new();
     let mut line = |line: String| {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(lines, "{line}");
     };
     for step in answer["steps"].as_array().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! `chatgate healthcheck`: whether a gateway accepts calls, as an exit code for a supervisor.
+//! `chatgate healthcheck`: reports whether a gateway accepts calls, as an exit code for a supervisor.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::admin::{explained, new_client, url};
 use crate::args::connect::ReachArgs;
 
-/// Longest wait for the answer, which is a constant: a gateway that needs longer is not healthy.
+/// Maximum wait for the answer. It is a constant, because a gateway that needs longer is not healthy.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(reach: &ReachArgs) -> Result<(), String> {

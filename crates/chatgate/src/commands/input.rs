@@ -1,8 +1,8 @@
-//! Secrets from standard input.
+//! Reads secrets from standard input.
 
 use std::io::Read;
 
-/// Reads standard input as one secret, without the line end behind it.
+/// Reads standard input as one secret, without the trailing line end.
 pub(crate) fn read_secret() -> Result<String, String> {
     let mut text = String::new();
     std::io::stdin()

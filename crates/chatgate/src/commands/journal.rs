@@ -1,4 +1,4 @@
-//! `chatgate journal`: erases what the journal keeps.
+//! `chatgate journal`: erases data from the journal.
 
 use http::Method;
 use serde_json::json;

@@ -13,16 +13,16 @@ use super::output::{cell, print_while_read};
 use super::terminal::width;
 use crate::args::journal::LogArgs;
 
-/// Rows of one page.
+/// Number of rows per page.
 const PAGE_ROWS: u32 = 100;
 
-/// Rows of one page while following: some of them come again.
+/// Number of rows per page while following. It is larger because some rows are read again.
 const FOLLOW_ROWS: u32 = 1000;
 
-/// The pause between two requests for new rows: a person takes it for at once.
+/// The pause between two requests for new rows. It is short enough to appear immediate to a person.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Prints the latest rows, the newest last, and with `--follow` the new ones as they come.
+/// Prints the latest rows, newest last. With `--follow`, also prints new rows as they arrive.
 pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
     let admin = Admin::new(&args.admin, COMMAND_TIMEOUT)?;
     let (rows, follow) = latest(&admin, &args).await?;
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
         return Ok(());
     }
     let mut shown: BTreeSet<String> = rows.iter().map(id_of).collect();
-    // Where the limit leaves rows out, the first that are read again are older than the oldest that is shown.
+    // If the limit omitted rows, rows that are older than the oldest shown row are read again and must be skipped.
     let is_full = rows.len() >= args.limit as usize;
     let mut oldest = shown.first().cloned().filter(|_| is_full);
     let mut follow = follow.unwrap_or_else(|| "0".to_owned());
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
     loop {
         let query = [("order", "oldest"), ("follow", "true"), ("cursor", &cursor)];
         let page = admin.get(&path(&args, &query, FOLLOW_ROWS)).await?;
-        // Rows of several gateways come late and out of order: some are read again.
+        // Rows of several gateways arrive late and out of order, so some rows are read again.
         let rows = rows_of(&page).iter();
         let rows: Vec<Value> = rows
             .filter(|row| shown.insert(id_of(row)))
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
             Some(next) => next.clone_into(&mut cursor),
             None => {
                 oldest = None;
-                // Ids are of one length.
+                // All ids have the same length, so the order of the text is the order of the rows.
                 shown = shown.split_off(&follow);
                 cursor.clone_from(&follow);
                 tokio::time::sleep(FOLLOW_INTERVAL).await;
@@ -73,7 +73,7 @@ fn id_of(row: &Value) -> String {
     cell(&row["id"])
 }
 
-/// The latest rows that fit, the newest last, and the cursor from which those who follow go on.
+/// Returns the latest rows within the limit, newest last, and the cursor for following.
 async fn latest(admin: &Admin, args: &LogArgs) -> Result<(Vec<Value>, Option<String>), String> {
     let (mut rows, mut follow) = (Vec::new(), None);
     let mut cursor = String::new();

@@ -1,4 +1,4 @@
-//! A journal row as one line for a person.
+//! Renders a journal row as one line for people.
 
 use anstyle::Style;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use visible::visible;
 use super::output::cell;
 use super::terminal::{BAD, GAP, GOOD, HEAD, REFUSED, cut, padded, styled};
 
-/// The columns, each with its usual width: later lines stand under earlier ones.
+/// The columns, each with its usual width, so that the lines align.
 const COLUMNS: [(&str, usize); 9] = [
     ("TIME", 24),
     ("ACCESS", 12),
@@ -21,11 +21,11 @@ const COLUMNS: [(&str, usize); 9] = [
     ("REQUEST", 36),
 ];
 
-/// The columns of a terminal that is too narrow for all, by their place among the usual ones, each with its width there. The
-/// last one takes what is left of the line.
+/// The columns for a terminal that is too narrow for all columns: the index among the usual ones, and the width. The last column
+/// takes the rest of the line.
 const NARROW: [(usize, usize); 6] = [(0, 14), (1, 10), (3, 13), (4, 15), (5, 6), (6, 0)];
 
-/// The line above the rows.
+/// Returns the header line of the rows.
 pub(crate) fn header(width: Option<u16>) -> String {
     styled(
         HEAD,
@@ -33,12 +33,12 @@ pub(crate) fn header(width: Option<u16>) -> String {
     ) + "\n"
 }
 
-/// A row as one line, with its outcome in a colour. On a terminal the line is cut off where it ends; `--json` and files have
-/// all of it.
+/// Renders a row as one line with a colored outcome. On a terminal the line is cut at the right edge; files and `--json` contain
+/// the whole row.
 pub(crate) fn render(row: &Value, width: Option<u16>) -> String {
     let style = match row["status"].as_u64() {
         Some(500..) => Some(BAD),
-        // On some ways an error comes with 200.
+        // On some ways in an error has status 200.
         Some(400..) => Some(REFUSED),
         Some(_) if row["code"].is_string() => Some(REFUSED),
         Some(_) => Some(GOOD),
@@ -65,7 +65,7 @@ fn line(cells: &[String; 9], style: Option<Style>, width: Option<u16>) -> String
         } else {
             left
         };
-        // The part of a time that tells rows apart: 01-31 12:00:00.
+        // The part of a time that distinguishes rows, such as 01-31 12:00:00.
         let short = cells[at].get(5..19).filter(|_| is_narrow && at == 0);
         let text = short.map_or_else(|| cells[at].clone(), |time| time.replace('T', " "));
         let text = padded(&cut(&text, most), width.min(left));
@@ -82,16 +82,16 @@ fn line(cells: &[String; 9], style: Option<Style>, width: Option<u16>) -> String
     line.trim_end().to_owned()
 }
 
-/// The cells of a row. A row that is not a request shows who did it, and what.
+/// Returns the cells of a row. A row other than a request shows the actor and the action.
 fn cells(row: &Value) -> [String; 9] {
     let kind = row["kind"].as_str().unwrap_or_default();
     let by = |what: &str| format!("{what} by {}", cell(&row["actor"]));
     let result = match kind {
         "request" => {
-            // The upstream chooses its own codes.
+            // The code is escaped because the upstream chooses its own codes.
             let code = visible(row["code"].as_str().unwrap_or("SUCCESS"));
             let outcome = [&*code, row["delivery"].as_str().unwrap_or_default()].join(" ");
-            // The count comes first, so that a narrow terminal cuts off the code and not the number.
+            // The count comes first, so that a narrow terminal cuts the code and not the count.
             match row["count"].as_u64() {
                 Some(count @ 2..) => format!("×{count} {outcome}"),
                 _ => outcome,
@@ -130,7 +130,7 @@ fn cells(row: &Value) -> [String; 9] {
     ]
 }
 
-/// The request of an admin key, its code unless it succeeded, and the key's owner; for wrong keys their number.
+/// Returns the request of an admin key, its code unless it succeeded, and the owner of the key; for wrong keys also their number.
 fn operator_result(row: &Value) -> String {
     let mut parts = Vec::new();
     if let Some(count @ 2..) = row["count"].as_u64() {

@@ -1,4 +1,4 @@
-//! What the commands print: text, tables, documents.
+//! Prints the output of the commands: text, tables, documents.
 
 use std::io::{ErrorKind, Write};
 
@@ -9,19 +9,19 @@ use visible::{visible, visible_json, visible_lines};
 
 use super::terminal::{GAP, HEAD, styled, width};
 
-/// Prints text for people on standard output. Invisible characters are escaped; line ends, tabs and the escape character of
-/// styles stay. A reader that has gone away, such as `head`, is not an error.
+/// Prints text for people on standard output. Invisible characters are escaped, except line ends, tabs and the escape character of
+/// styles. A closed pipe, as with `head`, is not an error.
 ///
 /// # Errors
-/// When the text cannot be written, on a full disk for example.
+/// The text cannot be written, for example on a full disk.
 pub(crate) fn print(text: impl AsRef<str>) -> Result<(), String> {
     print_while_read(text).map(|_| ())
 }
 
-/// As [`print()`]; returns whether there is still a reader.
+/// Prints like [`print()`]. Returns whether standard output still has a reader.
 ///
 /// # Errors
-/// As [`print()`].
+/// The errors of [`print()`].
 pub(crate) fn print_while_read(text: impl AsRef<str>) -> Result<bool, String> {
     let text = visible_lines(text.as_ref());
     write(AutoStream::auto(std::io::stdout()), text.as_bytes())
@@ -30,7 +30,7 @@ pub(crate) fn print_while_read(text: impl AsRef<str>) -> Result<bool, String> {
 /// Prints text for a program, byte for byte.
 ///
 /// # Errors
-/// As [`print()`].
+/// The errors of [`print()`].
 pub(crate) fn print_exactly(bytes: impl AsRef<[u8]>) -> Result<(), String> {
     write(std::io::stdout(), bytes.as_ref()).map(|_| ())
 }
@@ -39,10 +39,10 @@ fn write(mut output: impl Write, bytes: &[u8]) -> Result<bool, String> {
     printed(output.write_all(bytes).and_then(|()| output.flush()))
 }
 
-/// Whether there is still a reader after something was written to standard output.
+/// Returns whether standard output still has a reader, from the result of a write.
 ///
 /// # Errors
-/// As [`print()`].
+/// The errors of [`print()`].
 pub(crate) fn printed(written: std::io::Result<()>) -> Result<bool, String> {
     match written {
         Ok(()) => Ok(true),
@@ -54,12 +54,12 @@ pub(crate) fn printed(written: std::io::Result<()>) -> Result<bool, String> {
 /// Prints a document for a program. Invisible characters in it become JSON escapes.
 ///
 /// # Errors
-/// As [`print()`].
+/// The errors of [`print()`].
 pub(crate) fn print_json(document: &Value) -> Result<(), String> {
     print_exactly(visible_json(&format!("{document:#}\n")).as_bytes())
 }
 
-/// One value of a document as a person reads it, with what would steer the terminal escaped.
+/// Renders one value of a document for people. Characters that would control the terminal are escaped.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -71,14 +71,14 @@ pub(crate) fn cell(value: &Value) -> String {
     }
 }
 
-/// The rows of a list of documents, a column for each field.
+/// Returns the rows of a list of documents, with one column for each field.
 pub(crate) fn rows<const N: usize>(list: &Value, fields: [&str; N]) -> Vec<[String; N]> {
     let list = list.as_array().into_iter().flatten();
     list.map(|row| fields.map(|name| cell(&row[name])))
         .collect()
 }
 
-/// Rows under a header, each column as wide as its widest cell. Where a terminal is narrower, cells go on in the next line.
+/// Renders rows under a header, each column as wide as its widest cell. On a narrower terminal the cells are wrapped.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
     laid_out(header, rows, width())
 }

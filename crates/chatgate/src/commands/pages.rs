@@ -1,4 +1,4 @@
-//! Documents about the binary itself: shell completions, manual pages, the schema of its configuration.
+//! Prints documents about the binary itself: shell completions, manual pages, the schema of its configuration.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -10,16 +10,16 @@ use super::output::{print_exactly, print_json};
 use crate::args::Cli;
 
 pub(crate) fn completions(shell: Shell) -> Result<(), String> {
-    // Into memory first: the generator panics when its output breaks off.
+    // The script is written to memory first, because the generator panics if its output fails.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "chatgate", &mut script);
     print_exactly(script)
 }
 
-/// The page of the binary, or of one of its commands.
+/// Prints the manual page of the binary or of one of its commands.
 pub(crate) fn man(path: &[String]) -> Result<(), CommandError> {
     let mut command = Cli::command();
-    // Building gives each command its whole name, which heads its page.
+    // Building gives each command its full name, which is the title of its page.
     command.build();
     let mut page = &command;
     for name in path {

@@ -1,4 +1,4 @@
-//! The progress of a command, on one line of standard error.
+//! Shows the progress of a command on one line of standard error.
 
 use std::future::Future;
 use std::io::{IsTerminal, Write};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::terminal::cut;
 
-/// How long a command runs before its progress is shown, and the time between two updates.
+/// The delay before the progress of a command is shown, and the time between two updates.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The length of a bar, in columns of the terminal.
@@ -20,18 +20,18 @@ const BAR: u64 = 24;
 #[derive(Default)]
 pub(crate) struct TransferProgress {
     bytes: AtomicU64,
-    /// The bytes at the end; 0 while unknown.
+    /// The total number of bytes; 0 if unknown.
     of: AtomicU64,
 }
 
 impl TransferProgress {
-    /// Sets the bytes so far, and the bytes at the end if they are known.
+    /// Sets the number of bytes so far, and the total if it is known.
     pub(crate) fn set(&self, bytes: u64, of: Option<u64>) {
         self.bytes.store(bytes, Ordering::Relaxed);
         self.of.store(of.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// A bar if the end is known, else the bytes so far; and the time.
+    /// Renders a bar if the total is known, otherwise the bytes so far, and then the time.
     fn render(&self, seconds: u64) -> String {
         let bytes = self.bytes.load(Ordering::Relaxed);
         let of = self.of.load(Ordering::Relaxed);
@@ -52,7 +52,7 @@ impl TransferProgress {
     }
 }
 
-/// Shows progress until the work is done, if standard error is a terminal, and then removes the line.
+/// Shows progress until the work is done, if standard error is a terminal. Then removes the line.
 pub(crate) async fn during<T>(
     what: &str,
     progress: &TransferProgress,
@@ -78,7 +78,7 @@ pub(crate) async fn during<T>(
             }
             _ = ticks.tick() => {
                 let text = format!("{what}: {}", progress.render(begun.elapsed().as_secs()));
-                // A line that is wider than the terminal could not be overwritten.
+                // The line is cut, because a line that is wider than the terminal could not be overwritten.
                 let width = terminal_size_of(&stderr).map_or(80, |(width, _)| usize::from(width.0));
                 let _ = write!(stderr, "\r{}\x1b[K", cut(&text, width.saturating_sub(1)));
                 let _ = stderr.flush();

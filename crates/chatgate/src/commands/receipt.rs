@@ -1,4 +1,4 @@
-//! `chatgate receipt`: the outcome of the sends with one idempotency key.
+//! `chatgate receipt`: shows the outcome of the sends with one idempotency key.
 
 use url::Url;
 
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: ReceiptArgs) -> Result<(), String> {
     print(table(header, rows(receipts, FIELDS)))
 }
 
-/// The path of a key, which may hold any character of a URL.
+/// Returns the path of a key. A key may contain any character, so the key is escaped.
 fn path(access: &str, key: &str) -> Result<String, String> {
     let mut url = Url::parse("http://any/admin/v1/receipts").map_err(|error| error.to_string())?;
     url.path_segments_mut()

@@ -1,4 +1,4 @@
-//! `chatgate replay`: judges journalled calls by networks that are not in force.
+//! `chatgate replay`: checks journalled calls against networks other than the current ones.
 
 use http::Method;
 use serde_json::json;

@@ -37,7 +37,7 @@ pub(crate) async fn run(args: RequestArgs) -> Result<(), String> {
     print(table(columns, rows))
 }
 
-/// What a person has to know about configurations that differ among the live replicas, if they do.
+/// Returns a text for people if the configurations of the live replicas differ.
 fn differing(replicas: &Value) -> Option<String> {
     let replicas = replicas.as_array()?.iter();
     let live = replicas.filter(|replica| replica["state"] == "live");

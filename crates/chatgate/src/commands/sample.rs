@@ -1,4 +1,4 @@
-//! `chatgate sample`: a program that makes one call.
+//! `chatgate sample`: prints a program that makes one call.
 
 use adapter::{Operation, Way};
 use gateway::DemoCredentials;
@@ -10,11 +10,11 @@ use super::error::CommandError;
 use super::output::{print_exactly, print_json};
 use crate::args::sample::SampleArgs;
 
-/// Stands for the user name and client id of an unknown access.
+/// A placeholder for the user name and client id of an unknown access.
 const UNKNOWN: &str = "CHANGE-ME";
 
 pub(crate) async fn run(args: SampleArgs) -> Result<(), CommandError> {
-    // The command line accepts only names of these lists.
+    // Names from other lists cannot occur, because the command line rejects them.
     let missing = || CommandError::Usage("there is no such language, way or method".to_owned());
     let language = Language::named(&args.language).ok_or_else(missing)?;
     let way = Way::from_name(&args.way).ok_or_else(missing)?;
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: SampleArgs) -> Result<(), CommandError> {
     }))?)
 }
 
-/// The base URL of the public listener: as given, or as the running gateway reports it.
+/// Returns the base URL of the public listener, either as given or as reported by the running gateway.
 async fn url(args: &SampleArgs) -> Result<String, String> {
     if let Some(url) = &args.url {
         return Ok(url.to_string());
@@ -68,7 +68,7 @@ async fn url(args: &SampleArgs) -> Result<String, String> {
     member(&status, "public_url")
 }
 
-/// The demo access, unless another one is named, so that the names of two are never mixed.
+/// Returns the demo access, unless the command line names another one, so that the names of two accesses are never mixed.
 fn demo(args: &SampleArgs) -> Option<DemoCredentials> {
     if args.user.is_some() || args.client_id.is_some() {
         return None;

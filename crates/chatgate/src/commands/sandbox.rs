@@ -1,4 +1,4 @@
-//! `chatgate sandbox`: the embedded upstream alone.
+//! `chatgate sandbox`: runs the embedded upstream alone.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -15,7 +15,7 @@ use super::terminal::print_error;
 use crate::args::serve::SandboxArgs;
 use server::signals::{StopSignal, outlive_stray_signals};
 
-/// Bytes of randomness in a generated password.
+/// Number of random bytes in a generated password.
 const PASSWORD_BYTES: usize = 24;
 
 pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
         String::new()
     };
     let account = account.line;
-    // By the log's thread: an output that takes nothing keeps nobody from being served.
+    // The log's thread prints the notice, so that a blocked output does not keep the sandbox from serving.
     let notice = format!("The sandbox listens on {url}\n{pages}{account}");
     telemetry::print(&visible_lines(&notice));
     stop_signal.wait().await;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Makes the folder and locks it: a gateway or another sandbox keeps its own chats and its own account there.
+/// Creates the folder and locks it, because a gateway or another sandbox must not use the chats and the account in it.
 fn locked(folder: &DataFolder) -> Result<[File; 2], String> {
     folder.make()?;
     folder.lock()
@@ -79,7 +79,7 @@ fn read_faults(path: &Path) -> Result<Vec<Fault>, String> {
     Fault::parse_list(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The one account of the sandbox, and the line that shows where its credentials are.
+/// The only account of the sandbox, and the line that shows where its credentials are.
 struct AccountNotice {
     user: String,
     password: String,
@@ -87,13 +87,14 @@ struct AccountNotice {
 }
 
 impl AccountNotice {
-    /// A new account. Its password is shown on a terminal; where the output may end in a log, only a private file has it.
+    /// Creates an account. Its password is shown only on a terminal. Other output may end in a log, so then only a private file
+    /// contains the password.
     fn generate(folder: Option<&DataFolder>) -> Result<AccountNotice, CommandError> {
         let user = "sandbox".to_owned();
         let password = random_text(PASSWORD_BYTES)?;
         let file = folder.map(DataFolder::sandbox_account);
         if let Some(file) = &file {
-            // An earlier start may have left one.
+            // An earlier start may have left a file behind.
             remove(file)?;
             let text = json!({"user": user, "password": password});
             write_private(file, &format!("{text:#}\n"))?;

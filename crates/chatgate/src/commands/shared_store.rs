@@ -1,4 +1,4 @@
-//! Commands on a store that gateways share, with its configuration and without a running gateway.
+//! Commands on a shared store, which need its configuration and no running gateway.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use super::output::{print, print_json, table};
 use super::progress::{TransferProgress, during};
 use crate::args::serve::{ServeArgs, SharedStoreArgs, StoreCopyArgs};
 
-/// `chatgate migrate`: brings the tables up to date, so that gateways may start with store.migrate = "check".
+/// `chatgate migrate`: updates the tables, so that gateways can start with store.migrate = "check".
 pub(crate) async fn migrate(args: &SharedStoreArgs) -> Result<(), CommandError> {
     gateway::migrate(&config(args.config.as_ref())?).await?;
     Ok(print("The tables are up to date.\n")?)
 }
 
-/// `chatgate keys reseal`: seals all keys anew.
+/// `chatgate keys reseal`: seals all keys again.
 pub(crate) async fn reseal(args: &SharedStoreArgs) -> Result<(), CommandError> {
     let keys = gateway::reseal(&config(args.config.as_ref())?).await?;
     Ok(print(format!(
@@ -26,7 +26,7 @@ pub(crate) async fn reseal(args: &SharedStoreArgs) -> Result<(), CommandError> {
     ))?)
 }
 
-/// `chatgate store copy`: moves from a data folder.
+/// `chatgate store copy`: copies the store of a data folder into a shared store.
 pub(crate) async fn copy(args: &StoreCopyArgs) -> Result<(), CommandError> {
     let config = config(args.config.as_ref())?;
     let copying = gateway::copy_store(&config, &args.from, args.journal);

@@ -1,4 +1,4 @@
-//! Styles, widths and the last line on standard error. Output that goes to a file or a pipe has neither styles nor a width.
+//! Styles, widths and the last line on standard error. Output to a file or a pipe has neither styles nor a width.
 
 use std::io::{IsTerminal, Write};
 use std::sync::mpsc;
@@ -11,28 +11,28 @@ use terminal_size::terminal_size_of;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use visible::visible;
 
-/// The head of a table.
+/// The style of a table's header.
 pub(crate) const HEAD: Style = Style::new().bold();
-/// Success.
+/// The style of a success.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// A refused call.
+/// The style of a rejected call.
 pub(crate) const REFUSED: Style = AnsiColor::Yellow.on_default();
-/// A failure.
+/// The style of a failure.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Spaces between two columns.
+/// Number of spaces between two columns.
 pub(crate) const GAP: u16 = 2;
 
-/// How long the end of the process waits for standard error to take its last line.
+/// Maximum time for which the exit of the process waits until standard error accepts the last line.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The text in a style. Printing removes it where there is no terminal for it, or `NO_COLOR` is set.
+/// Returns the text in a style. Printing removes the style if the output is not a terminal or `NO_COLOR` is set.
 pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints an error on standard error. A person at a terminal may take any time to read it; a pipe that nobody reads delays
-/// the end of the process by [`ERROR_TIMEOUT`] at most.
+/// Prints an error on standard error. At a terminal there is no time limit, because a person may stop the output. A pipe that
+/// nobody reads delays the exit of the process by [`ERROR_TIMEOUT`] at most.
 pub(crate) fn print_error(text: &str) {
     if std::io::stderr().is_terminal() {
         return write_error(text);
@@ -41,20 +41,20 @@ pub(crate) fn print_error(text: &str) {
     let text = text.to_owned();
     let thread = thread::Builder::new().spawn(move || {
         write_error(&text);
-        // Nobody receives this any more once the time is over.
+        // Sending fails if the timeout has passed and nobody receives.
         let _ = done.send(());
     });
     if thread.is_ok() {
-        // The end of the process ends the thread, too.
+        // The exit of the process also ends the thread.
         let _ = is_done.recv_timeout(ERROR_TIMEOUT);
     }
 }
 
 fn write_error(text: &str) {
-    // The text may quote strangers: all that would steer the terminal is escaped, but for line ends.
+    // The text may quote untrusted input, so everything that would control the terminal is escaped, except line ends.
     let text = text.split('\n').map(visible).collect::<Vec<_>>().join("\n");
     let mut stderr = AutoStream::auto(std::io::stderr());
-    // Where standard error is gone or full, nobody can be shown this.
+    // If standard error is closed or full, the error cannot be shown anywhere.
     let _ = writeln!(stderr, "{BAD}chatgate:{BAD:#} {text}");
 }
 
@@ -63,12 +63,12 @@ pub(crate) fn print_warning(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "warning: {}", visible(text));
 }
 
-/// The width of the terminal that standard output is; none if it is not a terminal.
+/// Returns the width of the terminal on standard output; `None` if standard output is not a terminal.
 pub(crate) fn width() -> Option<u16> {
     terminal_size_of(std::io::stdout()).map(|(width, _)| width.0)
 }
 
-/// The text, or as much of it as fits before an ellipsis.
+/// Returns the text, cut and with an ellipsis if it does not fit.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -81,7 +81,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     text.chars().take_while(fits).chain(['…']).collect()
 }
 
-/// The text with blanks up to this width.
+/// Returns the text, padded with spaces to this width.
 pub(crate) fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }

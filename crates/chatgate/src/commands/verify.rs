@@ -1,4 +1,4 @@
-//! `chatgate jws-verify` and `xml-check`: the gateway's own verifier and parser, on one token or document.
+//! `chatgate jws-verify` and `xml-check`: run the gateway's own verifier and parser on one token or document.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `chatgate webhook`: manages where events are sent, through the admin API of a running gateway.
+//! `chatgate webhook`: manages webhooks through the admin API of a running gateway.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn set(args: WebhookSetArgs) -> Result<(), String> {
     print_fields(&args.change.request, &changed)
 }
 
-/// The given fields, as the admin API names them.
+/// Returns the given fields under their names in the admin API.
 fn fields(args: WebhookFieldArgs) -> Value {
     let fields = [
         ("types", args.types.map(Value::from)),
@@ -125,13 +125,13 @@ fn admin(args: &RequestArgs) -> Result<Admin, String> {
     Admin::new(&args.admin, COMMAND_TIMEOUT)
 }
 
-/// The path of a webhook; an id must not become another path.
+/// Returns the path of a webhook. The id is escaped, so that it cannot become another path.
 fn path(id: &str, rest: &str) -> String {
     let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
     format!("{WEBHOOKS}/{id}{rest}")
 }
 
-/// Prints an answer, a line for each field; a new secret is among them this once.
+/// Prints an answer, one line per field, including a new secret, which is shown only once.
 fn print_fields(args: &RequestArgs, answer: &Value) -> Result<(), String> {
     if args.json {
         return print_json(answer);
