@@ -1,4 +1,4 @@
-//! Sending once more, on an operator's word: events of the log, and tests.
+//! Sends events of the log again on an operator's request, and sends tests.
 
 use bytes::Bytes;
 use events::{Payload, json};
@@ -9,29 +9,29 @@ use crate::manage::Webhooks;
 use crate::names::{new_name, position_at};
 use crate::outcome::Outcome;
 
-/// Which events are to be sent once more.
+/// The events to send again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// All that were given up.
+    /// All dead deliveries, which were given up.
     Dead,
-    /// The one with this id.
+    /// The event with this id.
     Event(String),
-    /// All since this time, in milliseconds since 1970, UTC, as far as they are kept.
+    /// All events since this time, in milliseconds since 1970, UTC, that the log still contains.
     Since(i64),
 }
 
 impl Webhooks {
-    /// Has events sent once more, under the ids that they had. Returns how many deliveries were queued; nothing for [`Again::Since`],
-    /// which moves the webhook's position in the log back.
+    /// Sends events again, under their original ids. Returns the number of queued deliveries, or `None` for [`Again::Since`], which
+    /// moves the webhook's position in the log back.
     ///
     /// # Errors
-    /// When there is no such webhook, or the store can't be written.
+    /// Returns an error if the webhook does not exist or the store can't be written.
     pub async fn redeliver(&self, id: &str, which: Again) -> Result<Option<u64>, WebhookError> {
         let which = match which {
             Again::Dead => Redelivery::Dead,
             Again::Event(event) => Redelivery::Event(event),
             Again::Since(at) => {
-                // What is read comes after it, and the first event of that moment may be the one that was meant.
+                // Reading starts after the position. Subtract one, so that the first event of this millisecond is included.
                 let position = position_at(at).saturating_sub(1);
                 self.change((id, None), move |webhook| {
                     let at = &mut webhook.progress;
@@ -48,10 +48,10 @@ impl Webhooks {
         Ok(Some(count))
     }
 
-    /// Sends a test at once, whatever the state of the webhook, and returns what came of it.
+    /// Sends a test immediately, regardless of the webhook's state, and returns its outcome.
     ///
     /// # Errors
-    /// When there is no such webhook, or the store can't be read.
+    /// Returns an error if the webhook does not exist or the store can't be read.
     pub async fn test(&self, id: &str) -> Result<WebhookAttempt, WebhookError> {
         let (webhook, _) = self.find(id).await?;
         let at = self.now_ms();
@@ -84,18 +84,18 @@ impl Webhooks {
         })
     }
 
-    /// What is left to send, and what was given up, in the order of the events.
+    /// Returns the pending and the dead deliveries, in the order of their events.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// Returns an error if the store can't be read.
     pub async fn deliveries(&self, id: &str) -> Result<Vec<WebhookDelivery>, WebhookError> {
         Ok(self.store().deliveries(id).await?)
     }
 
-    /// The latest attempts, newest first.
+    /// Returns the latest attempts, newest first.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// Returns an error if the store can't be read.
     pub async fn attempts(&self, id: &str, most: u32) -> Result<Vec<WebhookAttempt>, WebhookError> {
         Ok(self.store().attempts(id, most).await?)
     }

@@ -1,4 +1,4 @@
-//! One attempt: its event is read from the log, judged by the access as it is at this moment, and sent.
+//! Makes one delivery attempt: reads the event from the log, checks the access's current rights, and sends the event.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use store::{Event, Position, StoreError, Webhook};
 use crate::manage::Webhooks;
 use crate::sender::Sent;
 
-/// An attempt that has ended.
+/// A finished attempt.
 pub(crate) struct AttemptEnd {
     pub(crate) webhook: String,
     pub(crate) position: u64,
@@ -23,17 +23,17 @@ pub(crate) struct AttemptEnd {
 }
 
 pub(crate) enum AttemptResult {
-    /// It was made.
+    /// The attempt was made.
     Sent(Sent),
-    /// The event is not kept any longer.
+    /// The log no longer contains the event.
     Lost,
-    /// The access may not see the event any longer.
+    /// The access may no longer see the event.
     Hidden,
-    /// The access is not in force, or the store could not be read: nothing was sent.
+    /// Nothing was sent, because the access is not in force or the store could not be read.
     Withheld,
 }
 
-/// One attempt under way.
+/// An attempt in progress.
 pub(crate) struct Attempting {
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) events: Arc<Events>,
@@ -51,8 +51,8 @@ impl Attempting {
         let event_id = event_id.map(|event| event.id.clone()).unwrap_or_default();
         AttemptEnd {
             result: match event {
-                // A panic, which is logged, is an attempt that failed: the event has further ones, and those behind it do not wait
-                // for ever.
+                // A panic, which is logged, counts as a failed attempt. The event is then retried, and later events do not wait
+                // forever.
                 Ok(Some(event)) => AssertUnwindSafe(self.send(&event, at))
                     .catch_unwind()
                     .await
@@ -68,7 +68,7 @@ impl Attempting {
         }
     }
 
-    /// Judges by the access as it is at this moment, and sends.
+    /// Checks the access's current rights, and sends the event.
     async fn send(&self, event: &Event, at: i64) -> AttemptResult {
         let accesses = self.webhooks.store().accesses();
         let Some(access) = accesses.of_client(&self.webhook.client_id) else {
@@ -98,7 +98,7 @@ impl Attempting {
     }
 }
 
-/// The event at a position, if it is kept.
+/// Returns the event at a position, if the log still contains it.
 pub(crate) async fn event_at(events: &Events, at: u64) -> Result<Option<Arc<Event>>, StoreError> {
     let page = events
         .reader

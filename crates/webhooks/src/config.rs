@@ -1,4 +1,4 @@
-//! How webhooks are sent, and what is around them.
+//! The configuration and the surroundings of webhooks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,36 +8,36 @@ use client::{Lookup, OutsideClient, Roots};
 use crate::destination::DestinationRules;
 use crate::sender::WebhookSender;
 
-/// The time in milliseconds since 1970, UTC.
+/// A clock that returns the time in milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// How webhooks are sent.
+/// The configuration of webhooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhooksConfig {
-    /// Where deliveries may go.
+    /// The addresses that deliveries may go to.
     pub rules: DestinationRules,
-    /// Whom receivers' certificates may come from.
+    /// The root certificates that are trusted for receivers.
     pub roots: Roots,
 }
 
-/// What is around webhooks, for the life of the process.
+/// The surroundings of webhooks, which stay the same for the life of the process.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The gateway's own listeners, which no delivery goes to.
+    /// The gateway's own listeners. Deliveries may not go there.
     pub own_listeners: Vec<SocketAddr>,
-    /// Finds the addresses of receivers.
+    /// Resolves the names of receivers.
     pub lookup: Lookup,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
 }
 
-/// What sends by a configuration that is not in force yet.
+/// The sender for a configuration that is not in force yet.
 pub struct PreparedSender(pub(crate) Arc<WebhookSender>);
 
-/// Prepares what sends.
+/// Makes the sender for a configuration.
 ///
 /// # Errors
-/// A sentence, when the roots can't be read.
+/// Returns a sentence if the roots can't be read.
 pub(crate) fn sender(
     config: &WebhooksConfig,
     around: &Surroundings,

@@ -1,5 +1,5 @@
-//! The task that delivers: it reads the log of events at the pace of each webhook, makes attempts, and writes what came of them in
-//! group commits. Nothing is queued but what the schedules hold.
+//! The task that delivers events. It reads the log of events at the pace of each webhook, makes attempts, and writes their outcomes
+//! in group commits. The only queues are the schedules.
 
 mod look;
 
@@ -20,19 +20,20 @@ use crate::schedule::Changes;
 use crate::served::{ACTOR, ServedWebhook};
 use crate::state_turn::StateTurn;
 
-/// Most attempts at once, of all webhooks.
+/// Maximum number of concurrent attempts, over all webhooks.
 const AT_ONCE_MAX: usize = 64;
 
-/// How long an attempt that has ended waits for others to be written with it.
+/// Maximum time that a finished attempt waits for others that are written in the same commit.
 const COMMIT_AFTER: Duration = Duration::from_millis(50);
 
-/// Pause between two looks whether webhooks or their accesses have changed: another replica may have changed them.
+/// Interval between two checks for changed webhooks or accesses. Checks are necessary because another replica may have changed
+/// them.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Events that one webhook reads before it is another's turn.
+/// Maximum number of events that one webhook reads before the next webhook gets a turn.
 const PAGE_EVENTS: usize = 64;
 
-/// Delivers until the task is aborted.
+/// Delivers events until the task is aborted.
 pub async fn deliver(webhooks: Arc<Webhooks>, events: Arc<Events>) {
     let mut newest = events.hub.subscribe();
     let changed = Arc::clone(webhooks.changed());
@@ -74,20 +75,20 @@ struct Deliverer {
     webhooks: Arc<Webhooks>,
     events: Arc<Events>,
     served: BTreeMap<String, ServedWebhook>,
-    /// Keeps channels looked at for webhooks that will get their events, now or once they go on.
+    /// The guards that keep channels polled for webhooks that will get the events, now or after they are resumed.
     held: HashMap<String, InterestGuard>,
     attempts: JoinSet<AttemptEnd>,
-    /// When what has changed is written.
+    /// The time at which unwritten changes are written.
     commit_at: Option<Instant>,
     hasher: RandomState,
-    /// Whose turn it is to begin an attempt.
+    /// The id of the webhook that began the latest attempt. The next one in order has the next turn.
     next_turn: String,
-    /// Until when no other process delivers.
+    /// The time until which no other process delivers.
     mine_until: Instant,
 }
 
 impl Deliverer {
-    /// When there is something to do next without a word from elsewhere.
+    /// Returns the time at which the task has to wake up if nothing wakes it earlier.
     fn wakes_at(&self) -> Instant {
         let (now, now_ms) = (Instant::now(), self.webhooks.now_ms());
         let has_place = self.attempts.len() < AT_ONCE_MAX && now < self.mine_until;
@@ -106,13 +107,13 @@ impl Deliverer {
         all.min().unwrap_or(now + LOOK_INTERVAL)
     }
 
-    /// What stands for the chat of an event: those of one chat are sent one after the other.
+    /// Returns a number for the chat of an event. Events of one chat are sent one after the other.
     fn chat_of(&self, event: &Event) -> u64 {
         self.hasher
             .hash_one((&event.platform, &event.platformid, &event.destination))
     }
 
-    /// The ids of the webhooks that are served, in their order.
+    /// Returns the ids of the served webhooks, in order.
     fn serving(&self) -> Vec<String> {
         let serving = self.served.iter().filter(|(_, served)| served.is_serving);
         serving.map(|(id, _)| id.clone()).collect()
@@ -154,7 +155,7 @@ impl Deliverer {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the log of events can't be read");
-                    // The next look is another try.
+                    // The next check tries again.
                     if let Some(served) = self.served.get_mut(&id) {
                         served.may_have_more = false;
                     }
@@ -163,7 +164,7 @@ impl Deliverer {
         }
     }
 
-    /// Begins attempts, one of each webhook in turn, as long as there are places.
+    /// Begins attempts, one per webhook in turn, until no place is free.
     fn start(&mut self) {
         let now = self.webhooks.now_ms();
         if Instant::now() >= self.mine_until {
@@ -221,7 +222,7 @@ impl Deliverer {
         }
     }
 
-    /// Writes what has changed. What can't be written stays to be written.
+    /// Writes all changes. Changes that can't be written remain queued.
     async fn write(&mut self) {
         let settlements: Vec<_> = self
             .served
@@ -240,7 +241,7 @@ impl Deliverer {
                         continue;
                     };
                     if outdated.contains(&settlement.id) {
-                        // The next look takes on what is there now.
+                        // Make the next check load the current state.
                         Arc::make_mut(&mut served.webhook).version = -1;
                         self.webhooks.changed().notify_one();
                     } else {
@@ -266,7 +267,7 @@ impl Deliverer {
         self.note(turns, now).await;
     }
 
-    /// Notes changes of states among the changes of their accesses; `now` in milliseconds since 1970, UTC.
+    /// Records state changes in the history of their accesses; `now` is in milliseconds since 1970, UTC.
     async fn note(&self, turns: Vec<StateTurn>, now: i64) {
         for turn in turns {
             turn.note(self.webhooks.store(), (ACTOR, now / 1000)).await;
@@ -274,10 +275,10 @@ impl Deliverer {
     }
 }
 
-/// A number from 0 to 1.
+/// Returns a random number from 0 to 1.
 fn chance() -> f64 {
     let mut bytes = [0; 4];
-    // Without random bytes all come as late as they may.
+    // Without random bytes every pause gets the maximum jitter.
     match rand::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 1.0,

@@ -1,7 +1,8 @@
-//! Where deliveries may go: the guard against addresses inside.
+//! Decides where deliveries may go, and guards inside addresses.
 //!
-//! A URL is judged as it is written, when an operator sets it and before each attempt; its host is judged as it is resolved, and what was
-//! judged is dialled. So a name that leads elsewhere at the second look, or a redirect, leads nowhere.
+//! The URL's text is checked when an operator sets it and before each attempt. The addresses to which the host resolves are checked
+//! too, and only a checked address is dialled. A name that resolves differently the second time, or a redirect, therefore leads
+//! nowhere.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -9,39 +10,40 @@ use adapter::{is_public_address, is_public_name};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// Longest URL, in bytes.
+/// Maximum length of a URL, in bytes.
 const URL_BYTES_MAX: usize = 2048;
 
-/// Ports that receivers of the world may listen on: others are those of services that answer whatever is sent to them.
+/// The ports that public receivers may use. Other ports belong to services that may act on whatever is sent to them.
 const PORTS: [u16; 2] = [443, 8443];
 
-/// Where clouds hand out the credentials of a machine.
+/// The address at which cloud providers serve a machine's credentials.
 const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
-/// Which addresses deliveries may go to.
+/// The rules for the addresses that deliveries may go to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DestinationRules {
-    /// Networks that are allowed although they are inside.
+    /// Inside networks that are allowed nevertheless.
     pub allow_networks: Vec<IpNet>,
-    /// The gateway's own listeners, which no delivery goes to.
+    /// The gateway's own listeners. Deliveries may not go there.
     pub own_listeners: Vec<SocketAddr>,
-    /// Host and port under which callers reach the gateway, if that is known.
+    /// Host and port under which callers reach the gateway, if known.
     pub own_name: Option<(String, u16)>,
 }
 
-/// A URL that deliveries may go to, if its host leads to an address that they may go to.
+/// A URL that deliveries may go to, provided that its host resolves to an allowed address.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub(crate) url: Url,
-    /// Whether only the allowed networks will do: without TLS, at another port, or by a name that is used inside.
+    /// True if the address has to be in an allowed network, because the URL has no TLS, another port, or a name that is used
+    /// inside.
     is_inside: bool,
 }
 
 impl Destination {
-    /// Judges a URL as it is written.
+    /// Checks the text of a URL.
     ///
     /// # Errors
-    /// A sentence for the operator, without the URL.
+    /// Returns a sentence for the operator that does not contain the URL.
     pub(crate) fn parse(text: &str, rules: &DestinationRules) -> Result<Destination, String> {
         let refused = |text: &str| Err(text.to_owned());
         if text.len() > URL_BYTES_MAX {
@@ -53,7 +55,7 @@ impl Destination {
         let Ok(url) = Url::parse(text) else {
             return refused("it is not a URL");
         };
-        // The parser also takes `https:host` and `https:///host`; other parsers read them differently.
+        // The parser also accepts `https:host` and `https:///host`, which other parsers read differently.
         let rest = text.split_once("://").map_or("", |(_, rest)| rest);
         if !matches!(url.scheme(), "https" | "http") || rest.is_empty() || rest.starts_with('/') {
             return refused("write https://HOST/PATH");
@@ -95,7 +97,7 @@ impl Destination {
         }
     }
 
-    /// Judges an address that its host leads to.
+    /// Returns whether a delivery may go to an address to which the host resolves.
     pub(crate) fn may_dial(&self, address: SocketAddr, rules: &DestinationRules) -> bool {
         let ip = address.ip().to_canonical();
         if rules
@@ -132,8 +134,8 @@ fn by_name(
     Ok(destination)
 }
 
-/// Whether a network that the configuration names allows this address. A wide one allows neither this machine nor a cloud's metadata,
-/// which have to be written to the letter, nor an IPv6 address that carries an IPv4 address.
+/// Returns whether a configured network allows this address. A wide network does not allow this machine or a cloud's metadata
+/// address, which have to be configured explicitly, nor an IPv6 address that contains an IPv4 address.
 fn allows(network: &IpNet, ip: IpAddr) -> bool {
     if !network.contains(&ip) {
         return false;
@@ -148,7 +150,8 @@ fn allows(network: &IpNet, ip: IpAddr) -> bool {
     is_written && !ip.is_multicast()
 }
 
-/// Compatible addresses, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056) and Teredo (RFC 4380).
+/// Returns whether an IPv6 address contains an IPv4 address: compatible addresses, NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056) and
+/// Teredo (RFC 4380).
 fn carries_v4(ip: Ipv6Addr) -> bool {
     matches!(
         ip.segments(),
@@ -156,13 +159,13 @@ fn carries_v4(ip: Ipv6Addr) -> bool {
     )
 }
 
-/// Whether an address is that of a listener of ours.
+/// Returns whether an address belongs to one of our own listeners.
 fn is_own(own: SocketAddr, ip: IpAddr, port: u16) -> bool {
     let listens = own.ip() == ip || (own.ip().is_unspecified() && is_of_this_machine(ip));
     own.port() == port && listens
 }
 
-/// Only an address of this machine can be bound; nothing is sent.
+/// Returns whether an address belongs to this machine. Only such an address can be bound; nothing is sent.
 fn is_of_this_machine(ip: IpAddr) -> bool {
     ip.is_unspecified() || ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }

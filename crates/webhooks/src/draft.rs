@@ -1,41 +1,42 @@
-//! What an operator says about a webhook, and why it may be refused.
+//! The fields of a webhook that operators write, and the errors of changes.
 
 use adapter::{EVENT_TYPES, has_forbidden_character};
 use store::{StoreError, Webhook, WebhookSettings};
 
 use crate::destination::{Destination, DestinationRules};
 
-/// The types of events that a webhook gets unless an operator says otherwise. Without `message.sent`: a receiver that answers would call itself.
+/// The default event types of a webhook. `message.sent` is not among them, because a receiver that answers messages would trigger
+/// itself.
 pub const DEFAULT_TYPES: [&str; 2] = ["message.received", "chat.changed"];
 
-/// Longest note, in bytes.
+/// Maximum length of a note, in bytes.
 const NOTE_BYTES_MAX: usize = 1024;
 
-/// What an operator wants of a webhook; what is absent stays, or is the default of a new one.
+/// The fields that an operator sets. An absent field stays as it is, or gets the default in a new webhook.
 #[derive(Clone, Debug, Default)]
 pub struct WebhookDraft {
-    /// Where events go.
+    /// The address of the receiver.
     pub url: Option<String>,
-    /// The types of events that it gets.
+    /// The event types that the webhook gets.
     pub types: Option<Vec<String>>,
-    /// Whether texts are left out.
+    /// True if texts are left out.
     pub thin: Option<bool>,
-    /// What it is for.
+    /// A note about the webhook's purpose.
     pub note: Option<String>,
 }
 
-/// Why nothing has changed.
+/// The reason why nothing was changed.
 #[derive(Debug)]
 pub enum WebhookError {
-    /// There is no such webhook.
+    /// The webhook does not exist.
     Missing,
-    /// There is no such access.
+    /// The access does not exist.
     NoAccess,
-    /// It is not as the operator saw it any longer.
+    /// The webhook has changed since the operator saw it.
     Stale,
     /// A field is wrong: its name, and a sentence.
     Invalid(&'static str, String),
-    /// The access has as many webhooks as it may; a sentence for the operator.
+    /// The access has the maximum number of webhooks; a sentence for the operator.
     Conflict(&'static str),
     /// The store or the system failed.
     Store(StoreError),
@@ -47,10 +48,10 @@ impl From<StoreError> for WebhookError {
     }
 }
 
-/// Refuses a webhook that has another version than the operator has seen; `seen` is absent for any.
+/// Rejects a webhook whose version differs from the one that the operator has seen. `None` as `seen` accepts any version.
 ///
 /// # Errors
-/// `Stale`.
+/// Returns `Stale`.
 pub(crate) fn check_seen(webhook: &Webhook, seen: Option<i64>) -> Result<(), WebhookError> {
     match seen {
         Some(version) if version != webhook.version => Err(WebhookError::Stale),
@@ -58,10 +59,10 @@ pub(crate) fn check_seen(webhook: &Webhook, seen: Option<i64>) -> Result<(), Web
     }
 }
 
-/// What a webhook is after a change.
+/// Returns the settings of a webhook after a change.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the first mistake in them.
 pub(crate) fn settings(
     before: &WebhookSettings,
     draft: WebhookDraft,

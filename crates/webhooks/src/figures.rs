@@ -1,4 +1,4 @@
-//! What metrics say of webhooks. No label names one, its receiver or its access.
+//! The metrics of webhooks. No label names a webhook, its receiver or its access.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,19 +8,19 @@ use crate::sender::OUTCOMES;
 /// The figures of all webhooks that this process serves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookFigures {
-    /// Attempts since the start, by what came of them.
+    /// Attempts since the start, by outcome.
     pub attempts: BTreeMap<&'static str, u64>,
-    /// Webhooks in each state, by its word.
+    /// The number of webhooks in each state, by the state's word.
     pub states: BTreeMap<&'static str, u64>,
-    /// Deliveries that are not settled.
+    /// The number of unsettled deliveries.
     pub unsettled: u64,
-    /// When the oldest of them happened, in milliseconds since 1970, UTC.
+    /// The time of the oldest unsettled event, in milliseconds since 1970, UTC.
     pub oldest_ms: Option<i64>,
-    /// Times that events were not kept for long enough.
+    /// The number of times that events left the log before they were delivered.
     pub lost: u64,
 }
 
-/// The figures as they are kept.
+/// The stored figures.
 #[derive(Default)]
 pub(crate) struct Figures(Mutex<WebhookFigures>);
 
@@ -29,14 +29,14 @@ impl Figures {
         *self.locked().attempts.entry(cause).or_default() += 1;
     }
 
-    /// Shows what was found at the last look; attempts go on to be counted.
+    /// Replaces all figures with those of the latest check, except the counters of attempts, which continue.
     pub(crate) fn show(&self, found: WebhookFigures) {
         let mut figures = self.locked();
         let attempts = std::mem::take(&mut figures.attempts);
         *figures = WebhookFigures { attempts, ..found };
     }
 
-    /// The figures so far, with all outcomes.
+    /// Returns the current figures, with a counter for every outcome.
     pub(crate) fn so_far(&self) -> WebhookFigures {
         let mut figures = self.locked().clone();
         for outcome in OUTCOMES {
@@ -46,7 +46,7 @@ impl Figures {
     }
 
     fn locked(&self) -> MutexGuard<'_, WebhookFigures> {
-        // Nothing panics while it is held.
+        // No code panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

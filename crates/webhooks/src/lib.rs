@@ -1,7 +1,8 @@
-//! Webhooks: the events of an access are sent to a receiver that an operator names, signed as Standard Webhooks has it.
+//! Webhooks send the events of an access to a receiver that an operator names, signed according to Standard Webhooks.
 //!
-//! Pure parts: `signature`, `destination` (where deliveries may go) and `schedule` (when each is made). [`Webhooks`] is what operators
-//! change, and [`deliver`] the task that sends: `attempt` makes one, `deliverer` reads the log and settles what came of it.
+//! The pure parts are `signature`, `destination` (where deliveries may go) and `schedule` (when each delivery is attempted).
+//! [`Webhooks`] contains the operations for operators. [`deliver`] is the task that sends: `attempt` makes one attempt, `deliverer`
+//! reads the log and settles outcomes.
 
 mod again;
 mod attempt;

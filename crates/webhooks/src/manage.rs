@@ -1,4 +1,4 @@
-//! What operators do with webhooks.
+//! The operations with which operators manage webhooks.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::names::{failed, new_name};
 use crate::sender::WebhookSender;
 use crate::signature::{new_secret, rotated};
 
-/// Most webhooks of an access.
+/// Maximum number of webhooks per access.
 const PER_ACCESS_MAX: usize = 4;
 
-/// How long the secret before a rotated one goes on to sign, in seconds, unless an operator says otherwise: a day.
+/// Default time for which the previous secret still signs after a rotation, in seconds: a day.
 pub const GRACE_S: i64 = 24 * 3600;
 
-/// Longest such time: a week.
+/// Maximum time for which the previous secret still signs, in seconds: a week.
 pub const GRACE_S_MAX: i64 = 7 * 24 * 3600;
 
-/// The webhooks of a gateway, as operators and the deliverer see them.
+/// The webhooks of a gateway, for operators and for the deliverer.
 pub struct Webhooks {
     store: Arc<Store>,
     sender: ArcSwap<WebhookSender>,
@@ -35,10 +35,10 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Makes the webhooks of a store.
+    /// Creates the webhooks of a store.
     ///
     /// # Errors
-    /// A sentence, when the roots can't be read.
+    /// Returns a sentence if the roots can't be read.
     pub fn new(
         store: Arc<Store>,
         config: &WebhooksConfig,
@@ -53,10 +53,10 @@ impl Webhooks {
         })
     }
 
-    /// Prepares what sends by another configuration.
+    /// Prepares the sender for another configuration.
     ///
     /// # Errors
-    /// A sentence, when the roots can't be read.
+    /// Returns a sentence if the roots can't be read.
     pub fn sender_of(&self, config: &WebhooksConfig) -> Result<PreparedSender, String> {
         Ok(PreparedSender(Arc::new(sender(
             config,
@@ -64,7 +64,7 @@ impl Webhooks {
         )?)))
     }
 
-    /// Puts another configuration in force.
+    /// Switches to the sender of another configuration.
     pub fn configure(&self, sender: PreparedSender) {
         self.sender.store(sender.0);
     }
@@ -81,7 +81,7 @@ impl Webhooks {
         (self.surroundings.clock)()
     }
 
-    /// Counts of attempts, webhooks by state and unsettled deliveries of this process.
+    /// Returns this process's counts of attempts, webhooks by state and unsettled deliveries.
     #[must_use]
     pub fn figures(&self) -> WebhookFigures {
         self.figures.so_far()
@@ -91,15 +91,15 @@ impl Webhooks {
         &self.figures
     }
 
-    /// Wakes whoever waits for a change.
+    /// Returns the notification that wakes tasks when webhooks have changed.
     pub(crate) fn changed(&self) -> &Arc<Notify> {
         &self.changed
     }
 
-    /// All webhooks with their accesses, by id.
+    /// Returns all webhooks with their accesses, ordered by id.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// Returns an error if the store can't be read.
     pub async fn list(&self) -> Result<Vec<(Webhook, Arc<Access>)>, WebhookError> {
         let accesses = self.store.accesses();
         let webhooks = self.store.webhooks().await?;
@@ -110,20 +110,22 @@ impl Webhooks {
         Ok(webhooks.into_iter().filter_map(with_access).collect())
     }
 
-    /// The webhook with this id, and its access.
+    /// Returns the webhook with this id, and its access.
     ///
     /// # Errors
-    /// When there is none, or the store can't be read.
+    /// Returns an error if the webhook does not exist or the store can't be read.
     pub async fn find(&self, id: &str) -> Result<(Webhook, Arc<Access>), WebhookError> {
         let mut all = self.list().await?.into_iter();
         all.find(|(webhook, _)| webhook.id == id)
             .ok_or(WebhookError::Missing)
     }
 
-    /// Makes a webhook of the access with this name, which gets the events from now on, and returns it with its secret.
+    /// Creates a webhook of the access with this name, and returns the webhook with its secret. The webhook gets all events from
+    /// now on.
     ///
     /// # Errors
-    /// `NoAccess`; `Conflict` when the access has as many as it may; `Invalid` with the field; `Store`. Nothing is made then.
+    /// Returns `NoAccess`, `Conflict` if the access has the maximum number of webhooks, `Invalid` with the field, or `Store`. In
+    /// these cases no webhook is created.
     pub async fn create(
         &self,
         access: &str,
@@ -170,17 +172,19 @@ impl Webhooks {
         Ok((made.unwrap_or(webhook), secret.text))
     }
 
-    /// Changes what an operator says about a webhook. `seen` is the version that the operator has seen; absent for any.
+    /// Changes the fields of a webhook that an operator sets. `seen` is the version that the operator has seen; `None` accepts any
+    /// version.
     ///
     /// # Errors
-    /// `Missing`, `Stale`, `Invalid` with the field, or `Store`. Nothing has changed then.
+    /// Returns `Missing`, `Stale`, `Invalid` with the field, or `Store`. In these cases nothing changes.
     pub async fn set(
         &self,
         (id, seen): (&str, Option<i64>),
         draft: WebhookDraft,
     ) -> Result<(), WebhookError> {
         let sender = self.sender();
-        // From what stands there when it is written: another operator may change something else of it at the same time.
+        // Apply the draft to the stored webhook within the write, because another operator may change other fields at the same
+        // time.
         self.change((id, seen), move |webhook| {
             webhook.settings = settings(&webhook.settings, draft, &sender.rules)?;
             Ok(())
@@ -189,10 +193,10 @@ impl Webhooks {
         .map(drop)
     }
 
-    /// Deletes a webhook with all that is left to send. `seen` is the version that the operator has seen; absent for any.
+    /// Deletes a webhook with its pending deliveries. `seen` is the version that the operator has seen; `None` accepts any version.
     ///
     /// # Errors
-    /// `Missing`, `Stale`, or `Store`. Nothing has changed then.
+    /// Returns `Missing`, `Stale`, or `Store`. In these cases nothing changes.
     pub async fn delete(&self, (id, seen): (&str, Option<i64>)) -> Result<(), WebhookError> {
         let (webhook, _) = self.find(id).await?;
         let this = id.to_owned();
@@ -208,17 +212,18 @@ impl Webhooks {
         Ok(())
     }
 
-    /// The newest position of the log, which a clock does not tell: where gateways share a database, positions are by the clock of that.
+    /// Returns the newest position of the log. The own clock can't replace this query, because gateways that share a database
+    /// assign positions by the database's clock.
     async fn end_of_log(&self) -> Result<u64, StoreError> {
         let nothing = self.store.events_after(Position::of(i64::MAX), 0, 0);
         Ok(nothing.await?.newest.number().unsigned_abs())
     }
 
-    /// Makes a new secret, which signs first, and returns the webhook with it. The one before it signs beside it for `grace_s` seconds, 0 to
-    /// [`GRACE_S_MAX`]. `seen` is the version that the operator has seen; absent for any.
+    /// Makes a new secret, which signs first, and returns the webhook with the secret. The previous secret also signs for `grace_s`
+    /// seconds, 0 to [`GRACE_S_MAX`]. `seen` is the version that the operator has seen; `None` accepts any version.
     ///
     /// # Errors
-    /// `Invalid` for another `grace_s`, `Missing`, `Stale`, or `Store`. Nothing has changed then.
+    /// Returns `Invalid` if `grace_s` is out of range, `Missing`, `Stale`, or `Store`. In these cases nothing changes.
     pub async fn rotate(
         &self,
         (id, seen): (&str, Option<i64>),
@@ -238,10 +243,10 @@ impl Webhooks {
         Ok((self.change((id, seen), rotate).await?, text))
     }
 
-    /// Ends all secrets but the newest at once.
+    /// Ends all secrets but the newest immediately.
     ///
     /// # Errors
-    /// When there is no such webhook, or the store can't be written.
+    /// Returns an error if the webhook does not exist or the store can't be written.
     pub async fn retire(&self, id: &str) -> Result<(), WebhookError> {
         self.change((id, None), |webhook| {
             webhook.secrets.truncate(1);
@@ -251,7 +256,7 @@ impl Webhooks {
         .map(drop)
     }
 
-    /// Changes a webhook, and returns it as it is then.
+    /// Changes a webhook, and returns the changed webhook.
     pub(crate) async fn change(
         &self,
         (id, seen): (&str, Option<i64>),
@@ -266,7 +271,7 @@ impl Webhooks {
     }
 }
 
-/// Changes one webhook of an access, if it is still as it was seen.
+/// Returns a function that changes one webhook of an access, unless the webhook has changed since it was seen.
 pub(crate) fn changed(
     (id, seen): (&str, Option<i64>),
     change: impl FnOnce(&mut Webhook) -> Result<(), WebhookError> + Send + 'static,

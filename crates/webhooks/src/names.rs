@@ -1,16 +1,16 @@
-//! Ids of webhooks and of tests, and the positions of moments.
+//! Makes ids of webhooks and of tests, and converts times to positions.
 
 use aws_lc_rs::rand;
 use store::{Position, StoreError};
 
 use crate::draft::WebhookError;
 
-/// The first position of a moment.
+/// Returns the first position of a time.
 pub(crate) fn position_at(ms: i64) -> u64 {
     Position::first_at(ms).number().unsigned_abs()
 }
 
-/// A prefix and 20 random characters of base32, small letters and digits.
+/// Returns the prefix followed by 20 random base32 characters, which are lower-case letters and digits.
 pub(crate) fn new_name(prefix: &str) -> Result<String, WebhookError> {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut bytes = [0; 20];

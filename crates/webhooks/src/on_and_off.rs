@@ -1,4 +1,4 @@
-//! Stopping webhooks and having them go on, on an operator's word.
+//! Pauses and resumes webhooks on an operator's request.
 
 use store::{Webhook, WebhookState};
 
@@ -6,32 +6,33 @@ use crate::draft::WebhookError;
 use crate::manage::{Webhooks, changed};
 use crate::state_turn::{StateTurn, state_in_words};
 
-/// Why a webhook is paused that an operator has stopped.
+/// The cause of a pause that an operator requested.
 pub const PAUSED: &str = "by an operator";
 
-/// What an operator says.
+/// The operator's request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OperatorWord {
     Stop,
     GoOn,
-    /// To go on from now on, without what is left to send.
+    /// Resume from now on, without the pending deliveries.
     Skip,
 }
 
 impl Webhooks {
-    /// Stops a webhook; its events are kept for it as long as the log keeps them. `by` is the name of the admin key, for the history of
-    /// the access.
+    /// Pauses a webhook. The log retains its events for the usual time. `by` is the name of the admin key, for the history of the
+    /// access.
     ///
     /// # Errors
-    /// When there is none, or the store can't be written.
+    /// Returns an error if the webhook does not exist or the store can't be written.
     pub async fn pause(&self, by: &str, id: &str) -> Result<(), WebhookError> {
         self.turn(by, (id, None), OperatorWord::Stop).await
     }
 
-    /// Has a webhook go on where it stopped, or with `skips` from now on, without what is left to send.
+    /// Resumes a webhook where it stopped, or with `skips` from now on, without the pending deliveries.
     ///
     /// # Errors
-    /// When there is none, or the store can't be written. Nothing has changed then, and nothing is skipped.
+    /// Returns an error if the webhook does not exist or the store can't be written. In these cases nothing changes, and nothing is
+    /// skipped.
     pub async fn resume(&self, by: &str, id: &str, skips: bool) -> Result<(), WebhookError> {
         let word = if skips {
             OperatorWord::Skip
@@ -41,10 +42,11 @@ impl Webhooks {
         self.turn(by, (id, None), word).await
     }
 
-    /// Has a webhook go on from now on, without what is left to send. `seen` is the version that the operator has seen; absent for any.
+    /// Resumes a webhook from now on, without the pending deliveries. `seen` is the version that the operator has seen; `None`
+    /// accepts any version.
     ///
     /// # Errors
-    /// `Missing`, `Stale`, or `Store`. Nothing has changed then, and nothing is skipped.
+    /// Returns `Missing`, `Stale`, or `Store`. In these cases nothing changes, and nothing is skipped.
     pub async fn skip(
         &self,
         by: &str,
@@ -53,7 +55,7 @@ impl Webhooks {
         self.turn(by, (id, seen), OperatorWord::Skip).await
     }
 
-    /// Changes the state of a webhook, and notes it among the changes of its access.
+    /// Changes the state of a webhook, and records the change in the history of its access.
     async fn turn(
         &self,
         by: &str,
@@ -71,7 +73,7 @@ impl Webhooks {
             set_state(webhook, (state, cause), now_ms);
             Ok(())
         });
-        // What is skipped and the state are one change: a backlog that is gone while the webhook stays stopped can't be had back.
+        // The skip and the new state are one transaction. Otherwise the webhook could lose its backlog and still stay paused.
         match word {
             OperatorWord::Skip => self.store().skip_deliveries(of, put).await?,
             OperatorWord::Stop | OperatorWord::GoOn => self.store().change_webhook(of, put).await?,
@@ -91,7 +93,7 @@ impl Webhooks {
     }
 }
 
-/// An operator's word: the receiver is trusted anew.
+/// Sets the state that an operator requested, and clears all failures of the receiver.
 fn set_state(webhook: &mut Webhook, (state, cause): (WebhookState, &str), now_ms: i64) {
     let at = &mut webhook.progress;
     if at.state != state {

@@ -1,34 +1,34 @@
-//! What came of an attempt, as far as the schedule goes by it.
+//! The outcome of an attempt, as far as it matters to the schedule.
 
 use std::time::Duration;
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// A status of 200 to 299.
     Delivered,
     /// Status 410.
     Gone,
-    /// Anything else.
+    /// Any other outcome.
     Failed(Failure),
 }
 
 /// A failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// Whose it is.
+    /// The cause of the failure.
     pub(crate) of: FailureOf,
-    /// The pause that the receiver asks for.
+    /// The pause that the receiver requests.
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// Whose a failure is, as far as one attempt shows.
+/// The cause of a failure, as far as one attempt shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureOf {
-    /// The event's, if others get through.
+    /// The event, if other events get through.
     Event,
-    /// The receiver's: it was not reached.
+    /// The receiver, because it could not be reached.
     Receiver,
-    /// The receiver asks for a pause: 429, 502, 503 or 504.
+    /// The receiver requests a pause: 429, 502, 503 or 504.
     Overload,
 }

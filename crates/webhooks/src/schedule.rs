@@ -1,9 +1,9 @@
-//! When each delivery of one webhook is made: in the order of its chat, again after failures, and how far the receiver is trusted. Pure:
-//! time and chance are passed in, nothing is read or written.
+//! The schedule of one webhook's deliveries: keeps the order of each chat, retries after failures, and tracks how reliable the
+//! receiver is. Pure: time and chance are parameters, and nothing is read or written.
 //!
-//! Two kinds of failure are told apart. When nothing gets through, it is the receiver's: the webhook rests, and one delivery now and then
-//! shows whether it is back. When others get through, it is the event's: after five attempts in over half an hour it is given up, and its
-//! chat goes on. Times are milliseconds.
+//! There are two kinds of failure. If nothing gets through, the receiver fails: the webhook rests, and an occasional delivery
+//! probes whether the receiver is back. If other events get through, the event fails: after five attempts in more than half an hour
+//! it is given up, and its chat continues. All times are in milliseconds.
 
 mod failing;
 
@@ -14,13 +14,14 @@ use store::{Webhook, WebhookDelivery, WebhookProgress, WebhookState};
 use crate::outcome::Outcome;
 use crate::pauses::of_event;
 
-/// Most deliveries of a webhook that are not settled: the log is the backlog, and a receiver that is away costs no more rows than these.
+/// Maximum number of unsettled deliveries of a webhook. The log is the backlog, so a receiver that is away never costs more rows
+/// than this.
 pub(crate) const UNSETTLED_MAX: usize = 256;
 
-/// Most attempts of a webhook at once.
+/// Maximum number of concurrent attempts of a webhook.
 pub(crate) const AT_ONCE_MAX: usize = 4;
 
-/// What has to be written of a webhook.
+/// The changes of a webhook's deliveries that have to be written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Changes {
     pub(crate) settled: Vec<u64>,
@@ -32,23 +33,24 @@ pub(crate) struct Changes {
 pub(crate) struct Schedule {
     progress: WebhookProgress,
     pending: BTreeMap<u64, PendingDelivery>,
-    /// How many attempts may be under way. Small after a rest, so that a backlog does not fall on a receiver that has just come back.
+    /// Maximum number of attempts in progress. It is small after a rest, so that a receiver that has just come back does not get
+    /// the whole backlog immediately.
     window: usize,
-    /// Attempts since the rest began.
+    /// Number of attempts since the rest began.
     probes: u32,
     succeeded_at: i64,
-    /// Whether something has changed that is not written.
+    /// True if the progress has unwritten changes.
     is_changed: bool,
     settled: Vec<u64>,
     changed: HashSet<u64>,
-    /// Those given up since the last writing.
+    /// Deliveries given up since the last write.
     dead: Vec<WebhookDelivery>,
 }
 
 #[derive(Debug)]
 struct PendingDelivery {
     row: WebhookDelivery,
-    /// What stands for its chat.
+    /// The number of its chat.
     chat: u64,
     is_under_way: bool,
     is_stored: bool,
@@ -57,7 +59,7 @@ struct PendingDelivery {
 }
 
 impl Schedule {
-    /// Begins with what the store has of a webhook. `chats` says what stands for the chat of each delivery.
+    /// Creates the schedule from the stored state of a webhook. Each delivery is paired with the number of its chat.
     pub(crate) fn new(webhook: &Webhook, deliveries: Vec<(WebhookDelivery, u64)>) -> Schedule {
         let alive = deliveries.into_iter().filter(|(row, _)| !row.is_dead);
         let pending = alive.map(|(row, chat)| {
@@ -85,7 +87,7 @@ impl Schedule {
         }
     }
 
-    /// Takes over from the schedule before it what is under way.
+    /// Takes over the attempts in progress from the schedule that this one replaces.
     pub(crate) fn go_on_from(&mut self, before: &Schedule) {
         self.succeeded_at = before.succeeded_at;
         for (position, was) in &before.pending {
@@ -100,23 +102,23 @@ impl Schedule {
         &self.progress
     }
 
-    /// What stands for the chat of a delivery.
+    /// Returns the number of the chat of a delivery.
     pub(crate) fn chat(&self, position: u64) -> Option<u64> {
         self.pending.get(&position).map(|delivery| delivery.chat)
     }
 
-    /// How many further deliveries it has room for.
+    /// Returns the number of further deliveries that the schedule has room for.
     pub(crate) fn room(&self) -> usize {
         UNSETTLED_MAX.saturating_sub(self.pending.len())
     }
 
-    /// How many deliveries are not settled, and since when the oldest waits, as its position.
+    /// Returns the number of unsettled deliveries, and the position of the oldest one.
     pub(crate) fn unsettled(&self) -> (usize, Option<u64>) {
         let oldest = self.pending.keys().next().copied();
         (self.pending.len(), oldest)
     }
 
-    /// Adds the delivery of an event, unless it is there.
+    /// Adds the delivery of an event, unless the schedule already contains it.
     pub(crate) fn add(&mut self, position: u64, event_id: &str, chat: u64) {
         self.pending.entry(position).or_insert_with(|| {
             self.changed.insert(position);
@@ -140,7 +142,7 @@ impl Schedule {
         });
     }
 
-    /// All events up to this position were looked at.
+    /// Records that all events up to this position have been read.
     pub(crate) fn move_to(&mut self, position: u64) {
         if position > self.progress.position {
             self.progress.position = position;
@@ -148,26 +150,27 @@ impl Schedule {
         }
     }
 
-    /// So many events were not kept for long enough.
+    /// Counts events that left the log before they were delivered.
     pub(crate) fn lose(&mut self, count: u64) {
         self.progress.lost += count;
         self.is_changed |= count > 0;
     }
 
-    /// A delivery whose event is not kept any longer, or that its access may not see any longer, ends without one.
+    /// Settles a delivery without an attempt, because the log no longer contains its event or its access may no longer see it.
     pub(crate) fn pass_over(&mut self, position: u64, is_lost: bool) {
         self.settle(position);
         self.lose(u64::from(is_lost));
     }
 
-    /// The delivery to attempt now, if there is one.
+    /// Returns the delivery to attempt now, if there is one.
     pub(crate) fn next(&self, now: i64) -> Option<u64> {
         let under_way = self.under_way();
         let next = match self.progress.state {
             WebhookState::Active if under_way < self.window => {
                 self.heads().find(|head| head.row.next_at <= now)
             }
-            // Those that were tried least lately: one that never gets through must not hide that others do.
+            // Probe with the delivery that was tried least recently, because one that never gets through must not hide that others
+            // do.
             WebhookState::Resting if under_way == 0 && now >= self.progress.next_at => {
                 self.heads().min_by_key(|head| head.tried_at)
             }
@@ -176,7 +179,7 @@ impl Schedule {
         next.map(|delivery| delivery.row.position)
     }
 
-    /// When something is due next, if that is known.
+    /// Returns the time at which the next delivery is due, if it is known.
     pub(crate) fn wakes_at(&self) -> Option<i64> {
         let under_way = self.under_way();
         match self.progress.state {
@@ -190,7 +193,7 @@ impl Schedule {
         }
     }
 
-    /// An attempt begins. Returns which one of its delivery it is, from 1 on.
+    /// Records the start of an attempt. Returns the number of the attempt for its delivery, counted from 1.
     pub(crate) fn begin(&mut self, position: u64, now: i64) -> u32 {
         let Some(delivery) = self.pending.get_mut(&position) else {
             return 0;
@@ -201,7 +204,7 @@ impl Schedule {
         delivery.tries
     }
 
-    /// An attempt has ended; `jitter` is from 0 to 1, and `cause` says why it failed.
+    /// Records the end of an attempt; `jitter` is from 0 to 1, and `cause` is the reason of a failure.
     pub(crate) fn ended(
         &mut self,
         position: u64,
@@ -218,7 +221,7 @@ impl Schedule {
         }
     }
 
-    /// An attempt was not made after all: there is another one a little later.
+    /// Records that an attempt was not made after all. It is due again a little later.
     pub(crate) fn withdraw(&mut self, position: u64, now: i64) {
         if let Some(delivery) = self.pending.get_mut(&position) {
             delivery.is_under_way = false;
@@ -230,12 +233,12 @@ impl Schedule {
         }
     }
 
-    /// Whether something has changed since the last time that changes were taken.
+    /// Returns whether there are changes that have not been taken yet.
     pub(crate) fn is_unwritten(&self) -> bool {
         self.is_changed || !self.settled.is_empty() || !self.changed.is_empty()
     }
 
-    /// Takes what has changed since the last time, if anything has.
+    /// Takes the changes since the last call, if there are any.
     pub(crate) fn take_changes(&mut self) -> Option<Changes> {
         if !self.is_unwritten() {
             return None;
@@ -254,7 +257,7 @@ impl Schedule {
         })
     }
 
-    /// Takes back what could not be written.
+    /// Returns changes to the schedule that could not be written.
     pub(crate) fn put_back(&mut self, changes: Changes) {
         self.is_changed = true;
         self.settled.extend(changes.settled);
@@ -267,13 +270,13 @@ impl Schedule {
         }
     }
 
-    /// How many attempts are under way.
+    /// Returns the number of attempts in progress.
     pub(crate) fn under_way(&self) -> usize {
         let all = self.pending.values();
         all.filter(|delivery| delivery.is_under_way).count()
     }
 
-    /// The oldest delivery of each chat, of those chats of which none is under way.
+    /// Returns the oldest delivery of each chat that has no attempt in progress.
     fn heads(&self) -> impl Iterator<Item = &PendingDelivery> {
         let mut seen = HashSet::new();
         let all = self.pending.values();

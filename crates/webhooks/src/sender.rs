@@ -1,4 +1,4 @@
-//! One attempt: the request is signed and posted, and the answer says what came of it.
+//! Sends one attempt: signs and posts the request, and derives the outcome from the answer.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::destination::{Destination, DestinationRules};
 use crate::outcome::{Failure, FailureOf, Outcome};
 use crate::signature::{live, sign};
 
-/// The name by which receivers know us.
+/// The user agent that receivers see.
 const AGENT: &str = "chatgate";
 
-/// The words for what comes of attempts.
+/// The words for the outcomes of attempts.
 pub(crate) const OUTCOMES: [&str; 11] = [
     "ok",
     "status",
@@ -31,20 +31,20 @@ pub(crate) const OUTCOMES: [&str; 11] = [
     "broken",
 ];
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) outcome: Outcome,
     /// The status of the answer, if there was one.
     pub(crate) status: Option<u16>,
-    /// `ok`, or why it failed, in a word of a closed set.
+    /// `ok`, or the reason of the failure as one of the [`OUTCOMES`].
     pub(crate) cause: &'static str,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub(crate) ms: i64,
 }
 
 impl Sent {
-    /// What came of an attempt that got no answer, after so many milliseconds.
+    /// Returns the result of an attempt without an answer that took this many milliseconds.
     pub(crate) fn failed(error: OutsideError, ms: i64) -> Sent {
         let of = match error {
             OutsideError::Timeout | OutsideError::Broken => FailureOf::Event,
@@ -62,14 +62,15 @@ impl Sent {
     }
 }
 
-/// What sends: the rules and the client of one configuration.
+/// The sender of one configuration: its rules and its client.
 pub(crate) struct WebhookSender {
     pub(crate) rules: DestinationRules,
     pub(crate) client: OutsideClient,
 }
 
 impl WebhookSender {
-    /// Posts a body that was rendered for this attempt: what is signed is what is sent. `now` in seconds since 1970, UTC.
+    /// Posts a body that was rendered for this attempt, so that exactly the signed bytes are sent. `now` is in seconds since 1970,
+    /// UTC.
     pub(crate) async fn send(
         &self,
         webhook: &Webhook,
@@ -99,7 +100,7 @@ impl WebhookSender {
         (event_id, body): (&str, Bytes),
         now: i64,
     ) -> Result<(u16, Option<Duration>), OutsideError> {
-        // The rules may have changed since the operator set it.
+        // Check the URL again, because the rules may have changed since the operator set it.
         let destination = Destination::parse(&webhook.settings.url, &self.rules)
             .map_err(|_| OutsideError::BlockedAddress)?;
         let secrets = live(&webhook.secrets, now);
@@ -151,10 +152,10 @@ fn headers<'s>(
     Some(headers)
 }
 
-/// The header of the signature. A request that carries it came from a webhook, ours or another's, and never from a caller.
+/// The header of the signature. A request that contains it comes from a webhook, ours or a foreign one, and never from a caller.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// What Retry-After asks for: seconds, or a date (RFC 9110, 10.2.3).
+/// Returns the pause that Retry-After requests, as seconds or as a date (RFC 9110, 10.2.3).
 fn pause(text: &str, now: i64) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -230,7 +231,7 @@ mod tests {
                 .unwrap()
                 .starts_with("v1,")
         );
-        // Nothing that is printed shows it.
+        // Debug output must not contain the signature.
         assert!(!format!("{headers:?}").contains("v1,"));
     }
 }

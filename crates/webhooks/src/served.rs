@@ -1,4 +1,4 @@
-//! One webhook that is served: its schedule, and what of it is not written yet.
+//! A served webhook: its schedule and its unwritten changes.
 
 use std::sync::Arc;
 
@@ -13,61 +13,62 @@ use crate::pauses::MINUTE;
 use crate::schedule::{Changes, Schedule};
 use crate::state_turn::{StateTurn, state_in_words};
 
-/// Attempts of one webhook that wait to be written; further ones are left out of its list while the store can't be written.
+/// Maximum number of unwritten attempts of one webhook. While the store can't be written, further attempts are missing from the
+/// webhook's list.
 const UNWRITTEN_MAX: usize = 1000;
 
-/// Least time between two notes that one webhook rests or goes on, in milliseconds: a receiver that fails every second time would fill
-/// the changes of its access, which are kept for good.
+/// Minimum interval, in milliseconds, between two records that a webhook rests or continues. Without it, a receiver that fails
+/// every second time would fill the history of its access, which is stored forever.
 const NOTED_APART: i64 = 10 * MINUTE;
 
-/// The name that stands in the journal where a webhook's state has changed by itself.
+/// The author of automatic state changes in the journal.
 pub(crate) const ACTOR: &str = "(webhooks)";
 
-/// A webhook that is served, or that was and has something left to write.
+/// A webhook that is served, or that was served and has something left to write.
 pub(crate) struct ServedWebhook {
     pub(crate) webhook: Arc<Webhook>,
-    /// The term of this process in which it is served.
+    /// The term of this process during which it serves the webhook.
     pub(crate) term: i64,
-    /// Whether attempts are begun. One that has been stopped is kept until those under way have ended.
+    /// True if attempts are begun. A stopped webhook stays until its attempts in progress have ended.
     pub(crate) is_serving: bool,
     pub(crate) schedule: Schedule,
     /// Attempts that are not written yet.
     pub(crate) attempts: Vec<WebhookAttempt>,
-    /// The state that was last noted.
+    /// The state that was recorded last.
     pub(crate) noted: WebhookState,
-    /// When that was, if it was noted here.
+    /// The time of that record, if this process made it.
     pub(crate) noted_at: Option<i64>,
-    /// Whether events were not kept for long enough, and no delivery says so yet.
+    /// True if events have left the log undelivered and no delivery has reported the gap yet.
     pub(crate) owes_gap: bool,
-    /// The delivery that says so, each time that it is attempted.
+    /// The position of the delivery that reports the gap, in each of its attempts.
     pub(crate) gap_at: Option<u64>,
     pub(crate) may_have_more: bool,
-    /// How far it has come by what is written.
+    /// The position that is written.
     pub(crate) committed: u64,
 }
 
 impl ServedWebhook {
-    /// Whether nothing has changed of the webhook, and nobody else has served it.
+    /// Returns whether the webhook has not changed and no other process has served it since.
     pub(crate) fn is_of(&self, webhook: &Webhook, term: i64) -> bool {
         self.term == term && self.webhook.version == webhook.version
     }
 
-    /// Whether something is to be written.
+    /// Returns whether there are changes to write.
     pub(crate) fn is_unwritten(&self) -> bool {
         self.schedule.is_unwritten() || !self.attempts.is_empty()
     }
 
-    /// Stops it in this term of the process; nothing if nothing of it would be missed.
+    /// Stops serving the webhook in this term of the process. Returns `None` if nothing would be lost by dropping it.
     pub(crate) fn stopped(mut self, term: Option<i64>) -> Option<ServedWebhook> {
         (self.is_serving, self.may_have_more) = (false, false);
         let at = self.schedule.progress().position;
-        // After an operator's change its position stays where it was, and beyond that some may have been delivered.
+        // After an operator's change the stored position is the old one, and events beyond it may already have been delivered.
         let is_ahead = Some(self.term) == term && at != self.committed;
         let is_missed = is_ahead || self.is_unwritten() || self.schedule.under_way() > 0;
         is_missed.then_some(self)
     }
 
-    /// Takes a page of the log after a position; `chats` says what stands for the chat of each event.
+    /// Adds a page of the log that was read after a position; `chats` contains the number of each event's chat.
     pub(crate) fn take_page(
         &mut self,
         (access, after): (&Access, Position),
@@ -75,7 +76,7 @@ impl ServedWebhook {
         chats: impl Iterator<Item = u64>,
     ) {
         if after < page.trimmed {
-            // How many there were nobody knows any longer; one at least.
+            // The number of lost events is unknown, but it is at least one.
             self.schedule.lose(1);
             self.owes_gap = true;
         }
@@ -90,8 +91,8 @@ impl ServedWebhook {
         self.may_have_more = page.more;
     }
 
-    /// Whether the delivery that is attempted now has to say that events before it may be missing. The first one that can does, whatever
-    /// stands before it in the log and is not for this webhook.
+    /// Returns whether the delivery that is attempted now has to report that earlier events may be missing. The first delivery
+    /// after a gap reports it, even if the log contains earlier events that are not for this webhook.
     pub(crate) fn has_gap(&mut self, position: u64) -> bool {
         if std::mem::take(&mut self.owes_gap) {
             self.gap_at = Some(position);
@@ -99,7 +100,7 @@ impl ServedWebhook {
         self.gap_at == Some(position)
     }
 
-    /// An attempt has ended; `now` in milliseconds since 1970, UTC, and `chance` from 0 to 1.
+    /// Records the end of an attempt; `now` is in milliseconds since 1970, UTC, and `chance` is from 0 to 1.
     pub(crate) fn ended(&mut self, ended: AttemptEnd, (now, chance): (i64, f64)) {
         let has_said_nothing = match &ended.result {
             AttemptResult::Lost => true,
@@ -129,8 +130,9 @@ impl ServedWebhook {
         }
     }
 
-    /// Nothing stops or goes on in silence: a row in the journal and a line in the log say so, and what is returned has to be noted
-    /// among the changes of the access. What changes to and fro is noted now and then, and its end at once.
+    /// Reports a state change in the journal and in the log, so that no webhook stops or resumes silently. The caller has to record
+    /// the returned change in the history of the access. Changes back and forth are recorded only now and then, but the end of
+    /// serving immediately.
     pub(crate) fn note_state(&mut self, store: &Store, now: i64) -> Option<StateTurn> {
         let at = self.schedule.progress();
         if at.state == self.noted {
@@ -163,7 +165,7 @@ impl ServedWebhook {
         })
     }
 
-    /// What is to be written, if anything is.
+    /// Returns the changes to write, if there are any.
     pub(crate) fn settlement(&mut self) -> Option<WebhookSettlement> {
         let changes = self.schedule.take_changes();
         if changes.is_none() && self.attempts.is_empty() {

@@ -1,4 +1,4 @@
-//! The signature of a delivery, as Standard Webhooks 1.0.0 has it, and the life of the secrets that make it.
+//! The signature of a delivery according to Standard Webhooks 1.0.0, and the life of the secrets that sign.
 
 use aws_lc_rs::{hmac, rand};
 use base64::Engine;
@@ -6,16 +6,16 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use store::WebhookSecret;
 
-/// What a secret begins with, for whoever finds one somewhere.
+/// The prefix of a secret, by which people and scanners can recognize a leaked secret.
 const PREFIX: &str = "whsec_";
 
-/// Random bytes of a secret: as many as the hash has.
+/// Number of random bytes in a secret, which is the size of the hash.
 const SECRET_BYTES: usize = 32;
 
-/// Makes a secret, in the form that the libraries of receivers take.
+/// Makes a secret in the format that the libraries of receivers accept.
 ///
 /// # Errors
-/// When the system has no random bytes.
+/// Returns an error if the system has no random bytes.
 pub(crate) fn new_secret(now: i64) -> Result<WebhookSecret, String> {
     let mut bytes = [0; SECRET_BYTES];
     rand::fill(&mut bytes).map_err(|_| "the system has no random bytes".to_owned())?;
@@ -26,8 +26,8 @@ pub(crate) fn new_secret(now: i64) -> Result<WebhookSecret, String> {
     })
 }
 
-/// The secrets after a rotation: the new one signs first, and the newest of those before it beside it for a while. `now` and
-/// `grace_s` are seconds.
+/// Returns the secrets after a rotation: the new one, which signs first, and the newest previous one, which also signs for
+/// `grace_s`. `now` and `grace_s` are in seconds.
 pub(crate) fn rotated(
     secrets: &[WebhookSecret],
     new: WebhookSecret,
@@ -42,13 +42,13 @@ pub(crate) fn rotated(
     [new].into_iter().chain(before).collect()
 }
 
-/// The secrets that sign at this moment, newest first; `now` in seconds since 1970, UTC.
+/// Returns the secrets that sign at this time, newest first; `now` is in seconds since 1970, UTC.
 pub(crate) fn live(secrets: &[WebhookSecret], now: i64) -> impl Iterator<Item = &WebhookSecret> {
     let is_live = move |secret: &&WebhookSecret| secret.until.is_none_or(|until| now < until);
     secrets.iter().filter(is_live)
 }
 
-/// The value of `webhook-signature`: one signature for each secret. `timestamp` is what `webhook-timestamp` says.
+/// Returns the value of `webhook-signature`: one signature for each secret. `timestamp` is the value of `webhook-timestamp`.
 pub(crate) fn sign<'s>(
     secrets: impl Iterator<Item = &'s WebhookSecret>,
     (id, timestamp): (&str, i64),
@@ -77,7 +77,7 @@ mod tests {
         }
     }
 
-    /// The published libraries' own test.
+    /// The test vector of the published libraries.
     #[test]
     fn a_signature_is_what_the_published_libraries_expect() {
         let secrets = [secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", None)];

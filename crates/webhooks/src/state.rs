@@ -1,10 +1,10 @@
-//! Whether events are sent to a webhook.
+//! Determines whether events are sent to a webhook.
 
 use adapter::GET_EVENTS;
 use store::{Access, Webhook, WebhookState};
 
-/// Whether events are sent to a webhook of this access, and why not; `now` in seconds since 1970, UTC. An access that is switched off
-/// takes its webhooks along.
+/// Returns the effective state of a webhook of this access, and its cause; `now` is in seconds since 1970, UTC. A webhook stops
+/// with an access that is switched off.
 #[must_use]
 pub fn state_of<'w>(webhook: &'w Webhook, access: &Access, now: i64) -> (WebhookState, &'w str) {
     let at = &webhook.progress;

@@ -1,8 +1,8 @@
-//! A change of a webhook's state, as it is noted among the changes of its access.
+//! A change of a webhook's state, as the history of its access records it.
 
 use store::{Store, WebhookState};
 
-/// What has changed.
+/// A change of a webhook's state.
 pub(crate) struct StateTurn {
     /// The name of the access.
     pub(crate) access: String,
@@ -13,8 +13,8 @@ pub(crate) struct StateTurn {
 }
 
 impl StateTurn {
-    /// Notes it; `by` is who changed it and when, in seconds since 1970, UTC. The state is in force already: what can't be noted is
-    /// in the journal all the same.
+    /// Records the change; `by` is its author and its time, in seconds since 1970, UTC. The state is already in force, and the
+    /// journal contains the change even if it can't be recorded here.
     pub(crate) async fn note(self, store: &Store, by: (&str, i64)) {
         let name = format!("webhook {}", self.webhook);
         let what = (&*name, &*self.from, &*self.to);
@@ -24,7 +24,7 @@ impl StateTurn {
     }
 }
 
-/// A state and why it is so.
+/// Returns the text for a state and its cause.
 pub(crate) fn state_in_words(state: WebhookState, cause: &str) -> String {
     let because = if cause.is_empty() { "" } else { ": " };
     format!("{}{because}{cause}", state.word())

@@ -1,4 +1,4 @@
-//! Which webhooks are served: each second, and at each word of an operator.
+//! Determines which webhooks are served. Runs every second and after each operation of an operator.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::served::ServedWebhook;
 use crate::state::state_of;
 
 impl Deliverer {
-    /// Looks which webhooks there are, and takes on what operators have changed.
+    /// Reads all webhooks, and adopts the changes of operators.
     pub(super) async fn look(&mut self) {
         if let Err(error) = self.try_to_look().await {
             tracing::warn!(%error, "webhooks can't be read");
@@ -23,7 +23,7 @@ impl Deliverer {
     }
 
     async fn try_to_look(&mut self) -> Result<(), StoreError> {
-        // What is read below has to contain it.
+        // Write first, so that the state that is read below contains all changes.
         self.write().await;
         let store = Arc::clone(self.webhooks.store());
         let asked = Instant::now();
@@ -68,7 +68,7 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Notes changes of states that came too soon after others to be noted at once.
+    /// Records state changes that were held back because an earlier one was recorded shortly before.
     async fn note_late(&mut self) {
         let (store, now) = (self.webhooks.store(), self.webhooks.now_ms());
         let served = self.served.values_mut();
@@ -79,8 +79,8 @@ impl Deliverer {
         self.note(turns, now).await;
     }
 
-    /// Begins with a webhook, goes on with it after an operator has changed it or another process has delivered, or stops it. Nothing
-    /// is returned of one that is not served and of which nothing is left to write.
+    /// Starts to serve a webhook, adopts a change by an operator or another process, or stops serving the webhook. Returns `None`
+    /// for a webhook that is not served and has nothing left to write.
     async fn take_on(
         &mut self,
         webhook: Webhook,
@@ -93,7 +93,7 @@ impl Deliverer {
         };
         match &before {
             Some(served) if served.is_serving && served.is_of(&webhook, now) => return before,
-            // What can't be written yet would be missing from what is read.
+            // Reading now would miss changes that are not written yet.
             Some(served) if served.is_unwritten() => return stopped(before),
             _ => {}
         }
@@ -139,8 +139,8 @@ impl Deliverer {
         }
         if let Some(before) = before {
             schedule.go_on_from(&before.schedule);
-            // Unless somebody has moved it, it goes on from where it is, not from where it was last written. After its term nothing
-            // beyond that was written.
+            // If nobody has moved the position, continue from the position in memory, which may be ahead of the written one. After
+            // the process's term nothing beyond the written position was stored.
             if before.term == term && webhook.progress.position == before.committed {
                 schedule.move_to(before.schedule.progress().position);
             }
@@ -148,7 +148,8 @@ impl Deliverer {
         if before.is_none_or(|before| !before.is_serving) {
             schedule.serve_from(self.webhooks.now_ms());
         }
-        // Unless somebody has said otherwise, which is noted as such, what was noted is still the last word.
+        // If nobody else has changed the state, which they would have recorded, the state recorded last here is still the latest
+        // one on record.
         let state = webhook.progress.state;
         let noting = before
             .filter(|it| it.is_serving && it.term == term && it.schedule.progress().state == state);

@@ -1,4 +1,4 @@
-//! Receivers that answer as they like, and processes that are cut off at any instant.
+//! Tests of the deliverer with receivers that fail in different ways and processes that are cut off at any time.
 
 mod judged;
 mod stage;
@@ -19,8 +19,8 @@ use super::*;
 use crate::state::state_of;
 use crate::{Again, DestinationRules, Surroundings, WebhookDraft, WebhooksConfig};
 
-/// How many times as long another receiver's events may take beside those that are away, and what other work on the machine may add. Who
-/// waits for one that never answers waits for fifteen seconds.
+/// Maximum factor by which receivers that are away may slow down events for another receiver, and the time that other work on the
+/// machine may add. An event that had to wait for a receiver that never answers would take fifteen seconds.
 const TIMES_SLOWER_MAX: u32 = 20;
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -96,13 +96,13 @@ async fn an_attempt_that_panics_is_made_again() {
     assert_eq!(causes, ["broken", "ok"]);
 }
 
-/// The receiver fails every fifth time. Whatever a process was doing when it was cut off, nothing is lost, what comes twice has the first
-/// one's id, and chats keep their order.
+/// The receiver fails for every fifth event. Whatever a process was doing when it was cut off, no event is lost, a repeated event
+/// has its first id, and chats keep their order.
 #[tokio::test]
 async fn processes_that_are_cut_off_lose_nothing() {
     let rounds = if is_full() { 300 } else { 15 };
     let mut sending = Sending::new().await;
-    // Every fifth event is refused once. One that happened to be refused five times in a row would be put aside.
+    // Every fifth event is rejected once. An event that happened to be rejected five times in a row would be given up.
     let refused = Mutex::<HashSet<String>>::default();
     let is_refused =
         move |id: &str| id.ends_with(['0', '5']) && refused.lock().unwrap().insert(id.to_owned());
@@ -131,7 +131,7 @@ impl Sending {
     }
 }
 
-/// How long it takes until a webhook has sent 300 events while another receiver takes whatever comes and answers nothing.
+/// Returns the time in which a webhook sends 300 events while another receiver accepts every request and answers none.
 async fn beside_silence(sending: &Sending, well: &str, sent: u64) -> Duration {
     let (silent, _) = slow_receiver(Arc::new(Semaphore::new(0)), |_, _| 200).await;
     sending.webhook(silent, &["message.sent"]).await;
@@ -148,7 +148,7 @@ async fn beside_silence(sending: &Sending, well: &str, sent: u64) -> Duration {
 async fn a_receiver_that_is_away_costs_few_rows_and_nobody_else_anything() {
     let count = if is_full() { 100_000 } else { 5_000 };
     let sending = Sending::new().await;
-    // It does not listen, and nobody else gets its port.
+    // The port has no listener, and no other process can get it while it is bound.
     let bound = TcpSocket::new_v4().unwrap();
     bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let away = bound.local_addr().unwrap().port();

@@ -1,8 +1,8 @@
-//! The table of addresses.
+//! Tables of allowed and rejected addresses.
 
 use super::*;
 
-/// URLs that lead inside by what is written, whatever is resolved.
+/// URLs that lead inside by their text, regardless of name resolution.
 const REFUSED: [&str; 62] = [
     "http://hooks.example.com/in",
     "ftp://hooks.example.com/",
@@ -68,7 +68,7 @@ const REFUSED: [&str; 62] = [
     "https://[ff02::1]/",
 ];
 
-/// Addresses that a name may lead to.
+/// Inside addresses to which a name may resolve.
 const INSIDE: [&str; 12] = [
     "127.0.0.1",
     "10.1.2.3",
@@ -94,7 +94,7 @@ fn what_leads_inside_by_what_is_written_is_refused() {
     assert!(taken.is_empty(), "{taken:?}");
     let long = format!("https://hooks.example.com/{}", "a".repeat(URL_BYTES_MAX));
     assert!(Destination::parse(&long, &rules).is_err());
-    // The sentence goes to logs and answers; the URL does not.
+    // The error text goes to logs and answers, so it must not contain the URL.
     for url in REFUSED {
         let said = Destination::parse(url, &rules).err().unwrap();
         assert!(!said.contains("127.0") && !said.contains("pw@"), "{said}");
@@ -141,7 +141,7 @@ fn an_allowed_network_opens_itself_and_nothing_else() {
     check(lan, "http://nas.lan:9000/", "10.1.2.3:9000", true);
     check(lan, "http://nas.lan:9000/", "10.2.2.3:9000", false);
     check(lan, "http://nas.lan:9000/", "[::ffff:10.1.2.3]:9000", true);
-    // Without TLS, or at another port, the world is not reached.
+    // An allowed network does not open public addresses without TLS or at another port.
     check(lan, "http://hooks.example.com/", "93.184.216.34:80", false);
     check(
         lan,

@@ -1,4 +1,4 @@
-//! What an attempt that has ended says about the receiver and the event.
+//! Updates the schedule after an attempt: tells failures of the receiver and of the event apart, and sets the pauses.
 
 use store::WebhookState;
 
@@ -60,8 +60,8 @@ impl Schedule {
         }
     }
 
-    /// It is served from now on, after a time in which it may not have been. Since an attempt was due nobody has made one, and the
-    /// receiver has not failed.
+    /// Starts serving at `now`, after a time in which the webhook may not have been served. The time since an attempt was due is
+    /// not counted as the receiver's failure, because nobody made an attempt.
     pub(crate) fn serve_from(&mut self, now: i64) {
         let due = self.pending.values().map(|delivery| delivery.row.next_at);
         let due = due.max().unwrap_or(0).max(self.progress.next_at);
@@ -76,14 +76,14 @@ impl Schedule {
         self.is_changed = true;
     }
 
-    /// Puts a delivery off after a failure, or gives it up.
+    /// Postpones a delivery after a failure, or gives it up.
     fn put_off(
         &mut self,
         position: u64,
         (of, cause): (FailureOf, &str),
         (now, jitter): (i64, f64),
     ) {
-        // While it rests, nobody can say whose a failure is.
+        // While the webhook rests, it is unknown whether the receiver or the event causes a failure.
         let is_own = of == FailureOf::Event && self.progress.state == WebhookState::Active;
         let Some(delivery) = self.pending.get_mut(&position) else {
             return;
@@ -111,14 +111,14 @@ impl Schedule {
         self.changed.insert(position);
     }
 
-    /// Rests for at least `least`, and as long as it has failed for.
+    /// Rests for at least `least`. The pause grows with the time since the first failure.
     fn rest(&mut self, cause: &str, (now, jitter): (i64, f64), least: i64) {
         match self.progress.state {
             WebhookState::Active => {
                 self.probes = 0;
                 self.turn(WebhookState::Resting, cause, now);
             }
-            // What was under way when the rest began shows nothing new.
+            // An attempt that was in progress when the rest began shows nothing new.
             WebhookState::Resting if now < self.progress.next_at => {
                 self.progress.next_at = self.progress.next_at.max(now + later(least, jitter));
                 return;

@@ -1,4 +1,4 @@
-//! Receivers that fail in each way, over days that pass in milliseconds.
+//! Tests of the schedule with receivers that fail in different ways, over simulated days that take milliseconds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) fn webhook() -> Webhook {
 struct Receiver {
     schedule: Schedule,
     now: i64,
-    /// Each attempt: when it began, of which event, and whether it got through.
+    /// The attempts: start time, position of the event, and whether it got through.
     attempts: Vec<(i64, u64, bool)>,
     seed: u64,
 }
@@ -58,7 +58,7 @@ impl Receiver {
         }
     }
 
-    /// Adds the events of these positions; the chat is what is left after a division by ten.
+    /// Adds the events at these positions. The chat is the position modulo ten.
     fn add(&mut self, positions: impl IntoIterator<Item = u64>) {
         for position in positions {
             self.schedule
@@ -75,7 +75,7 @@ impl Receiver {
         (self.seed >> 40) as f64 / (1_u64 << 24) as f64
     }
 
-    /// Lets time pass until a moment; `answer` says what comes of an attempt.
+    /// Advances the time; `answer` returns the outcome of an attempt.
     fn run_until(&mut self, until: i64, mut answer: impl FnMut(i64, u64) -> Outcome) {
         let mut under_way: Vec<(i64, u64)> = Vec::new();
         loop {
@@ -106,7 +106,7 @@ impl Receiver {
         self.now = self.now.max(until);
     }
 
-    /// Goes on from what is kept, as another process does, or this one after a time in which it did not serve.
+    /// Continues from the stored state, as another process would, or this one after a time in which it did not serve.
     fn serve_again(&mut self) {
         let mut kept = webhook();
         kept.progress = self.schedule.progress().clone();
@@ -120,7 +120,7 @@ impl Receiver {
         self.schedule.progress().state
     }
 
-    /// The events that got through, in this order.
+    /// Returns the events that got through, in order.
     fn delivered(&self) -> Vec<u64> {
         let delivered = self.attempts.iter().filter(|(.., delivered)| *delivered);
         delivered.map(|(_, position, _)| *position).collect()
@@ -142,10 +142,10 @@ fn events_go_out_in_the_order_of_their_chats_and_chats_beside_each_other() {
     receiver.run_until(began + MINUTE, |_, _| Outcome::Delivered);
     check_order(&receiver.delivered());
     assert_eq!(receiver.delivered().len(), 100);
-    // Four at a time: 25 times ten milliseconds.
+    // Four concurrent attempts: 25 times ten milliseconds.
     assert_eq!(receiver.attempts.last().unwrap().0, began + 240);
     assert_eq!(receiver.schedule.unsettled(), (0, None));
-    // What was never written need not be settled.
+    // A delivery that was never written need not be settled.
     let changes = receiver.schedule.take_changes().unwrap();
     assert_eq!(changes, Changes::default());
     assert_eq!(receiver.schedule.take_changes(), None);
@@ -167,7 +167,7 @@ fn a_receiver_that_is_away_for_an_hour_is_asked_70_times_at_most_and_found_withi
         let first = receiver.attempts.iter().find(|(.., delivered)| *delivered);
         let first = first.unwrap().0 - back;
         assert!(first <= 72 * SECOND, "{first} ms");
-        // Slow start: the one that found it, then one, two and four at a time.
+        // Slow start: the successful probe, then one, two and four concurrent attempts.
         let after: Vec<_> = receiver.attempts[probes..]
             .iter()
             .map(|(at, ..)| at - back - first)
@@ -195,7 +195,7 @@ fn a_receiver_that_fails_for_76_hours_is_given_up_once_and_asked_no_more() {
     let last = receiver.attempts.last().unwrap().0 - began;
     assert!((76 * HOUR..77 * HOUR).contains(&last), "{last}");
     assert!(receiver.attempts.len() < 450, "{}", receiver.attempts.len());
-    // Nothing is given up because the receiver was away.
+    // No event is given up because the receiver was away.
     assert_eq!(receiver.schedule.unsettled().0, 20);
 }
 
@@ -212,7 +212,7 @@ fn an_event_that_never_gets_through_goes_aside_and_its_chat_goes_on() {
         }
     };
     let mut next = 31;
-    // Others come every minute.
+    // A new event arrives every minute.
     for minute in 1..=120 {
         receiver.run_until(began + minute * MINUTE, poison);
         receiver.add([next]);
@@ -308,7 +308,7 @@ fn time_in_which_nothing_was_tried_is_not_the_receivers_failing() {
         receiver.serve_again();
         receiver.run_until(receiver.now + 74 * HOUR, |_, _| EVENT);
         assert_eq!(receiver.state(), WebhookState::Resting);
-        // One process after the other tries all the time, and then it has failed for long enough.
+        // Several processes in succession try all the time, until the receiver has failed for long enough.
         for _ in 0..5 {
             receiver.serve_again();
             receiver.run_until(receiver.now + HOUR, |_, _| EVENT);
@@ -371,7 +371,7 @@ fn what_is_paused_is_not_sent_and_what_is_under_way_counts() {
     assert_eq!(schedule.take_changes().unwrap().settled, [1]);
 }
 
-/// Whatever fails in whatever way, nothing is sent twice after it got through, and each chat keeps its order.
+/// Whatever fails, no event is sent again after it got through, and each chat keeps its order.
 #[test]
 fn receivers_that_fail_at_random_get_everything_once_and_in_order() {
     for seed in 1..40 {
@@ -391,7 +391,7 @@ fn receivers_that_fail_at_random_get_everything_once_and_in_order() {
             }
         });
         check_order(&receiver.delivered());
-        // One that has had bad luck five times over half an hour is given up, as it should be.
+        // An event that happens to fail five times within half an hour is correctly given up.
         let dead = &receiver.schedule.dead;
         let all: BTreeSet<_> = receiver.delivered().into_iter().collect();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What is noted of a webhook whose receiver comes and goes.
+//! Tests of the recorded state changes of a webhook whose receiver comes and goes.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::outcome::{Failure, FailureOf, Outcome};
 use crate::pauses::{GIVE_UP, SECOND};
 use crate::schedule::tests::webhook;
 
-/// The receiver asks for a pause, so that its webhook rests.
+/// The receiver requests a pause, so that its webhook rests.
 const OVERLOAD: Outcome = Outcome::Failed(Failure {
     of: FailureOf::Overload,
     retry_after: Some(Duration::from_secs(1)),
 });
 
-/// A webhook of an access that a store has, and whose receiver answers as it is told.
+/// A webhook of a stored access, with a receiver whose answers the test chooses.
 struct Noted {
     store: Store,
     served: ServedWebhook,
@@ -48,7 +48,7 @@ impl Noted {
         }
     }
 
-    /// An attempt ends so after a time. Returns the change that is noted.
+    /// Ends an attempt with this outcome after a time. Returns the recorded change.
     fn answered(&mut self, after: i64, outcome: Outcome) -> Option<String> {
         self.now += after;
         let how = (self.now, 0.0);
@@ -69,7 +69,7 @@ async fn a_receiver_that_comes_and_goes_is_noted_once_in_ten_minutes() {
         assert_eq!(noted.answered(10 * SECOND, OVERLOAD), None);
     }
     assert_eq!(noted.answered(10 * SECOND, Outcome::Delivered), None);
-    // How it ended is noted late, whether or not there is an attempt.
+    // The final state is recorded late, even without a further attempt.
     noted.now += NOTED_APART;
     let turn = noted.served.note_state(&noted.store, noted.now).unwrap();
     assert_eq!((&*turn.from, &*turn.to), ("resting", "active"));

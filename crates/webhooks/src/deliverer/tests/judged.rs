@@ -1,13 +1,15 @@
-//! What is judged anew at each attempt: what the access may see, whether it is in force, and where the receiver's name leads.
+//! Tests of the checks that every attempt repeats: whether the access may see the event, whether the access is in force, and which
+//! address the receiver's name resolves to.
 
 use std::net::TcpListener;
 
 use super::*;
 
-/// A webhook with two events of one chat: the first is at the receiver, which has not answered, and the second waits for that.
+/// A webhook with two events of one chat. The receiver has the first event and has not answered; the second event waits for the
+/// answer.
 struct TwoOfAChat {
     sending: Sending,
-    /// The receiver answers as often as these say.
+    /// The number of permits is the number of answers that the receiver gives.
     permits: Arc<Semaphore>,
     got: Got,
     id: String,
@@ -33,12 +35,12 @@ impl TwoOfAChat {
         }
     }
 
-    /// The receiver answers the first, and all that come.
+    /// Lets the receiver answer the first event and all later ones.
     fn release(&self) {
         self.permits.add_permits(9);
     }
 
-    /// The numbers of the attempts that were made, the oldest first.
+    /// Returns the event ids and the numbers of the attempts, oldest first.
     async fn attempts(&self) -> Vec<(String, u32)> {
         let made = self.sending.webhooks.attempts(&self.id, 9).await.unwrap();
         let made = made.into_iter().rev();
@@ -60,7 +62,7 @@ async fn an_event_that_waits_is_dropped_when_its_channel_is_taken_away() {
     two.sending.until_settled(&two.id).await;
     assert_eq!(ids(&two.got, true), ["evt_10"]);
     assert_eq!(two.attempts().await, [("evt_10".to_owned(), 1)]);
-    // It was not lost: nobody was to get it.
+    // The event does not count as lost, because the access may not see it.
     let (webhook, _) = two.sending.webhooks.find(&two.id).await.unwrap();
     assert_eq!(webhook.progress.lost, 0);
 }
@@ -71,7 +73,7 @@ async fn an_event_that_waits_comes_once_its_access_is_in_force_again() {
     let switch = |active| move |access| Access { active, ..access };
     two.sending.change_access(switch(false)).await;
     two.release();
-    // The first is settled, and the deliverer has looked since.
+    // Wait until the first event is settled and the deliverer has checked the webhooks again.
     until(async || two.attempts().await.len() == 1).await;
     two.sending.until_seen("paused").await;
     assert_eq!(ids(&two.got, true), ["evt_10"]);
@@ -80,12 +82,12 @@ async fn an_event_that_waits_comes_once_its_access_is_in_force_again() {
     two.sending.change_access(switch(true)).await;
     two.sending.until_settled(&two.id).await;
     assert_eq!(ids(&two.got, true), ["evt_10", "evt_110"]);
-    // What was withheld was no attempt.
+    // A withheld event does not count as an attempt.
     let made = [("evt_10".to_owned(), 1), ("evt_110".to_owned(), 1)];
     assert_eq!(two.attempts().await, made);
 }
 
-/// A listener inside at a port that receivers of the world have, and its address.
+/// Returns a listener on an inside address, at a port that public receivers use, and its address.
 fn inside() -> (TcpListener, IpAddr) {
     let addresses = (1..=254).map(|last| IpAddr::from([127, 0, 77, last]));
     let mut bound = addresses.filter_map(|ip| Some((TcpListener::bind((ip, 8443)).ok()?, ip)));

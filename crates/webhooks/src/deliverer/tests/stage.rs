@@ -1,4 +1,4 @@
-//! What the tests of the deliverer stand on: a gateway's part that delivers, receivers, and messages that come in.
+//! Fixtures for the tests of the deliverer: the delivering part of a gateway, receivers, and incoming messages.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use crate::attempt::position;
 use crate::deliverer::*;
 use crate::{DestinationRules, Surroundings, WebhookDraft, WebhooksConfig};
 
-/// A gateway's part that delivers, over a store of its own. Its clock runs a thousand times as fast.
+/// The delivering part of a gateway, with its own store. Its clock runs a thousand times as fast.
 pub(super) struct Sending {
     pub(super) folder: tempfile::TempDir,
     pub(super) store: Arc<Store>,
@@ -83,10 +83,10 @@ impl Sending {
         }
     }
 
-    /// Another process over the same store, after this one was cut off.
+    /// Cuts this process off, and starts another one over the same store.
     pub(super) async fn cut_off(self) -> Sending {
         self.task.abort();
-        // However it ended, it has ended.
+        // The task may have ended in any way.
         let _ = self.task.await;
         self.store.close().await;
         Sending::begun(self.folder, self.clock).await
@@ -96,7 +96,7 @@ impl Sending {
         self.webhook_at(("127.0.0.1", port), types).await
     }
 
-    /// Changes the access, whose requests are judged by it from then on.
+    /// Changes the access. Later attempts use the changed rights.
     pub(super) async fn change_access(&self, change: impl FnOnce(Access) -> Access) {
         let changed = |access: Option<&Access>| Ok(access.cloned().map(change));
         self.store
@@ -119,12 +119,12 @@ impl Sending {
         (made.id, secret.expose_secret().to_owned())
     }
 
-    /// Has so many messages come in, in ten chats; their ids begin with a number that was not there.
+    /// Makes these messages arrive, in ten chats. The numbers must be new, because the ids contain them.
     pub(super) async fn receive(&self, kind: EventKind, numbers: std::ops::Range<u64>) {
         self.receive_at(self.webhooks.now_ms(), kind, numbers).await;
     }
 
-    /// Likewise, by the clock of whoever gives positions.
+    /// Makes messages arrive at the time `now` of the clock that assigns positions.
     pub(super) async fn receive_at(
         &self,
         now: i64,
@@ -162,8 +162,8 @@ impl Sending {
         }
     }
 
-    /// Has messages come in one after the other, each when the one before has reached the receiver. Returns the time within which 99 of
-    /// 100 have.
+    /// Makes messages arrive one after the other, each after the previous one has reached the receiver. Returns the 99th percentile
+    /// of the times to the receiver.
     pub(super) async fn reached_within(
         &self,
         got: &Got,
@@ -181,7 +181,7 @@ impl Sending {
         waits[waits.len() * 99 / 100]
     }
 
-    /// Waits until the deliverer has seen its one webhook in this state.
+    /// Waits until the deliverer has seen its only webhook in this state.
     pub(super) async fn until_seen(&self, state: &str) {
         until(async || self.webhooks.figures().states.get(state) == Some(&1)).await;
     }
@@ -190,7 +190,7 @@ impl Sending {
         self.webhooks.find(id).await.unwrap().0.progress.state
     }
 
-    /// The changes of its state that are noted, the oldest first, each with who made it.
+    /// Returns the recorded state changes of the webhook, oldest first, each with its author.
     pub(super) async fn turns(&self, id: &str) -> Vec<String> {
         let name = format!("webhook {id}");
         let changes = self.store.changes("a", 100).await.unwrap();
@@ -202,7 +202,7 @@ impl Sending {
         changes.iter().rev().filter_map(turn).collect()
     }
 
-    /// Waits until nothing of a webhook is left to send.
+    /// Waits until a webhook has no pending deliveries.
     pub(super) async fn until_settled(&self, id: &str) {
         until(async || {
             let webhook = self.webhooks.find(id).await.unwrap().0;
@@ -214,7 +214,7 @@ impl Sending {
     }
 }
 
-/// Any name is this machine's, once the first question for one has ended in a panic.
+/// Returns a lookup that resolves every name to this machine, but panics at the first query.
 pub(super) fn panics_once() -> Lookup {
     let has_panicked = Arc::new(AtomicBool::new(false));
     Arc::new(move |_| {
@@ -226,7 +226,7 @@ pub(super) fn panics_once() -> Lookup {
     })
 }
 
-/// Waits until this is so: for a minute at most, or for ten where the whole load is carried.
+/// Waits until the condition is true: at most a minute, or ten minutes under full load.
 pub(super) async fn until(is_so: impl AsyncFn() -> bool) {
     let until = Instant::now() + Duration::from_secs(if is_full() { 600 } else { 60 });
     loop {
@@ -277,15 +277,15 @@ pub(super) fn message(kind: EventKind, number: u64) -> SeenMessage {
     }
 }
 
-/// Whether all of the load runs.
+/// Returns whether the tests run under full load.
 pub(super) fn is_full() -> bool {
     std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full")
 }
 
-/// What a receiver has got: the id, and whether it was answered with a success, in this order.
+/// The requests that a receiver got, in order, each with whether it was answered with a success.
 pub(super) type Got = Arc<Mutex<Vec<(String, bool)>>>;
 
-/// A receiver; `answer` says with which status, by the number of the request and the id.
+/// Starts a receiver. `answer` returns the status for the number of the request and the event id.
 pub(super) async fn receiver(
     answer: impl Fn(usize, &str) -> u16 + Send + Sync + 'static,
 ) -> (u16, Got) {
@@ -293,7 +293,7 @@ pub(super) async fn receiver(
     slow_receiver(at_once, answer).await
 }
 
-/// A receiver that takes a permit for each answer.
+/// Starts a receiver that takes one permit for each answer.
 pub(super) async fn slow_receiver(
     permits: Arc<Semaphore>,
     answer: impl Fn(usize, &str) -> u16 + Send + Sync + 'static,
@@ -364,7 +364,7 @@ pub(super) fn ids(got: &Got, successes: bool) -> Vec<String> {
         .collect()
 }
 
-/// First arrivals, by chat.
+/// Returns the numbers of the events in the order of their first arrival, by chat.
 pub(super) fn first_by_chat(ids: &[String]) -> BTreeMap<u64, Vec<u64>> {
     let (mut seen, mut chats) = (HashSet::new(), BTreeMap::<_, Vec<_>>::new());
     for id in ids.iter().filter(|id| seen.insert(id.as_str())) {

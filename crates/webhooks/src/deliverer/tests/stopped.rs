@@ -1,4 +1,4 @@
-//! Webhooks that stop, go on, and begin: nothing is left out, and nothing is sent beside or before its time.
+//! Tests of webhooks that stop, resume, or start: no event is left out, sent twice at the same time, or sent too early.
 
 use super::*;
 
@@ -20,7 +20,7 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
     switch(true).await;
     sending.until_settled(&id).await;
     check_all_in_order(&ids(&got, true), 10);
-    // An operator stops it, and what was delivered is sent again on demand, under its id.
+    // An operator pauses the webhook. Later an event that was already delivered is sent again on request, with the same id.
     sending.webhooks.pause("ann", &id).await.unwrap();
     sending.receive(EventKind::MessageReceived, 10..20).await;
     assert_eq!(ids(&got, true).len(), 10);
@@ -43,7 +43,7 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
     assert_eq!(ids(&got, true)[20], "evt_15");
     let test = sending.webhooks.test(&id).await.unwrap();
     assert_eq!((test.status, test.cause.as_str()), (Some(200), "ok"));
-    // Its access is deleted, and it is gone.
+    // Deleting the access deletes the webhook.
     sending
         .store
         .change_access(("me", 9), "a", |_| Ok(None))
@@ -76,7 +76,7 @@ async fn what_came_since_a_moment_is_sent_again_under_its_ids() {
     assert_eq!(all.len(), 20);
     let (first, again) = all.split_at(10);
     assert_eq!(sorted(again.to_vec()), sorted(first.to_vec()));
-    // A moment to come leaves nothing out.
+    // A time in the future must not skip any events.
     redeliver(sending.webhooks.now_ms() + 86_400_000).await;
     sending.receive(EventKind::MessageReceived, 10..11).await;
     sending.until_settled(&id).await;
@@ -99,7 +99,7 @@ async fn a_webhook_gets_every_event_from_its_making_on_whose_clock_may_be_behind
 #[tokio::test]
 async fn a_webhook_that_is_resumed_from_now_on_sends_nothing_of_before() {
     let sending = Sending::new().await;
-    // The first twenty are refused, whenever they come.
+    // The first twenty events are always rejected.
     let (port, got) = receiver(|_, id| if id.len() == 8 { 200 } else { 500 }).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;
     sending.receive(EventKind::MessageReceived, 0..20).await;
@@ -112,10 +112,10 @@ async fn a_webhook_that_is_resumed_from_now_on_sends_nothing_of_before() {
     assert_eq!(ids(&got, true).len(), 10);
 }
 
-/// A webhook that was paused while its first delivery was under way.
+/// A webhook that was paused while its first delivery was in progress.
 struct Stopped {
     sending: Sending,
-    /// The receiver answers as often as these say.
+    /// The number of permits is the number of answers that the receiver gives.
     permits: Arc<Semaphore>,
     got: Got,
     id: String,
@@ -166,7 +166,7 @@ async fn a_webhook_that_stops_and_goes_on_makes_no_attempt_beside_the_one_under_
     } = stopped_on_the_way().await;
     sending.webhooks.resume("ann", &id, false).await.unwrap();
     sending.until_seen("active").await;
-    // Of another chat, so that it does not wait for the first.
+    // This event belongs to another chat, so that it does not wait for the first event.
     sending.receive(EventKind::MessageReceived, 1..2).await;
     until(async || ids(&got, true).len() == 2).await;
     permits.add_permits(9);
@@ -188,10 +188,10 @@ async fn the_first_delivery_after_events_were_lost_says_so() {
     };
     let now = sending.webhooks.now_ms() + 1;
     sending.store.trim_events(now, &nothing).await.unwrap();
-    // The first one that is kept is not for the webhook.
+    // The first event still in the log is not for the webhook.
     sending.receive(EventKind::MessageSent, 0..1).await;
     sending.receive(EventKind::MessageReceived, 20..30).await;
-    // Memory has the events that the log has no longer.
+    // Restart the process, because its memory still contains the events that were removed from the log.
     let sending = sending.cut_off().await;
     sending.webhooks.resume("ann", &id, false).await.unwrap();
     sending.until_settled(&id).await;
