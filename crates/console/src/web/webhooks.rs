@@ -228,8 +228,8 @@ pub(crate) async fn act(
     match action {
         "test" => return test(&console, &form, &id).await,
         "rotate" => {
-            // Without this check, an operator who presses the button twice would see only the second secret, and the second press
-            // could end the secret in use.
+            // Without the version, an operator who presses the button twice would see only the second secret, and the second press
+            // would end the secret in use.
             let target = (&*id, Some(seen(&form.fields)?));
             let rotated = console.webhooks().rotate(target, GRACE_S).await;
             let (_, secret) = rotated.map_err(Problem::from)?;

@@ -276,7 +276,7 @@ pub(crate) async fn revoke_tokens(
 }
 
 /// Makes a new secret and shows it only this once, unless the access has changed since the page was shown. Without this check, an
-/// operator who presses the button twice would see only the second secret, and the second press could end the secret in use.
+/// operator who presses the button twice would see only the second secret, and the second press would end the secret in use.
 pub(crate) async fn rotate(
     State(console): ConsoleState,
     PagePath(name): PagePath,
