@@ -1,8 +1,9 @@
-//! How many wrong secrets are checked: for each name and from each address, in bounded memory. The clock is passed in.
+//! Limits the number of wrong secrets that are checked, for each name and from each address, in bounded memory. The clock is passed
+//! in.
 //!
-//! A guess takes its place in the budgets before it is checked, so that many at once can't slip through together, and
-//! whoever was right gets the place back. A name has two budgets, one for callers inside the networks of its access and
-//! one for everybody else: who guesses from outside can't shut out an owner who calls from inside.
+//! A guess is reserved in the budgets before it is checked, so that concurrent guesses can't exceed them together, and a right
+//! guess gets its reservation back. A name has two budgets, one for callers inside the networks of its access and one for all
+//! others, so that guesses from outside can't lock out an owner who calls from inside.
 
 mod buckets;
 mod limits;
@@ -35,13 +36,13 @@ pub use buckets::MonotonicClock;
 pub use limits::ThrottleLimits;
 pub(crate) use names::{PresentedName, ThrottleKey};
 
-/// Most names counted at once on either side, some 10 MiB each: far more than there are accesses.
+/// Maximum number of counted names on either side, about 10 MiB each; far more than there are accesses.
 const NAMES_MAX: usize = 100_000;
 
-/// Most addresses counted at once, some 12 MiB: what remains of those that the limit per address has let through.
+/// Maximum number of counted addresses, about 12 MiB. The limit per address rejects many calls before.
 const ADDRESSES_MAX: usize = 100_000;
 
-/// The guesses of one gateway.
+/// The counts of guesses of one gateway.
 pub struct LoginThrottle {
     clock: MonotonicClock,
     share: Share,
@@ -49,36 +50,36 @@ pub struct LoginThrottle {
     inside: Buckets<NameHash>,
     outside: Buckets<NameHash>,
     addresses: Buckets<IpAddr>,
-    /// Where guesses are counted together with others.
+    /// The budgets that all processes count together, if they do.
     shared: Option<SharedGuesses>,
 }
 
-/// A place in the budgets, given back when it is dropped unless the guess [was wrong](Reservation::was_wrong).
+/// A reserved guess in the budgets. It is given back when dropped, unless the guess [was wrong](Reservation::was_wrong).
 #[must_use]
 pub(crate) struct Reservation {
     throttle: Arc<LoginThrottle>,
     throttle_key: ThrottleKey,
-    /// As how many it counts for the address and for the name, as far as it is counted here.
+    /// The cells taken for the address and for the name, as far as they are counted here.
     cells: [Option<NonZeroU32>; 2],
-    /// Whether it is in the budgets of all processes as well.
+    /// True if it is also reserved in the budgets of all processes.
     is_of_all: bool,
     is_spent: bool,
 }
 
-/// A budget that was looked at.
+/// The state of a budget.
 pub(crate) struct Peek {
-    /// Its name, which is also the cause of its refusals.
+    /// The name of the budget, which is also the cause of its rejections.
     pub(crate) rule: &'static str,
-    /// How much is left in it.
+    /// The remaining guesses.
     pub(crate) left: Remaining,
-    /// What it would say of one more guess.
+    /// The decision about one more guess.
     pub(crate) judged: Result<(), Error>,
     pub(crate) counted_by: CountedBy,
 }
 
 impl LoginThrottle {
-    /// Counts on the machine's clock. The key is random and of this process, or where guesses are counted together with others, of
-    /// all of them.
+    /// Creates counts on the machine's clock. The key is random and belongs to this process, or to all processes if they count
+    /// guesses together.
     #[must_use]
     pub fn new(
         limits: ThrottleLimits,
@@ -98,7 +99,7 @@ impl LoginThrottle {
         throttle
     }
 
-    /// Counts on the given clock.
+    /// Creates counts on the given clock.
     #[must_use]
     pub fn with_clock(
         limits: ThrottleLimits,
@@ -109,7 +110,7 @@ impl LoginThrottle {
         LoginThrottle::counted(limits, key, clock_and_share)
     }
 
-    /// The same clock and names under other limits, which start full.
+    /// Returns counts with the same clock and names under other limits, which start full.
     pub(crate) fn renewed(&self, limits: ThrottleLimits) -> LoginThrottle {
         let clock = Arc::clone(&self.clock);
         let shared = self.shared.as_ref().map(|shared| SharedGuesses {
@@ -139,17 +140,17 @@ impl LoginThrottle {
         }
     }
 
-    /// Whose budgets a secret draws on that is presented for a name from an address.
+    /// Returns the budgets to use for a secret that is presented for a name from an address.
     ///
-    /// A name that does not exist borrows the networks of an access, always the same one, so that it has an inside and an
-    /// outside as a real name has: from no place, nor from several, can one tell which it is.
+    /// A name that does not exist borrows the networks of an access, always the same one, so that it has an inside and an outside
+    /// like a real name. So no number of source addresses reveals whether a name exists.
     pub(crate) fn throttle_key(
         &self,
         accesses: &Accesses,
         (access, presented): (Option<&Arc<Access>>, PresentedName<'_>),
         address: IpAddr,
     ) -> ThrottleKey {
-        // User and client id of an access are one name; a name that does not exist is never one of them.
+        // The user and the client id of an access count as one name. A name that does not exist never counts as one of them.
         let hash = match access {
             Some(access) => self.hash(b"access", &access.name),
             None => self.nobody(presented),
@@ -168,7 +169,7 @@ impl LoginThrottle {
         }
     }
 
-    /// The access that a name borrows from when it does not exist, always the same one.
+    /// Returns the access from which a name that does not exist borrows, always the same one.
     pub(crate) fn borrowed<'a>(
         &self,
         accesses: &'a Accesses,
@@ -177,7 +178,7 @@ impl LoginThrottle {
         accesses.at(pick(&self.nobody(presented)))
     }
 
-    /// What stands for a name that does not exist.
+    /// Returns the hash of a name that does not exist.
     fn nobody(&self, presented: PresentedName<'_>) -> hmac::Tag {
         match presented {
             PresentedName::User(name) => self.hash(b"nouser", name),
@@ -185,7 +186,7 @@ impl LoginThrottle {
         }
     }
 
-    /// What is left in the buckets of the address and of the name, and what each would say of one more guess.
+    /// Returns the remaining guesses of the address and of the name, and the decision of each about one more guess.
     pub(crate) fn peek(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
         let peek = |rule, (left, most, taken): (u64, u64, BucketTake)| Peek {
             rule,
@@ -209,7 +210,7 @@ impl LoginThrottle {
         ]
     }
 
-    /// Takes a place for one guess; without it no secret is checked.
+    /// Reserves one guess. Without a reservation no secret is checked.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
@@ -222,7 +223,7 @@ impl LoginThrottle {
         let of_name = match self.names(&throttle_key).take(throttle_key.name) {
             Ok(cells) => cells,
             Err(wait) => {
-                // What is not checked costs nothing.
+                // A guess that is not checked costs nothing.
                 self.addresses.give_back(throttle_key.address, of_address);
                 return Err(too_many(wait, throttle_key.cause()));
             }
@@ -236,7 +237,7 @@ impl LoginThrottle {
         })
     }
 
-    /// What was taken in the budgets of all processes, and is counted here too as far as there is room.
+    /// Returns a reservation that was made in the budgets of all processes. It is counted here too as far as there is room.
     fn reservation_of_all(self: &Arc<Self>, throttle_key: ThrottleKey) -> Reservation {
         let of_address = self.addresses.take(throttle_key.address).ok();
         let of_name = self.names(&throttle_key).take(throttle_key.name).ok();
@@ -249,10 +250,10 @@ impl LoginThrottle {
         }
     }
 
-    /// Counts a wrong token: no name stands behind it, so that it is the address's alone.
+    /// Counts a wrong token. It belongs to no name, so only its address is counted.
     ///
     /// # Errors
-    /// TOO_MANY_FAILURES when there was nothing left to take.
+    /// TOO_MANY_FAILURES when the budget is empty.
     pub(crate) fn count_token(&self, address: IpAddr) -> Result<(), Error> {
         let taken = self.addresses.take(counted_as(address));
         taken
@@ -260,7 +261,7 @@ impl LoginThrottle {
             .map_err(|wait| too_many(wait, ADDRESS_CAUSE))
     }
 
-    /// Forgets what has come back in full.
+    /// Forgets budgets that are full again.
     pub(crate) fn sweep(&self) {
         self.inside.sweep();
         self.outside.sweep();
@@ -284,7 +285,7 @@ impl LoginThrottle {
 }
 
 impl Reservation {
-    /// The guess was checked and wrong: it has used its place up.
+    /// Marks the guess as checked and wrong, so that its reservation is not given back.
     pub(crate) fn was_wrong(mut self) {
         self.is_spent = true;
     }
@@ -312,14 +313,14 @@ impl Drop for Reservation {
     }
 }
 
-/// What a hash picks by, beside the name that it stands for.
+/// Returns a number from the part of the hash that does not identify the name. It picks the access from which to borrow.
 fn pick(hash: &hmac::Tag) -> u64 {
     let mut pick = [0; 8];
     pick.copy_from_slice(&hash.as_ref()[16..24]);
     u64::from_le_bytes(pick)
 }
 
-/// The time that budgets are about, in seconds.
+/// The period of the budgets, in seconds.
 const WINDOW_S: Option<u32> = Some(600);
 
 const ADDRESS_CAUSE: &str = "guesses from the address";

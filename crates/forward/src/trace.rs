@@ -1,4 +1,4 @@
-//! The trace that a call belongs to (W3C Trace Context), and what the call's attempts at the upstream leave in it.
+//! The trace of a call (W3C Trace Context), and the record of the call's attempts at the upstream.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -9,22 +9,22 @@ use client::TraceHeaders;
 use http::HeaderValue;
 use url::Url;
 
-/// How far behind the id of a call's own span those of its attempts begin: more than a call has steps.
+/// The distance of the attempts' span ids from the id of the call's own span; larger than the number of steps of a call.
 const ATTEMPTS_BEGIN: u64 = 16;
 
-/// A span of a trace, as `traceparent` names it.
+/// A span of a trace, as in `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
-    /// The trace; never 0.
+    /// Id of the trace; never 0.
     pub trace_id: u128,
-    /// The span; never 0.
+    /// Id of the span; never 0.
     pub span_id: u64,
-    /// Whether the one who began it records it.
+    /// True if the service that began the trace records it.
     pub is_sampled: bool,
 }
 
 impl TraceParent {
-    /// Reads a well-formed `traceparent` (W3C Trace Context, 3.2); later versions may add fields.
+    /// Parses a well-formed `traceparent` (W3C Trace Context, 3.2). Later versions may add fields.
     #[must_use]
     pub fn parse(text: &str) -> Option<TraceParent> {
         let mut fields = text.split('-');
@@ -45,7 +45,7 @@ impl TraceParent {
         })
     }
 
-    /// Writes the trace's id as headers, logs and rows have it.
+    /// Formats the trace's id as in headers, logs and rows.
     #[must_use]
     pub fn trace_id_text(trace_id: u128) -> String {
         format!("{trace_id:032x}")
@@ -67,34 +67,34 @@ impl TraceParent {
 /// One attempt at the upstream.
 #[derive(Clone, Debug)]
 pub struct TracedAttempt {
-    /// The id of its span.
+    /// Id of the attempt's span.
     pub span_id: u64,
-    /// When it began.
+    /// The time when the attempt began.
     pub began: Instant,
-    /// When it ended; `None` while it is under way, and when it was given up.
+    /// The time when the attempt ended; `None` while it is in progress or if it was abandoned.
     pub ended: Option<Instant>,
     /// The host that was asked.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// The status that was answered.
+    /// The status of the answer.
     pub status: Option<u16>,
-    /// What it failed with.
+    /// The code of the failure.
     pub error: Option<Code>,
 }
 
-/// The attempts of one traced call. The call may be over before they are.
+/// The attempts of one traced call. The call may end before its attempts.
 #[derive(Debug)]
 pub struct AttemptLog {
     /// The call's own span.
     call: TraceParent,
-    /// The `tracestate` that goes with it, where the upstream hears of the trace at all.
+    /// The `tracestate` to send along; `None` if the upstream does not receive the trace.
     passed_on: Option<Option<HeaderValue>>,
     attempts: Mutex<Vec<TracedAttempt>>,
 }
 
 impl AttemptLog {
-    /// Begins with none. `passed_on` holds what the upstream hears besides the trace, if it hears of that.
+    /// Creates a log without attempts. `passed_on` contains the `tracestate` for the upstream if the upstream receives the trace.
     #[must_use]
     pub fn new(call: TraceParent, passed_on: Option<Option<HeaderValue>>) -> AttemptLog {
         AttemptLog {
@@ -110,7 +110,7 @@ impl AttemptLog {
         self.with(|attempts| attempts.clone())
     }
 
-    /// Notes that an attempt begins, and returns the headers that it carries.
+    /// Notes the beginning of an attempt, and returns the trace headers for its request.
     pub(crate) fn begin(&self, began: Instant, url: &Url) -> Option<TraceHeaders> {
         let span_id = self.with(|attempts| {
             let number = ATTEMPTS_BEGIN + attempts.len() as u64;
@@ -135,12 +135,12 @@ impl AttemptLog {
         Some(TraceHeaders { parent, state })
     }
 
-    /// Notes the status of the attempt under way.
+    /// Notes the status of the attempt in progress.
     pub(crate) fn answered(&self, status: u16) {
         self.update(|attempt| attempt.status = Some(status));
     }
 
-    /// Notes how the attempt under way has ended.
+    /// Notes the end of the attempt in progress.
     pub(crate) fn ended(&self, at: Instant, error: Option<Code>) {
         self.update(|attempt| {
             attempt.ended = Some(at);

@@ -1,4 +1,4 @@
-//! The upstream: a call waits for a permit, is made, and is made again only where that can do no harm.
+//! The upstream. A call waits for a permit, is made, and is repeated only if that can do no harm.
 
 mod account;
 mod adaptive_limit;
@@ -52,7 +52,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Makes the client. Opens no connection.
+    /// Creates the client. Opens no connection.
     ///
     /// # Errors
     /// A sentence, when the roots can't be read.
@@ -72,10 +72,10 @@ impl Upstream {
         })
     }
 
-    /// Makes a call for an access, until the deadline at the longest: waits for a permit, asks, and asks again only if no
-    /// byte has left or nothing can come of it.
+    /// Makes a call for an access, until the deadline at most. Waits for a permit, asks, and asks again only if no byte has left or
+    /// the call has no effect.
     ///
-    /// The outcome's error is the chat API's code that the upstream answered, UPSTREAM_*, or OVERLOADED; a send carries its
+    /// The outcome's error is the chat API's code in the upstream's answer, UPSTREAM_*, or OVERLOADED. A send's error has its
     /// delivery word.
     pub(crate) async fn call(
         self: &Arc<Self>,
@@ -84,7 +84,7 @@ impl Upstream {
         deadline: Instant,
     ) -> UpstreamOutcome {
         let began = Instant::now();
-        // Nearly every call finds a permit free, and needs no timer and no second look at the clock.
+        // Nearly every call finds a free permit, and needs no timer and no second reading of the clock.
         let (permit, asking) = match self.queue.try_acquire() {
             Some(permit) => (Ok(permit), began),
             None => (self.wait(access, began, deadline).await, Instant::now()),
@@ -134,7 +134,7 @@ impl Upstream {
         let mut last = None;
         let mut now = asking;
         loop {
-            // An effect is no probe: were the endpoint still ill, nobody would know what became of it.
+            // A call with an effect is no probe. If the endpoint still failed, it would be unknown whether the call took effect.
             let may_probe = effect == Effect::Read;
             let attempts = timing.attempts as usize;
             let EndpointChoice { chosen, to_probe } =
@@ -172,8 +172,8 @@ impl Upstream {
         }
     }
 
-    /// The pause before the next attempt after one that failed, if another may be made. `has_other`: whether another endpoint is
-    /// well, to which it would go.
+    /// Returns the pause before the next attempt after a failed one, or `None` if the call must not be repeated. `has_other` is
+    /// true if another endpoint is available.
     fn pause(
         &self,
         (failed, has_other): (&Attempt, bool),
@@ -181,7 +181,7 @@ impl Upstream {
         attempts: u32,
         ended: Instant,
     ) -> Option<Duration> {
-        // Going elsewhere after a refused connection is no load to anybody, so that it comes out of no budget.
+        // Going to another endpoint after a refused connection adds no load, so it uses no budget.
         let is_elsewhere = failed.retry == RetrySafety::Safe && has_other;
         let may_be_asked = failed.wait.is_none() || has_other;
         if !failed.retry.allows(effect)
@@ -198,8 +198,8 @@ impl Upstream {
         Some(backoff(attempts, chance))
     }
 
-    /// One attempt that begins now, what the endpoint's breaker learns from it, and when it ended. Given up, it has taken
-    /// nothing.
+    /// Makes one attempt that begins now, reports its result to the endpoint's breaker, and returns it with the time of its end. An
+    /// abandoned attempt reports nothing.
     async fn attempt(
         &self,
         ChosenEndpoint { endpoint, permit }: ChosenEndpoint<'_>,
@@ -242,7 +242,7 @@ impl Upstream {
         (attempt, ended)
     }
 
-    /// Asks an endpoint whose breaker wants to know, unless somebody does already, by the one read that needs no parameters.
+    /// Probes an endpoint whose breaker asks for it, unless another probe is running, with the one read that needs no parameters.
     async fn probe(&self, at: usize) {
         let times = self.whole_time();
         if let (Some(chosen), Some(request)) = (self.endpoints.probe(at, times.0), probe_request())
@@ -252,24 +252,24 @@ impl Upstream {
         }
     }
 
-    /// Closes connections that have been idle for too long. Call it every ten seconds.
+    /// Closes connections that have been idle for too long. Has to be called every ten seconds.
     pub(crate) fn close_idle(&self) {
         self.client.close_idle();
     }
 
-    /// From now on as long as a call that is nobody's may take.
+    /// Returns the current time, and the deadline of a call that the gateway itself makes.
     fn whole_time(&self) -> (Instant, Instant) {
         let now = Instant::now();
         (now, now + self.config.limits.timeout)
     }
 
-    /// Tries the next account with a read, unless there is none or it is in use, and takes it when the upstream knows it.
-    /// Call it every few seconds.
+    /// Tries the next account with a read, unless there is none or it is in use, and uses it once the upstream accepts it. Has to
+    /// be called every few seconds.
     pub(crate) async fn try_next_account(&self) {
         let (Some(account), Some(request)) = (self.accounts.to_try(), probe_request()) else {
             return;
         };
-        // Only looks: a probe is for a call that tells the breaker how it ended, and a turn is a caller's.
+        // Only reads the breakers. A probe would have to report its result to a breaker, and turns are for callers.
         let Some(endpoint) = self.endpoints.well() else {
             tracing::info!("the next account is not tried while no endpoint is well");
             return;
@@ -293,7 +293,7 @@ impl Upstream {
         }
     }
 
-    /// How the endpoints are and which account is in use, for operators.
+    /// Returns the state of the endpoints and the account in use, for operators.
     #[must_use]
     pub(crate) fn status(&self) -> UpstreamStatus {
         let occupancy = self.queue.occupancy();
@@ -311,7 +311,7 @@ impl Upstream {
     }
 }
 
-/// A read without parameters.
+/// Returns a read without parameters.
 fn probe_request() -> Option<Request> {
     let operation = Operation::named("getchatchannels")?;
     Request::of(operation, &mut Params::default()).ok()
@@ -321,7 +321,7 @@ fn not_sent(request: &Request) -> Option<Delivery> {
     (request.operation().effect == Effect::Send).then_some(Delivery::NotSent)
 }
 
-/// Every endpoint is left alone for now.
+/// The error when every endpoint's breaker is open.
 fn resting(request: &Request, wait: Duration) -> Error {
     let seconds = whole_seconds(wait);
     Error::refused(Code::UpstreamUnavailable)

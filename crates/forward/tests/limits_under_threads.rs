@@ -1,4 +1,5 @@
-//! Limits are exact however many threads ask at once: 64 threads, a million decisions, a thousand keys, a clock that stands still.
+//! Tests that limits are exact under concurrent threads: 64 threads, a million decisions, a thousand keys, and a clock that stands
+//! still.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -13,24 +14,25 @@ const THREADS: u32 = 64;
 const KEYS: u32 = 1000;
 const DECISIONS: u32 = 1_000_000;
 
-/// How often each key is asked for: the same for all.
+/// The number of decisions for each key, the same for all.
 const ASKED: u32 = DECISIONS / KEYS;
 
-/// Bursts that are used up at once, soon, late and not at all. Each divides a minute, so that what comes back is whole.
+/// Bursts that are used up immediately, soon, late and not at all. Each divides a minute, so that the refilled calls are a whole
+/// number.
 const BURSTS: [u32; 4] = [1, 60, 600, 6000];
 
 fn burst(key: u32) -> u32 {
     BURSTS[key as usize % BURSTS.len()]
 }
 
-/// How often each key is admitted when all threads ask for all keys, each beginning at another.
+/// Returns how often each key is admitted when all threads ask for all keys, each beginning at another key.
 fn admitted(decide: impl Fn(u32) -> bool + Sync) -> Vec<u32> {
     let admitted: Vec<_> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (admitted, decide) = (&admitted, &decide);
             scope.spawn(move || {
-                // Every decision belongs to one thread, and all keys come equally often.
+                // Every decision belongs to one thread, and all keys occur equally often.
                 for decision in (thread..DECISIONS).step_by(THREADS as usize) {
                     let key = (decision / THREADS + thread) % KEYS;
                     if decide(key) {
@@ -43,7 +45,7 @@ fn admitted(decide: impl Fn(u32) -> bool + Sync) -> Vec<u32> {
     admitted.iter().map(|n| n.load(Ordering::Relaxed)).collect()
 }
 
-/// How often each key is asked for by [`admitted`].
+/// Returns how often [`admitted`] asks for each key.
 fn asked() -> Vec<u32> {
     let mut asked = vec![0; KEYS as usize];
     for decision in 0..DECISIONS {
@@ -53,7 +55,7 @@ fn asked() -> Vec<u32> {
     asked
 }
 
-/// Compares with what has to be, key by key, and tells the figures.
+/// Compares with the expected numbers for each key, and prints the sums.
 #[expect(clippy::print_stdout, reason = "the figures are what is asked for")]
 #[track_caller]
 fn check(what: &str, admitted: &[u32], due: impl Fn(u32) -> u32, began: Instant) {
@@ -95,7 +97,7 @@ fn a_million_decisions_of_64_threads_admit_what_is_due_and_not_one_more() {
     let due = |key: u32| burst(key).min(asked[key as usize]);
     check("accesses, clock stands", &first, due, began);
 
-    // Six seconds bring a tenth of the burst back, to those that have come to its end.
+    // Six seconds refill a tenth of the burst for the keys that have used it up.
     clock.advance(Duration::from_secs(6));
     let began = Instant::now();
     let second = admitted(decide);

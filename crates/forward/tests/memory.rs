@@ -1,6 +1,6 @@
-//! That limits and guesses hold no more memory however many addresses and names come along: the resident size of this
-//! process, which does nothing else. How many entries are kept is counted where they are, in `throttle/tests.rs` and
-//! `rate_limit.rs`; here is what they come to.
+//! Tests that the memory for limits and guesses does not grow with the number of addresses and names. Measures the resident size of
+//! this process, which does nothing else. `throttle/tests.rs` and `rate_limit.rs` test the number of entries; this test measures
+//! their size.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
@@ -21,24 +21,24 @@ use secrecy::SecretString;
 use shared::CallWait;
 use store::{Access, Accesses, Rate, SecretHasher};
 
-/// Names, addresses and destinations of one round, none of which ever comes again.
+/// Names, addresses and destinations of one round. None of them occurs again.
 const A_ROUND: u64 = 100_000;
 
-/// Rounds, a minute apart. LoginThrottle count for ten, so that their bounds are reached and stay so.
+/// Rounds, a minute apart. Guesses are counted for ten minutes, so that their bounds are reached and stay reached.
 const ROUNDS: u64 = 5;
 
-/// After so many rounds everything that is bounded has come to its bound.
+/// The number of rounds after which every bounded table is full.
 const ROUNDS_TO_FILL: usize = 3;
 
-/// How much the process may grow after that, in KiB: what an allocator does not give back at once. A round whose entries
-/// stayed would be some 40 MiB.
+/// Maximum growth of the process after that, in KiB, which an allocator does not release immediately. A round whose entries stayed
+/// would take about 40 MiB.
 const GROWTH_KIB_MAX: u64 = 4 * 1024;
 
-/// Most that everything may come to, in KiB: 100,000 names and as many addresses in the guesses, 100,000 addresses and
-/// destinations of the last minute in the limits.
+/// Maximum total in KiB: 100,000 names and as many addresses in the guesses, and 100,000 addresses and destinations of the last
+/// minute in the limits.
 const TOTAL_KIB_MAX: u64 = 128 * 1024;
 
-/// The resident size of this process, in KiB.
+/// Returns the resident size of this process, in KiB.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let mut words = status.split_whitespace();
@@ -46,7 +46,7 @@ fn resident_kib() -> u64 {
     words.next().unwrap().parse().unwrap()
 }
 
-/// The same numbers in every run, and no two alike (splitmix64).
+/// Returns the same numbers in every run, all different (splitmix64).
 fn random(number: u64) -> u64 {
     let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -93,7 +93,7 @@ async fn memory_is_flat_under_1e5_random_names_and_addresses() {
     for round in 0..ROUNDS {
         for number in round * A_ROUND..(round + 1) * A_ROUND {
             let word = random(number);
-            // An address is counted with its /64, so that all of the random part stands there.
+            // An address is counted by its /64, so the random part is in the upper half.
             let address = IpAddr::V6(Ipv6Addr::from_bits(u128::from(word) << 64));
             limits.check_address(address).1.unwrap();
             let credentials = PresentedCredentials::User {

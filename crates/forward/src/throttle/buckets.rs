@@ -1,4 +1,4 @@
-//! Buckets of tries that refill with time, one for each key, in memory that does not grow beyond a bound.
+//! Buckets of guesses that refill with time, one for each key, in bounded memory.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -15,10 +15,10 @@ use governor::{NotUntil, Quota};
 use crate::gcra::{CountTable, Limiter};
 use crate::share::Share;
 
-/// The time over which a bucket is meant: ten minutes, as the contract counts guesses.
+/// The period of a bucket: ten minutes, as the contract counts guesses.
 pub(super) const WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// The time since some beginning; never goes back.
+/// The time since some start. It never goes back.
 pub type MonotonicClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 #[derive(Clone)]
@@ -32,17 +32,18 @@ impl Clock for BucketClock {
     }
 }
 
-/// Never more than `most` in any window, wherever it begins: three quarters at once, the rest trickles.
+/// Returns a quota that never admits more than `most` in any window, wherever the window begins. Three quarters are available at
+/// the same time, and the rest one by one.
 ///
-/// Full, a bucket gives `at_once`, and one each interval; so the interval is the window shared by what is left and one.
+/// A full bucket admits `at_once` guesses and then one each interval. So the interval is the window divided by the rest plus one.
 pub(super) fn within_window(most: NonZeroU32) -> Quota {
     let rest = most.get() / 4;
     let at_once = NonZeroU32::new(most.get() - rest).unwrap_or(most);
-    // A nanosecond more than the share, so that the first of the next window is outside of this one.
+    // One nanosecond more than the quotient, so that the first guess of the next window is outside of this one.
     quota(at_once, WINDOW / (rest + 1) + Duration::from_nanos(1))
 }
 
-/// All of `most` at once, and all of them back after a window.
+/// Returns a quota that admits `most` at the same time, and all of them again after a window.
 pub(super) fn at_once(most: NonZeroU32) -> Quota {
     quota(most, WINDOW / most.get())
 }
@@ -53,14 +54,14 @@ fn quota(at_once: NonZeroU32, interval: Duration) -> Quota {
     quota.allow_burst(at_once)
 }
 
-/// One bucket for each key. Exact under threads: one lock, held for a look-up.
+/// One bucket for each key. Exact under threads: one lock is held for a lookup.
 pub(super) struct Buckets<K: Copy + Ord + Hash> {
     clock: BucketClock,
     interval: Duration,
     limiter: Limiter<K, BoundedTable<K>, BucketClock>,
 }
 
-/// What a bucket says of one more try: as how many it counts, or how long it has to wait.
+/// The decision of a bucket about one more guess: the cells taken, or the time to wait.
 pub(super) type BucketTake = Result<NonZeroU32, Duration>;
 
 impl<K: Copy + Ord + Hash> Buckets<K> {
@@ -84,10 +85,10 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
         }
     }
 
-    /// Takes one.
+    /// Takes one guess.
     ///
     /// # Errors
-    /// The time until there is one to take.
+    /// The time until a guess is available.
     pub(super) fn take(&self, key: K) -> BucketTake {
         let (cells, taken) = self.limiter.check_key(&key);
         match taken {
@@ -96,7 +97,7 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
         }
     }
 
-    /// How many there are to take, of how many, and what [`Buckets::take`] would say now.
+    /// Returns the remaining guesses, the maximum, and the decision that [`Buckets::take`] would make now.
     pub(super) fn look(&self, key: &K) -> (u64, u64, BucketTake) {
         let (cells, looked) = self.limiter.look_at(key);
         match looked {
@@ -112,13 +113,13 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
         }
     }
 
-    /// Gives one back that was taken and counted as so many: the bucket is as if it never had been.
+    /// Gives back a guess that took this number of cells. Afterwards the bucket is as if the guess had never been taken.
     pub(super) fn give_back(&self, key: K, cells: NonZeroU32) {
         let taken = self.interval * cells.get();
         self.limiter.table().give_back(key, taken.into());
     }
 
-    /// Forgets the keys whose bucket is full, and gives memory back.
+    /// Forgets the keys whose buckets are full, and releases their memory.
     pub(super) fn sweep(&self) {
         self.limiter.sweep();
     }
@@ -133,13 +134,13 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
     }
 }
 
-/// Counts of a bounded number of keys.
+/// The counts of a bounded number of keys.
 struct BoundedTable<K> {
     entries_max: usize,
     entries: Mutex<Entries<K>>,
 }
 
-/// For each key the time at which its bucket is full again, and the keys in that order.
+/// The time at which the bucket of each key is full again, and the keys in that order.
 struct Entries<K> {
     full_at: HashMap<K, Nanos>,
     in_order: BTreeSet<(Nanos, K)>,
@@ -189,7 +190,7 @@ impl<K: Copy + Ord + Hash> ShrinkableKeyedStateStore<K> for BoundedTable<K> {
 
     fn shrink_to_fit(&self) {
         let mut entries = self.entries();
-        // Not with every sweep: shrinking copies the table.
+        // Not with every sweep, because shrinking copies the table.
         if entries.full_at.capacity() / 4 > entries.full_at.len() {
             entries.full_at.shrink_to_fit();
         }
@@ -210,8 +211,8 @@ impl<K: Copy + Ord + Hash> Entries<K> {
             Some(before) => {
                 self.in_order.remove(&(before, key));
             }
-            // The key that would be forgotten next makes room. An empty bucket is forgotten last, so that to free it by a
-            // flood of names costs a flood of empty buckets.
+            // The key whose bucket would be full first makes room. An empty bucket is removed last, so that a flood of names has to
+            // empty a flood of buckets to free one.
             None if self.in_order.len() >= entries_max => self.forget_first(),
             None => {}
         }

@@ -1,4 +1,4 @@
-//! How many guesses are checked, as it is configured and as it is counted.
+//! Limits on checked guesses, in configured and in counted form.
 
 use std::num::NonZeroU32;
 
@@ -7,20 +7,20 @@ use shared::CountLimit;
 
 use crate::throttle::buckets;
 
-/// One in so many of a name's guesses is for outside. The smaller part: nobody gets in from there even with the right
-/// secret, while the slips of the owner's own machines come from inside.
+/// One in so many of a name's guesses is for callers outside. This is the smaller part, because even the right secret is rejected
+/// from there, while mistakes of the owner's own machines come from inside.
 const OUTSIDE_SHARE: u32 = 3;
 
-/// How many guesses are checked.
+/// The limits on checked guesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThrottleLimits {
-    /// Most for one name in any ten minutes, from all addresses together; at least two, one for either side.
+    /// Maximum for one name in any ten minutes, from all addresses together; at least two, one for each side.
     pub per_name: NonZeroU32,
-    /// Most from one address at once; all of them are back after ten minutes.
+    /// Maximum from one address at the same time. All of them are available again after ten minutes.
     pub per_address: NonZeroU32,
 }
 
-/// The budgets of a name, inside its networks and outside, and of an address.
+/// Returns the budgets of a name inside its networks and outside, and of an address.
 pub(super) fn quotas(limits: ThrottleLimits) -> [Quota; 3] {
     let outside = (limits.per_name.get() / OUTSIDE_SHARE).max(1);
     let of_names =
@@ -32,7 +32,7 @@ pub(super) fn quotas(limits: ThrottleLimits) -> [Quota; 3] {
     ]
 }
 
-/// The same as they are counted with others.
+/// Returns the same budgets for counting with other processes.
 pub(super) fn shared_limits(limits: ThrottleLimits) -> [CountLimit; 3] {
     quotas(limits).map(|quota| CountLimit::spaced(quota.burst_size(), quota.replenish_interval()))
 }

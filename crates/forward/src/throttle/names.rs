@@ -1,15 +1,15 @@
-//! Whose budgets a guess draws on.
+//! The keys of the budgets that a guess uses.
 
 use std::net::IpAddr;
 
 use crate::shared_guesses::GuessBudget;
 
-/// A name as it is counted: a keyed hash, so that a long one costs no more memory and nobody can pick its place.
+/// A name in counted form: a keyed hash, so that a long name takes no more memory and nobody can choose its place.
 pub(super) type NameHash = [u8; 16];
 
-/// A name as it is presented, with its kind: the same text may be the user name of one access and the client id of none.
-/// What is made up for a name that does not exist hangs on both, or asking for one text by two ways would tell that it
-/// exists by one of them.
+/// A presented name with its kind, because the same text may be the user name of one access and the client id of none. The borrowed
+/// data of a name that does not exist depends on both. Otherwise presenting one text in two ways would reveal that it exists in one
+/// of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PresentedName<'a> {
     /// A user name.
@@ -18,7 +18,7 @@ pub(crate) enum PresentedName<'a> {
     Client(&'a str),
 }
 
-/// Whose budgets a guess draws on.
+/// The keys of the budgets that a guess uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ThrottleKey {
     pub(super) name: NameHash,
@@ -27,12 +27,12 @@ pub(crate) struct ThrottleKey {
 }
 
 impl ThrottleKey {
-    /// The address as it is counted.
+    /// Returns the address in its counted form.
     pub(crate) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Whether it is inside the networks of the name, or of the one that a name borrows that does not exist.
+    /// Returns whether the address is inside the networks of the name, or inside those that a name without an access borrows.
     pub(crate) fn is_inside(&self) -> bool {
         self.is_inside
     }
@@ -45,7 +45,7 @@ impl ThrottleKey {
         }
     }
 
-    /// The budgets, of the address and of the name.
+    /// Returns the budgets of the address and of the name.
     pub(super) fn budgets(&self) -> [GuessBudget; 2] {
         let name = GuessBudget::Name {
             hash: self.name,

@@ -1,4 +1,4 @@
-//! Guessing, on a clock that the test moves: exact, bounded, and the owner gets in.
+//! Tests guessing on a clock that the test sets: counts are exact and bounded, and the owner gets in.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -20,7 +20,7 @@ const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 impl LoginThrottle {
-    /// Whether a guess would be checked now.
+    /// Returns whether a guess would be checked now.
     fn check(&self, throttle_key: &ThrottleKey) -> Result<(), Error> {
         let peeks = self.peek(throttle_key);
         peeks.into_iter().try_for_each(|peek| peek.judged)
@@ -31,7 +31,7 @@ fn caller(address: IpAddr, wait: &CallWait) -> Caller<'_> {
     Caller { address, wait }
 }
 
-/// Milliseconds since the test began.
+/// The milliseconds since the test began.
 #[derive(Clone, Default)]
 struct Time(Arc<AtomicU64>);
 
@@ -83,7 +83,7 @@ fn throttle_key(throttle: &LoginThrottle, name: &str, address: IpAddr) -> Thrott
     throttle.throttle_key(&accesses, presented, address)
 }
 
-/// How many guesses are checked of so many.
+/// Returns how many of these guesses are checked.
 fn checked(throttle: &Arc<LoginThrottle>, name: &str, from: IpAddr, tries: usize) -> usize {
     let throttle_key = throttle_key(throttle, name, from);
     let places = (0..tries).filter_map(|_| throttle.reserve(throttle_key).ok());
@@ -109,7 +109,7 @@ fn a_name_has_a_budget_inside_and_another_outside_and_an_address_has_one() {
     let time = Time::default();
     let throttle = Arc::new(time.throttle(60, 40));
     assert_eq!(checked(&throttle, "shop", OUTSIDE, 100), 15);
-    // What was refused for the name has cost the address nothing.
+    // Guesses rejected for the name have cost the address nothing.
     assert_eq!(checked(&throttle, "nobody", OUTSIDE, 100), 15);
     assert_eq!(checked(&throttle, "nobody 2", OUTSIDE, 100), 10);
     assert_eq!(checked(&throttle, "shop", INSIDE, 100), 30);
@@ -138,7 +138,7 @@ fn a_refusal_says_when_the_next_guess_is_checked() {
     assert_eq!(checked(&throttle, "shop", OUTSIDE, 2), 1);
 }
 
-/// However the guesses are spread, no window holds more than the limit, and the limit can be had.
+/// However the guesses are distributed, no window contains more than the limit, and the limit can be reached.
 #[test]
 fn no_window_holds_more_guesses_than_the_limit() {
     for per_name in [2, 3, 4, 7, 60, 61, 1000] {
@@ -192,7 +192,7 @@ fn the_limit_holds_exactly_under_64_threads_and_a_right_one_leaves_no_trace() {
             });
         }
     });
-    // A third is for outside, of which three quarters are there at once.
+    // A third of the guesses is for callers outside, and three quarters of that third are available at the same time.
     assert_eq!(wrong.load(Ordering::SeqCst), 1500);
     let throttle = Arc::new(time.throttle(60, 60));
     for _ in 0..1000 {
@@ -212,13 +212,13 @@ fn each_of_several_processes_checks_its_part_of_the_guesses() {
     let share = Share::of(move || counted.load(Ordering::SeqCst));
     let throttle = Arc::new(Time::default().shared_throttle((60, 90), &share));
     let reserved = throttle.reserve(throttle_key(&throttle, "shop", INSIDE));
-    // What was taken as one of three comes back as such, though the others have ended.
+    // A reservation made as one of three processes is given back as such, even after the others have ended.
     replicas.store(1, Ordering::SeqCst);
     drop(reserved.unwrap_or_else(|error| panic!("{error}")));
     replicas.store(3, Ordering::SeqCst);
     assert_eq!(checked(&throttle, "shop", INSIDE, 100), 10);
     assert_eq!(checked(&throttle, "shop", OUTSIDE, 100), 5);
-    // Of the address 10 of 30 are used up.
+    // 10 of the 30 guesses of the address are used.
     assert_eq!(checked(&throttle, "other", INSIDE, 100), 10);
     assert_eq!(checked(&throttle, "third", INSIDE, 100), 10);
     assert_eq!(checked(&throttle, "fourth", INSIDE, 100), 0);
@@ -235,12 +235,12 @@ fn memory_stays_within_its_bound_and_is_given_back() {
     }
     assert_eq!(throttle.outside.len(), NAMES_MAX);
     assert_eq!(throttle.addresses.len(), ADDRESSES_MAX);
-    // A flood of names frees none whose budget is spent.
+    // A flood of names frees no name with an empty budget.
     assert_eq!(
         checked(&throttle, "shop", "192.0.2.2".parse().unwrap(), 1),
         0
     );
-    // Outside, the whole budget of a name takes 25 minutes to come back.
+    // The outside budget of a name takes 25 minutes to refill completely.
     time.advance(WINDOW_MS * 3);
     throttle.sweep();
     assert_eq!(throttle.outside.len() + throttle.addresses.len(), 0);
@@ -299,13 +299,13 @@ async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
     let wrong = Some(Code::IncorrectToken);
     assert_eq!(token(wrong, OUTSIDE).await, Some(Code::TooManyFailures));
     assert_eq!(token(wrong, INSIDE).await, wrong);
-    // A right one shows itself, whatever neighbours behind the same address have tried.
+    // A right token gets in, whatever neighbours behind the same address have presented.
     assert_eq!(token(None, OUTSIDE).await, None);
     let refused = say(&authenticator, "shop", OWNERS, OUTSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
-/// The owner has called before: then even guesses from inside, and from the owner's own address, shut nobody out.
+/// The owner has called before, so that guesses lock nobody out, even from inside and from the owner's own address.
 #[tokio::test]
 async fn who_has_shown_the_secret_before_gets_in_whoever_guesses() {
     let authenticator = Time::default().authenticator(60, 60);
@@ -320,7 +320,7 @@ async fn who_has_shown_the_secret_before_gets_in_whoever_guesses() {
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
-/// More of them than there are places, each with the password that nobody has shown yet.
+/// More calls than reservations, each with a password that nobody has presented yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_owners_first_calls_all_at_once_all_get_in() {
     let stored = StoredSecret::argon2id(&"owner's".into()).unwrap();
@@ -344,7 +344,7 @@ async fn an_owners_first_calls_all_at_once_all_get_in() {
     }
 }
 
-/// 100,000 wrong guesses from 500 addresses within half an hour, and the owner's calls among them.
+/// 100,000 wrong guesses from 500 addresses within half an hour, with the owner's calls among them.
 #[tokio::test]
 async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked_and_the_owner_gets_in()
  {
@@ -374,7 +374,7 @@ async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked
         }
         at.retain(|then| now - then < WINDOW_MS);
         most = most.max(at.len());
-        // The first call comes when the others have long begun.
+        // The owner's first call comes long after the first guesses.
         if n % 50 == 49 {
             calls += 1;
             refused += u32::from(say(&authenticator, "shop", OWNERS, INSIDE).await.is_err());

@@ -1,5 +1,5 @@
-//! Guesses where several processes count them together: a budget is asked before a secret is checked. While nobody answers, this process
-//! has its share of each budget, less what it has counted before.
+//! Guesses that several processes count together. A shared budget is asked before a secret is checked. While the server does not
+//! answer, this process has its share of each budget, less the guesses that it has counted before.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::share::CountedBy;
 use crate::shared_guesses::{GuessBudget, SharedGuesses};
 
 impl LoginThrottle {
-    /// As [`LoginThrottle::reserve`], in the budgets of all processes.
+    /// Reserves a guess like [`LoginThrottle::reserve`], in the budgets of all processes.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
@@ -29,12 +29,12 @@ impl LoginThrottle {
         };
         match taken {
             Err(Away) => self.reserve(throttle_key),
-            // Counted here as well, so that as little is left if the others go away.
+            // Counted here as well, so that no more guesses remain if the shared counts become unreachable.
             Ok(taken) => taken.map(|()| self.reservation_of_all(throttle_key)),
         }
     }
 
-    /// Whether a guess would be checked now, by the budgets of all processes, for a call that would first have to queue for it.
+    /// Checks whether the budgets of all processes would let a guess be checked now, for a call that would first have to queue.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
@@ -47,7 +47,7 @@ impl LoginThrottle {
         peeks.into_iter().try_for_each(|peek| peek.judged)
     }
 
-    /// As [`LoginThrottle::peek`], in the budgets of all processes.
+    /// Returns the same as [`LoginThrottle::peek`] for the budgets of all processes.
     pub(crate) async fn peek_with_others(
         &self,
         throttle_key: &ThrottleKey,
@@ -60,10 +60,10 @@ impl LoginThrottle {
         peeks.unwrap_or_else(|Away| self.peek(throttle_key))
     }
 
-    /// As [`LoginThrottle::count_token`], in the budget of all processes.
+    /// Counts a token like [`LoginThrottle::count_token`], in the budget of all processes.
     ///
     /// # Errors
-    /// TOO_MANY_FAILURES when there was nothing left to take.
+    /// TOO_MANY_FAILURES when the budget is empty.
     pub(crate) async fn count_token_with_others(&self, caller: Caller<'_>) -> Result<(), Error> {
         let budget = GuessBudget::Address(counted_as(caller.address));
         let taken = match &self.shared {
@@ -78,7 +78,7 @@ impl LoginThrottle {
     }
 }
 
-/// Takes one of both, or none.
+/// Takes one guess from both budgets, or from none.
 async fn take(
     shared: &SharedGuesses,
     throttle_key: &ThrottleKey,
@@ -87,7 +87,7 @@ async fn take(
     let budgets = throttle_key.budgets();
     let taken = shared.take(budgets, wait).await?;
     if taken.iter().any(Result::is_err) {
-        // What is not checked costs nothing.
+        // A guess that is not checked costs nothing.
         let given = budgets
             .into_iter()
             .zip(&taken)

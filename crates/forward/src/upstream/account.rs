@@ -1,5 +1,5 @@
-//! Our account at the upstream, and the one that is to replace it: tried with a read, taken when the upstream knows it, and
-//! given back by itself when it does not any more.
+//! Our account at the upstream, and the account that is to replace it. The next account is tried with a read and used once the
+//! upstream accepts it. If the upstream rejects it later, the first account is used again automatically.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,11 +24,11 @@ impl UpstreamAccount {
     }
 }
 
-/// An account as it goes into a request.
+/// An account in the forms that requests need.
 pub(super) struct EncodedAccount {
-    /// Both as they stand in a form, behind other fields: encoded once, not for every call.
+    /// User and password as further fields of a form, encoded once and not for every call.
     pub(super) fields: SecretString,
-    /// Both as Basic has them (RFC 7617).
+    /// User and password in Basic form (RFC 7617).
     pub(super) authorization: HeaderValue,
 }
 
@@ -49,14 +49,14 @@ impl EncodedAccount {
     }
 }
 
-/// Both slots.
+/// The first account and the next one.
 pub(super) struct Accounts {
     first: EncodedAccount,
     next: Option<EncodedAccount>,
     uses_next: AtomicBool,
 }
 
-/// Which of them a call was made with.
+/// The slot of the account with which a call was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AccountSlot {
     First,
@@ -72,7 +72,7 @@ impl Accounts {
         }
     }
 
-    /// The one in use.
+    /// Returns the account in use.
     pub(super) fn current(&self) -> (AccountSlot, &EncodedAccount) {
         match &self.next {
             Some(next) if self.uses_next.load(Ordering::Acquire) => (AccountSlot::Next, next),
@@ -80,18 +80,18 @@ impl Accounts {
         }
     }
 
-    /// The next one, if there is one that is not in use.
+    /// Returns the next account, if there is one that is not in use.
     pub(super) fn to_try(&self) -> Option<&EncodedAccount> {
         let is_in_use = self.uses_next.load(Ordering::Acquire);
         self.next.as_ref().filter(|_| !is_in_use)
     }
 
-    /// The upstream knows the next one.
+    /// Uses the next account, because the upstream accepts it.
     pub(super) fn take_next(&self) {
         self.uses_next.store(true, Ordering::Release);
     }
 
-    /// The upstream does not know the one in this slot. Says whether the first one takes over.
+    /// Notes that the upstream rejects the account in this slot. Returns whether the first account takes over.
     pub(super) fn refused(&self, slot: AccountSlot) -> bool {
         slot == AccountSlot::Next && self.uses_next.swap(false, Ordering::AcqRel)
     }

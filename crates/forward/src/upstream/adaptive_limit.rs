@@ -1,40 +1,41 @@
-//! An adaptive concurrency limit by the gradient algorithm (as in Netflix's concurrency-limits, with its slow start): how many
-//! calls the upstream takes at once, found out by how long it takes for them, below the configured ceiling. The clock is passed in.
+//! An adaptive concurrency limit by the gradient algorithm (as in Netflix's concurrency-limits, with its slow start). It finds the
+//! number of concurrent calls that the upstream can handle from the durations of the calls, below the configured ceiling. The clock
+//! is passed in.
 //!
-//! Each operation is compared with itself, since a send takes longer than a read: with what it takes when hardly anything
-//! else is under way. Calls that take longer than that by more than a tolerance wait for each other up there, and the limit
-//! shrinks with the ratio: they wait here instead, where accesses take turns. While they don't, and somebody waits for a
-//! permit, it grows. Where the upstream is never left alone, it is for a moment now and then, to compare with what is true.
+//! Each operation is compared with its own base duration, measured when hardly any other call is in progress, because a send takes
+//! longer than a read. If calls take longer than that by more than a tolerance, they queue inside the upstream. Then the limit
+//! shrinks with the ratio, so that they wait here instead, where accesses take turns. Otherwise the limit grows if calls wait for a
+//! permit. If the upstream always has load, the load is reduced for a moment now and then to measure the base durations again.
 //!
-//! It begins with a part of the ceiling and grows with every call that was not slow, to twice as many in the time of one
-//! call, until the first window that is: what is far too much is noticed before so many are up there that all are late.
+//! The limit begins at a part of the ceiling. Until the first slow window it grows with every call that was not slow, so that it
+//! doubles in the time of one call. An excessive limit is noticed before so many calls are in the upstream that all are late.
 
 use std::time::{Duration, Instant};
 
-/// Shortest window, and fewest calls in it: less is chance.
+/// Shortest window, and fewest calls in it. Less would be random.
 const WINDOW: Duration = Duration::from_millis(100);
 const WINDOW_CALLS: u32 = 20;
 
-/// Fewest permits, if the ceiling does not say less. So few calls hardly wait for each other, so that they tell what a call
-/// takes, and an upstream that became slow for another reason is seen as it is and used again.
+/// Minimum number of permits, unless the ceiling is lower. So few calls hardly delay each other, so they show the base duration. An
+/// upstream that became slow for another reason is measured again and used again.
 const LEAST: usize = 4;
 
-/// What it begins with: this part of the ceiling, which the operator named, and no fewer than this.
+/// The initial limit: one in so many parts of the ceiling, which the operator configured, but no fewer than the minimum.
 const BEGIN_PART: usize = 4;
 const BEGIN_LEAST: usize = 64;
 
-/// How much of what a call takes the last one tells.
+/// Weight of the last call in the base duration.
 const WEIGHT: f64 = 0.125;
 
-/// What a call may take besides: half as long again, and what a busy machine adds of its own.
+/// Tolerated duration of a call: half as much again as the base duration, plus the delay that a busy machine adds.
 const TOLERANCE: f64 = 1.5;
 const SLACK: Duration = Duration::from_millis(5);
 
-/// The most that one window takes away.
+/// Maximum reduction by one window.
 const SHRINK_MOST: f64 = 0.5;
 
-/// After so long without a call that hardly anything else was under way with, there are the fewest permits until so many
-/// of them have come to an end, or for so long at most.
+/// After `MEASURE_EVERY` without a call that ran almost alone, the limit is at its minimum until `MEASURE_CALLS` such calls have
+/// ended, but no longer than `MEASURE_MOST`.
 const MEASURE_EVERY: Duration = Duration::from_secs(30);
 const MEASURE_CALLS: u32 = 8;
 const MEASURE_MOST: Duration = Duration::from_secs(2);
@@ -44,25 +45,25 @@ const MEASURE_MOST: Duration = Duration::from_secs(2);
 pub(super) struct AdaptiveLimit {
     ceiling: usize,
     limit: f64,
-    /// Whether no window has been slow yet.
+    /// True until the first slow window.
     is_beginning: bool,
     window: Option<LimitWindow>,
-    /// What each operation takes when hardly anything else is under way, in seconds.
+    /// The base duration of each operation when hardly any other call is in progress, in seconds.
     alone: Vec<(&'static str, f64)>,
-    /// When the last such call ended.
+    /// The time when the last such call ended.
     alone_at: Option<Instant>,
     measuring: Option<Measurement>,
 }
 
-/// What came to an end in one window.
+/// The calls that ended in one window.
 #[derive(Clone)]
 struct LimitWindow {
     since: Instant,
     calls: u32,
-    /// What the calls took and what they might have taken, in seconds.
+    /// The sums of the durations and of the tolerated durations, in seconds.
     took: f64,
     tolerated: f64,
-    /// Most calls at once.
+    /// Maximum number of concurrent calls.
     most: usize,
     somebody_waited: bool,
 }
@@ -73,24 +74,24 @@ struct Measurement {
     calls: u32,
 }
 
-/// One attempt that has come to its end.
+/// One attempt that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EndedAttempt {
-    /// What was asked.
+    /// The operation of the call.
     pub(super) operation: &'static str,
     pub(super) took: Duration,
-    /// Whether there was an answer that can be used. If not, it says something only if it took long.
+    /// True if there was a usable answer. A failure counts only if it took long.
     pub(super) is_success: bool,
-    /// Calls under way when it got its permit, itself included.
+    /// Calls in progress when the call got its permit, including itself.
     pub(super) begun_with: usize,
-    /// Calls under way now, itself included.
+    /// Calls in progress now, including itself.
     pub(super) under_way: usize,
-    /// Whether anybody waits for a permit.
+    /// True if a call waits for a permit.
     pub(super) somebody_waits: bool,
 }
 
 impl AdaptiveLimit {
-    /// The limit below this ceiling.
+    /// Creates a limit below this ceiling.
     pub(super) fn new(ceiling: usize) -> AdaptiveLimit {
         let limit = (ceiling / BEGIN_PART).max(BEGIN_LEAST).min(ceiling);
         AdaptiveLimit {
@@ -104,7 +105,7 @@ impl AdaptiveLimit {
         }
     }
 
-    /// Most calls at once, now.
+    /// Returns the current maximum number of concurrent calls.
     pub(super) fn permits(&self) -> usize {
         if self.measuring.is_some() {
             self.least()
@@ -113,12 +114,12 @@ impl AdaptiveLimit {
         }
     }
 
-    /// Most calls that there may ever be.
+    /// Returns the ceiling.
     pub(super) fn ceiling(&self) -> usize {
         self.ceiling
     }
 
-    /// The same below another ceiling.
+    /// Returns the same limit below another ceiling.
     pub(super) fn below(mut self, ceiling: usize) -> AdaptiveLimit {
         self.ceiling = ceiling;
         self
@@ -128,7 +129,7 @@ impl AdaptiveLimit {
         LEAST.min(self.ceiling)
     }
 
-    /// An attempt has ended.
+    /// Records an attempt that has ended.
     pub(super) fn ended(&mut self, ended: EndedAttempt, now: Instant) {
         let took = ended.took.as_secs_f64();
         let is_alone = ended.begun_with <= LEAST;
@@ -137,7 +138,7 @@ impl AdaptiveLimit {
             .iter()
             .find(|(operation, _)| *operation == ended.operation)
             .map(|(_, base)| *base);
-        // What has nothing to be compared with is as it should be.
+        // Without a base duration the call counts as not slow.
         let tolerated = base.map_or(took, |base| base * TOLERANCE + SLACK.as_secs_f64());
         if !ended.is_success && took <= tolerated {
             return;
@@ -176,7 +177,7 @@ impl AdaptiveLimit {
         }
     }
 
-    /// Begins to measure when it is time, and ends when enough is known.
+    /// Begins to measure when it is time, and ends when enough calls have been measured.
     fn measure(&mut self, is_alone: bool, now: Instant) {
         let since = |then| now.saturating_duration_since(then);
         match &mut self.measuring {
@@ -195,7 +196,7 @@ impl AdaptiveLimit {
                     self.measuring = None;
                     self.alone_at = Some(now);
                 }
-                // Its calls would tell nothing about the limit.
+                // The calls of this window would reveal nothing about the limit.
                 self.window = None;
             }
         }
@@ -207,14 +208,14 @@ impl AdaptiveLimit {
         };
         let gradient = window.tolerated / window.took.max(f64::MIN_POSITIVE);
         if gradient < 1.0 {
-            // Places that were not in use did not make it slow.
+            // Permits that were not in use did not cause the delay.
             self.limit = self.limit.min(window.most as f64) * gradient.max(SHRINK_MOST);
             self.is_beginning = false;
         } else if window.somebody_waited {
-            // No further than to where, with that many waiting for each other, calls take what they may.
+            // Grows no further than to the limit at which calls would take the tolerated duration.
             self.limit = (self.limit + self.limit.sqrt()).min(self.limit * gradient);
         } else if self.limit < self.ceiling as f64 && window.most * 2 < self.permits() {
-            // Nobody has needed it for a while: what was found out is old.
+            // The limit was not needed for a while, so the measured value is outdated.
             self.limit += 1.0;
         }
         self.limit = self.limit.clamp(self.least() as f64, self.ceiling as f64);
@@ -227,14 +228,15 @@ mod tests {
 
     use super::*;
 
-    /// An upstream that works on so many calls at once, each for so long, and lets the others wait; asked by more than it
-    /// can take. Moves in steps of a millisecond.
+    /// An upstream that processes `workers` calls at the same time, each for `service`, and queues the others. It gets more calls
+    /// than it can process. Time moves in steps of a millisecond.
     struct Model {
         limit: AdaptiveLimit,
         now: Instant,
         workers: usize,
         service: Duration,
-        /// What is in work and when it is done, and what waits up there: when each began and how many there were then.
+        /// The calls in progress with the times when they began and will end, and the queued calls with the time when they began;
+        /// each with the number of calls at its start.
         in_work: Vec<(Instant, Instant, usize)>,
         waits: VecDeque<(Instant, usize)>,
     }
@@ -251,7 +253,7 @@ mod tests {
             }
         }
 
-        /// Calls that came to an end, and the time that the slowest hundredth of them took at least.
+        /// Returns the number of calls that ended, and the shortest duration among the slowest hundredth of them.
         fn run(&mut self, seconds: u64, offered: usize) -> (usize, Duration) {
             let mut took = Vec::new();
             for _ in 0..seconds * 1000 {
@@ -308,7 +310,7 @@ mod tests {
     fn what_is_far_too_much_from_the_first_moment_makes_hardly_any_call_late() {
         for (workers, service_ms) in [(10, 50), (20, 100), (5, 20)] {
             let mut model = Model::new(256, workers, service_ms);
-            // What a call takes is known by then.
+            // The base duration is known after this.
             model.run(1, 2);
             let (_, slow) = model.run(60, 1000);
             let allowed = model.service * 2 + SLACK * 3;

@@ -1,4 +1,4 @@
-//! What the upstream answers, read as it writes it.
+//! Parses the answers of the upstream.
 
 use std::borrow::Cow;
 
@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 /// A well-formed answer.
 pub(crate) enum UpstreamAnswer {
-    /// With its result.
+    /// An answer with a result.
     Success(Response),
-    /// With its code.
+    /// An answer with an error code.
     Error(String),
 }
 
@@ -24,14 +24,14 @@ struct WireEnvelope<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// Keeps `null` apart from absence: a result that the upstream sent is passed on as it is.
+/// Distinguishes `null` from absence, because a result from the upstream is passed on as it is.
 fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads an answer; what is wrong with it otherwise.
+/// Parses an answer. The error is the defect of the answer.
 pub(crate) fn parse(body: &[u8]) -> Result<UpstreamAnswer, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -45,7 +45,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<UpstreamAnswer, &'static str> {
                 .ok_or("a key of the result is given twice"),
         }
     } else if written.status.eq_ignore_ascii_case("error") {
-        // Only asked for here: what stands beside a success is of no account.
+        // Parsed only here, because an `error` next to a success does not matter.
         let code = written
             .error
             .and_then(|raw| serde_json::from_str(raw.get()).ok());
@@ -56,10 +56,10 @@ pub(crate) fn parse(body: &[u8]) -> Result<UpstreamAnswer, &'static str> {
     }
 }
 
-/// What an error code of the upstream means for the caller; nothing when it has not the shape of one.
+/// Returns the error that an error code of the upstream means for the caller; `None` if the code does not have the shape of one.
 pub(crate) fn error_of_code(word: &str) -> Option<Error> {
     match Code::from_chat_api(word) {
-        // All three speak of our own account, which the caller has no part in.
+        // All three are about our own account, with which the caller has nothing to do.
         Some(code) if code.is_credential() => {
             let cause = format!("the upstream says {}", code.word());
             Some(Error::refused(Code::UpstreamRefusedCredentials).because(cause))

@@ -1,4 +1,4 @@
-//! How one attempt ended: what the caller is told, what it says of the endpoint, and whether another one could do retry.
+//! The result of one attempt: the caller's outcome, the health of the endpoint, and the safety of a retry.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use http::StatusCode;
 use super::answer::{UpstreamAnswer, error_of_code, parse};
 use crate::rate_limit::whole_seconds;
 
-/// How one attempt ended.
+/// The result of one attempt.
 pub(super) struct Attempt {
     pub(super) outcome: Result<Response, Error>,
-    /// What it says of the endpoint.
+    /// The health of the endpoint that the attempt shows.
     pub(super) health: EndpointHealth,
-    /// Whether another attempt could do any harm.
+    /// The safety of another attempt.
     pub(super) retry: RetrySafety,
-    /// For how long the endpoint asks to be left alone, if it does.
+    /// The pause that the endpoint asks for, if it does.
     pub(super) wait: Option<Duration>,
 }
 
 impl Attempt {
-    /// The endpoint asks to be left alone for so long, which the caller hears as well.
+    /// Adds the pause that the endpoint asks for. The caller gets it as Retry-After.
     pub(super) fn asked_to_wait(mut self, wait: Option<Duration>) -> Attempt {
         if let Some(wait) = wait {
             let seconds = whole_seconds(wait);
@@ -35,26 +35,26 @@ impl Attempt {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndpointHealth {
-    /// An answer that can be used, whatever it says.
+    /// A usable answer, whatever it contains.
     Success,
-    /// No connection, no answer, or none that can be used.
+    /// No connection, no answer, or no usable answer.
     Failure,
-    /// It was ended before it could tell.
+    /// The attempt ended before the health was known.
     Unknown,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetrySafety {
-    /// No byte has left: none, whatever the call.
+    /// No byte has left, so any call may be repeated.
     Safe,
-    /// Only a call without effect may be made again.
+    /// Only a call without effect may be repeated.
     ReadsOnly,
-    /// Another attempt would end as this one did.
+    /// Another attempt would end in the same way.
     Pointless,
 }
 
 impl RetrySafety {
-    /// Whether a call of this effect may be made again.
+    /// Returns whether a call with this effect may be repeated.
     pub(super) fn allows(self, effect: Effect) -> bool {
         match self {
             RetrySafety::Safe => true,
@@ -64,7 +64,7 @@ impl RetrySafety {
     }
 }
 
-/// What a whole answer means.
+/// Judges a complete answer.
 pub(super) fn judged(
     body: &[u8],
     status: StatusCode,
@@ -94,14 +94,15 @@ pub(super) fn judged(
     }
 }
 
-/// An answer that nothing can be made of.
+/// The error for an unusable answer.
 fn unusable(cause: impl Into<Cow<'static, str>>, delivery: Option<Delivery>) -> Error {
     Error::refused(Code::UpstreamError)
         .because(cause)
         .with_delivery(delivery)
 }
 
-/// An answer that there is no room for: the endpoint is as well as it was, and another attempt would end the same way.
+/// The result for an answer that is too large. The health of the endpoint is unaffected, and another attempt would end in the same
+/// way.
 pub(super) fn too_much(
     cause: &'static str,
     word: impl Fn(Delivery) -> Option<Delivery>,
@@ -114,11 +115,11 @@ pub(super) fn too_much(
     }
 }
 
-/// When to come again after an answer that was large among others: those are read within seconds.
+/// Value of Retry-After in seconds if too many answers were large. The others are read within seconds.
 const NO_ROOM_RETRY_S: u32 = 2;
 
-/// An answer that is large, as too many others were for as long as it could wait. A read is to come again; what became of a send
-/// nobody knows, and what a call has consumed does not come again.
+/// The result for a large answer while too many other large answers were being read for as long as it could wait. A read may be
+/// repeated later. The effect of a send is unknown, and consumed messages can't be read again.
 pub(super) fn no_room(effect: Effect) -> Attempt {
     let cause = "too many answers are large";
     let error = match effect {
@@ -137,7 +138,7 @@ pub(super) fn no_room(effect: Effect) -> Attempt {
     }
 }
 
-/// An answer that can't be unpacked.
+/// The result for an answer that can't be decompressed.
 pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
     Attempt {
         outcome: Err(unusable(
@@ -150,7 +151,7 @@ pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
     }
 }
 
-/// Names a failure of the transport.
+/// Converts a failure of the transport.
 pub(super) fn failed(
     error: TransportError,
     had_its_time: bool,
@@ -163,7 +164,7 @@ pub(super) fn failed(
             RetrySafety::Safe,
         )
     } else if error.timed_out {
-        // Who is slow is not helped by being asked twice.
+        // A slow upstream is not helped by a second request.
         (
             Code::UpstreamTimeout,
             Delivery::Unknown,
@@ -185,7 +186,7 @@ pub(super) fn failed(
         } else {
             refusal
         }),
-        // A caller with little time left says nothing of the endpoint.
+        // If the caller had little time left, a timeout shows nothing about the endpoint.
         health: if error.timed_out && !had_its_time {
             EndpointHealth::Unknown
         } else {

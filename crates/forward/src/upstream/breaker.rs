@@ -1,19 +1,20 @@
-//! Whether an endpoint is worth asking. After many failures it is left alone for a moment, then asked by one read, and as
-//! soon as that goes well, by everybody. The clock is passed in.
+//! Decides whether an endpoint is asked. After many failures it is left alone for a moment, and then one read probes it. After a
+//! successful probe all calls may use it again. The clock is passed in.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Outcomes that are remembered; no more than a moment's worth under load, so that old ones don't outweigh news.
+/// Number of remembered outcomes; no more than come in a moment under load, so that old outcomes don't outweigh new ones.
 const WINDOW: u32 = 20;
 
-/// It opens when so many of them, at least, are failures: half, so that one bad method does not shut out the others.
+/// The breaker opens when at least this many of them are failures. This is half, so that one failing method does not block the
+/// others.
 const FAILURES_MAX: u32 = 10;
 
-/// Outcomes older than this say nothing about now.
+/// Older outcomes do not matter any more.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// How long it stays open at first, and at most: an upstream that is back is noticed within five seconds.
+/// The time for which the breaker stays open at first, and at most. A recovered upstream is noticed within five seconds.
 const REST: Duration = Duration::from_secs(1);
 pub(super) const REST_MAX: Duration = Duration::from_secs(4);
 
@@ -21,29 +22,29 @@ pub(super) const REST_MAX: Duration = Duration::from_secs(4);
 #[derive(Default)]
 pub(super) struct Breaker(Mutex<BreakerData>);
 
-/// What is data of the endpoint.
+/// The data of a breaker.
 #[derive(Default)]
 struct BreakerData {
     state: BreakerState,
-    /// Probes that were allowed so far.
+    /// The number of probes allowed so far.
     probes: u64,
 }
 
 #[derive(Clone, Copy)]
 enum BreakerState {
-    /// Everybody may ask. One bit for each outcome, the newest lowest; failures are set.
+    /// All calls may ask. There is one bit for each outcome, the newest is the lowest; failures are set.
     Closed {
         outcomes: u32,
         last: Option<Instant>,
     },
-    /// Nobody may, until then.
+    /// No call may ask until then.
     Open {
         until: Instant,
         rest: Duration,
-        /// Whether the endpoint itself has asked to be left alone for so long.
+        /// True if the endpoint itself asked for this pause.
         is_asked_for: bool,
     },
-    /// The probe with this number asks for all since then.
+    /// The probe with this number has been running since then; no other call may ask.
     HalfOpen {
         rest: Duration,
         since: Instant,
@@ -60,18 +61,17 @@ impl Default for BreakerState {
     }
 }
 
-/// Whether somebody may ask.
+/// The answer to a call that wants to ask the endpoint.
 pub(super) enum Permission<'a> {
-    /// Yes.
+    /// The call may ask.
     Ask(BreakerPermit<'a>),
-    /// Only by a read for all others, which this call is not.
+    /// Only a read may ask now, as a probe for all calls. This call may not probe.
     ProbeIsDue,
-    /// No, for so long at least.
+    /// The call may not ask for at least this time.
     Wait(Duration),
 }
 
-/// ChosenEndpoint to ask once. Dropped without a word on how that ended, it is as if nobody had asked: a probe that was given up, for
-/// whatever reason, is there for the next one.
+/// Permission to ask once. If it is dropped without a result, nothing changes: an abandoned probe leaves the place to the next one.
 #[must_use]
 pub(super) struct BreakerPermit<'a> {
     breaker: &'a Breaker,
@@ -80,7 +80,7 @@ pub(super) struct BreakerPermit<'a> {
 }
 
 impl Breaker {
-    /// Whether somebody may ask now; a probe only if it `may_probe`.
+    /// Returns whether a call may ask now. It may be a probe only if `may_probe`.
     pub(super) fn permit(&self, now: Instant, may_probe: bool) -> Permission<'_> {
         let mut data = self.lock();
         let rest = match data.state {
@@ -93,7 +93,7 @@ impl Breaker {
             BreakerState::Open { until, .. } if now < until => {
                 return Permission::Wait(until - now);
             }
-            // Who takes longer than this does not hold up the news.
+            // A probe that takes longer than this no longer blocks others.
             BreakerState::HalfOpen { rest, since, .. } if now < since + REST_MAX => {
                 return Permission::Wait(rest.min(since + REST_MAX - now));
             }
@@ -115,12 +115,12 @@ impl Breaker {
         })
     }
 
-    /// Whether nobody but a probe may ask.
+    /// Returns whether only a probe may ask.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.lock().state, BreakerState::Closed { .. })
     }
 
-    /// The endpoint has asked to be left alone for so long. Says whether that is news.
+    /// Notes that the endpoint asks for a pause. Returns whether no such pause was in effect before.
     pub(super) fn leave_alone(&self, now: Instant, wait: Duration) -> bool {
         let mut data = self.lock();
         let until = now + wait;
@@ -142,7 +142,7 @@ impl Breaker {
         before.is_none()
     }
 
-    /// Notes how somebody's asking ended, the probe's number being given if it was one. Says whether that has opened it.
+    /// Notes a result, with the number of the probe if it was one. Returns whether the breaker has opened because of it.
     fn note(&self, now: Instant, failure: u32, probe: Option<u64>) -> bool {
         let mut data = self.lock();
         match data.state {
@@ -165,11 +165,11 @@ impl Breaker {
                 };
                 opens
             }
-            // Whoever asked before it asked to be left alone does not know of that.
+            // A call that began before the endpoint asked for a pause does not count.
             BreakerState::Open {
                 is_asked_for: true, ..
             } => false,
-            // Whoever asked before it opened and is answered now brings the same news as a probe.
+            // A success of a call that began before the breaker opened counts like a successful probe.
             BreakerState::HalfOpen { .. } | BreakerState::Open { .. } if failure == 0 => {
                 data.state = BreakerState::default();
                 false
@@ -191,7 +191,7 @@ impl Breaker {
         }
     }
 
-    /// The probe did not come to an end.
+    /// Ends a probe without a result.
     fn give_back(&self, probe: u64) {
         let mut data = self.lock();
         if let BreakerState::HalfOpen {
@@ -209,26 +209,26 @@ impl Breaker {
         }
     }
 
-    /// The state is whole after every statement, so a panic elsewhere does not spoil it.
+    /// Locks the state. It is consistent after every statement, so a panic elsewhere does not damage it.
     fn lock(&self) -> MutexGuard<'_, BreakerData> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl BreakerPermit<'_> {
-    /// An answer came that can be used, whatever it says.
+    /// Reports a usable answer, whatever it contains.
     pub(super) fn success(mut self, now: Instant) {
         let probe = self.probe.take();
         self.breaker.note(now, 0, probe);
     }
 
-    /// No connection, no answer, or none that can be used. Says whether the breaker has opened because of it.
+    /// Reports that there was no connection, no answer, or no usable answer. Returns whether the breaker has opened because of it.
     pub(super) fn failure(mut self, now: Instant) -> bool {
         let probe = self.probe.take();
         self.breaker.note(now, 1, probe)
     }
 
-    /// The endpoint asks to be left alone for so long. Returns whether that is news.
+    /// Reports that the endpoint asks for a pause. Returns whether no such pause was in effect before.
     pub(super) fn leave_alone(mut self, now: Instant, wait: Duration) -> bool {
         self.probe = None;
         self.breaker.leave_alone(now, wait)
@@ -253,14 +253,14 @@ mod tests {
     use super::*;
 
     impl Breaker {
-        /// Fails for somebody until it opens.
+        /// Reports failures until the breaker opens.
         pub(in crate::upstream) fn break_open(&self, now: Instant) {
             while let Permission::Ask(permit) = self.permit(now, true) {
                 permit.failure(now);
             }
         }
 
-        /// Whether a probe asks on behalf of all others.
+        /// Returns whether a probe is running.
         pub(in crate::upstream) fn is_probing(&self) -> bool {
             matches!(self.lock().state, BreakerState::HalfOpen { .. })
         }
@@ -342,7 +342,7 @@ mod tests {
         let first = breaker.probes(now);
         now += REST_MAX;
         let second = breaker.probes(now);
-        // Its time is over: what becomes of it is no news, and takes nothing from the one that asks now.
+        // The first probe has expired. Its end no longer counts, and it does not affect the probe that is running now.
         drop(first);
         assert!(breaker.waits(now).is_some());
         second.success(now);

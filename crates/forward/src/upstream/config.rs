@@ -1,4 +1,4 @@
-//! What of the upstream is configured.
+//! The configuration of the upstream.
 
 use std::time::Duration;
 
@@ -7,55 +7,55 @@ use url::Url;
 
 use super::UpstreamAccount;
 
-/// Where the upstream is and how to speak to it.
+/// The endpoints and the account of the upstream, and the settings for calls to it.
 #[derive(Clone, Debug)]
 pub struct UpstreamConfig {
     /// The endpoint, such as `https://www.afilnet.com/api/http/`.
     pub url: Url,
     /// Other endpoints of the same account.
     pub fallback_urls: Vec<Url>,
-    /// Whether all endpoints take turns; otherwise the first that is well is asked.
+    /// True if all endpoints take turns. Otherwise the first available one is asked.
     pub round_robin: bool,
     /// Our account there.
     pub account: UpstreamAccount,
-    /// The one that is to replace it.
+    /// The account that is to replace it.
     pub next_account: Option<UpstreamAccount>,
-    /// Where the account stands in a request; never in the URL.
+    /// The place of the account in a request; never the URL.
     pub auth: UpstreamAuth,
-    /// Bounds on what is asked of it.
+    /// Limits on calls to the upstream.
     pub limits: UpstreamLimits,
 }
 
-/// Bounds of the upstream client.
+/// Limits of the upstream client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamLimits {
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// How long a connection takes new requests.
+    /// The time for which a connection takes new requests.
     pub connection_life: Duration,
     /// Longest wait for the whole answer.
     pub timeout: Duration,
-    /// Largest answer, in bytes after decompression.
+    /// Maximum size of an answer, in bytes after decompression.
     pub response_bytes: usize,
-    /// Whose certificates are trusted.
+    /// The trusted certificate authorities.
     pub roots: Roots,
-    /// Most attempts for one call, where another one can do no harm.
+    /// Maximum number of attempts for one call, if repeating it can do no harm.
     pub attempts_max: u32,
-    /// Most calls under way at once, of all accesses together.
+    /// Maximum number of concurrent calls of all accesses together.
     pub calls_max: usize,
-    /// Most calls that wait for one of these places.
+    /// Maximum number of calls that wait for a permit.
     pub waiting_max: usize,
-    /// Longest wait for a place.
+    /// Longest wait for a permit.
     pub wait_max: Duration,
 }
 
 impl UpstreamConfig {
-    /// Whether both speak to one account at one place, so that what one was answered holds for the other.
+    /// Returns whether both use one account at the same URL, so that answers to one are valid for the other.
     pub(crate) fn is_account_of(&self, other: &UpstreamConfig) -> bool {
         (&self.url, &self.account.user) == (&other.url, &other.account.user)
     }
 
-    /// Whether both have the same account, and the same one to replace it.
+    /// Returns whether both have the same account and the same next account.
     pub(crate) fn has_same_accounts(&self, other: &UpstreamConfig) -> bool {
         let next = match (&self.next_account, &other.next_account) {
             (Some(account), Some(other)) => account.is_same(other),
@@ -65,7 +65,7 @@ impl UpstreamConfig {
         next && self.account.is_same(&other.account)
     }
 
-    /// Whether both say the same. What stands in files of roots is compared by whoever has read them.
+    /// Returns whether both configurations are equal. The content of root files is compared by the reader of the files.
     pub(crate) fn is_same(&self, other: &UpstreamConfig) -> bool {
         (&self.url, &self.fallback_urls) == (&other.url, &other.fallback_urls)
             && self.has_same_accounts(other)
@@ -74,7 +74,7 @@ impl UpstreamConfig {
     }
 }
 
-/// Where the account stands.
+/// The place of the account in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamAuth {
     /// In the posted form.

@@ -1,4 +1,4 @@
-//! Where the upstream account can be reached: one endpoint or several, each with a breaker of its own.
+//! The endpoints of the upstream account, one or several, each with its own breaker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,34 +9,34 @@ use url::Url;
 
 use super::breaker::{Breaker, BreakerPermit, Permission};
 
-/// One of them.
+/// One endpoint.
 pub(super) struct UpstreamEndpoint {
     pub(super) url: Url,
-    /// Where its requests go.
+    /// The destination of its requests.
     pub(super) target: Target,
-    /// Shared with the endpoint of the same URL under the configuration before.
+    /// The breaker, shared with the endpoint of the same URL in the previous configuration.
     pub(super) breaker: Arc<Breaker>,
 }
 
-/// All of them.
+/// All endpoints.
 pub(super) struct UpstreamEndpoints {
     all: Vec<UpstreamEndpoint>,
-    /// Whether they take turns; otherwise the first that is well is asked.
+    /// True if the endpoints take turns. Otherwise the first available one is asked.
     round_robin: bool,
     next: AtomicUsize,
 }
 
-/// ChosenEndpoint to ask one of them once.
+/// A chosen endpoint with the permission to ask it once.
 pub(super) struct ChosenEndpoint<'a> {
     pub(super) endpoint: &'a UpstreamEndpoint,
     pub(super) permit: BreakerPermit<'a>,
 }
 
-/// Whom to ask.
+/// The choice of an endpoint for an attempt.
 pub(super) struct EndpointChoice<'a> {
-    /// This one, or nobody for so long.
+    /// The chosen endpoint, or the time for which none may be asked.
     pub(super) chosen: Result<ChosenEndpoint<'a>, Duration>,
-    /// One that somebody else has to probe, since this call may not.
+    /// The index of an endpoint that another call has to probe, because this call may not.
     pub(super) to_probe: Option<usize>,
 }
 
@@ -58,7 +58,7 @@ impl UpstreamEndpoints {
         }
     }
 
-    /// Takes over the breakers of those that were there before.
+    /// Takes over the breakers of endpoints that already existed.
     pub(super) fn take_over(&mut self, before: &UpstreamEndpoints) {
         for endpoint in &mut self.all {
             if let Some(known) = before.iter().find(|known| known.url == endpoint.url) {
@@ -67,8 +67,8 @@ impl UpstreamEndpoints {
         }
     }
 
-    /// Chooses for the attempt after so many of one call: each goes on where the one before it ended. Only who `may_probe`
-    /// asks one on behalf of all others.
+    /// Chooses an endpoint for the attempt after `attempts` others of the same call. Each attempt continues after the endpoint of
+    /// the attempt before. A probe is chosen only if `may_probe`.
     pub(super) fn choose(
         &self,
         attempts: usize,
@@ -102,7 +102,7 @@ impl UpstreamEndpoints {
         }
     }
 
-    /// ChosenEndpoint to probe this one now, if its breaker is open and lets somebody.
+    /// Returns this endpoint with the permission to probe it now, if its breaker is open and allows a probe.
     pub(super) fn probe(&self, at: usize, now: Instant) -> Option<ChosenEndpoint<'_>> {
         let endpoint = self.all.get(at).filter(|known| known.breaker.is_open())?;
         match endpoint.breaker.permit(now, true) {
@@ -111,7 +111,7 @@ impl UpstreamEndpoints {
         }
     }
 
-    /// The first that everybody may ask. Takes nothing: no probe, and nobody's turn.
+    /// Returns the first endpoint with a closed breaker. Uses up neither a probe nor a turn.
     pub(super) fn well(&self) -> Option<&UpstreamEndpoint> {
         self.all.iter().find(|known| !known.breaker.is_open())
     }
@@ -120,7 +120,8 @@ impl UpstreamEndpoints {
         self.all.iter()
     }
 
-    /// Whether another one is well, which can be asked at once when this one has refused a connection.
+    /// Returns whether another endpoint has a closed breaker, so that it can be asked immediately after this one has refused a
+    /// connection.
     pub(super) fn has_other_than(&self, asked: &UpstreamEndpoint) -> bool {
         let mut others = self.all.iter().filter(|known| known.url != asked.url);
         others.any(|other| !other.breaker.is_open())
@@ -140,7 +141,7 @@ mod tests {
         UpstreamEndpoints::new(urls.into(), targets, round_robin)
     }
 
-    /// The endpoint that a call asks, and the one to be probed besides.
+    /// Returns the host that a call asks, and the index of the endpoint to probe.
     fn host(
         endpoints: &UpstreamEndpoints,
         attempts: usize,
@@ -175,7 +176,7 @@ mod tests {
         endpoints.all[0].breaker.break_open(now);
         assert_eq!(host(&endpoints, 0, now, true), "b");
         let later = now + Duration::from_secs(1);
-        // A call with an effect asks another one, and has the first one probed.
+        // A call with an effect asks another endpoint, and has the first one probed.
         assert_eq!(host(&endpoints, 0, later, false), "b, 0 to probe");
         let probe = endpoints.choose(0, later, true).chosen.unwrap();
         assert!(probe.permit.is_probe());

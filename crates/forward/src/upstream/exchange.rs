@@ -1,4 +1,4 @@
-//! One exchange with an endpoint: the request is built here and nowhere else, and every way that it can end is named.
+//! One exchange with an endpoint. Requests are built only here, and every possible result is converted here.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,19 +16,19 @@ use super::retry_after;
 use crate::per_core::PerCore;
 use crate::trace::AttemptLog;
 
-/// What most forms take, in bytes.
+/// The initial capacity for a form in bytes, which most forms fit into.
 const FORM_BYTES: usize = 256;
 
-/// What the upstream is asked.
+/// A request to the upstream.
 #[derive(Clone, Copy)]
 pub(crate) struct AskedRequest<'a> {
     pub(crate) request: &'a Request,
-    /// Where the attempts are noted, if the call is traced.
+    /// The log of the attempts, if the call is traced.
     pub(crate) trace: Option<&'a AttemptLog>,
 }
 
 impl<'a> AskedRequest<'a> {
-    /// A request of ours, which nobody traces.
+    /// Creates a request of the gateway itself, which is not traced.
     pub(super) fn untraced(request: &'a Request) -> AskedRequest<'a> {
         AskedRequest {
             request,
@@ -37,7 +37,7 @@ impl<'a> AskedRequest<'a> {
     }
 }
 
-/// The clients of one upstream, with connections of their own for each core.
+/// The clients of one upstream, with separate connections for each core.
 pub(super) struct UpstreamClient {
     factory: ClientFactory,
     clients: PerCore<PostClient>,
@@ -47,7 +47,7 @@ pub(super) struct UpstreamClient {
 }
 
 impl UpstreamClient {
-    /// Reads the roots, and names the targets of these URLs in their order. Opens no connection.
+    /// Reads the roots, and returns the targets of these URLs in their order. Opens no connection.
     ///
     /// # Errors
     /// A sentence, when the roots can't be read.
@@ -59,7 +59,7 @@ impl UpstreamClient {
         let made = ClientConfig {
             roots: limits.roots.clone(),
             identity: None,
-            // A connection that takes all the time there is must still be known from an answer that does.
+            // Less than the whole timeout, so that a connection that times out can be distinguished from an answer that does.
             connect_timeout: limits.connect_timeout.min(limits.timeout * 9 / 10),
             timeout: limits.timeout,
         };
@@ -74,7 +74,7 @@ impl UpstreamClient {
         Ok((client, targets))
     }
 
-    /// Whether the files of roots still hold what was read.
+    /// Returns whether the root files are unchanged since they were read.
     ///
     /// # Errors
     /// A sentence, when a file can't be read.
@@ -90,7 +90,7 @@ impl UpstreamClient {
         }
     }
 
-    /// Posts a request to an endpoint, once, and names how that ended.
+    /// Posts a request to an endpoint once, and returns the result.
     pub(super) async fn exchange(
         &self,
         endpoint: &UpstreamEndpoint,
@@ -123,7 +123,7 @@ impl UpstreamClient {
             trace.answered(status.as_u16());
         }
         let wait = retry_after::asked_for(status, answer.headers(), SystemTime::now);
-        // What has been consumed or sent is not told a second time.
+        // Consumed messages and the outcome of a send can't be requested again, so their answers wait as long as possible.
         let room_wait = if effect == Effect::Read {
             ROOM_WAIT
         } else {
@@ -139,17 +139,17 @@ impl UpstreamClient {
         attempt.asked_to_wait(wait)
     }
 
-    /// The account where a header carries it, and the form.
+    /// Returns the `Authorization` header if it contains the account, and the form.
     fn form(&self, known: &EncodedAccount, request: &Request) -> (Option<HeaderValue>, String) {
         let mut form = String::with_capacity(FORM_BYTES);
-        // Class, method and names are ours and stand for themselves.
+        // Class, method and names are ours and need no encoding.
         for part in ["class=", CLASS, "&method=", request.operation().method] {
             form.push_str(part);
         }
         if self.auth == UpstreamAuth::Form {
             form.push_str(known.fields.expose_secret());
         }
-        // Declared names only, encoded by us: nothing of the caller's own spelling reaches the upstream.
+        // Only declared names, encoded by us, so that nothing of the caller's own encoding reaches the upstream.
         for (parameter, value) in request.pairs() {
             for part in ["&", parameter.name, "="] {
                 form.push_str(part);

@@ -1,6 +1,6 @@
-//! That nothing which can happen to calls leaves the way out stuck: endpoints, permits and lines under random calls that end,
-//! fail, are given up or panic wherever they are, with reloads and tries of the next account in between, by a clock that the
-//! test moves. Afterwards the upstream is well, and somebody has to be served within the time that a breaker rests.
+//! Tests that no event leaves the way out stuck. Random calls end, fail, are abandoned or panic at any step, with reloads and tries
+//! of the next account in between, on a clock that the test sets. The test covers endpoints, permits and lines. Afterwards the
+//! upstream is well, and a call has to be served within the longest time that a breaker stays open.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -14,14 +14,14 @@ use super::breaker::REST_MAX;
 use super::endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoints};
 use super::queue::{AdmissionQueue, QueueFull, QueuePermit};
 
-/// Interleavings, and what happens in each.
+/// Number of interleavings, and the number of events in each.
 const INTERLEAVINGS: u64 = 10_000;
 const EVENTS: usize = 80;
 
-/// Configurations of one interleaving, one after the other.
+/// Number of successive configurations in one interleaving.
 const GENERATIONS: usize = 2;
 
-/// What everybody shares under one configuration.
+/// The state that all calls share under one configuration.
 struct World {
     endpoints: UpstreamEndpoints,
     queue: Arc<AdmissionQueue>,
@@ -42,7 +42,7 @@ impl World {
     }
 }
 
-/// The same numbers for the same seed (splitmix64).
+/// A generator that gives the same numbers for the same seed (splitmix64).
 struct Chance(u64);
 
 impl Chance {
@@ -57,12 +57,12 @@ impl Chance {
 
 type Acquiring<'w> = Pin<Box<dyn Future<Output = Result<QueuePermit, QueueFull>> + 'w>>;
 
-/// How far a call is.
+/// The step that a call has reached.
 enum Step<'w> {
-    /// In a line.
+    /// The call waits in a line.
     Waits(Acquiring<'w>),
     HasPermit(QueuePermit),
-    /// The permit is absent for a probe on behalf of others.
+    /// The call asks an endpoint. A probe for other calls has no permit.
     Asks(Option<QueuePermit>, ChosenEndpoint<'w>, Instant),
 }
 
@@ -73,7 +73,7 @@ struct Call<'w> {
     step: Step<'w>,
 }
 
-/// Everything that goes on at one moment.
+/// The state of everything at one moment.
 struct Model<'w> {
     chance: Chance,
     now: Instant,
@@ -102,7 +102,7 @@ impl<'w> Model<'w> {
         });
     }
 
-    /// One call, whichever it is, goes on: to a permit, to asking, to its end.
+    /// Moves one random call to its next step: to a permit, to asking, or to its end.
     fn go_on(&mut self) {
         if self.calls.is_empty() {
             return;
@@ -160,7 +160,7 @@ impl<'w> Model<'w> {
         chosen.ok()
     }
 
-    /// An attempt ends as the upstream is. Gives the permit of a call that is made again.
+    /// Ends an attempt according to the state of the upstream. Returns the permit if the call is repeated.
     fn end(
         &mut self,
         permit: Option<QueuePermit>,
@@ -181,7 +181,7 @@ impl<'w> Model<'w> {
         Some(permit)
     }
 
-    /// Whoever waits for a call goes away, or it panics: all that it holds is dropped on the way.
+    /// Drops a call, because its caller disconnects or it panics. Everything that it holds is dropped.
     fn lose(&mut self, panics: bool) {
         if self.calls.is_empty() {
             return;
@@ -202,7 +202,7 @@ impl<'w> Model<'w> {
             6..16 => self.go_on(),
             16 | 17 => self.lose(false),
             18 => self.lose(true),
-            // The try of the next account, which is dropped or ends without a word to the breaker.
+            // The try of the next account, which is dropped or ends without reporting to the breaker.
             19 => drop(self.world.endpoints.well()),
             20 => self.world = next.next().unwrap_or(self.world),
             21 => self.is_success = self.chance.below(4) == 0,
@@ -210,7 +210,7 @@ impl<'w> Model<'w> {
         }
     }
 
-    /// The upstream is well from now on, and all that is under way comes to some end.
+    /// Makes the upstream well, and brings every call to an end.
     fn recover(&mut self) {
         self.is_success = true;
         while !self.calls.is_empty() {
@@ -221,7 +221,7 @@ impl<'w> Model<'w> {
         }
     }
 
-    /// The time until a call is served, and from when on everybody is.
+    /// Returns the time until a call is served. From then on all calls are served.
     fn served_after(&mut self) -> Duration {
         let began = self.now;
         loop {
@@ -260,7 +260,7 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
         for world in &worlds {
             let occupancy = world.queue.occupancy();
             assert_eq!((occupancy.taken, occupancy.waiting), (0, 0), "seed {seed}");
-            // Where nobody asks, nobody holds a probe.
+            // No call asks now, so no probe may be running.
             let is_probing = world
                 .endpoints
                 .iter()
@@ -269,6 +269,6 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
         }
         longest = longest.max(model.served_after());
     }
-    // Some of them have to find a breaker open, or nothing was shown.
+    // Some interleavings have to find an open breaker. Otherwise the test would prove nothing.
     assert!(longest >= Duration::from_secs(1), "{longest:?}");
 }

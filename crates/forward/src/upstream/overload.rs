@@ -1,35 +1,36 @@
-//! Whether more calls come than the upstream takes: the oldest call has waited longer than a target for a whole interval (the
-//! sojourn time of CoDel, RFC 8289), and the line has grown meanwhile. The clock is passed in.
+//! Detects that more calls arrive than the upstream can handle: the oldest call has waited longer than a target for a whole
+//! interval (the sojourn time of CoDel, RFC 8289), and the queue has grown in that time. The clock is passed in.
 
 use std::time::{Duration, Instant};
 
-/// How long the oldest call may wait, and for how long it may wait longer before that is an overload.
+/// The target for the wait of the oldest call, and the time for which it may be exceeded before that is an overload.
 pub(super) const SOJOURN_TARGET: Duration = Duration::from_millis(250);
 const SOJOURN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A line has grown if it is longer by more than this part: callers who each wait for their answer keep it as long as it is.
+/// The queue has grown if it is longer by more than one in so many parts. Callers that each wait for their answer keep its length
+/// constant.
 const GROWTH_PART: usize = 8;
 
-/// Whether more calls come than the upstream takes.
+/// The state of the detection of an overload.
 #[derive(Default)]
 pub(super) struct Overload {
     next_look: Option<Instant>,
-    /// How many calls waited at the last look, if the oldest was above the target.
+    /// The number of waiting calls at the last check, if the oldest was above the target.
     above: Option<usize>,
-    /// Whether a call was refused since then.
+    /// True if a call was rejected since then.
     has_refused: bool,
-    /// When a call was last refused for it. The overload ends an interval later.
+    /// The time when a call was last rejected because of the overload. The overload ends one interval later.
     refused_at: Option<Instant>,
 }
 
 impl Overload {
-    /// Whether there is one now.
+    /// Returns whether there is an overload now.
     pub(super) fn is_on(&self, now: Instant) -> bool {
         self.refused_at
             .is_some_and(|refused_at| now < refused_at + SOJOURN_INTERVAL)
     }
 
-    /// A call is refused or evicted for want of room, so that an overload goes on.
+    /// Notes that a call was rejected or evicted because the queue is full. This prolongs an overload.
     pub(super) fn refused(&mut self, now: Instant) {
         self.has_refused = true;
         if self.is_on(now) {
@@ -37,7 +38,7 @@ impl Overload {
         }
     }
 
-    /// Whether an overload begins now, with so many calls waiting and the oldest of them since then.
+    /// Returns whether an overload begins now, from the number of waiting calls and the arrival of the oldest one.
     pub(super) fn begins(
         &mut self,
         now: Instant,

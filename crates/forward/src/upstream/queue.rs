@@ -1,9 +1,9 @@
-//! The admission queue in front of the one upstream account. When all permits are taken, each access has a line of its own, and
-//! the lines take turns: however many calls one access makes, another waits for one of them at most. How many permits there
-//! are follows what the upstream takes (`adaptive_limit.rs`).
+//! The admission queue in front of the one upstream account. When all permits are taken, each access has its own line, and the
+//! lines take turns. However many calls one access makes, another access waits for one of them at most. The number of permits
+//! follows the capacity of the upstream (`adaptive_limit.rs`).
 //!
-//! A line that is long because many calls came at once is worked off. While more calls come than the upstream takes
-//! (`overload.rs`), few may wait, and the others are refused at once instead of late.
+//! A queue that is long because many calls came at the same time is worked off. While more calls arrive than the upstream can
+//! handle (`overload.rs`), only a few may wait, and the others are rejected immediately instead of late.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use super::adaptive_limit::{AdaptiveLimit, EndedAttempt};
 use super::overload::Overload;
 
-/// During an overload half as many calls wait as there are permits, so that waiting costs less than being served, and no fewer
-/// than this.
+/// During an overload half as many calls may wait as there are permits, so that waiting takes less time than being served, but no
+/// fewer than this.
 const WAITING_LEAST: usize = 4;
 
 /// The permits of one upstream, and the calls that wait for one.
@@ -30,7 +30,7 @@ struct QueueState {
     taken: usize,
     waiting: usize,
     lines: HashMap<String, VecDeque<WaitingCall>>,
-    /// The accesses that have a line, in the order of their turns.
+    /// The accesses with a line, in the order of their turns.
     turns: VecDeque<String>,
 }
 
@@ -39,36 +39,36 @@ struct WaitingCall {
     grant: oneshot::Sender<()>,
 }
 
-/// Leave to have one call under way; goes to the next in line when dropped.
+/// The permission to have one call in progress. When it is dropped, it goes to the next waiting call.
 pub(super) struct QueuePermit {
     queue: Arc<AdmissionQueue>,
-    /// Calls under way when it was taken, its own included.
+    /// Calls in progress when it was acquired, including its own.
     begun_with: usize,
-    /// When the call's last attempt ended, if nothing is to come after it.
+    /// The time when the call's last attempt ended, if no further attempt follows.
     ended: Option<Instant>,
 }
 
-/// Every permit is taken, and no more calls may wait.
+/// All permits are taken, and no more calls may wait.
 #[derive(Debug)]
 pub(super) struct QueueFull;
 
-/// How full the queue is, for operators.
+/// The occupancy of the queue, for operators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Occupancy {
-    /// Permits that there are now.
+    /// The current number of permits.
     pub(super) limit: usize,
     pub(super) taken: usize,
-    /// Calls that wait, those that have been given up included.
+    /// Waiting calls, including abandoned ones.
     pub(super) waiting: usize,
 }
 
 impl AdmissionQueue {
-    /// A queue with so many permits at most, and room for so many calls that wait for one.
+    /// Creates a queue with at most this number of permits, and room for this number of waiting calls.
     pub(super) fn new(permits_max: usize, waiting_max: usize) -> Arc<AdmissionQueue> {
         AdmissionQueue::with(AdaptiveLimit::new(permits_max), waiting_max)
     }
 
-    /// A queue within other bounds that begins with what this one has found out; this one, if they are its own.
+    /// Returns a queue with other limits that begins with the limit found so far. Returns this queue if its limits are the same.
     pub(super) fn renewed(
         self: &Arc<Self>,
         permits_max: usize,
@@ -95,7 +95,7 @@ impl AdmissionQueue {
         })
     }
 
-    /// A permit for a call that comes now, if one is free and no call waits for it.
+    /// Returns a permit for a new call, if one is free and no call waits for it.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Option<QueuePermit> {
         let mut state = self.lock();
         if state.waiting > 0 || state.taken >= state.limit.permits() {
@@ -107,10 +107,11 @@ impl AdmissionQueue {
         Some(self.permit(begun_with))
     }
 
-    /// A permit for a call of this access that found none free. A call that is given up leaves the line.
+    /// Waits for a permit for a call of this access that found none free. If the call is abandoned, its place in the line is
+    /// skipped.
     ///
     /// # Errors
-    /// When too many calls wait, or one of an access with fewer of them takes this one's room.
+    /// Too many calls wait, or a call of an access with fewer waiting calls takes this call's room.
     pub(super) async fn acquire(
         self: &Arc<Self>,
         access: &str,
@@ -126,7 +127,7 @@ impl AdmissionQueue {
             let mut state = self.lock();
             let room = state.room(self.waiting_max, now);
             if state.waiting >= room {
-                // Calls that were given up are counted until their turn comes.
+                // Abandoned calls are counted until their turn comes.
                 state.forget_closed();
             }
             if state.waiting >= room {
@@ -136,10 +137,10 @@ impl AdmissionQueue {
                 }
             }
             state.enqueue(access, WaitingCall { since: now, grant });
-            // A permit may have come free in between.
+            // A permit may have become free in the meantime.
             state.grant_free();
         }
-        // An evicted call has lost the sender.
+        // The sender of an evicted call was dropped.
         (&mut waiter.granted).await.map_err(|_| QueueFull)?;
         waiter.has_permit = true;
         let begun_with = self.lock().taken;
@@ -154,7 +155,7 @@ impl AdmissionQueue {
         }
     }
 
-    /// Takes a permit back, for the next call that still waits.
+    /// Takes a permit back, and gives it to the next waiting call.
     fn release(&self, now: Instant) {
         let mut state = self.lock();
         if state.waiting > 0 && state.overload_begins(now) {
@@ -165,7 +166,7 @@ impl AdmissionQueue {
         state.grant_free();
     }
 
-    /// How full the queue is.
+    /// Returns the occupancy of the queue.
     pub(super) fn occupancy(&self) -> Occupancy {
         let state = self.lock();
         Occupancy {
@@ -175,14 +176,14 @@ impl AdmissionQueue {
         }
     }
 
-    /// The state is whole after every statement, so a panic elsewhere does not spoil it.
+    /// Locks the state. It is consistent after every statement, so a panic elsewhere does not damage it.
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl QueueState {
-    /// How many calls may wait, of so many at most.
+    /// Returns how many calls may wait now, `waiting_max` at most.
     fn room(&self, waiting_max: usize, now: Instant) -> usize {
         if self.overload.is_on(now) {
             waiting_max.min((self.limit.permits() / 2).max(WAITING_LEAST))
@@ -191,7 +192,7 @@ impl QueueState {
         }
     }
 
-    /// Looks at the oldest wait, if it is time to.
+    /// Checks the oldest wait if a check is due, and returns whether an overload begins.
     fn overload_begins(&mut self, now: Instant) -> bool {
         let oldest = |lines: &HashMap<String, VecDeque<WaitingCall>>| {
             let first = lines.values().filter_map(|line| line.front());
@@ -211,7 +212,7 @@ impl QueueState {
         self.turns.push_back(access.to_owned());
     }
 
-    /// Gives free permits to the calls that wait.
+    /// Gives free permits to waiting calls.
     fn grant_free(&mut self) {
         while self.taken < self.limit.permits() {
             let Some(next) = self.next() else {
@@ -223,7 +224,7 @@ impl QueueState {
         }
     }
 
-    /// The next call; its access then goes behind all others.
+    /// Takes out the next call. Its access then goes behind all others.
     fn next(&mut self) -> Option<WaitingCall> {
         let access = self.turns.pop_front()?;
         let line = self.lines.get_mut(&access)?;
@@ -237,13 +238,14 @@ impl QueueState {
         next
     }
 
-    /// In a full queue, a call of an access with fewer in it takes the room of the last of those that have the most.
+    /// In a full queue, evicts the last call of the longest line if this access has fewer waiting calls. Returns whether a call was
+    /// evicted.
     fn make_room_for(&mut self, access: &str) -> bool {
         let mine = self.lines.get(access).map_or(0, VecDeque::len);
         self.evict_one(mine + 1)
     }
 
-    /// Evicts the last of the longest line, if more than so many are in it.
+    /// Evicts the last call of the longest line if the line has more than `kept` calls. Returns whether a call was evicted.
     fn evict_one(&mut self, kept: usize) -> bool {
         let longest = self.lines.iter_mut().max_by_key(|(_, line)| line.len());
         let Some((access, line)) = longest.filter(|(_, line)| line.len() > kept) else {
@@ -271,7 +273,7 @@ impl QueueState {
 }
 
 impl QueuePermit {
-    /// An attempt of the call has begun and ended then, with an answer that can be used or without.
+    /// Records an attempt of the call with the times of its beginning and end, and whether it got a usable answer.
     pub(super) fn record_attempt(
         &mut self,
         operation: &'static str,
@@ -291,7 +293,7 @@ impl QueuePermit {
         self.ended = Some(ended);
     }
 
-    /// The call is to be made again, so that its end is still to come.
+    /// Notes that the call will be repeated, so that its end is still to come.
     pub(super) fn goes_on(&mut self) {
         self.ended = None;
     }
@@ -304,7 +306,7 @@ impl Drop for QueuePermit {
     }
 }
 
-/// A call in a line.
+/// A call that waits in a line.
 struct QueueWaiter<'a> {
     queue: &'a Arc<AdmissionQueue>,
     granted: oneshot::Receiver<()>,
@@ -313,7 +315,7 @@ struct QueueWaiter<'a> {
 
 impl Drop for QueueWaiter<'_> {
     fn drop(&mut self) {
-        // Granted, and given up before that was noticed: the permit is another call's.
+        // If the permit was granted but not received, it goes to another call.
         self.granted.close();
         if !self.has_permit && self.granted.try_recv().is_ok() {
             self.queue.release(Instant::now());

@@ -1,12 +1,12 @@
-//! The upstream under another configuration, which keeps what was found out about it.
+//! Builds the upstream for another configuration and keeps the knowledge about it.
 
 use std::sync::Arc;
 
 use super::{Upstream, UpstreamConfig};
 
 impl Upstream {
-    /// The upstream under another configuration, with what is known of its endpoints, its account and how much it takes; the
-    /// same one if nothing has changed. What stands in the files of roots counts, not their names alone.
+    /// Returns the upstream under another configuration, with the knowledge about its endpoints, its account and its capacity.
+    /// Returns the same upstream if nothing has changed. Root files are compared by content, not only by name.
     ///
     /// # Errors
     /// A sentence, when the roots can't be read.
@@ -14,7 +14,7 @@ impl Upstream {
         self: &Arc<Self>,
         config: &UpstreamConfig,
     ) -> Result<Arc<Upstream>, String> {
-        // An endpoint that was ill by some roots may be well by others.
+        // An endpoint that failed with some roots may work with others.
         let has_same_roots =
             config.limits.roots == self.config.limits.roots && self.client.is_current()?;
         if has_same_roots && config.is_same(&self.config) {
@@ -27,7 +27,7 @@ impl Upstream {
         Ok(Arc::new(next))
     }
 
-    /// Takes over what was found out about the endpoints that both have, and about the first one's account.
+    /// Takes over the knowledge about the endpoints that both have, and about the first endpoint's account.
     fn take_over(&mut self, before: &Upstream) {
         self.endpoints.take_over(&before.endpoints);
         if self.config.url == before.config.url {

@@ -1,19 +1,18 @@
-//! How often the upstream is asked again, and when: never so often that our own patience becomes its load. Chance is an
-//! argument.
+//! Decides how often and when the upstream is asked again, so that retries never become its load. The random number is an argument.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Wait before the second attempt, at most; doubled for each further one.
+/// Longest wait before the second attempt; doubled for each further one.
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// What an attempt costs of the budget, in parts of it that one call brings in: one retry for every ten calls.
+/// The cost of a retry. One call deposits 1, so there is one retry for every ten calls.
 const RETRY_COST: u32 = 10;
 
-/// Most that is saved up, in the same parts: five retries at once.
+/// Maximum savings, in the same unit: five retries at the same time.
 const SAVED_MAX: u32 = 5 * RETRY_COST;
 
-/// The retries that are left, shared by all callers.
+/// The remaining retries, shared by all callers.
 pub(super) struct RetryBudget(AtomicU32);
 
 impl Default for RetryBudget {
@@ -23,7 +22,7 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// A call that is made for the first time brings in a part of a retry.
+    /// Deposits the part of a retry that each new call brings.
     pub(super) fn deposit(&self) {
         let _ = self
             .0
@@ -32,7 +31,7 @@ impl RetryBudget {
             });
     }
 
-    /// Whether a retry can be paid for, which it then is.
+    /// Pays for a retry. Returns whether the budget was sufficient.
     pub(super) fn withdraw(&self) -> bool {
         let paid = |saved: u32| saved.checked_sub(RETRY_COST);
         self.0
@@ -41,10 +40,10 @@ impl RetryBudget {
     }
 }
 
-/// How long to wait before the next attempt when so many have been made; `chance` is any number.
+/// Returns the wait before the next attempt after `attempts` attempts. `chance` is any number.
 pub(super) fn backoff(attempts: u32, chance: u64) -> Duration {
     let most = BACKOFF * 2_u32.saturating_pow(attempts.saturating_sub(1)).min(32);
-    // The whole range, so that callers who failed together don't come back together.
+    // The wait is random in the whole range, so that callers that failed together don't return together.
     let most_us = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(chance % (most_us + 1))
 }

@@ -1,16 +1,17 @@
-//! When an upstream wants to be asked again (RFC 9110, 10.2.3): with 429 (RFC 6585, 4) and 503, in seconds or as a date.
+//! Reads from an answer when the upstream wants to be asked again (RFC 9110, 10.2.3): with 429 (RFC 6585, 4) and 503, in seconds or
+//! as a date.
 
 use std::time::{Duration, SystemTime};
 
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-/// Longest time that is believed: what is mistaken, or is meant to shut everybody out, costs no more than this before the
-/// upstream is asked again. Quotas that come back by the minute are within it.
+/// Longest accepted time. A mistake, or an attempt to lock all callers out, costs no more than this before the upstream is asked
+/// again. Quotas that refill by the minute are within it.
 pub(super) const BELIEVED_MAX: Duration = Duration::from_secs(300);
 
-/// For how long an answer asks to be left alone, if it does. Its own `Date` is what a date in it is compared with, so that two
-/// clocks need not agree; without one it is `now`.
+/// Returns the pause that an answer asks for, if it does. A date is compared with the answer's own `Date`, so that the two clocks
+/// need not agree, or with `now` if there is none.
 pub(super) fn asked_for(
     status: StatusCode,
     headers: &HeaderMap,
@@ -29,7 +30,7 @@ pub(super) fn asked_for(
     Some(longest).filter(|wait| !wait.is_zero())
 }
 
-/// `delay-seconds`: digits and nothing else. What is too large for a number is as long as can be.
+/// Parses `delay-seconds`: only digits. A value too large for the number becomes the maximum.
 fn seconds(value: &HeaderValue) -> Option<Duration> {
     let digits = value.as_bytes();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
@@ -37,7 +38,7 @@ fn seconds(value: &HeaderValue) -> Option<Duration> {
     Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }
 
-/// The time until a date; none is left of one that is over.
+/// Returns the time until a date; zero for a past date.
 fn until(value: &HeaderValue, since: SystemTime) -> Option<Duration> {
     let date = date(value)?;
     Some(date.duration_since(since).unwrap_or_default())
@@ -80,7 +81,7 @@ mod tests {
         let most = Some(BELIEVED_MAX.as_secs());
         check(503, &[("retry-after", "86400")], most);
         check(503, &[("retry-after", &"9".repeat(50))], most);
-        // 1,700,000,000 is 22:13:20 on that day. All three forms of a date (RFC 9110, 5.6.7).
+        // 1,700,000,000 is 22:13:20 on that day. The dates are in all three forms (RFC 9110, 5.6.7).
         for date in [
             "Tue, 14 Nov 2023 22:13:50 GMT",
             "Tuesday, 14-Nov-23 22:13:50 GMT",

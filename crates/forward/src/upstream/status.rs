@@ -1,15 +1,15 @@
 //! The state of the upstream, for operators.
 
-/// How the upstream is, as operators see it.
+/// The state of the upstream, as operators see it.
 #[derive(Clone, Debug)]
 pub struct UpstreamStatus {
-    /// Each endpoint, and whether it is left alone for now.
+    /// Each endpoint, and whether its breaker is open.
     pub endpoints: Vec<(String, bool)>,
-    /// Whether the account in use is the one that was to replace the first.
+    /// True if the account in use is the one that was to replace the first.
     pub uses_next_account: bool,
-    /// Most calls at once, as it takes them now.
+    /// The current maximum number of concurrent calls.
     pub limit: usize,
-    /// Calls under way.
+    /// Calls in progress.
     pub under_way: usize,
     /// Calls that wait for a permit.
     pub waiting: usize,

@@ -1,23 +1,23 @@
-//! How a call to the upstream ended, and what it took.
+//! The result of a call to the upstream, and its durations.
 
 use std::time::Duration;
 
 use adapter::{Error, Response};
 
-/// How a call ended and what it took.
+/// The result of a call and its durations.
 #[derive(Debug)]
 pub(crate) struct UpstreamOutcome {
     pub(crate) result: Result<Response, Error>,
     pub(crate) timing: UpstreamTiming,
 }
 
-/// What a call took.
+/// The durations of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTiming {
-    /// How often the upstream was asked.
+    /// The number of requests to the upstream.
     pub attempts: u32,
-    /// How long the call waited for a permit.
+    /// The time that the call waited for a permit.
     pub queued: Duration,
-    /// From the first attempt to the end of the last.
+    /// The time from the first attempt to the end of the last.
     pub upstream: Duration,
 }

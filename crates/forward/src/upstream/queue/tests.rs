@@ -1,4 +1,4 @@
-//! Permits are never lost and never too many, lines take turns, and what is too much is refused at once.
+//! Tests that permits are never lost and never too many, that lines take turns, and that excess calls are rejected immediately.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -10,7 +10,7 @@ use super::*;
 use crate::upstream::overload::SOJOURN_TARGET;
 
 impl AdmissionQueue {
-    /// A permit, at once or in its turn.
+    /// Returns a permit, immediately or in its turn.
     async fn take(self: &Arc<Self>, access: &str) -> Result<QueuePermit, QueueFull> {
         match self.try_acquire() {
             Some(permit) => Ok(permit),
@@ -19,7 +19,7 @@ impl AdmissionQueue {
     }
 }
 
-/// A task that takes a permit, says so, and gives it back.
+/// Starts a task that takes a permit, reports that, and gives the permit back.
 fn caller(
     queue: &Arc<AdmissionQueue>,
     access: &'static str,
@@ -33,7 +33,7 @@ fn caller(
     })
 }
 
-/// Nobody has a permit and nobody waits.
+/// Returns the occupancy without taken permits and without waiting calls.
 fn free(limit: usize) -> Occupancy {
     Occupancy {
         limit,
@@ -107,7 +107,7 @@ async fn a_full_line_yields_its_last_to_an_access_with_fewer_in_it() {
 
 type Acquiring = Pin<Box<dyn Future<Output = Result<QueuePermit, QueueFull>>>>;
 
-/// An upstream with a service time, and the calls in front of it, by a clock that moves in steps of a millisecond.
+/// An upstream with a service time, and the calls in front of it, on a clock that moves in steps of a millisecond.
 struct Model {
     queue: Arc<AdmissionQueue>,
     now: Instant,
@@ -144,7 +144,7 @@ impl Model {
         }
     }
 
-    /// A millisecond goes by. Returns how many calls have ended.
+    /// Advances the clock by a millisecond. Returns the number of calls that have ended.
     fn step(&mut self) -> usize {
         self.now += Duration::from_millis(1);
         let now = self.now;
@@ -178,7 +178,7 @@ fn within_other_bounds_it_keeps_what_it_has_found_out() {
     let mut now = Instant::now();
     {
         let mut state = queue.lock();
-        // Each call takes a hundred times what it takes alone.
+        // Each call takes a hundred times as long as it takes alone.
         for (begun_with, took) in [(1, 10), (50, 1000)] {
             for _ in 0..200 {
                 let ended = EndedAttempt {
@@ -207,7 +207,7 @@ fn within_other_bounds_it_keeps_what_it_has_found_out() {
 #[test]
 fn while_too_many_calls_come_few_wait_and_the_others_are_refused_at_once() {
     let mut model = Model::new(10);
-    // Ten calls of 50 ms are one in 5 ms; three times as many come.
+    // Ten concurrent calls of 50 ms are one call in 5 ms. Three times as many arrive.
     for ms in 0..2000 {
         model.come(if ms % 5 == 0 { 3 } else { 0 });
         model.step();
