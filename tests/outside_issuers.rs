@@ -1,4 +1,4 @@
-//! Outside issuers: whom each may name, which of their keys serve, and what becomes of callers while their keys are away.
+//! Tests of outside issuers: the accesses that each may name, the keys that work, and calls while the keys are unavailable.
 
 mod odd_keys;
 
@@ -165,13 +165,13 @@ async fn a_token_allows_what_it_says_and_nothing_where_it_says_nothing() {
     }
 }
 
-/// An issuer's document, served to whoever asks; with the status [`SILENT`] nobody gets an answer.
+/// An issuer's document, served over HTTP. With the status [`SILENT`] no request gets an answer.
 pub struct Served {
     document: Arc<Mutex<(u16, String)>>,
     address: std::net::SocketAddr,
 }
 
-/// The status of an endpoint that takes connections and says nothing.
+/// The status of an endpoint that accepts connections and does not answer.
 pub const SILENT: u16 = 0;
 
 impl Served {
@@ -203,7 +203,7 @@ impl Served {
         *self.document.lock().unwrap() = (status, document);
     }
 
-    /// The issuer of the harness with its keys here.
+    /// Returns the configuration of the harness's issuer, with its keys served here.
     pub fn as_configuration(&self, issuer: &Issuer) -> String {
         let toml = issuer.as_configuration();
         let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
@@ -215,7 +215,7 @@ impl Served {
     }
 }
 
-/// A key that signs one token with RS256, and its public half.
+/// Returns a JWK for RS256 and the key pair that signs.
 fn rsa(size: KeySize) -> (Value, RsaKeyPair) {
     let pair = RsaKeyPair::generate(size).unwrap();
     let public = pair.public_key();
@@ -288,7 +288,7 @@ async fn who_cannot_be_judged_is_asked_to_come_again_and_has_not_guessed() {
         assert_eq!(answer.json()["error"], "OVERLOADED");
         assert!(!answer.header("retry-after").is_empty());
     }
-    // What its server says is not ours to repeat.
+    // The gateway must not repeat the text of the issuer's server.
     let line = gateway
         .process
         .wait_for("a line", |line| line.contains("keys were not fetched"));
@@ -307,20 +307,20 @@ async fn who_cannot_be_judged_is_asked_to_come_again_and_has_not_guessed() {
             .contains("503"),
         "{status}"
     );
-    // Whom nobody knows, or what is wrong whoever signed it, is refused as ever.
+    // A token of an unknown issuer, or one that is wrong whoever signed it, is refused as usual.
     let stranger = issuer.token_with(&json!({"iss": "https://x.example", "sub": "demo"}));
     let elsewhere = issuer.token_with(&json!({"aud": "elsewhere", "sub": "demo"}));
     for wrong in [&stranger, &elsewhere, &stranger] {
         assert_eq!(said(&gateway, wrong).await, "INCORRECT_TOKEN");
     }
     assert_eq!(said(&gateway, &stranger).await, "TOO_MANY_FAILURES");
-    // Well again: in no more than the time that callers were told to wait.
+    // The keys are available again and are fetched within the time after which callers were told to retry.
     served.says(200, issuer.jwks());
     until("the keys were not fetched again", async || {
         said(&gateway, &token).await == "SUCCESS"
     })
     .await;
-    // Away once more, and the keys that have come stay.
+    // The keys are unavailable once more; the fetched keys stay valid.
     served.says(503, String::new());
     let before = admin(&gateway, Method::GET, "status", Value::Null)
         .await

@@ -1,4 +1,4 @@
-//! The PROXY protocol: whom a trusted proxy names, and what is closed without an answer.
+//! Tests of the PROXY protocol: callers that a trusted proxy names, and connections that are closed without an answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ fn gateway() -> Gateway {
 
 const PROXY: [u8; 4] = [127, 0, 0, 100];
 
-/// A whole call, and the id by which the log knows it.
+/// Returns a whole call with this id for the log.
 fn call(id: &str, forwarded: &str) -> String {
     let body = format!("class=chat&method=getchatchannels&user=a&password={SECRET}");
     format!(
@@ -48,14 +48,14 @@ async fn connect(gateway: &Gateway, source: [u8; 4]) -> TcpStream {
     socket.connect(gateway.public).await.unwrap()
 }
 
-/// What comes back until the connection ends. A reset is an end as well.
+/// Returns everything that arrives until the connection ends. A reset counts as an end as well.
 async fn rest(mut stream: TcpStream) -> String {
     let mut back = Vec::new();
     let _ = stream.read_to_end(&mut back).await;
     String::from_utf8(back).unwrap()
 }
 
-/// Header and call in one piece, as a fast proxy sends them.
+/// Sends header and call in one piece, as a fast proxy does.
 async fn sent(gateway: &Gateway, source: [u8; 4], header: &[u8], call: &str) -> String {
     let mut stream = connect(gateway, source).await;
     let piece = [header, call.as_bytes()].concat();
@@ -63,7 +63,7 @@ async fn sent(gateway: &Gateway, source: [u8; 4], header: &[u8], call: &str) -> 
     rest(stream).await
 }
 
-/// A header of version 2.
+/// Returns a header of version 2.
 fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
     [
@@ -75,7 +75,7 @@ fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Source and target of version 2, with an extension after them.
+/// Returns a header of version 2 with source and target, followed by an extension.
 fn v2_from(source: std::net::IpAddr) -> Vec<u8> {
     let extension = [4, 0, 3, 1, 2, 3];
     let ports = [0x30, 0x39, 0x01, 0xbb];
@@ -117,10 +117,10 @@ async fn the_caller_is_who_a_trusted_proxy_names() {
             "2001:db9::7",
             false,
         ),
-        // A connection of the proxy's own.
+        // The proxy's own connection.
         (v1("PROXY UNKNOWN\r\n"), "", "127.0.0.100", true),
         (v2(0x20, 0, &[]), "", "127.0.0.100", true),
-        // Who is named is judged as any peer: only a trusted one may name somebody else.
+        // The named address is judged like any peer: only a trusted one may name another caller.
         (v2_from([203, 0, 113, 7].into()), xff, "203.0.113.7", true),
         (v2_from([203, 0, 113, 200].into()), xff, "203.0.113.9", true),
     ]
@@ -135,7 +135,7 @@ async fn the_caller_is_who_a_trusted_proxy_names() {
     }
 }
 
-/// Whatever a client has written, a connection that carries nobody's calls has no caller but the proxy.
+/// On a connection that carries no other caller's calls, the caller is the proxy, whatever headers the client has written.
 #[tokio::test]
 async fn a_header_on_a_connection_of_the_proxys_own_is_nothing() {
     let gateway = gateway();
@@ -169,7 +169,7 @@ async fn a_header_on_a_connection_of_the_proxys_own_is_nothing() {
         assert_eq!(logged["client"], "127.0.0.100", "{n}");
         assert_eq!(logged["trace_id"], serde_json::Value::Null, "{n}: {logged}");
     }
-    // The same peer, named by itself, passes calls on.
+    // If the same peer names itself, it passes calls on.
     let named = b"PROXY TCP4 127.0.0.100 198.51.100.1 12345 443\r\n";
     sent(&gateway, PROXY, named, &call("named", xff)).await;
     assert_eq!(gateway.logged("named")["client"], "203.0.113.9");
@@ -185,7 +185,7 @@ async fn what_has_no_right_header_or_no_right_to_one_is_closed_without_an_answer
         ([127, 0, 0, 1], &line[..]),
         ([127, 0, 0, 1], &right),
         ([127, 0, 0, 1], b""),
-        // Without a header, the call itself is the malformed one.
+        // Without a header, the call itself is read as a malformed header.
         (PROXY, b""),
         (PROXY, b"PROXY TCP4 203.0.113.7\r\n"),
         (PROXY, b"PROXY TCP4 203.0.113.7 198.51.100.1 12345 443\n"),
@@ -217,7 +217,7 @@ async fn a_header_in_pieces_is_read_and_a_slow_one_is_closed() {
     slow.write_all(b"PROXY TCP4 203.0").await.unwrap();
     let mut silent = connect(&gateway, PROXY).await;
     let began = Instant::now();
-    // Each piece arrives on its own: the next one is written when the proxy's own call, made meanwhile, has been answered.
+    // Each piece arrives separately: the next one is written after a separate call of the proxy has been answered.
     let mut pieces = connect(&gateway, PROXY).await;
     pieces.set_nodelay(true).unwrap();
     for (n, piece) in [
@@ -267,7 +267,7 @@ async fn connections_are_capped_by_the_address_that_is_named() {
         held.push((stream, served));
     }
     assert!(held[..3].iter().all(|(_, served)| *served));
-    // One more of the first is refused, or takes the place of one that has rested for a while.
+    // One more connection of the first address is refused, or takes the place of one that has idled for a while.
     assert_eq!(open(&mut held).await, 3);
 }
 

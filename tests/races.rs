@@ -1,5 +1,4 @@
-//! Changes of an access while it is being used: from the moment that a change is acknowledged, no request that begins is
-//! judged by what was before.
+//! Tests of changes to an access in use: once a change is acknowledged, no request that begins is judged by the old state.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,24 +11,24 @@ use crate::harness::{Answer, Fleet, Gateway, admin_request, client_from, load, s
 
 const READ: &str = "class=chat&method=getchatchannels";
 
-/// Callers who keep the access busy on open connections of their own.
+/// Callers that keep the access busy on their own open connections.
 const CALLERS: u8 = 4;
 
-/// One access that is opened and shut.
+/// An access that is opened and shut.
 struct Raced {
-    /// One, or several that share a store.
+    /// One gateway, or several that share a store.
     gateways: Vec<Gateway>,
     admin: reqwest::Client,
-    /// What its callers show.
+    /// The secret that callers present.
     secret: Mutex<String>,
-    /// Even while the access is open to them, odd while it is shut, and at least [`CHANGING`] from before a change is asked
-    /// for until it is acknowledged.
+    /// Even while the access is open to the callers, odd while it is shut. At least [`CHANGING`] from before a change is requested
+    /// until it is acknowledged.
     phase: AtomicU64,
-    /// Which of them gets the next call, and the next change.
+    /// Counter that selects the gateway of the next call or change.
     next: AtomicUsize,
-    /// What is done before each change.
+    /// Runs before each change.
     before: Box<dyn Fn() + Send + Sync>,
-    /// How long each change took until it was acknowledged.
+    /// The time until the acknowledgement of each change.
     took: Mutex<Vec<Duration>>,
 }
 
@@ -53,7 +52,7 @@ impl Raced {
         }
     }
 
-    /// Makes a change that shuts the access or opens it, and says what was answered.
+    /// Makes a change that shuts or opens the access, and returns the answer.
     async fn change(&self, what: (Method, &str), change: &Value) -> Value {
         self.phase.fetch_add(CHANGING, Ordering::SeqCst);
         let answer = self.ask(what, change).await;
@@ -61,7 +60,7 @@ impl Raced {
         answer
     }
 
-    /// Makes any change.
+    /// Makes any change and returns the answer.
     async fn ask(&self, (method, path): (Method, &str), change: &Value) -> Value {
         tokio::task::block_in_place(&self.before);
         let gateway =
@@ -78,15 +77,14 @@ impl Raced {
         serde_json::from_str(&answer.body).unwrap_or_default()
     }
 
-    /// Callers show this from now on.
+    /// Makes callers present this secret from now on.
     fn take(&self, secret: &str) {
         self.phase.fetch_add(CHANGING, Ordering::SeqCst);
         secret.clone_into(&mut self.secret.lock().unwrap());
         self.phase.fetch_sub(CHANGING - 1, Ordering::SeqCst);
     }
 
-    /// Makes one call. Whether it was let in, and whether the access was open: if nothing changed from before it began
-    /// until it was answered.
+    /// Makes one call. Returns whether it was admitted and whether the access was open, or `None` if a change overlapped the call.
     async fn call(&self, client: &reqwest::Client) -> Option<(bool, bool)> {
         let before = self.phase.load(Ordering::SeqCst);
         let secret = self.secret.lock().unwrap().clone();
@@ -98,7 +96,7 @@ impl Raced {
         unchanged.then_some((answer.status == 200, before.is_multiple_of(2)))
     }
 
-    /// Calls until it is done; counts the calls that could be judged.
+    /// Calls until `done` is set, and returns the number of calls that could be judged.
     async fn keep_busy(&self, address: u8, done: &AtomicBool) -> u64 {
         let client = client_from([127, 0, 0, address].into());
         let mut judged = 0;
@@ -116,8 +114,8 @@ fn draft() -> Value {
     json!({"name": "raced", "allow": ["127.0.0.0/24"]})
 }
 
-/// What shuts the access and what opens it again: a fourth of the races each, the state, the networks, the credentials, and all
-/// of it.
+/// The way in which a race shuts and opens the access: a fourth of the races each use the state, the networks, the credentials, and
+/// the whole access.
 enum Race {
     Patches([Value; 2]),
     Rotation,
@@ -134,7 +132,7 @@ impl Race {
         }
     }
 
-    /// Shuts the access; gives the secret that opens it when callers take it.
+    /// Shuts the access. Returns the new secret after a rotation.
     async fn shut(&self, raced: &Raced) -> Option<String> {
         let fresh = match self {
             Race::Patches([shut, _]) => {
@@ -154,14 +152,14 @@ impl Race {
         fresh["password"].as_str().map(str::to_owned)
     }
 
-    /// Opens it again.
+    /// Opens the access again.
     async fn open(&self, raced: &Raced, fresh: Option<String>) {
         match (self, fresh) {
             (Race::Patches([_, open]), _) => {
                 raced.change((Method::PATCH, "accesses/raced"), open).await;
             }
             (Race::Deletion, _) => {
-                // To those who still show what was before it stays shut.
+                // For callers that still present the old secret, the access stays shut.
                 let made = raced.ask((Method::POST, "accesses"), &draft()).await;
                 raced.take(made["password"].as_str().unwrap());
             }
@@ -176,17 +174,17 @@ async fn no_request_is_judged_by_what_was_before_an_acknowledged_change() {
     race((vec![gateway], || {}), load(300, 10_000)).await;
 }
 
-/// Replicas, on every day and in the whole load.
+/// Number of replicas, on every day and in the full load.
 const REPLICAS: (usize, usize) = (4, 16);
 
-/// Longest that all but one in a hundred changes take until they are acknowledged, in milliseconds: where the replicas have the
-/// machine for themselves, and on every day.
+/// Maximum 99th percentile of the time until a change is acknowledged, in milliseconds: on every day, and where the replicas have
+/// the machine to themselves.
 const ACKNOWLEDGED_MS: (usize, usize) = (10_000, 100);
 
-/// The same where no replica is notified: a heartbeat later.
+/// The same if no replica is notified: a heartbeat more.
 const UNHEARD_MS: (usize, usize) = (10_000, 1200);
 
-/// Waits for others longer than is usual on every day, when they may be slow.
+/// Returns a configuration with a longer wait for acknowledgements on every day, when the replicas may be slow.
 fn patient() -> String {
     let ack_wait = load(30, 2);
     format!("{LIMITS}[replicas]\nack_wait = \"{ack_wait}s\"\n")
@@ -209,7 +207,7 @@ async fn no_replica_judges_by_what_was_before_though_none_is_notified() {
         return skipped("PostgreSQL");
     };
     let gateways = std::mem::take(&mut fleet.gateways);
-    // One that has listened for a while has asked since whether it is still connected.
+    // The last query of a connection that has listened for a while is a check that it is still connected.
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND query IN ('LISTEN chatgate', 'SELECT 1')";
     let cut = move || drop(fleet.sql(cut));
@@ -218,7 +216,7 @@ async fn no_replica_judges_by_what_was_before_though_none_is_notified() {
     assert!(took <= Duration::from_millis(most), "{took:?}");
 }
 
-/// Returns how long all but one in a hundred changes took until they were acknowledged.
+/// Runs the races and returns the 99th percentile of the time until a change was acknowledged.
 async fn race(
     (gateways, before): (Vec<Gateway>, impl Fn() + Send + Sync + 'static),
     races: usize,

@@ -1,4 +1,4 @@
-//! Unmodified clients of other people's making. Each program does all six operations and reads one error.
+//! Unmodified third-party clients. Each program does all six operations and reads one error.
 
 use std::collections::HashSet;
 use std::io::{Seek, Write};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::harness::{Gateway, repository, skipped};
 
-/// Where `tests/setup` has put what the programs need.
+/// Returns the folder where `tests/setup` has put what the programs need.
 pub(crate) fn prepared() -> Option<PathBuf> {
     let folder = std::env::var_os("CHATGATE_CLIENTS").map(PathBuf::from);
     if folder.is_none() {
@@ -16,7 +16,7 @@ pub(crate) fn prepared() -> Option<PathBuf> {
     folder
 }
 
-/// A gateway that takes the tokens of an issuer that one of the programs plays.
+/// Starts a gateway that accepts the tokens of an issuer that one of the programs plays.
 fn gateway(issuer: Option<&Path>) -> Gateway {
     let mut toml = "[limits]\nper_address_per_minute = 1000000\n".to_owned();
     if let Some(folder) = issuer {
@@ -48,7 +48,7 @@ pub fn run(program: &str, arguments: &[&str], environment: &[(&str, String)]) ->
     Some(said)
 }
 
-/// What a program in `tests/clients/telemetry` says about this input; nothing where its libraries are missing.
+/// Returns the output of a program in `tests/clients/telemetry` for this input, or `None` if its libraries are missing.
 pub(crate) fn read_by(program: &str, arguments: &[&Path], input: &str) -> Option<String> {
     let python = prepared()?.join("telemetry/bin/python");
     if !python.exists() {
@@ -70,7 +70,7 @@ pub(crate) fn read_by(program: &str, arguments: &[&Path], input: &str) -> Option
     Some(String::from_utf8(ran.stdout).unwrap())
 }
 
-/// Whether `tests/setup` could get a stack that not every release of Debian has.
+/// Returns whether `tests/setup` could install a stack that not every release of Debian has.
 fn is_there(stack: &str) -> bool {
     let Some(folder) = prepared() else {
         return false;

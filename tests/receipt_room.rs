@@ -1,5 +1,5 @@
-//! Room for receipts: an access that has used up its own is refused in every dialect, for sends with a new key alone, and
-//! nobody else notices.
+//! Tests of the room for receipts: an access that has used up its room is refused in every dialect, but only for sends with a new
+//! key, and no other access is affected.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -14,14 +14,14 @@ const CALL: [(&str, &str); 5] = [
     ("message", "m"),
 ];
 
-/// Least room that may be configured: a hundred receipts, and one of a send that is under way.
+/// The least room that may be configured: a hundred receipts, and one for a send that is under way.
 const ROOM: &str =
     "[receipts]\nbytes_per_access = \"128KiB\"\n[limits]\nper_address_per_minute = 1000000\n";
 
-/// Keyed sends for which there is no room, as every receipt counts with 512 bytes at least.
+/// Number of keyed sends that exceed the room, because every receipt counts with at least 512 bytes.
 const SENDS: usize = 128 * 1024 / 512;
 
-/// The one send by every way in, in the order of their names.
+/// Returns the same send by every way in, sorted by the ways' names.
 fn by_every_way(gateway: &Gateway, token: &str) -> [RequestBuilder; 4] {
     let demo = gateway.demo();
     let credentials = [("user", &*demo.user), ("password", &*demo.password)];
@@ -84,11 +84,11 @@ async fn an_access_without_room_for_receipts_is_refused_in_every_dialect_for_new
         for word in ["RATE_LIMITED", "not_sent", "retry_after"] {
             assert!(refused.body.contains(word), "{n}: {}", refused.body);
         }
-        // Until the oldest is over, which was made within the last minutes.
+        // The time until the oldest receipt expires, which was made within the last minutes.
         let retry: i64 = refused.header("retry-after").parse().unwrap();
         assert!((86_000..=86_401).contains(&retry), "{n}: {retry}");
     }
-    // Without a key, with one that is known, and by anybody else it goes on.
+    // Sends without a key, with a known key, and by another access still succeed.
     for request in by_every_way(&gateway, &token) {
         assert_eq!(Answer::of(request).await.status, 200);
     }

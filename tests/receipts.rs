@@ -1,5 +1,5 @@
-//! Idempotency keys: a send that is asked for again is told again and not sent again, by whatever way in it comes, through
-//! crashes, and however many ask at once.
+//! Tests of idempotency keys: a repeated send gets the first result and is not sent again, by whatever way in it comes, through
+//! crashes, and whatever the number of concurrent requests.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Stage {
         Answer::of(self.post(message).header("Idempotency-Key", key)).await
     }
 
-    /// How many messages the upstream has taken.
+    /// Returns the number of messages that the upstream has taken.
     async fn sent(&self) -> u64 {
         self.sandbox.sent().await["sends"].as_u64().unwrap()
     }
@@ -75,7 +75,7 @@ async fn the_same_key_by_every_way_in_is_one_send() {
     let stage = Stage::set();
     let (demo, url) = (&stage.demo, |path: &str| stage.gateway.url(path));
     let credentials = [("user", &*demo.user), ("password", &*demo.password)];
-    // Header, parameter, SOAP header block and SOAP child: all the places that a key can stand in.
+    // Header, parameter, SOAP header block and SOAP child element: all the places where a key can be.
     let form = [&call("once")[..], &credentials, &[("class", "chat")]].concat();
     let by_parameter = [&form[..], &[("idempotency_key", "k-1")]].concat();
     let elements = [&call("once")[1..], &credentials].concat();
@@ -138,7 +138,7 @@ async fn another_request_under_the_key_is_refused_and_another_method_or_access_h
         (other.status, &reported["error"], &reported["delivery"]),
         (422, &json!("IDEMPOTENCY_MISMATCH"), &json!("sent"))
     );
-    // The same values are the same request, in whatever order they come.
+    // The same values in another order are the same request.
     let mut turned = call("one").to_vec();
     turned.reverse();
     let again = client().post(stage.gateway.url("/api/http/")).form(
@@ -221,7 +221,7 @@ async fn what_was_not_sent_frees_the_key_and_what_nobody_knows_is_answered_again
     );
     assert_eq!(again.header("idempotent-replayed"), "true");
     assert_eq!(stage.sent().await, before);
-    // The same by SOAP: one truth in each dialect.
+    // By SOAP the result is the same in another dialect.
     let elements = [
         &call("n")[1..],
         &[
@@ -321,7 +321,7 @@ async fn a_receipt_outlives_a_kill_and_an_open_one_becomes_unknown() {
         sandbox,
         demo,
     };
-    // Over a file by the start; among replicas when the lease of the one that was killed is over.
+    // Over a file, the start ends the receipt. Among replicas, it ends when the lease of the killed replica expires.
     until("the open one has ended", async || {
         stage.receipt("open").await.json()["receipts"][0]["state"] == "ended"
     })
@@ -356,7 +356,7 @@ async fn a_receipt_outlives_a_kill_and_an_open_one_becomes_unknown() {
 async fn a_receipt_is_kept_as_long_as_configured_and_a_limit_does_not_count_a_replay() {
     let stage = Stage::configured("[receipts]\nkeep = \"1s\"\n");
     assert_eq!(stage.send("brief", "m").await.status, 200);
-    // Nothing but time makes it old.
+    // Only time makes the receipt expire.
     until("the receipt is over", async || {
         stage.send("brief", "m").await.header("idempotent-replayed") != "true"
     })
@@ -390,7 +390,7 @@ async fn however_many_ask_at_once_each_key_is_one_send() {
     let (keys, times) = (load(50, 1000), 100);
     let stage = Arc::new(Stage::set());
     let mut asking = tokio::task::JoinSet::new();
-    // As many connections as there are times; each asks for every key, all begin with the same.
+    // As many connections as repetitions. Each connection uses every key, and all begin with the same key.
     for _ in 0..times {
         let stage = Arc::clone(&stage);
         asking.spawn(async move {

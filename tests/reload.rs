@@ -1,4 +1,4 @@
-//! Another configuration while the gateway runs: all of it or nothing, and nobody who is being served notices.
+//! Tests of a new configuration while the gateway runs: it applies completely or not at all, and calls under way notice nothing.
 
 use std::fs::Permissions;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::streams::reading::{self, SALES, Stream, now, warm};
 
 const SECRET: &str = "cgs_reload-reload-reload-reload-reload-reload-r";
 
-/// The gateway looks at its file every second: time for two looks at least.
+/// Time for at least two checks of the file, which the gateway makes every second.
 const LOOKS: std::time::Duration = std::time::Duration::from_millis(2500);
 
 const ACCESS: &str = "[[accesses]]\nname = \"one\"\nuser = \"one\"\npassword = \"env:SECRET\"\nallow = [\"127.0.0.0/8\"]\n";
@@ -32,7 +32,7 @@ fn gateway(toml: &str) -> Gateway {
     Gateway::configured(&format!("{toml}\n{ACCESS}"), &environment)
 }
 
-/// Waits until the file has been refused so many times in all, and sees that it is not tried again.
+/// Waits until the file has been refused this many times in all, and asserts that it is not tried again.
 async fn is_refused_once(gateway: &Gateway, times: usize) {
     let refusals = async || {
         let lines = gateway.process.lines();
@@ -45,7 +45,7 @@ async fn is_refused_once(gateway: &Gateway, times: usize) {
     stays(LOOKS, "refused once", async || refusals().await == times).await;
 }
 
-/// Puts another file in the place of the configuration, whole.
+/// Replaces the configuration with another file in one step.
 fn write(gateway: &Gateway, toml: &str) {
     let folder = gateway.folder.path();
     std::fs::write(folder.join("next"), format!("{toml}\n{ACCESS}")).unwrap();
@@ -114,7 +114,7 @@ async fn ask(stream: &mut TcpStream) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
-    // Every answer of these calls ends its JSON object with the body.
+    // The body of every answer to these calls ends with its JSON object.
     while !answer.ends_with(b"}") && !answer.ends_with(b"}\n") {
         let count = stream.read(&mut piece).await.unwrap();
         assert_ne!(
@@ -146,7 +146,7 @@ async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_reported_with_its
             )
         })
         .collect();
-    // The flag names the port, so that the file's does not count and can't be wrong.
+    // The flag sets the port, so the file's value has no effect and is not reported.
     assert_eq!(places, [(2, 26), (4, 10), (6, 1)], "{errors}");
     assert!(errors.to_string().contains("10.0.0.0/8"), "{errors}");
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 1])).await.status, 200);
@@ -239,7 +239,7 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
     // The same broken file is tried once, not again and again.
     write(&gateway, "[server]\ndeny = [\"nonsense\"]");
     is_refused_once(&gateway, 1).await;
-    // Likewise one that anybody may write, until its rights are others.
+    // A file that everybody may write is also tried once, until its rights change.
     let file = gateway.folder.path().join("chatgate.toml");
     let mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
     write(&gateway, "[server]\ndeny = []");
@@ -250,7 +250,7 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
         .process
         .wait_for("the mended file", |line| line.contains("\"generation\":4"));
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 200);
-    // Nor is what an operator has had read.
+    // A file that an operator has had read is not read again either.
     let taken = reload(&gateway, "[server]\ndeny = [\"127.0.0.3\"]").await;
     assert_eq!(taken.json()["config_generation"], 5, "{}", taken.body);
     stays(LOOKS, "read once", async || {
@@ -289,7 +289,7 @@ async fn counts_and_kept_reads_live_on_and_a_changed_limit_starts_full() {
     assert_eq!(reload(&gateway, &limited(5)).await.status, 200);
     let hit = Answer::of(call(&gateway, [127, 0, 0, 1])).await;
     assert!(hit.header("cache-status").starts_with("chatgate; hit"));
-    // Another account's reads are not this one's.
+    // Another account's reads do not come from this account's cache.
     let other = Sandbox::start();
     let moved = format!(
         "[limits]\nper_address_per_minute = 5\n{}",
@@ -365,7 +365,7 @@ async fn a_request_ends_under_the_configuration_that_it_began_with() {
     let slow = json!([{"method": "getchatchannels", "fault": "latency", "ms": 1500, "count": 1}]);
     sandbox.faults(slow).await;
     let under_way = tokio::spawn(Answer::of(call(&gateway, [127, 0, 0, 1])));
-    // It is under way when it is counted so.
+    // Wait until the call is counted as under way.
     until("the call is under way", async || {
         has_line(&gateway.metrics().await, "chatgate_inflight_requests 1")
     })
@@ -433,7 +433,7 @@ async fn reloads_under_load_fail_no_request() {
         failed.extend(caller.await.unwrap());
     }
     assert!(failed.is_empty(), "{failed:?}");
-    // What the changed file caused comes on top.
+    // The gateway also reloads by itself because of the changed file, so the generation is higher.
     let generation = status(&gateway).await["config_generation"]
         .as_u64()
         .unwrap();
@@ -444,13 +444,13 @@ async fn reloads_under_load_fail_no_request() {
     );
 }
 
-/// It is judged by what is in force when it is answered, and not by what it began with.
+/// The waiting call is judged by the configuration at the time of its answer, not by the one at its start.
 #[tokio::test]
 async fn a_call_that_waits_hears_nothing_behind_a_reload_that_shuts_it_out() {
     let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
     let gateway = Gateway::configured("[log]\nlevel = \"info\"", &environment);
     let cursor = now(&gateway).await;
-    // Channels are looked at before the reload.
+    // The channels are polled before the reload.
     let mut stream = Stream::of(&gateway, &format!("?cursor={cursor}")).await;
     warm(&gateway, &mut stream).await;
     drop(stream);

@@ -1,4 +1,4 @@
-//! Proposed networks, judged by the calls of the journal.
+//! Tests of proposed networks that are judged by the journal's calls.
 
 use reqwest::Method;
 use serde_json::json;

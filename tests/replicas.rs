@@ -1,5 +1,5 @@
-//! Several replicas over one database. Here the try-out, as its own lines say: a call, one gateway that is killed, and callers who
-//! go on.
+//! Tests of several replicas over one database. This file follows the printed lines of the try-out deployment: make a call, kill
+//! one gateway, and keep calling.
 
 mod clocks;
 mod day_limit;
@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::harness::{Answer, Process, binary, client, repository, skipped};
 
-/// The last of its lines.
+/// The last of the printed lines.
 const READY: &str = "Ctrl-C ends all of it.";
 
-/// The first of ten free ports below those that the system gives to connections, for each try-out others.
+/// Returns the first of ten free ports, below the ports that the system assigns to connections. Each try-out gets others.
 fn ports() -> u16 {
     static TRYOUTS: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id() + 100 * TRYOUTS.fetch_add(1, Ordering::Relaxed);
@@ -43,7 +43,7 @@ fn started() -> Process {
     process
 }
 
-/// Stops it, so that it removes its folder.
+/// Stops the try-out, so that it removes its folder.
 fn end(tryout: Process) {
     tryout.signal("TERM");
     let (code, lines) = tryout.ended();
@@ -84,7 +84,7 @@ fn one_of_three_is_killed_and_callers_go_on() {
     for n in 0..20 {
         let answer = shell(&fresh);
         assert!(answer.contains(r#""delivery":"sent""#), "{n}: {answer}");
-        // Under its key the first send is found by whichever of the others is asked.
+        // Each of the other replicas finds the first send by its key.
         let again = shell(&format!("{call} -D -"));
         let is_replayed = again.to_lowercase().contains("idempotent-replayed: true");
         assert!(
@@ -134,7 +134,7 @@ async fn a_session_of_the_console_holds_at_all_of_them_and_ends_at_all() {
     let out = client().post(format!("{operators}/console/sign-out-everywhere"));
     let out = Answer::of(out.header("cookie", &cookie).form(&[("token", token)])).await;
     assert_eq!(out.status, 303, "{}", out.body);
-    // From now on, and not a second later.
+    // The sign-out takes effect immediately.
     for _ in 0..12 {
         let asks = page("/console/replicas").await;
         assert_eq!(asks.status, 303, "{}", asks.body);
@@ -142,7 +142,7 @@ async fn a_session_of_the_console_holds_at_all_of_them_and_ends_at_all() {
     end(tryout);
 }
 
-/// The word after this in a text.
+/// Returns the word after this mark in a text.
 fn after<'t>(text: &'t str, mark: &str) -> &'t str {
     let rest = text.split(mark).nth(1).unwrap();
     rest.split_whitespace().next().unwrap()

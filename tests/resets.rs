@@ -1,5 +1,5 @@
-//! A caller that takes its request back, by resetting the stream of HTTP/2: the work for it ends at once, unless something
-//! may already have left, and what it held is free again.
+//! Tests of callers that cancel a request by resetting its HTTP/2 stream: the work for it ends immediately, unless something may
+//! already have been sent, and its resources are freed.
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -12,22 +12,22 @@ use crate::harness::{
 use crate::sends::read_request;
 use crate::tls::{Files, Pair};
 
-/// A gateway with TLS, a caller that speaks HTTP/2, and the upstream, which answers by the hand of the test.
+/// A gateway with TLS, a caller that speaks HTTP/2, and an upstream whose answers the test writes by hand.
 struct Stage {
     gateway: Gateway,
     peer: Peer,
     upstream: TcpListener,
     pair: Pair,
-    /// The folder with the certificates, while the gateway may read them.
+    /// The folder with the certificates, which the gateway still reads.
     _files: Files,
 }
 
 impl Stage {
-    /// With these settings of the upstream.
+    /// Starts a stage with these settings of the upstream.
     async fn set(settings: &str) -> Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (pair, files) = (Pair::new(), Files::new());
-        // A chosen password, which has to be hashed, and reads that nothing keeps.
+        // A chosen password, which has to be hashed, and reads that are not cached.
         let access = "name = \"a\"\nuser = \"a\"\npassword = \"env:A\"\nallow = [\"127.0.0.1\"]";
         let toml = format!(
             "{}{settings}\n[cache]\ngetchats = \"0s\"\n[[accesses]]\n{access}\n{}",
@@ -44,7 +44,7 @@ impl Stage {
         }
     }
 
-    /// Asks for the chats of a channel and returns the stream.
+    /// Requests the chats of a channel and returns the stream.
     async fn read(&mut self, channel: &str) -> u32 {
         let call = "class=chat&method=getchats&platform=webchat";
         let path = format!("/api/http/?{call}&platformid={channel}&{CREDENTIALS}");
@@ -52,20 +52,20 @@ impl Stage {
         self.peer.request(&head, &[]).await
     }
 
-    /// The next call that comes to the upstream, and what it says.
+    /// Returns the next call that reaches the upstream, and its text.
     async fn called(&self) -> (TcpStream, String) {
         let mut stream = accepted(&self.upstream).await;
         let request = read_request(&mut stream).await;
         (stream, request)
     }
 
-    /// Nobody has asked the upstream besides.
+    /// Asserts that the upstream got no other call.
     fn upstream_was_left_alone(self) {
         let listener = self.upstream.into_std().unwrap();
         assert!(listener.accept().is_err(), "the upstream was asked again");
     }
 
-    /// How many requests are under way.
+    /// Returns the number of requests that are under way.
     async fn under_way(&self) -> usize {
         let metrics = self.gateway.metrics().await;
         let mut lines = metrics.lines();
@@ -134,7 +134,7 @@ async fn a_reset_ends_a_read_and_log_and_journal_say_that_the_client_is_gone() {
     let ended = |row: &Value| json!([row["method"], row["code"], row["status"]]);
     let ended: Vec<_> = rows.iter().map(ended).collect();
     assert_eq!(ended, [json!(["getchats", "CLIENT_GONE", 0])]);
-    // Nobody is left to take the upstream's answer, and its connection is closed.
+    // Nobody waits for the upstream's answer any more, so its connection is closed.
     let mut rest = [0; 1];
     let closed = tokio::io::AsyncReadExt::read(&mut called, &mut rest).await;
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
@@ -148,7 +148,7 @@ async fn a_reset_does_not_take_the_fetch_of_keys_along() {
     let issuer = Issuer::new();
     let keys = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = keys.local_addr().unwrap();
-    // The issuer comes with a reload: the keys are fetched for the first token, long before the gateway looks after them by
+    // The issuer is added by a reload, so its keys are fetched for the first token, long before the gateway would fetch them by
     // itself.
     let file = stage.gateway.folder.path().join("chatgate.toml");
     let toml = std::fs::read_to_string(&file).unwrap();
@@ -172,7 +172,7 @@ async fn a_reset_does_not_take_the_fetch_of_keys_along() {
     stage.peer.take_back(&[call]).await;
     assert_eq!(stage.gateway.logged("keys")["code"], "CLIENT_GONE");
     answer(&mut fetch, &issuer.jwks()).await;
-    // No second fetch is answered: the keys of the first one are there.
+    // The test answers no second fetch: the gateway has the keys of the first one.
     let again = stage.peer.request(&head(GET, path, &fields), &[]).await;
     let (mut called, _) = stage.called().await;
     answer(&mut called, LIST).await;
@@ -186,11 +186,11 @@ async fn a_reset_gives_back_the_place_at_the_upstream_and_in_its_queue() {
     let (_first, _) = stage.called().await;
     let queued = stage.read("2").await;
     stage.waits_at_upstream(1).await;
-    // Both places are taken.
+    // The place at the upstream and the place in the queue are both taken.
     let refused = stage.read("3").await;
     let (_, body) = stage.peer.answer(refused).await;
     assert!(body.contains("OVERLOADED"), "{body}");
-    // The place in the queue is free again, and then the one at the upstream.
+    // The place in the queue is free again, and then the place at the upstream.
     stage.peer.take_back(&[queued]).await;
     let waits = stage.read("4").await;
     stage.waits_at_upstream(1).await;
@@ -221,7 +221,7 @@ async fn a_reset_gives_back_one_of_the_calls_at_once() {
     assert_eq!(stage.peer.answer(served).await.0, OK);
 }
 
-/// It goes on without its caller, for whoever asks next.
+/// The read continues without its caller, for the next caller.
 #[tokio::test]
 async fn a_read_that_is_to_be_kept_is_one_of_the_calls_at_once_until_it_ends() {
     let mut stage = Stage::set("attempts = 1").await;
@@ -244,7 +244,7 @@ async fn a_read_that_is_to_be_kept_is_one_of_the_calls_at_once_until_it_ends() {
     .await;
 }
 
-/// Some callers more who guess at once, each with the streams of its guesses.
+/// Adds callers that guess concurrently, each with the streams of its guesses.
 async fn guesses(stage: &Stage, callers: usize) -> Vec<(Peer, Vec<u32>)> {
     let mut peers = Vec::new();
     for _ in 0..14 {
@@ -252,9 +252,10 @@ async fn guesses(stage: &Stage, callers: usize) -> Vec<(Peer, Vec<u32>)> {
         peers.push((peer, Vec::new()));
     }
     for (caller, (peer, streams)) in (callers..).zip(&mut peers) {
-        // With the request behind them fewer than the refusals in a row after which a connection is closed: all may be answered.
+        // With the request after them, the guesses are fewer than the refusals in a row that close a connection, so that all may be
+        // answered.
         for n in 0..6 {
-            // Every name once, so that nothing but the hashes has to be waited for.
+            // Each name is used once, so that guesses wait only for hashing.
             let name = format!("user=nobody-{caller}-{n}&password=guess%20number%20{n}");
             let path = format!("/api/http/?class=chat&method=getchatchannels&{name}");
             streams.push(peer.request(&get(&path), &[]).await);
@@ -268,7 +269,7 @@ async fn a_reset_gives_back_the_place_in_front_of_the_hashes() {
     let limits = "[limits]\nguesses_per_address = 100000\nper_address_per_minute = 100000";
     let mut stage = Stage::set(&format!("attempts = 1\n{limits}")).await;
     let mut peers = Vec::new();
-    // A busy machine makes guesses as slowly as the gateway answers them: then there are more.
+    // On a busy machine, guesses may arrive as slowly as the gateway answers them, so that more guesses are needed.
     until("guesses wait", async || {
         peers.extend(guesses(&stage, peers.len()).await);
         stage.under_way().await > 20

@@ -1,4 +1,4 @@
-//! Replicas that are replaced one after the other while callers go on: no call fails, and nothing is sent twice, whatever stands in
+//! Replaces replicas one after the other while callers call: no call fails and nothing is sent twice, whatever load balancer is in
 //! front of them.
 
 mod callers;
@@ -18,11 +18,12 @@ use self::service::Service;
 use self::site::{REPLICAS, Site};
 use crate::harness::{Answer, client, load, skipped};
 
-/// Calls a second, over all callers, and how often each replica is replaced: on every day, and in the whole load.
+/// The number of calls a second over all callers, and the number of times that each replica is replaced: on every day, and in the
+/// full load.
 const CALLS_A_SECOND: (usize, usize) = (200, 1000);
 const TIMES: (usize, usize) = (1, 20);
 
-/// Replaces each replica so many times while callers call, and holds what they were answered against what was sent.
+/// Replaces each replica this many times while callers call, and compares their answers with the sent messages.
 async fn replace_all(mut site: Site, front: &str, service: Option<&Service>) {
     let a_second = load(CALLS_A_SECOND.0, CALLS_A_SECOND.1);
     let (times, began) = (load(TIMES.0, TIMES.1), Instant::now());
@@ -82,7 +83,7 @@ async fn no_call_fails_behind_nginx() {
     let called = Answer::of(client().get(&read)).await;
     assert_eq!(called.status, 200, "{}", called.body);
     replace_all(site, "nginx", None).await;
-    // No gateway is there any more.
+    // No gateway runs any more.
     assert_eq!(Answer::of(client().get(&read)).await.status, 502);
     let [calls, failures] = front.logs();
     for status in [200, 502] {

@@ -1,7 +1,7 @@
-//! The same call by all ways is the same call: hostile values come out identical at the upstream, or all ways refuse them
-//! with the same verdict.
+//! Tests that the same call is the same by all ways in: hostile values reach the upstream identically, or all ways refuse them with
+//! the same code.
 //!
-//! Nothing here shares code with what it tests: the upstream reads its form with another parser, the requests are written by
+//! Nothing here shares code with the tested code: the upstream parses its form with another parser, and the requests are written by
 //! hand.
 
 mod dress;
@@ -22,20 +22,21 @@ use dress::{Credentials, Form, Post, WAYS};
 use generator::{Call, Generator};
 use recorder::{Pairs, Recorder};
 
-/// Fixed, so that a failure comes again.
+/// A fixed seed, so that failures are reproducible.
 const SEED: u64 = 0x5a3e_ca11;
 
-/// Gateways with an upstream each, side by side. Inside a lane one request follows the other, so that whatever arrives
-/// upstream belongs to the request just sent.
+/// Number of lanes, each with its own gateway and upstream. In a lane requests follow one another, so that the form that reaches
+/// the upstream belongs to the last request.
 const LANES: u64 = 2;
 
-/// Calls in one lane, every day and for a release.
+/// Number of calls in one lane, every day and for a release.
 const CALLS: (usize, usize) = (250, 1_200);
 
-/// Longest query that is sent: the gateway takes heads of 64 KiB, and a message of 16 KiB alone never needs more than 48.
+/// Length of the longest query that is sent. The gateway accepts heads of 64 KiB, and a message of 16 KiB alone needs at most 48
+/// KiB.
 const QUERY_BYTES_MAX: usize = 60_000;
 
-/// The credentials are hostile too, as far as a user name may be; a secret of this shape costs microseconds to check.
+/// The credentials are hostile as well, as far as a user name may be. The check of such a secret takes microseconds.
 const USER: &str = "same call & 100%+é=;";
 const SECRET: &str = "cgs_same-call-same-call-same-call-same-call-sam";
 
@@ -54,7 +55,7 @@ password = "env:SECRET"
 allow = ["127.0.0.0/8"]
 "#;
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Clone, PartialEq, Eq)]
 enum Outcome {
     Arrived(Pairs),
@@ -68,7 +69,7 @@ struct Line {
 }
 
 impl Line {
-    /// Sends a request and gives back status and body.
+    /// Sends a request and returns status and body.
     async fn ask(&mut self, post: &Post) -> (u16, String) {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
@@ -93,14 +94,14 @@ impl Line {
     }
 }
 
-/// A header's value out of a head in lower case; empty when it is absent.
+/// Returns the value of a header from a head in lower case, or an empty text if the header is absent.
 fn header<'a>(head: &'a str, name: &str) -> &'a str {
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
     let found = lines.find(|(other, _)| *other == name);
     found.map_or("", |(_, value)| value.trim())
 }
 
-/// What all calls of a lane came to.
+/// Counts of the results of a lane's calls.
 #[derive(Default)]
 struct Tally {
     calls: usize,
@@ -153,7 +154,7 @@ impl Lane {
         }
     }
 
-    /// Sends a call by every way and says what came of each; `Err` is a way that contradicts itself.
+    /// Sends a call by every way and returns the outcomes. An answer that contradicts the upstream's record is an error.
     async fn play(&mut self, call: &Call) -> Result<Vec<(Form, Outcome)>, String> {
         let mut outcomes = Vec::new();
         for (form, line) in WAYS.into_iter().zip(&mut self.lines) {
@@ -195,7 +196,7 @@ impl Lane {
     }
 }
 
-/// The one outcome of all ways, which has to be the one that the call was made for.
+/// Returns the common outcome of all ways, which has to be the intended one.
 fn judged(call: &Call, outcomes: &[(Form, Outcome)]) -> Result<Outcome, String> {
     let (_, first) = &outcomes[0];
     let differs = |(form, outcome): &&(Form, Outcome)| {
@@ -225,8 +226,8 @@ fn judged(call: &Call, outcomes: &[(Form, Outcome)]) -> Result<Outcome, String> 
     Err(text)
 }
 
-/// A document with characters that XML can't carry is no document, so SOAP can't say anything finer. Where nothing else is
-/// wrong with the call, the other ways have to blame the characters as well.
+/// Returns whether a refusal by SOAP matches the others. A document with characters that XML cannot carry is not well-formed, so
+/// SOAP cannot be more specific. If the call has no other fault, the other ways have to blame the characters as well.
 fn is_the_same_in_xml(call: &Call, form: Form, outcome: &Outcome, others: &Outcome) -> bool {
     let refused_as = |outcome: &Outcome, word: &str| *outcome == Outcome::Refused(word.to_owned());
     let blames_characters = refused_as(others, "INCORRECT_PARAM") || call.faults > 1;
@@ -237,7 +238,7 @@ fn is_the_same_in_xml(call: &Call, form: Form, outcome: &Outcome, others: &Outco
         && matches!(others, Outcome::Refused(_))
 }
 
-/// What the upstream has to receive: its own account and the values, in the order of the table, without empty ones.
+/// Returns the form that the upstream has to receive: its own account and the non-empty values, in the order of the table.
 fn expected(call: &Call) -> Pairs {
     let mut pairs = vec![
         ("class", "chat"),
@@ -273,7 +274,7 @@ async fn the_same_call_by_all_ways_is_the_same_request_or_the_same_refusal() {
     assert!(all.calls >= load(500, 2_000));
     assert_eq!(all.identical + all.refused, all.calls);
     assert_eq!(all.requests + all.too_long, all.calls * WAYS.len());
-    // Half of the calls are made right and half with a fault; far less would mean that the generator has gone astray.
+    // Half of the calls are correct and half have a fault; far fewer of either would mean that the generator is broken.
     let third = all.calls / 3;
     assert!(all.identical >= third, "{} identical", all.identical);
     assert!(all.refused >= third, "{} refused", all.refused);

@@ -1,5 +1,5 @@
-//! The samples: every one that can run here is built once and run twice against the real gateway, with a message that no
-//! careless encoding survives, and with a wrong secret that it has to notice.
+//! Tests of the samples: each sample that can run here is built once and run against the real gateway, with a message that breaks
+//! careless encoding, and with a wrong secret that it must report.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::harness::{Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, load, run, run_on};
 use crate::real_clients::prepared;
 
-/// How a language's program is built and run in its folder. `CLIENTS` is the folder that `tests/setup` has filled.
+/// The commands that build and run a language's program in its folder. `CLIENTS` is the folder that `tests/setup` has filled.
 struct Toolchain {
     language: &'static str,
     build: &'static str,
@@ -83,7 +83,7 @@ const TOOLCHAINS: [Toolchain; 12] = [
     },
 ];
 
-/// Why the others can't run here. Their text is checked by the tests of the crate `samples`.
+/// The reasons why the other languages cannot run here. The tests of the crate `samples` check their text.
 const CANNOT_RUN: [(&str, &str); 4] = [
     (
         "android",
@@ -97,7 +97,7 @@ const CANNOT_RUN: [(&str, &str); 4] = [
     ("swift", "no Swift in Debian; its literals are read back"),
 ];
 
-/// What breaks a program or a form that quotes carelessly: each line for another language.
+/// Text that breaks programs and forms with careless quoting; each line targets another language.
 const MESSAGE: &str = concat!(
     "@file it's \"quoted\" ''two'' \\ \\n \\u0041 \\x41 %41 %s %% + & = # ; ? ??/ ??= \t.\n",
     "$HOME ${HOME} $(id) `id` $$ #{1+1} #$0 #@x \\(1+1) {{7*7}} {$x} <?= 1 ?> &amp; &x <b>]]></b>\r\n",
@@ -105,7 +105,7 @@ const MESSAGE: &str = concat!(
     "\n\nZażółć gęślą jaźń \u{e9}e\u{301} 漢字 😀👩\u{200d}👩 \u{2028}\u{2029}\u{feff}\u{202e}end \u{10fffd}\\"
 );
 
-/// The longest text that a call takes, made of the same: bounds of literals and lines show themselves.
+/// Returns the longest permitted text of the same characters, which exceeds any limit on literals and lines.
 fn longest() -> String {
     let mut text = MESSAGE.to_owned();
     for c in MESSAGE.chars().cycle() {
@@ -117,10 +117,10 @@ fn longest() -> String {
     text
 }
 
-/// Shorter and without line ends, for what is no message.
+/// A shorter text without line ends, for parameters other than messages.
 const DESTINATION: &str = "o'x \"$(id)\" `id` #{1} & %41 + ł😀 \\";
 
-/// A gateway over a sandbox that tells what arrived.
+/// A gateway over a sandbox that records the messages.
 struct Place {
     sandbox: Sandbox,
     gateway: Gateway,
@@ -133,7 +133,7 @@ impl Place {
         Place::configured("http", "")
     }
 
-    /// With TLS and a certificate that nobody vouches for.
+    /// Starts the gateway with TLS and a self-signed certificate.
     fn of_a_stranger(folder: &TempDir) -> Place {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let (cert, key) = (folder.path().join("crt"), folder.path().join("key"));
@@ -158,7 +158,7 @@ impl Place {
         }
     }
 
-    /// The sample as the command writes it, in a folder of its own.
+    /// Returns a separate folder with the sample as the command writes it.
     fn written(&self, language: &str, way: Way, method: &str, values: &[(&str, &str)]) -> TempDir {
         let url = format!("{}://{}", self.scheme, self.gateway.public);
         let demo = &self.demo;
@@ -196,14 +196,14 @@ impl Place {
         }
     }
 
-    /// What the sandbox got last.
+    /// Returns the last message that the sandbox got.
     async fn arrived(&self) -> Value {
         let sent = self.sandbox.sent().await;
         sent["list"].as_array().unwrap().last().cloned().unwrap()
     }
 }
 
-/// Runs a line of shell in a folder, in the plainest of locales: no sample may count on another.
+/// Runs a shell command in a folder with the plainest locale, because no sample may depend on another one.
 fn shell(line: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
     let clients = prepared().unwrap();
     Command::new("sh")
@@ -212,12 +212,12 @@ fn shell(line: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
         .env("LC_ALL", "C")
         .env("CLIENTS", &clients)
         .env("GOCACHE", clients.join("go-cache"))
-        // A virtual machine that lives for a second has no use for code that is optimised twice.
+        // A virtual machine that runs for a second does not benefit from optimizing twice.
         .env(
             "JAVA_TOOL_OPTIONS",
             "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         )
-        // No C compiler for what needs none.
+        // Go programs here need no C compiler.
         .env("CGO_ENABLED", "0")
         .env_remove("CHATGATE_PASSWORD")
         .env_remove("CHATGATE_CLIENT_SECRET")
@@ -226,7 +226,7 @@ fn shell(line: &str, folder: &Path, environment: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-/// What it said, if it ended well; and the end, if not.
+/// Returns the output of a successful program, or the errors and the output of a failed one.
 fn reported(output: &Output) -> Result<String, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.success() {
@@ -235,7 +235,7 @@ fn reported(output: &Output) -> Result<String, String> {
     }
 }
 
-/// What each way is tried with: a send of a text, one with an optional text, and a call without parameters.
+/// Returns the method and the message for a way: a send of a text, a send with an optional text, and a call without parameters.
 fn case(way: Way) -> (&'static str, Option<String>) {
     match way {
         Way::Http | Way::Soap => ("sendmessage", Some(MESSAGE.to_owned())),
@@ -244,7 +244,7 @@ fn case(way: Way) -> (&'static str, Option<String>) {
     }
 }
 
-/// Builds what has to be built.
+/// Builds the program if the language needs that.
 fn build(toolchain: &Toolchain, folder: &Path) {
     if !toolchain.build.is_empty() {
         let built = reported(&shell(toolchain.build, folder, &[]));
@@ -282,7 +282,7 @@ async fn check_way(place: &Place, toolchain: &Toolchain, way: Way) -> String {
         &[(variable, "not-the-secret")],
     );
     let code = match way {
-        // wget tells nothing of the body of a 401.
+        // wget does not print the body of a 401.
         Way::Basic | Way::Jwt if toolchain.language == "wget" => "HTTP status 401",
         Way::Jwt => "invalid_client",
         Way::Http | Way::Basic | Way::Soap => "INCORRECT_USER_PASSWORD",
@@ -295,8 +295,8 @@ async fn check_way(place: &Place, toolchain: &Toolchain, way: Way) -> String {
     format!("ran, SUCCESS; noticed {code}")
 }
 
-/// The methods that [`case`] leaves out, by the ways in turn: those that need no building every day, the others in the
-/// release check.
+/// Checks the methods that [`case`] leaves out, with the ways in rotation. Languages that need no build are checked every day, the
+/// others in the release check.
 fn check_methods(place: &Place, toolchain: &Toolchain) {
     if load(0, 1) == 0 && !toolchain.build.is_empty() {
         return;
@@ -361,7 +361,7 @@ fn the_command_asks_the_running_gateway_where_it_is_and_who_the_demo_access_is()
     }
     let plain = run_on(&gateway, &[&["sample"], &asked[..], &["getchats"]].concat());
     assert_eq!(plain.output, text);
-    // Nobody's calls under a mixed name.
+    // The command rejects a client id together with another access's user.
     let named = [
         &["sample"],
         &asked[..],
@@ -429,7 +429,7 @@ fn every_language_runs_or_says_why_it_can_t() {
     }
 }
 
-/// Whoever takes any certificate gives the secret to anybody.
+/// A program that accepts any certificate gives its secret to any server.
 #[test]
 fn no_sample_gives_its_secret_to_a_stranger() {
     if prepared().is_none() {

@@ -1,4 +1,4 @@
-//! The schema of the configuration, and the check of a file against it.
+//! Tests of the configuration's schema, and of the check of a file against it.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::harness::{binary, run};
 #[test]
 fn the_schema_is_written_without_opening_a_file() {
     let folder = TempDir::new().unwrap();
-    // A pipe that nobody writes to holds up whoever opens it.
+    // A pipe without a writer blocks a process that opens it.
     let names = ["anything", "true", "false", "1s", "1KiB", "0", "1", "2"];
     let made = Command::new("mkfifo")
         .args(names)
@@ -63,7 +63,7 @@ fn check_lists_mistakes_as_json_with_their_places() {
     assert_eq!((right.code, right.json()), (Some(0), json!([])));
 }
 
-/// Each key of a schema that is no table, by its dotted name; elements of arrays of tables have their array's.
+/// Collects each key of a schema that is not a table, by its dotted name. Elements of arrays of tables have their array's name.
 fn keys_of_schema<'a>(prefix: &str, schema: &'a Value, found: &mut BTreeMap<String, &'a Value>) {
     assert_eq!(schema["additionalProperties"], json!(false), "{prefix}");
     for (name, schema) in schema["properties"].as_object().unwrap() {
@@ -83,7 +83,7 @@ fn keys_of_schema<'a>(prefix: &str, schema: &'a Value, found: &mut BTreeMap<Stri
     }
 }
 
-/// Each key of a file with its value.
+/// Collects each key of a file with its value.
 fn keys_of_file(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
@@ -100,7 +100,7 @@ fn keys_of_file(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, 
     }
 }
 
-/// Whether a value is of a schema's type and one of its words.
+/// Returns whether a value has a schema's type and is one of its words.
 fn fits(value: &Value, schema: &Value) -> bool {
     let name = match value {
         Value::Bool(_) => "boolean",
@@ -145,7 +145,7 @@ fn the_schema_has_the_keys_defaults_and_words_of_the_example() {
             "{key}: {} does not fit {schema}",
             all[key]
         );
-        // What is not switched off in the example is there with its default.
+        // A key that is not commented out in the example has its default there.
         if let Some(default) = defaults.get(key) {
             assert_eq!(&schema["default"], default, "{key}");
         }

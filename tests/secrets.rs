@@ -1,5 +1,5 @@
-//! Canaries: the upstream's account and the callers' secrets are driven through every failure path, and then looked for in
-//! everything that leaves the gateway.
+//! Tests with canaries: the upstream's account and the callers' secrets pass through every failure path, and are then searched for
+//! in everything that leaves the gateway.
 
 mod database;
 mod everywhere;
@@ -14,7 +14,7 @@ use crate::harness::{
     UPSTREAM_USER, accepted, client, envelope, run_on, upstream,
 };
 
-/// A caller's secrets; the second is a chosen password, which costs argon2id.
+/// Callers' secrets. The second one is a chosen password, which costs argon2id.
 const RANDOM: &str = "cgs_canary-canary-canary-canary-canary-canary-c";
 const CHOSEN: &str = "canary chosen/password+1";
 const WRONG: &str = "canary-wrong-password";
@@ -53,10 +53,10 @@ fn gateway(upstream: &str, issuer: &Issuer, log_format: &str) -> Gateway {
     )
 }
 
-/// How many calls one round makes: four callers, a send and a read, five requests each.
+/// Number of calls in one round: four callers, a send and a read, five requests each.
 const CALLS: usize = 4 * 2 * 5;
 
-/// One send and one read by each way in, with right and wrong secrets; gives back all that was answered.
+/// Makes one send and one read by each way in, with right and wrong secrets. Returns all answers.
 async fn calls(gateway: &Gateway, issuer: &Issuer) -> String {
     let mut said = String::new();
     let send = [
@@ -114,14 +114,14 @@ async fn calls(gateway: &Gateway, issuer: &Issuer) -> String {
     said
 }
 
-/// A secret as a query carries it.
+/// Encodes a secret as in a query.
 fn percent(secret: &str) -> String {
     let coded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     coded.replace('+', "%20")
 }
 
-/// The forms in which a secret could slip out: as it is, as queries, JSON and XML carry it, in hexadecimal, and in base64,
-/// alone or among other bytes.
+/// Returns the forms in which a secret could leak: unchanged, encoded as in queries, JSON and XML, in hexadecimal, and in base64,
+/// alone or between other bytes.
 fn forms(secret: &str) -> Vec<String> {
     let hex: String = secret.bytes().map(|b| format!("{b:02x}")).collect();
     let every_byte: String = secret.bytes().map(|b| format!("%{b:02x}")).collect();
@@ -140,7 +140,7 @@ fn forms(secret: &str) -> Vec<String> {
     ];
     for alphabet in [BASE64_STANDARD, BASE64_URL_SAFE] {
         for before in 0..3 {
-            // What comes before and after changes the digits at both ends; those between are always there.
+            // Neighboring bytes change the digits at both ends; the digits in between are always the same.
             let text = [&b"xx"[..before], secret.as_bytes()].concat();
             let digits = alphabet.encode(&text[..text.len() / 3 * 3]);
             forms.push(digits[(before * 8).div_ceil(6)..].to_owned());
@@ -166,7 +166,7 @@ fn look_for_canaries(place: &str, text: &str) {
 }
 
 fn look_into(gateway: &Gateway) {
-    // Reading the journal has all of it written first.
+    // Reading the journal has all of its rows written first.
     let journal = run_on(gateway, &["log", "--json", "--limit", "100000"]).output;
     assert!(journal.lines().count() >= 20, "{journal}");
     look_for_canaries("the journal", &journal);
@@ -183,7 +183,7 @@ fn look_into(gateway: &Gateway) {
     }
 }
 
-/// What the sandbox does to calls.
+/// The sandbox's faults.
 const FAULTS: [&str; 16] = [
     "latency",
     "http_404",
@@ -203,7 +203,7 @@ const FAULTS: [&str; 16] = [
     "refused",
 ];
 
-/// How many calls a whole log knows: a line each, and those that a line says were counted together with the first of them.
+/// Returns the number of calls in a log: one per line, plus the calls that a line reports as counted together with the first one.
 fn logged_calls(lines: &[String]) -> usize {
     let lines = lines
         .iter()
@@ -228,7 +228,7 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
             _ => json!([{"fault": fault}]),
         };
         sandbox.faults(rule).await;
-        // A log in another format sees the same.
+        // A log in another format gets the same calls.
         let (answers, others) = tokio::join!(calls(&through, &issuer), calls(&logfmt, &issuer));
         look_for_canaries(fault, &(answers + &others));
     }
@@ -237,7 +237,7 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
         .await;
     look_for_canaries("refused credentials", &calls(&through, &issuer).await);
 
-    // Nobody listens there; nothing resolves there.
+    // Nothing listens at the first address, and the second name does not resolve.
     let bound = ClosedPort::new();
     let closed = bound.address;
     let unresolved =
@@ -262,7 +262,7 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
     let lines = logfmt.process.lines();
     assert!(lines.iter().filter(|line| line.contains(of_calls)).count() > FAULTS.len());
     assert!(lines.iter().any(|line| line.contains(" level=TRACE ")));
-    // The log was really at trace level, and really about these calls; refusals of one address are counted together.
+    // The log was indeed at trace level and contains these calls. Refusals of one address are counted together.
     assert!(
         through
             .process

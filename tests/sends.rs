@@ -1,4 +1,4 @@
-//! The truth about sends: what the upstream got, and what the caller was told.
+//! Tests of sends: the reported outcome matches what the upstream got.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,7 +8,7 @@ use crate::harness::{
     Answer, Demo, Gateway, PATIENCE, Sandbox, UPSTREAM_ENVIRONMENT, accepted, client, upstream,
 };
 
-/// Reads one request with a Content-Length off a connection.
+/// Reads one request with a Content-Length from a connection.
 pub async fn read_request(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     loop {
@@ -37,13 +37,13 @@ pub async fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-/// Ends a connection so that the other side is sure to notice: with a reset.
+/// Ends a connection with a reset, so that the peer is sure to notice.
 pub fn hang_up(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
     drop(stream);
 }
 
-/// A whole request with this form, as bytes.
+/// Returns the bytes of a whole request with this form.
 pub fn posted(form: &str, request_id: &str) -> String {
     let head = format!("POST /api/http/ HTTP/1.1\r\nHost: x\r\nX-Request-ID: {request_id}\r\n");
     format!("{head}Content-Length: {}\r\n\r\n{form}", form.len())
@@ -83,8 +83,8 @@ async fn a_client_that_hangs_up_does_not_stop_the_send() {
     let mut upstream = accepted(&listener).await;
     let seen = read_request(&mut upstream).await;
     assert!(seen.contains("message=do+not+stop+me"));
-    // The caller is gone before the upstream has answered, and the gateway has had every chance to notice: it serves
-    // another caller from beginning to end in the meantime.
+    // The caller disconnects before the upstream has answered, and the gateway has every chance to notice, because it serves
+    // another caller completely in the meantime.
     hang_up(caller);
     assert_eq!(
         Answer::of(client().get(gateway.url("/nothing")))

@@ -1,4 +1,5 @@
-//! Counts that replicas share over Valkey: limits of all together, and each replica's share of them while it is away.
+//! Tests of counts that replicas share over Valkey: common limits of all replicas, and each replica's share of them while Valkey is
+//! unavailable.
 
 mod canary;
 mod foreign;
@@ -21,33 +22,33 @@ use crate::harness::{
 
 const READ: &str = "class=chat&method=getchatchannels";
 
-/// Replicas of each test.
+/// Number of replicas in each test.
 const REPLICAS: usize = 3;
 
-/// Calls that are offered of an access whose limit is reached, a second.
+/// Number of calls a second that are offered for an access whose limit is reached.
 const OFFERED: u64 = 300;
 
-/// Calls at once, and so many connections: fewer than a gateway takes of one address.
+/// Maximum number of concurrent calls, each on its own connection: fewer than a gateway accepts from one address.
 const IN_FLIGHT: usize = 64;
 
-/// Replicas that share counts, and where these are.
+/// Replicas that share counts, and the Valkey server with the counts.
 struct SharingFleet {
     valkey: Valkey,
     fleet: Fleet,
 }
 
 impl SharingFleet {
-    /// Nothing where something is missing.
+    /// Starts the usual number of replicas. Returns `None` if something is missing.
     fn start() -> Option<SharingFleet> {
         SharingFleet::of(REPLICAS)
     }
 
-    /// Likewise, of so many.
+    /// Starts this many replicas.
     fn of(replicas: usize) -> Option<SharingFleet> {
         SharingFleet::waiting(replicas, LONG)
     }
 
-    /// Likewise, whose calls wait for Valkey as this says.
+    /// Starts replicas with this setting of the calls' wait for Valkey.
     fn waiting(replicas: usize, wait: &str) -> Option<SharingFleet> {
         let valkey = Valkey::start()?;
         let url = valkey.url();
@@ -71,15 +72,15 @@ impl SharingFleet {
     }
 }
 
-/// A busy machine is given more time than a call would wait.
+/// A longer timeout than calls usually have, for a busy machine.
 const LONG: &str = "timeout = \"1s\"\n";
 
-/// The configuration that leads to it.
+/// Returns the configuration that leads to this server.
 fn shared(valkey: &Valkey) -> String {
     format!("[shared]\nurl = \"{}\"\n{LONG}", valkey.url())
 }
 
-/// What a limit admits in so long: all of it at once, and what comes back.
+/// Returns the number of calls that a limit admits in this time: all of it immediately, and the calls that become available again.
 fn by_time(per_minute: usize, time: Duration) -> usize {
     per_minute + per_minute * usize::try_from(time.as_millis()).unwrap() / 60_000
 }
@@ -120,7 +121,7 @@ async fn the_limit_of_an_address_is_of_all_replicas_and_asks_on_no_calls_way() {
     println!(
         "{per_minute} a minute of one address at {replicas} replicas: {admitted} of {offered}, {most} due; asked {asked} times"
     );
-    // What the others admit between two exchanges is taken back later, but for the last of them.
+    // Calls that other replicas admit between two exchanges are deducted later, except those of the last exchange.
     assert!(
         admitted <= most + (most / 200).max(replicas),
         "{admitted} of {most}"
@@ -153,7 +154,7 @@ async fn calls_at_once_are_of_all_replicas() {
         until("it knows the access", async || shown(gateway, "a").await).await;
     }
     let client = client();
-    // Two are under way, and stay so: nobody answers them.
+    // Two calls stay under way because nobody answers them.
     let mut held = Vec::new();
     for gateway in &fleet.gateways[..2] {
         let call = tokio::spawn(read(&client, gateway, &secret).send());
@@ -166,7 +167,7 @@ async fn calls_at_once_are_of_all_replicas() {
             (429, Some("RATE_LIMITED"))
         );
     }
-    // One ends. Were its connection to end, it would be asked for again, until the other has waited for too long as well.
+    // One call ends. If its connection ended instead, the call would be retried until the other one has waited too long as well.
     let (call, mut connection) = held.remove(0);
     request(&mut connection).await.unwrap();
     let nothing = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
@@ -182,7 +183,7 @@ async fn calls_at_once_are_of_all_replicas() {
     next.abort();
 }
 
-/// Whether a gateway knows this access.
+/// Returns whether a gateway knows this access.
 async fn shown(gateway: &Gateway, name: &str) -> bool {
     let path = format!("accesses/{name}");
     admin(gateway, reqwest::Method::GET, &path, Value::Null)
@@ -215,14 +216,14 @@ async fn wrong_keys_of_operators_are_counted_over_all_replicas() {
         }
     }
     println!("45 wrong keys: {as_wrong} answered as wrong");
-    // One comes back in two seconds.
+    // One attempt becomes available again every two seconds.
     assert!((30..=40).contains(&as_wrong), "{as_wrong}");
     assert_eq!(as_wrong + too_many, 45);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_at_one_replica_sees_what_was_sent_at_another() {
-    /// As a rule another replica knows of a send within so long.
+    /// The time within which another replica usually knows of a send.
     const KNOWN_MAX: Duration = Duration::from_millis(50);
     let Some(sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");

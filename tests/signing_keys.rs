@@ -1,4 +1,4 @@
-//! The gateway's own signing keys, changed by commands.
+//! Tests of the gateway's own signing keys, which commands change.
 
 use std::sync::Arc;
 
@@ -36,15 +36,15 @@ pub async fn published_kids(gateway: &Gateway) -> Vec<String> {
 
 fn restart(gateway: Gateway) -> Gateway {
     let folder = Arc::clone(&gateway.folder);
-    // Killed, not asked: what was acknowledged has to be on the disk.
+    // The gateway is killed, because an acknowledged change has to be on the disk.
     drop(gateway);
     Gateway::over(folder, ISSUER_THAT_STAYS, &[])
 }
 
-/// The port changes from start to start, and with it the issuer, unless it is configured.
+/// A fixed issuer. Without this setting, the issuer changes with the port at every start.
 const ISSUER_THAT_STAYS: &str = "[server]\npublic_url = \"https://chat.example.com/\"\n";
 
-/// A token of a gateway whose public URL leads elsewhere.
+/// Gets a token from a gateway whose public URL leads elsewhere.
 async fn token_here(gateway: &Gateway, demo: &Demo) -> String {
     let ask = client().post(gateway.url("/oauth/token"));
     let ask = ask.basic_auth(&demo.client_id, Some(&demo.client_secret));

@@ -1,5 +1,5 @@
-//! The store's file is removed, replaced or moved while the gateway runs: what would be written is gone with the process, so that
-//! nothing is sent until the file is back.
+//! Tests of a store whose file is removed, replaced or moved while the gateway runs. Anything written then would be lost with the
+//! process, so nothing is sent until the file is back.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ async fn send(gateway: &Gateway, demo: &Demo, key: &str) -> Answer {
     Answer::of(request.header("Idempotency-Key", key)).await
 }
 
-/// Nothing is sent and nothing is changed.
+/// Checks that nothing is sent and nothing is changed.
 async fn refuses(gateway: &Gateway, (demo, sandbox): (&Demo, &Sandbox), suspend: Option<&str>) {
     assert_eq!(ready(gateway).await.status, 503);
     let before = sandbox.sent().await;

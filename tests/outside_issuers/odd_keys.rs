@@ -1,4 +1,4 @@
-//! Keys of an issuer that nobody can use: they stop neither the good ones beside them nor the next set.
+//! Tests of issuers' unusable keys: they disable neither the good keys next to them nor the next set.
 
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -14,7 +14,7 @@ fn without(key: &Value, name: &str) -> Value {
     key
 }
 
-/// What issuers publish that can't be used.
+/// Returns keys that issuers publish and that cannot be used.
 fn odd_keys() -> Vec<(&'static str, String)> {
     let (rsa, _) = rsa(KeySize::Rsa2048);
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
@@ -75,7 +75,7 @@ fn odd_keys() -> Vec<(&'static str, String)> {
     odd.chain(unreadable_keys(&rsa)).collect()
 }
 
-/// Text that some readers of JSON take.
+/// Returns texts that only some JSON parsers accept.
 fn unreadable_keys(key: &Value) -> impl Iterator<Item = (&'static str, String)> {
     let text = key.to_string();
     let with = move |member: &str| text.replacen('{', &format!("{{{member},"), 1);
@@ -89,7 +89,7 @@ fn unreadable_keys(key: &Value) -> impl Iterator<Item = (&'static str, String)> 
     .into_iter()
 }
 
-/// The document of these keys.
+/// Returns the JWKS document of these keys.
 fn jwks_of(keys: &[&str]) -> String {
     format!("{{\"keys\":[{}]}}", keys.join(","))
 }
@@ -104,7 +104,7 @@ async fn an_odd_key_alone_does_not_keep_the_next_set_from_coming() {
         let name = format!("https://issuer-{n}.example");
         let block = served.as_configuration(&issuer);
         toml += &block.replace(crate::harness::ISSUER, &name);
-        // Issued before the keys were fetched, so that its key would be among them.
+        // The token was issued before the keys were fetched, so its key would have to be among them.
         let claims = json!({"iss": name, "sub": "demo", "scope": "chat", "iat": 1});
         all.push((what, served, issuer.token_with(&claims)));
     }
@@ -124,7 +124,7 @@ async fn an_odd_key_alone_does_not_keep_the_next_set_from_coming() {
     }
 }
 
-/// The odd keys, and one that has the key id of this good one.
+/// Returns the odd keys, and one with the same key id as this good key.
 fn odd_keys_beside(good: &Value) -> Vec<(&'static str, String)> {
     let (twin, _) = rsa(KeySize::Rsa2048);
     let mut odd = odd_keys();
@@ -143,7 +143,7 @@ async fn odd_keys_before_and_after_a_good_one_stop_nothing() {
     let text = good.to_string();
     let file = tempfile::tempdir().unwrap();
     let (mut toml, mut sets) = (String::new(), Vec::new());
-    // Each set by an issuer of its own, read from a file at the start.
+    // Each set belongs to its own issuer and is read from a file at the start.
     for (what, key) in odd_keys_beside(good) {
         let set = [jwks_of(&[&key, &text]), jwks_of(&[&text, &key])];
         let marked = format!("\u{feff}{}", set[0]);
@@ -178,7 +178,7 @@ async fn odd_keys_instead_of_a_good_one_stop_nothing_and_are_shown() {
         served.as_configuration(&issuer)
     );
     let token = issuer.token("demo", 300);
-    // One gateway through all of them, as an issuer that rotates: at the end a key that was never there before.
+    // One gateway gets all sets, as from an issuer that rotates. The last set contains a new key.
     let gateway = Gateway::configured(&toml, &[]);
     assert_eq!(said(&gateway, &token).await, "SUCCESS");
     let all: Vec<&str> = odd.iter().map(|(_, key)| key.as_str()).collect();
@@ -192,7 +192,7 @@ async fn odd_keys_instead_of_a_good_one_stop_nothing_and_are_shown() {
         .json();
     let reported = &status["issuers"][0];
     assert!(
-        // A key with null as kid, alg or use is one without it.
+        // A key with null as kid, alg or use counts as a key without that member.
         reported["keys_passed_over"].as_u64().unwrap() as usize >= odd_keys().len() - 4,
         "{reported}"
     );

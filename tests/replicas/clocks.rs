@@ -1,4 +1,4 @@
-//! Replicas on machines whose clocks are ten minutes wrong, two of three.
+//! Tests of replicas on machines of which two in three have a clock that is ten minutes wrong.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::harness::{Answer, Fleet, Gateway, admin, client, made, skipped, until
 /// The cheapest read.
 const READ: &str = "class=chat&method=getchatchannels";
 
-/// Tokens that one replica issues are good at all others, although they live for a minute.
+/// Checks that all replicas accept the tokens of each one, although the tokens live for only a minute.
 async fn tokens_are_good(gateways: &[Gateway]) {
     let draft = json!({"name": "tokens", "allow": ["127.0.0.1"]});
     let made = admin(&gateways[0], Method::POST, "accesses", draft).await;
@@ -33,7 +33,7 @@ async fn all_judge_the_time_of_an_access_and_of_a_token_by_one_clock() {
         return skipped("PostgreSQL, or Debian's package faketime");
     };
     let gateways = &fleet.gateways;
-    // By the database's clock, which is right.
+    // Times by the database's clock, which is right.
     let at = |minutes: i64| {
         fleet.sql(&format!(
             "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '{minutes} min', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
@@ -60,7 +60,7 @@ async fn all_judge_the_time_of_an_access_and_of_a_token_by_one_clock() {
         }
     }
     tokens_are_good(gateways).await;
-    // The newest use of all replicas is so by that clock as well.
+    // The last use over all replicas is recorded by that clock as well.
     let used =
         "SELECT count(*) FROM chatgate.last_uses WHERE abs(extract(epoch FROM now()) - at) < 60";
     until("the last use", async || fleet.sql(used) == "2").await;

@@ -1,4 +1,4 @@
-//! A limit per day over replicas that are killed.
+//! Tests of a limit per day over replicas that are killed.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,13 +11,13 @@ use crate::harness::{Answer, Fleet, Gateway, admin, client, load, skipped, until
 
 const CALLERS: usize = 8;
 
-/// Kills: so many cost a twentieth of the calls at most. A replica has set aside a block and a half by then, and the blocks of all
-/// are a twentieth.
+/// Returns the number of kills that cost at most a twentieth of the calls. A killed replica has set aside one and a half blocks,
+/// and the blocks of all replicas together are a twentieth.
 fn kills(replicas: usize) -> usize {
     replicas / 2 + 1
 }
 
-/// Calls of a day, and how many replicas share them: on every day, and in the whole load.
+/// The number of calls per day, and the number of replicas that share them: on every day, and in the full load.
 const LIMIT: (usize, usize) = (800, 10_000);
 const REPLICAS: (usize, usize) = (3, 8);
 
@@ -37,7 +37,7 @@ impl Stage {
         addresses[self.next.fetch_add(1, Ordering::SeqCst) % addresses.len()]
     }
 
-    /// Calls until every replica refuses, one after the other.
+    /// Calls until every replica refuses, one call after the other.
     async fn call(&self) {
         let (client, mut refusals) = (client(), 0);
         let all = self.addresses.lock().unwrap().len();
@@ -86,7 +86,7 @@ async fn a_limit_per_day_is_of_all_replicas_and_kills_cost_a_twentieth_at_most()
         let stage = Arc::clone(&stage);
         calling.spawn(async move { stage.call().await });
     }
-    // With a part of the calls between two.
+    // A part of the calls falls between two kills.
     for at in 0..kills(replicas) {
         let from = stage.admitted.load(Ordering::SeqCst);
         let next: Gateway = tokio::task::block_in_place(|| fleet.replica(&format!("next-{at}")));
@@ -109,7 +109,7 @@ async fn a_limit_per_day_is_of_all_replicas_and_kills_cost_a_twentieth_at_most()
         admitted <= limit && admitted >= limit * 95 / 100,
         "{admitted} of {limit}"
     );
-    // What was refused at the end is refused by one that has just come.
+    // A new replica refuses as well.
     let fresh = fleet.replica("fresh");
     let call = client().get(fresh.url("/api/basic/?class=chat&method=getchatchannels"));
     let answer = Answer::of(call.basic_auth("shop", Some(&stage.password))).await;

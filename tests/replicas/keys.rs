@@ -1,4 +1,4 @@
-//! The signing key is rotated while tokens of one replica are shown at the others.
+//! Tests of a rotation of the signing key while tokens of one replica are presented to the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,7 +36,7 @@ impl Stage {
         token.unwrap_or_else(|| panic!("{}", answer.body))
     }
 
-    /// Has one replica make a token and shows it at another at once, over and over; counts the tokens.
+    /// Requests a token from one replica and immediately presents it to another, again and again. Returns the number of tokens.
     async fn call(&self) -> usize {
         let mut shown = 0;
         while !self.is_over.load(Ordering::SeqCst) {
@@ -51,7 +51,7 @@ impl Stage {
         shown
     }
 
-    /// Rotates at a replica, and waits until each signs by the new key.
+    /// Rotates the key at a replica and waits until each replica signs with the new key.
     async fn rotate(&self) {
         let body = json!({"revoke": false});
         let rotated = admin(self.next(), Method::POST, "keys/rotate", &body).await;

@@ -1,4 +1,4 @@
-//! Replicas that are killed, one a second: each key is asked for three times, at any of them, by any way in.
+//! Kills a replica every second while each key is used three times, at any replica, by any way in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -15,25 +15,25 @@ use crate::harness::{Chance, Fleet, Issuer, load, pass, skipped, until};
 const REPLICAS: usize = 3;
 const CALLERS: usize = 8;
 
-/// How often a key is asked for.
+/// Number of requests for each key.
 const TIMES: usize = 3;
 
-/// Between two kills.
+/// Time between two kills.
 const BETWEEN_KILLS: Duration = Duration::from_secs(1);
 
-/// When the sends of the last one that was killed have to be closed, in seconds, on a machine that has other things to do and
-/// where the whole load is made: its lease is over after ten.
+/// Maximum time in seconds until the sends of the last killed replica are closed: on a busy machine, and for the full load. The
+/// lease of the killed replica expires after ten seconds.
 const CLOSED_WITHIN_S: (usize, usize) = (30, 15);
 
-/// Seconds of it.
+/// Duration of the test in seconds.
 const LASTING_S: (usize, usize) = (10, 30 * 60);
 
 const SETTINGS: &str = "[limits]\nper_address_per_minute = 4000000000\n[log]\nlevel = \"warn\"\n";
 
-/// Where the live replicas are.
+/// Addresses of the live replicas.
 type Addresses = Mutex<Vec<SocketAddr>>;
 
-/// One caller: a new key after the other, each asked for three times.
+/// A caller that uses one new key after the other, each for three requests.
 struct Caller {
     callers: Arc<Callers>,
     addresses: Arc<Addresses>,
@@ -46,7 +46,7 @@ impl Caller {
         while !is_over.load(Ordering::SeqCst) {
             let message = self.callers.message_under_key(&mut self.chance);
             if self.chance.one_in(2) {
-                // Two at once, wherever they go.
+                // Two concurrent requests, to any replicas.
                 let (one, other) = (self.place(), self.place());
                 let mut branch = self.chance.branch();
                 let one = self
@@ -77,7 +77,7 @@ impl Caller {
     }
 }
 
-/// Kills one replica after the other, at random, each as soon as another one is there in its place. Returns how many it was.
+/// Kills random replicas one after the other, each as soon as its replacement runs. Returns the number of kills.
 async fn kill(fleet: &mut Fleet, addresses: &Addresses, chance: &mut Chance) -> usize {
     let (began, mut kills) = (Instant::now(), 0);
     let lasting = Duration::from_secs(load(LASTING_S.0, LASTING_S.1) as u64);
@@ -93,7 +93,7 @@ async fn kill(fleet: &mut Fleet, addresses: &Addresses, chance: &mut Chance) -> 
     kills
 }
 
-/// Waits until no send is open and no key under way; how long after this instant that is.
+/// Waits until no send is open and no key is under way. Returns the time since this instant.
 async fn closed_after(fleet: &Fleet, ended: Instant) -> Duration {
     let open = "SELECT count(*) FROM chatgate.intents";
     until("no send is open", async || fleet.sql(open) == "0").await;
@@ -103,8 +103,8 @@ async fn closed_after(fleet: &Fleet, ended: Instant) -> Duration {
     closed
 }
 
-/// Asks once more for each key of which nobody was told that it was sent: when all is closed none is under way, and what may have
-/// been sent is not sent again.
+/// Sends once more with each key for which no answer reported `sent`. When everything is closed, no key is under way, and a message
+/// that may have been sent is not sent again.
 async fn ask_again(caller: &mut Caller, asked: &[Asked]) -> Vec<Asked> {
     let is_sent = |asked: &&Asked| {
         let reported = asked.reported.as_ref();
@@ -130,7 +130,8 @@ async fn ask_again(caller: &mut Caller, asked: &[Asked]) -> Vec<Asked> {
     again
 }
 
-/// Where every attempt of a key was answered, and each time that nothing was sent, nothing was.
+/// Checks each key whose every request was answered with `not_sent`: the upstream has never taken its message. Returns the number
+/// of these keys.
 fn check_not_sent(asked: &[Asked], upstream: &Counting) -> usize {
     let mut by_key = HashMap::<&str, Vec<&Asked>>::new();
     for asked in asked {
@@ -208,7 +209,7 @@ async fn storm(has_false_clocks: bool) {
     let again = ask_again(&mut last, &asked).await;
     let asked_again = again.len();
     asked.extend(again);
-    // Rows of answers that were told again may go with a kill: each of them was before the last.
+    // Rows of repeated answers may be lost in a kill, and each of them was written before the last kill.
     ledger
         .check(gateway, &client, &upstream, (&asked, began))
         .await;

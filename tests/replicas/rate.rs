@@ -1,4 +1,4 @@
-//! A limit per minute that replicas count each for itself.
+//! Tests of a limit per minute that each replica counts for itself.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::accesses::said;
 use crate::harness::{Fleet, Gateway, admin, client, made, skipped, until};
 
-/// How many calls of the access `a` a gateway would admit now.
+/// Returns the number of calls of the access `a` that a gateway would admit now.
 async fn left(gateway: &Gateway) -> u64 {
     let question = json!({"peer": "127.0.0.1", "access": "a", "method": "getchatchannels"});
     let explained = admin(gateway, Method::POST, "explain", question).await;
@@ -20,7 +20,7 @@ async fn left(gateway: &Gateway) -> u64 {
     rate.unwrap()["limit"]["left"].as_u64().unwrap()
 }
 
-/// How many of so many calls are admitted; the others have to be refused for the limit.
+/// Makes this many calls and returns the number of admitted ones. Asserts that the others are refused for the limit.
 async fn admitted(gateway: &Gateway, secret: &str, calls: usize) -> usize {
     let mut admitted = 0;
     for _ in 0..calls {
@@ -42,7 +42,8 @@ async fn three_replicas_admit_together_what_the_limit_of_an_access_says() {
     let Some(fleet) = Fleet::of(3, "") else {
         return skipped("PostgreSQL");
     };
-    // One of them admits a call a minute and two at once, so that hardly any comes back while the test runs.
+    // Each replica admits a call a minute and two at the same time, so that hardly any call becomes available again during the
+    // test.
     let draft = json!({"name": "a", "allow": ["any"], "rate": "6/min"});
     let secret = made(&fleet.gateways[0], draft).await;
     for gateway in &fleet.gateways {

@@ -1,4 +1,4 @@
-//! Replicas that start at once on an empty database.
+//! Tests of replicas that start concurrently on an empty database.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,14 +10,14 @@ use crate::harness::{Answer, Fleet, admin, client, load, skipped};
 
 const REPLICAS: usize = 3;
 
-/// What there is one of, however many start: with the number of replicas, which each have a row.
+/// Query that counts the rows that must exist once, however many replicas start, and the replicas, which have a row each.
 const MADE: &str = "SELECT concat_ws(' ',
     (SELECT count(*) FROM chatgate.deployment), (SELECT count(*) FROM chatgate.facts),
     (SELECT string_agg(split_part(purpose, '/', 1), ',' ORDER BY purpose) FROM chatgate.keys),
     (SELECT count(*) FROM chatgate.admin_keys), (SELECT count(*) FROM chatgate.accesses),
     (SELECT count(*) FROM chatgate.replicas WHERE lease_until > now()))";
 
-/// An upstream that nobody calls.
+/// An upstream that is never called.
 const UPSTREAM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 #[tokio::test]

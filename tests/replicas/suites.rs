@@ -1,10 +1,10 @@
-//! Tests that gateways over a file pass are passed over PostgreSQL as well: here some of them, in the release check all.
+//! Runs tests that gateways over a file pass over PostgreSQL as well: some of them every day, all of them in the release check.
 
 use std::process::Command;
 
 use crate::harness::{is_postgres, load, skipped};
 
-/// Those that say most in the least time.
+/// The tests that cover most in the least time.
 const SAMPLE: [&str; 4] = [
     "matrix::every_operation_by_every_way_shows_success_and_every_code_that_applies",
     "crash::killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_twice",

@@ -1,4 +1,4 @@
-//! Callers who read and send at a pace over kept connections, and note each answer that is not the right one.
+//! Callers that read and send at a pace over kept connections, and record each unexpected answer.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,16 +12,16 @@ use crate::harness::{client, until};
 
 const CALLERS: usize = 20;
 
-/// The access that they call by.
+/// The access of the callers.
 pub(super) const ACCESS: &str = "shop";
 
-/// What all of them met.
+/// The results of all callers.
 #[derive(Default)]
 pub(super) struct Called {
     pub(super) calls: usize,
-    /// The messages that were sent, by their answers.
+    /// The messages that were sent according to their answers.
     pub(super) sent: Vec<String>,
-    /// What was answered otherwise than it should have been.
+    /// The unexpected answers.
     pub(super) failed: Vec<String>,
     pub(super) slowest: Duration,
 }
@@ -47,7 +47,7 @@ impl Callers {
             let (numbers, password) = (Arc::clone(&numbers), password.to_owned());
             callers.tasks.spawn(async move {
                 let client = client();
-                // What a slow call makes late is made up for, so that as many are offered as was asked for.
+                // After a slow call the interval catches up, so that the number of calls stays as configured.
                 let mut pace = interval(pace);
                 while !ends.load(Ordering::Relaxed) {
                     pace.tick().await;
@@ -59,7 +59,7 @@ impl Callers {
         callers
     }
 
-    /// Waits until so many calls were answered.
+    /// Waits until this many calls were answered.
     pub(super) async fn have_called(&self, calls: usize) {
         until("calls", async || self.called.lock().unwrap().calls >= calls).await;
     }
@@ -71,7 +71,7 @@ impl Callers {
     }
 }
 
-/// One call: two of three are sends, half of those under a key.
+/// Makes one call. Two in three calls are sends, and half of the sends have a key.
 async fn call(
     client: &reqwest::Client,
     (to, password): (SocketAddr, &str),

@@ -1,4 +1,4 @@
-//! A newer release adds columns while this one serves.
+//! Tests of a newer release that adds columns while this release serves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,11 @@ use crate::harness::{Answer, Fleet, Gateway, admin, client, made, skipped};
 
 const SETTINGS: &str = "[limits]\nper_address_per_minute = 4000000000\n[cache]\ngetchats = \"0s\"\n[log]\nlevel = \"warn\"\n";
 
-/// The tables, without the days of the journal.
+/// The tables, without the journal's tables of single days.
 const TABLES: &str = "SELECT relname FROM pg_class WHERE relnamespace = 'chatgate'::regnamespace
     AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname";
 
-/// Calls of every kind that reads or writes tables, until it is over. Returns how many there were.
+/// Makes calls of every kind that reads or writes tables until `is_over` is set. Returns the number of calls.
 async fn call_on(gateway: &Gateway, at: usize, password: &str, is_over: &AtomicBool) -> usize {
     let (client, mut calls) = (client(), 0);
     while !is_over.load(Ordering::SeqCst) {
@@ -90,7 +90,7 @@ async fn columns_that_are_added_under_load_cost_no_call() {
             ));
         }
         let added = 2 * tables.len();
-        // The upstream is of the fleet.
+        // The fleet owns the upstream.
         (fleet, added)
     });
     let (_fleet, added) = added.await.unwrap();

@@ -1,4 +1,4 @@
-//! Tables that do not fit the program: it does not start, and one that runs is not ready and says what to do.
+//! Tests of tables that do not fit the program: it does not start, and a running gateway is not ready and names the remedy.
 
 use crate::harness::{Answer, Fleet, Gateway, client, skipped, until};
 

@@ -1,4 +1,4 @@
-//! Load balancers, by the very files of `deploy/replicas`.
+//! Load balancers with the actual files of `deploy/replicas`.
 
 use std::process::Command;
 
@@ -15,14 +15,14 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// What its log says of calls, and what it says of failures.
+    /// Returns the log of calls and the log of failures.
     pub(super) fn logs(&self) -> [String; 2] {
         let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
         ["access.log", "error.log"].map(read)
     }
 }
 
-/// The variables that the files name, as `deploy/replicas/run` sets them.
+/// Returns the variables in the files, with values as `deploy/replicas/run` sets them.
 fn variables(site: &Site) -> Vec<(String, String)> {
     let mut variables = vec![
         ("LISTEN".to_owned(), site.front.ip().to_string()),
@@ -68,7 +68,7 @@ pub(super) async fn haproxy(site: &mut Site) -> Front {
     started(site, command, TempDir::new().unwrap()).await
 }
 
-/// Its variables are replaced as its image does.
+/// Starts nginx with the template's variables replaced, as nginx's image does.
 pub(super) async fn nginx(site: &mut Site) -> Front {
     let folder = TempDir::new().unwrap();
     let template = repository().join("deploy/replicas/nginx.conf.template");
@@ -80,7 +80,7 @@ pub(super) async fn nginx(site: &mut Site) -> Front {
         text = text.replace(&format!("${{{name}}}"), &value);
     }
     std::fs::write(folder.path().join("replicas.conf"), text).unwrap();
-    // As the file of nginx's image, whose format has the query.
+    // Like the configuration of nginx's image, whose log format includes the query.
     let main = "user root;\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log warn;\nevents {}\nhttp {\n    \
         log_format main '\"$request\"';\n    access_log access.log main;\n    include replicas.conf;\n}\n";
     std::fs::write(folder.path().join("nginx.conf"), main).unwrap();

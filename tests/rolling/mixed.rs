@@ -1,5 +1,5 @@
-//! Another version's binary and this one over one schema. `CHATGATE_OTHER_BINARY` names it, which `tests/mixed` sets to that of the
-//! last release; without it, this binary stands for both.
+//! Tests of another version's binary and this one over one schema. `CHATGATE_OTHER_BINARY` names the other binary; `tests/mixed`
+//! sets it to that of the last release. Without it, this binary is used for both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::harness::{Chance, SERVER, binary, load, pass, skipped};
 use crate::outage::stage::{BY_BINARY, Stage};
 use crate::outage::storm::{Storm, Verdict, judge};
 
-/// Seconds of load over both.
+/// Seconds of load over both binaries.
 const LASTING_S: (usize, usize) = (6, 60);
 
-/// Two replicas of one binary make the tables and serve; two of another one join them, and all four serve.
+/// Two replicas of one binary create the tables and serve. Then two replicas of another binary join them, and all four serve.
 async fn join(first: &str, second: &str) -> Option<[Verdict; 2]> {
     let url = SERVER.as_ref()?.new_database();
     let half = Duration::from_millis(500 * load(LASTING_S.0, LASTING_S.1) as u64);

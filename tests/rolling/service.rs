@@ -1,5 +1,5 @@
-//! A service as Kubernetes has it: each new connection goes to one of its endpoints, and one that ends is taken out some time after
-//! it was told to. Connections that are there stay where they are.
+//! A service as in Kubernetes: each new connection goes to one of its endpoints, and an ending endpoint is removed some time after
+//! its signal. Existing connections stay where they are.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::site::Site;
 
-/// How long after SIGTERM an endpoint still gets connections.
+/// Time after SIGTERM during which an endpoint still gets connections.
 pub(super) const LEARNS_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Service {

@@ -1,4 +1,4 @@
-//! Three replicas as `deploy/replicas` has them, each on an address of its own that a restart does not change.
+//! Three replicas as in `deploy/replicas`, each on its own address, which a restart does not change.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::harness::{
 
 pub(super) const REPLICAS: usize = 3;
 
-/// What the test's load needs beside the configuration.
+/// The settings that the test's load needs in addition to the configuration.
 const LOAD: [(&str, &str); 3] = [
     ("CHATGATE__LIMITS__PER_ADDRESS_PER_MINUTE", "4000000000"),
     ("CHATGATE__CACHE__GETCHATS", "0s"),
@@ -29,14 +29,14 @@ const LOAD: [(&str, &str); 3] = [
 pub(super) struct Site {
     pub(super) gateways: Vec<Gateway>,
     pub(super) upstream: Counting,
-    /// Where callers call.
+    /// The address that callers call.
     pub(super) front: SocketAddr,
     pub(super) password: String,
     database: String,
 }
 
 impl Site {
-    /// Starts them; nothing where PostgreSQL is missing.
+    /// Starts the replicas. Returns `None` if PostgreSQL is missing.
     pub(super) async fn start() -> Option<Site> {
         let database = SERVER.as_ref()?.new_database();
         let upstream = Counting::start(Chance(seed())).await;
@@ -60,7 +60,7 @@ impl Site {
         Some(site)
     }
 
-    /// The configuration of the deployment, and the secrets that it names.
+    /// Writes the deployment's configuration and the secrets that it names.
     fn write_files(&self, folder: &Path) {
         let sample = repository().join("deploy/replicas/chatgate.toml");
         std::fs::copy(sample, folder.join("chatgate.toml")).unwrap();
@@ -70,7 +70,7 @@ impl Site {
             ("database-url", &self.database),
             ("seal", SEAL),
             ("admin.key", ADMIN_KEY),
-            // Where the tests' operator looks for it.
+            // The tests look for the operator's key there.
             ("data/admin.key", ADMIN_KEY),
         ] {
             std::fs::write(folder.join(name), text).unwrap();
@@ -107,7 +107,7 @@ impl Site {
         }
     }
 
-    /// Tells a replica to end, and starts another one in its place. A service learns of both when it does.
+    /// Ends a replica and starts another one in its place. A service learns of each after its usual delay.
     pub(super) async fn replace(&mut self, replica: usize, service: Option<&Service>) {
         let ending = self.gateways.remove(replica);
         let (public, folder) = (ending.public, Arc::clone(&ending.folder));
@@ -120,9 +120,9 @@ impl Site {
         assert_eq!(ended.0, Some(0), "{}", ended.1.join("\n"));
         let begun = tokio::task::block_in_place(|| self.gateway(replica, public, folder));
         match service {
-            // It has what is new from now on.
+            // The service sends new connections to the new replica from now on.
             Some(service) => service.add(public),
-            // The next one ends when this one has its part of the calls.
+            // The next replica ends only when this one gets its part of the calls.
             None => {
                 let has_calls = "chatgate_requests_total{";
                 until("it gets calls", async || {

@@ -1,5 +1,4 @@
-//! One call, written in the eight ways. Where a way leaves the writer a choice (raw or encoded, CDATA or not), the call's
-//! habits decide.
+//! Writes one call in eight ways. If a way leaves the writer a choice (raw or encoded, CDATA or not), the call's habits decide.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,7 +9,7 @@ use serde_json::Value;
 
 use super::generator::{Call, Habits, fits_xml};
 
-/// The ways of the contract, HTTP parameters in their four forms.
+/// The contract's ways in, with HTTP parameters in their four forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Query,
@@ -45,7 +44,7 @@ pub(super) const WAYS: [Form; 8] = [
     Form::Soap12,
 ];
 
-/// One access, proven in each way.
+/// The credentials of one access for each way.
 pub(super) struct Credentials {
     pub(super) user: &'static str,
     pub(super) password: &'static str,
@@ -53,7 +52,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// The Authorization header and the parameters that prove the access in one way.
+    /// Returns the Authorization header and the parameters that authenticate the access by one way.
     fn by(&self, form: Form) -> (Option<String>, Vec<(&'static str, &'static str)>) {
         let (user, password) = (self.user, self.password);
         match form {
@@ -67,7 +66,7 @@ impl Credentials {
     }
 }
 
-/// A request before it is bytes.
+/// A request before its serialization.
 pub(super) struct Post {
     pub(super) target: Vec<u8>,
     content_type: Option<String>,
@@ -76,7 +75,7 @@ pub(super) struct Post {
 }
 
 impl Post {
-    /// The request as it goes over the wire: GET when everything stands in the query.
+    /// Returns the bytes of the request. The method is GET if everything is in the query.
     pub(super) fn bytes(&self, host: SocketAddr) -> Vec<u8> {
         let method = if self.content_type.is_some() {
             "POST "
@@ -115,7 +114,7 @@ pub(super) fn dress(form: Form, call: &Call, credentials: &Credentials) -> Post 
         .map(|(name, value)| (*name, value.as_str()));
     let mut pairs = vec![("class", "chat"), ("method", call.operation.method)];
     pairs.extend(values.chain(in_call));
-    // The contract knows no order, so the caller's is as good as ours.
+    // The contract prescribes no order, so the call's own order is used.
     let turn = call.habits.turn % pairs.len();
     pairs.rotate_left(turn);
     let mut target = form.path().as_bytes().to_vec();
@@ -146,7 +145,8 @@ pub(super) fn dress(form: Form, call: &Call, credentials: &Credentials) -> Post 
     }
 }
 
-/// Name and value pairs, percent-encoded by hand; `raw` leaves all that a request line can carry as it is, UTF-8 included.
+/// Percent-encodes name and value pairs by hand. With `raw`, everything that a request line can carry stays as it is, including
+/// UTF-8.
 fn urlencoded(pairs: &[(&str, &str)], habits: Habits, raw: bool) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in pairs {
@@ -176,7 +176,7 @@ fn urlencoded(pairs: &[(&str, &str)], habits: Habits, raw: bool) -> Vec<u8> {
     out
 }
 
-/// As PHP's curl writes an array.
+/// Writes a multipart body as PHP's curl writes an array.
 fn multipart(pairs: &[(&str, &str)]) -> (Option<String>, String) {
     let is_free = |boundary: &String| !pairs.iter().any(|(_, value)| value.contains(boundary));
     let mut boundaries = (0..).map(|n| format!("------------------------{n:016x}"));
@@ -193,7 +193,7 @@ fn multipart(pairs: &[(&str, &str)]) -> (Option<String>, String) {
     )
 }
 
-/// An object of strings; whole numbers without quotes when that is the caller's habit.
+/// Writes an object of strings; whole numbers have no quotes if that is the call's habit.
 fn json(pairs: &[(&str, &str)], habits: Habits) -> String {
     let member = |(name, value): &(&str, &str)| {
         let number = value
@@ -226,7 +226,7 @@ fn json(pairs: &[(&str, &str)], habits: Habits) -> String {
 const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const SOAP12: &str = "http://www.w3.org/2003/05/soap-envelope";
 
-/// An envelope in one version, with its media type.
+/// Writes an envelope in one version and returns it with its media type.
 fn soap(
     (media_type, namespace): (&str, &str),
     call: &Call,
@@ -247,7 +247,7 @@ fn soap(
     (Some(format!("{media_type}; charset=utf-8")), body)
 }
 
-/// Text as XML carries it. What XML can't carry is written all the same, as it is or as a reference.
+/// Writes text for XML. Characters that XML cannot carry are written anyway, directly or as references.
 fn xml(text: &str, habits: Habits) -> String {
     let mut out = String::new();
     let mut in_cdata = false;
@@ -275,7 +275,7 @@ fn xml(text: &str, habits: Habits) -> String {
     out
 }
 
-/// The code of a refusal; nothing for a success.
+/// Returns the code of a refusal, or `None` for a success.
 pub(super) fn verdict(form: Form, call: &Call, body: &str) -> Option<String> {
     if matches!(form, Form::Soap11 | Form::Soap12) {
         let (start, end) = ("<c:code>", "</c:code>");

@@ -1,4 +1,4 @@
-//! Hostile calls out of proptest's strategies and a fixed seed: half of them right, half with one fault or two.
+//! Generates hostile calls with proptest's strategies and a fixed seed: half of them correct, half with one or two faults.
 
 use std::fmt;
 
@@ -13,34 +13,34 @@ use super::pieces::{
     BROKEN_URLS, FILLERS, FORBIDDEN, HOSTS, LINE_ENDS, NEARLY, PIECES, PLATFORMS, TYPES,
 };
 
-/// One call: what is said, not how it is written.
+/// The content of one call, without its serialization.
 pub(super) struct Call {
     pub(super) operation: &'static Operation,
-    /// The parameters that are written, in the caller's order; an optional one may be missing.
+    /// The written parameters in the call's order; an optional one may be missing.
     pub(super) values: Vec<(&'static str, String)>,
-    /// How many values were made wrong on purpose.
+    /// Number of values that were made wrong on purpose.
     pub(super) faults: usize,
     pub(super) habits: Habits,
 }
 
-/// How a caller writes where the ways leave a choice.
+/// A caller's choices where the ways leave one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Habits {
     /// Raw UTF-8 and punctuation in a query.
     pub(super) raw: bool,
-    /// `+` for a space, not `%20`.
+    /// `+` for a space instead of `%20`.
     pub(super) plus: bool,
-    /// `%c3`, not `%C3`.
+    /// `%c3` instead of `%C3`.
     pub(super) lower: bool,
-    /// Escapes for all but ASCII in JSON.
+    /// Escapes for all non-ASCII characters in JSON.
     pub(super) ascii: bool,
     /// Whole numbers as numbers in JSON.
     pub(super) numbers: bool,
     /// CDATA sections in XML.
     pub(super) cdata: bool,
-    /// References for what XML can't carry, not the characters.
+    /// References instead of characters that XML cannot carry.
     pub(super) references: bool,
-    /// How far the pairs are turned round.
+    /// The number of positions by which the pairs are rotated.
     pub(super) turn: usize,
 }
 
@@ -50,7 +50,7 @@ impl Call {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Whether XML can carry all values.
+    /// Returns whether XML can carry all values.
     pub(super) fn fits_xml(&self) -> bool {
         self.values
             .iter()
@@ -70,7 +70,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// A value as a person can read it, with its middle left out when it is long.
+/// Returns a readable value, without its middle if it is long.
 pub(super) fn shown(value: &str) -> String {
     let count = value.chars().count();
     if count <= 100 {
@@ -106,7 +106,7 @@ impl Generator {
             1 => Just(0_usize),
             6 => Just(1),
             6 => Just(2),
-            // All others that go upstream.
+            // All other operations that go upstream.
             2 => 3..OPERATIONS.iter().filter(|row| row.effect != Effect::Watch).count(),
         ]);
         let operation = &OPERATIONS[index];
@@ -153,7 +153,7 @@ impl Generator {
     }
 }
 
-/// A value as hostile as its kind allows; nothing, or an empty one, where the parameter is optional.
+/// Returns a value as hostile as its kind permits. If the parameter is optional, the value may be missing or empty.
 fn right(parameter: &Parameter) -> BoxedStrategy<Option<String>> {
     let max = parameter.kind.bytes_max();
     let value = match parameter.kind {
@@ -184,12 +184,12 @@ fn right(parameter: &Parameter) -> BoxedStrategy<Option<String>> {
     prop_oneof![4 => value.prop_map(Some), 1 => Just(None), 1 => Just(Some(String::new()))].boxed()
 }
 
-/// What only the gateway reads: no upstream could tell what has arrived.
+/// Parameters that only the gateway reads, so that no upstream could show what arrived.
 fn never() -> BoxedStrategy<String> {
     panic!("a parameter that goes to no upstream")
 }
 
-/// A value that is wrong, for one reason.
+/// Returns a value that is wrong for one reason.
 fn wrong(parameter: &Parameter) -> BoxedStrategy<Option<String>> {
     let max = parameter.kind.bytes_max();
     let nearly = |words| {
@@ -223,21 +223,21 @@ fn wrong(parameter: &Parameter) -> BoxedStrategy<Option<String>> {
         .boxed()
 }
 
-/// Pieces in a row.
+/// Joins random pieces.
 fn text(pieces: &'static [&'static str], count: impl Into<SizeRange>) -> BoxedStrategy<String> {
     vec(select(pieces), count)
         .prop_map(|pieces| pieces.concat())
         .boxed()
 }
 
-/// A piece at the start, in the middle or at the end of others.
+/// Puts a piece at the start, in the middle or at the end of others.
 fn around(piece: impl Strategy<Value = &'static str>) -> impl Strategy<Value = String> {
     (text(PIECES, 0..3), piece, text(PIECES, 0..3)).prop_map(|(before, piece, after)| {
         format!("{}{piece}{}", cut(&before, 50), cut(&after, 50))
     })
 }
 
-/// White space at the ends, which is nobody's to trim.
+/// Returns text with white space at the ends, which must not be trimmed.
 fn spaced() -> BoxedStrategy<String> {
     let space = || {
         select(
@@ -257,7 +257,7 @@ fn spaced() -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// Exactly so many bytes.
+/// Returns a text of exactly this many bytes.
 fn of_length(bytes: usize) -> BoxedStrategy<String> {
     select(FILLERS)
         .prop_map(move |filler| filled(String::new(), filler, bytes))
@@ -272,7 +272,7 @@ fn filled(mut start: String, filler: &str, bytes: usize) -> String {
     start
 }
 
-/// A public URL with a hostile path and query, sometimes as long as it may be.
+/// Returns a public URL with a hostile path and query, sometimes of the maximum length.
 fn url() -> BoxedStrategy<String> {
     let scheme = select(&["http", "https", "HTTPS"][..]);
     let filler = select(FILLERS).prop_map(|filler| {
@@ -292,14 +292,14 @@ fn url() -> BoxedStrategy<String> {
         length,
     )
         .prop_map(|(scheme, host, path, query, filler, length)| {
-            // No URL holds these two as they are.
+            // No URL may contain these two characters unencoded.
             let url = format!("{scheme}://{host}/{path}?{query}&x=1").replace([' ', '\\'], "");
             filled(url, filler, length)
         })
         .boxed()
 }
 
-/// As much of a text as fits, whole characters only.
+/// Returns as many whole characters of a text as fit.
 fn cut(text: &str, bytes_max: usize) -> String {
     let end = (0..=bytes_max.min(text.len()))
         .rev()

@@ -1,4 +1,4 @@
-//! What hostile values are made of.
+//! The pieces of hostile values.
 
 /// Pieces that any identifier or message may hold.
 #[rustfmt::skip]
@@ -18,7 +18,7 @@ pub(super) const LINE_ENDS: &[&str] = &[
     "\t", "\n", "\r", "\r\n", "\n\n", "\r\r", "\n\r", "\r\n--", "\r\n\r\n",
 ];
 
-/// Pieces that nothing may hold; XML can't carry some of them, and can carry others.
+/// Pieces that no value may hold. XML can carry only some of them.
 pub(super) const FORBIDDEN: &[&str] = &[
     "\0",
     "\u{1}",
@@ -38,7 +38,7 @@ pub(super) const FORBIDDEN: &[&str] = &[
     "\u{9f}",
 ];
 
-/// What long values are made of; each costs another way most.
+/// Pieces of long values, each of which is the most expensive one for another way.
 pub(super) const FILLERS: &[&str] = &[
     "x",
     "é",
@@ -66,7 +66,7 @@ pub(super) const HOSTS: &[&str] = &[
     "[2606:2800:220:1::1]",
 ];
 
-/// Where a fault can be in a URL beside its length and characters.
+/// Faults of a URL other than its length and characters.
 pub(super) const BROKEN_URLS: &[&str] = &[
     "x",
     " ",
@@ -98,7 +98,7 @@ pub(super) const BROKEN_URLS: &[&str] = &[
 pub(super) const PLATFORMS: &[&str] = &["webchat", "whatsapp", "telegram", "operator"];
 pub(super) const TYPES: &[&str] = &["image", "video", "audio", "voice", "document", "contact"];
 
-/// What looks like one of a fixed set and is not, once a word is put in.
+/// Patterns of words that only resemble a word of a fixed set; `*` stands for such a word.
 pub(super) const NEARLY: &[&str] = &[
     " *",
     "* ",

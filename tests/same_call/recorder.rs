@@ -1,4 +1,4 @@
-//! An upstream that writes down what it is asked and says yes to everything.
+//! An upstream that records its requests and answers success to everything.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,10 +7,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// A form as it came: names and values in order.
+/// A received form: names and values in order.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// The upstream; ends with its connections when dropped.
+/// The upstream, which ends with its connections when it is dropped.
 pub(super) struct Recorder {
     pub(super) address: SocketAddr,
     forms: Arc<Mutex<Vec<Pairs>>>,
@@ -31,7 +31,7 @@ impl Recorder {
         }
     }
 
-    /// The forms that came since the last time. A form is written down before it is answered.
+    /// Returns the forms since the last call. A form is recorded before it is answered.
     pub(super) fn take(&self) -> Vec<Pairs> {
         std::mem::take(&mut self.forms.lock().unwrap())
     }
@@ -45,7 +45,7 @@ async fn accept(listener: TcpListener, forms: Arc<Mutex<Vec<Pairs>>>) {
     }
 }
 
-/// Answers one kept connection until the other side hangs up.
+/// Serves one kept connection until the client disconnects.
 async fn serve(stream: TcpStream, forms: Arc<Mutex<Vec<Pairs>>>) {
     let mut stream = BufReader::new(stream);
     while let Some(length) = head(&mut stream).await {
@@ -58,20 +58,20 @@ async fn serve(stream: TcpStream, forms: Arc<Mutex<Vec<Pairs>>>) {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        // The gateway is ended before this task is, so the connection may be gone.
+        // The gateway is ended before this task, so the connection may be closed already.
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
     }
 }
 
-/// Reads a head and gives back how long the body is; nothing at the end of the connection.
+/// Reads a head and returns the length of the body, or `None` at the end of the connection.
 async fn head(stream: &mut BufReader<TcpStream>) -> Option<usize> {
     let mut first = String::new();
     if stream.read_line(&mut first).await.ok()? == 0 {
         return None;
     }
-    // All that a caller says belongs into the form; nothing of it into the request line.
+    // Everything that a caller sends belongs into the form, and nothing into the request line.
     assert_eq!(first, "POST /api/http/ HTTP/1.1\r\n");
     let mut length = None;
     loop {

@@ -1,4 +1,5 @@
-//! Canaries in a shared database: every row of every table, as the database's administrators and its backups have them.
+//! Searches for canaries in a shared database: in every row of every table, as the database's administrators and its backups see
+//! them.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use super::{CHOSEN, calls, forms, look_for_canaries};
 use crate::harness::{Answer, Fleet, Gateway, Issuer, admin, client};
 
-/// Every table with all its rows as text, bytes in hexadecimal.
+/// Query that returns every table with all its rows as text, bytes in hexadecimal.
 const DUMP: &str = "SELECT string_agg(query_to_xml(format('SELECT t::text AS row FROM chatgate.%I t', relname), true, true, '')::text, '')
     FROM pg_class WHERE relnamespace = 'chatgate'::regnamespace AND relkind = 'r'";
 
@@ -66,11 +67,11 @@ async fn no_secret_is_in_any_table_of_a_database() {
         .nth(1)
         .unwrap();
     secrets.extend([session.to_owned(), key.trim().to_owned()]);
-    // Reading has all rows written first.
+    // Reading the journal has all rows written first.
     admin(gateway, Method::GET, "journal?limit=1", Value::Null).await;
 
     let dump = fleet.sql(DUMP);
-    // What is there, and so would be found.
+    // Text that is in the database, which shows that the search would find it.
     for text in ["looker", "getchatchannels", "argon2id", "receiver.example"] {
         assert!(dump.contains(text), "{text}");
     }

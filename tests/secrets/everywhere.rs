@@ -1,5 +1,5 @@
-//! Every secret there is, shown in every wrong place, through every failure and every command of an operator; then looked for
-//! in all that was answered, printed, logged and written.
+//! Presents every secret in every wrong place, through every failure and every operator command, and then searches for it in
+//! everything that was answered, printed, logged and written.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,27 +21,27 @@ const NEXT_PASSWORD: &str = "upstream-next-canary-password";
 const WRONG: &str = "canary-wrong-password";
 const WRONG_ADMIN: &str = "cgk_canary-wrong-admin-key-canary-wrong-admin-key";
 const IN_FILE: &str = "canary-in-the-file";
-/// Of a message that came in: its text and its chat; and the part of a receiver's address that nobody else may read.
+/// The text and the chat of a received message, and the part of a receiver's address that is confidential.
 const TEXT: &str = "canary text of a message";
 const CHAT: &str = "34699887766";
 const PATH: &str = "canary-path-of-a-receiver";
 
-/// The files that hold what a store holds. Only its owner can read them.
+/// The files with the store's content. Only their owner can read them.
 const STORE: &[&str] = &["chatgate.db", "chatgate.db-wal", "copy.db"];
 
-/// Requests under way at once.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 8;
 
-/// Something that was said or written: where, and what.
+/// A place and its text.
 type Place = (String, String);
 
-/// A secret, and the only places where it may stand.
+/// A secret, and the only places where it may be.
 struct Canary {
     secret: String,
     except: &'static [&'static str],
 }
 
-/// A gateway, and all that was heard of it.
+/// A gateway, and all of its collected output.
 struct Heard {
     gateway: Gateway,
     places: Vec<Place>,
@@ -91,7 +91,7 @@ impl Heard {
         ] {
             heard.watch(secret, &[]);
         }
-        // No secrets of a caller, and nobody's business either.
+        // The gateway's own user name at the upstream is confidential as well.
         heard.watch(UPSTREAM_USER, &[]);
         heard.watch(NEXT_USER, &[]);
         heard.watch(IN_FILE, &[]);
@@ -105,7 +105,7 @@ impl Heard {
         self.canaries.push(Canary { secret, except });
     }
 
-    /// Makes these calls, and keeps what was answered. A connection that ends without an answer says nothing.
+    /// Makes these calls and stores the answers. A connection that ends without an answer reveals nothing.
     async fn call(&mut self, what: &str, requests: Vec<reqwest::RequestBuilder>) {
         let mut requests = requests.into_iter().enumerate();
         let mut calling = JoinSet::new();
@@ -127,7 +127,7 @@ impl Heard {
         }
     }
 
-    /// Runs a command, and keeps what it prints.
+    /// Runs a command and stores its output.
     fn run(&mut self, arguments: &[&str]) -> String {
         let ran = run_on(&self.gateway, arguments);
         self.places.push((
@@ -146,7 +146,7 @@ impl Heard {
         answer
     }
 
-    /// Gets tokens of our own; only the answer that gives one may hold it.
+    /// Gets tokens from the gateway. Only the answer that issues a token may contain it.
     async fn tokens(&mut self) -> Vec<String> {
         let mut tokens = Vec::new();
         for (name, secret) in [("random", RANDOM), ("chosen", CHOSEN)] {
@@ -162,7 +162,7 @@ impl Heard {
         tokens
     }
 
-    /// Looks at everything; gives how many places and forms that were.
+    /// Searches everything. Returns the number of places and of forms.
     async fn look(mut self) -> (usize, usize) {
         self.places
             .push(("the metrics".to_owned(), self.gateway.metrics().await));
@@ -194,7 +194,7 @@ impl Heard {
     }
 }
 
-/// All files of a folder, WAL and all.
+/// Collects all files of a folder, including the WAL.
 fn files_under(folder: &Path, places: &mut Vec<Place>) {
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         if entry.path().is_dir() {
@@ -207,7 +207,7 @@ fn files_under(folder: &Path, places: &mut Vec<Place>) {
     }
 }
 
-/// What operators do, right and wrong.
+/// Makes requests of operators, right and wrong ones.
 async fn operate(heard: &mut Heard) {
     let url = |heard: &Heard, path: &str| format!("http://{}{path}", heard.gateway.admin);
     let mut wrong = Vec::new();
@@ -230,7 +230,8 @@ async fn operate(heard: &mut Heard) {
         ]);
     }
     heard.call("wrong admin keys", wrong).await;
-    // Each is refused, and each holds a secret: two names, a password that is no hash, a broken document, a list.
+    // Each is refused, and each holds a secret: an invalid name, an unknown field, a password that is not a hash, a value of the
+    // wrong type, and a list.
     let drafts = [
         json!({"name": "a b", "password": CHOSEN}),
         json!({"name": "made", "passwort": CHOSEN, "allow": ["any"]}),
@@ -249,12 +250,12 @@ async fn operate(heard: &mut Heard) {
             (Method::POST, "keys/rotate"),
             (Method::POST, "explain"),
         ] {
-            // What is taken all the same tells a secret once, which is not one of these.
+            // A request that succeeds anyway shows a new secret once, which is none of these canaries.
             heard.ask(method, path, draft).await;
         }
     }
     let made = json!({"name": "made", "password": CHOSEN, "allow": ["127.0.0.1"]});
-    // Who makes an access is told its secrets, this once.
+    // The answer that creates an access shows its secrets, only this once.
     let made = admin(&heard.gateway, Method::POST, "accesses", &made).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let random = json!({"name": "by-chance", "allow": ["127.0.0.1"]});
@@ -270,7 +271,7 @@ async fn operate(heard: &mut Heard) {
     heard.watch(rotated["password"].as_str().unwrap(), &[]);
 }
 
-/// Every command that reads, and the reload of a file in which a secret stands plainly.
+/// Runs every command that reads, and reloads a file that contains a secret as plain text.
 async fn print(heard: &mut Heard, folder: &Path) {
     let file = heard.gateway.folder.path().join("chatgate.toml");
     let right = std::fs::read_to_string(&file).unwrap();
@@ -327,7 +328,7 @@ async fn print(heard: &mut Heard, folder: &Path) {
     heard.call("an export", vec![journal]).await;
 }
 
-/// Sends under keys by tokens, while the upstream fails in every way that it knows.
+/// Sends with keys and tokens while the upstream fails in every way that it can.
 async fn fail(heard: &mut Heard, sandbox: &Sandbox, tokens: &[String]) {
     for (number, fault) in [
         json!([]),
@@ -368,7 +369,7 @@ async fn fail(heard: &mut Heard, sandbox: &Sandbox, tokens: &[String]) {
     sandbox.faults(json!([])).await;
 }
 
-/// A message comes in and is sent to a receiver that fails, and to nobody; the secret that signs is made anew.
+/// Delivers a received message to a failing receiver and then to a closed port; the signing secret is rotated in between.
 async fn deliver(heard: &mut Heard, sandbox: &Sandbox) {
     heard.watch(TEXT, STORE);
     heard.watch(CHAT, STORE);
@@ -376,7 +377,7 @@ async fn deliver(heard: &mut Heard, sandbox: &Sandbox) {
     let sink = HttpSink::start("").await;
     sink.set_status(500);
     let draft = json!({"access": "random", "url": format!("http://{}/{PATH}", sink.address)});
-    // Who makes a webhook is told its secret and its address.
+    // The answer that creates a webhook shows its secret and its address.
     let made = admin(&heard.gateway, Method::POST, "webhooks", &draft).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let made = made.json();
@@ -413,7 +414,7 @@ async fn no_secret_is_anywhere_whatever_callers_and_operators_do_with_it() {
     let outside = issuer.token("random", 300);
     for token in tokens.iter().chain([&outside]) {
         heard.watch(token, &[]);
-        // Whoever has the last part has all that was not known before.
+        // The last part, the signature, is the confidential part of a token.
         heard.watch(token.rsplit('.').next().unwrap(), &[]);
     }
     for (user, secret) in [

@@ -1,5 +1,5 @@
-//! Calls that show a secret where it does not belong, in a form that can't be read, or by a method that is not served; and
-//! some that are right.
+//! Calls that present a secret in the wrong place, in an unreadable form, or with a method that does not exist; and some correct
+//! ones.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder};
 use super::percent;
 use crate::harness::{Gateway, client, envelope, escaped};
 
-/// Every way to show this secret of this user at the callers' side.
+/// Returns requests that present this secret of this user in every way at the callers' side.
 pub(super) fn requests(gateway: &Gateway, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     let url = |path: &str| gateway.url(path);
     [
@@ -27,7 +27,7 @@ type Url<'a> = &'a dyn Fn(&str) -> String;
 
 const CALL: &str = "class=chat&method=getchatchannels";
 
-/// In the path, the query and the form.
+/// Returns requests with the secret in the path, the query and the form.
 fn places(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     let coded = percent(secret);
     let credentials = format!("user={user}&password={coded}");
@@ -39,7 +39,7 @@ fn places(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
         client().get(query("/api/jwt/", &format!("{CALL}&access_token={coded}"))),
         client().get(query("/api/soap/", &format!("wsdl&{credentials}"))),
         client().get(query("/oauth/token", &format!("client_secret={coded}"))),
-        // In each other's place, doubled, beside itself, as a name, and with a character that may not be there.
+        // Swapped, doubled, next to each other, as a name, and with a forbidden character.
         client().get(query(
             "/api/http/",
             &format!("{CALL}&user={coded}&password={user}"),
@@ -90,7 +90,7 @@ fn places(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     all
 }
 
-/// In headers, of the right scheme and of others.
+/// Returns requests with the secret in headers, with the right scheme and with others.
 fn headers(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     let pair = BASE64_STANDARD.encode(format!("{user}:{secret}"));
     let swapped = BASE64_STANDARD.encode(format!("{secret}:{user}"));
@@ -134,7 +134,7 @@ fn headers(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     all
 }
 
-/// In bodies of every type, right, broken, and too large.
+/// Returns requests with bodies of every type: correct, broken, and too large.
 fn bodies(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     let json = serde_json::json!({"class": "chat", "method": "getchatchannels", "user": user, "password": secret});
     let json = json.to_string();
@@ -188,7 +188,7 @@ fn bodies(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     all.collect()
 }
 
-/// In envelopes: as elements, as a UsernameToken, twice, broken.
+/// Returns requests with envelopes: the secret in elements, in a UsernameToken, twice, and in a broken envelope.
 fn envelopes(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     let wsse = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
     let kinds =
@@ -241,7 +241,7 @@ fn envelopes(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> 
     requests
 }
 
-/// As client credentials, right and wrong.
+/// Returns token requests with right and wrong client credentials.
 fn tokens(url: Url<'_>, (user, secret): (&str, &str)) -> Vec<RequestBuilder> {
     let coded = percent(secret);
     let ask = |form: String| {

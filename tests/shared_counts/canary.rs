@@ -1,4 +1,4 @@
-//! Nothing of a person is in Valkey, nor in what it writes to others.
+//! Checks that neither Valkey nor its replication and dumps contain personal data.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{READ, SharingFleet};
 use crate::harness::{Answer, Gateway, client_from, made, skipped, until};
 
-/// Has all that is counted done by one who is to leave no trace, and returns the secret.
+/// Makes a call of every counted kind with canaries, and returns the access's secret.
 async fn call_as_canary(gateway: &Gateway) -> String {
     let draft = json!({
         "name": "canary-access", "user": "canary-user", "allow": ["any"], "rate": "60/min",
@@ -46,7 +46,7 @@ async fn valkey_hears_nothing_of_anybody() {
     std::thread::spawn(move || follow.for_each(|heard| keep.lock().unwrap().extend(heard)));
     let gateway = &sharing.gateways()[0];
     let secret = call_as_canary(gateway).await;
-    // Whatever is counted, and that somebody has sent.
+    // The kinds of counts, and the notice of a send.
     let kinds = ["ac:", "de:", "ip:", "ga:", "gn:", "tu:", "op:", "sent"];
     until("Valkey has heard of all", async || {
         let seen = seen.lock().unwrap();
@@ -72,7 +72,7 @@ async fn valkey_hears_nothing_of_anybody() {
         assert!(key.starts_with("cg:") && count.len() <= 34, "{key}");
         all.push(key.to_owned());
         all.push(sharing.valkey.ask(&["DUMP", key]));
-        // It may have come to its end since it was listed, which is -2; -1 is said of one that stays for ever.
+        // The key may have expired since it was listed, which gives -2. A key without expiry gives -1.
         let left_ms = sharing.valkey.ask(&["PTTL", key]);
         assert_ne!(left_ms.trim(), "-1", "{key} has no end");
     }

@@ -1,4 +1,4 @@
-//! What replicas keep of reads belongs to the access that has read it.
+//! Checks that replicas serve cached reads only to the access that read them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::crash::seed;
 use crate::crash::upstream::{answer, request};
 use crate::harness::{Answer, Chance, Fleet, Valkey, client, load, made, skipped};
 
-/// Callers at once.
+/// Number of concurrent callers.
 const READERS: usize = 16;
 
-/// One call in so many is a send, after which the channel is read anew everywhere.
+/// One call in this many is a send, after which all replicas read the channel again.
 const SENDS: usize = 200;
 
 fn channel(number: usize) -> String {
     format!("channel-{number:03}")
 }
 
-/// An upstream with so many channels, of which each answer names those that it is about.
+/// Starts an upstream with this many channels. Each answer names the channels that it is about.
 async fn upstream_of(channels: usize) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -92,8 +92,8 @@ async fn no_read_is_answered_with_what_another_access_has_read() {
     assert!(hits * 10 > reads, "{hits}");
 }
 
-/// Makes so many reads, each by any access at any replica; returns how many came from memory, and the answers that are not about its
-/// channel alone.
+/// Makes this many reads, each by a random access at a random replica. Returns the number of cache hits, and the answers that are
+/// not about the access's channel alone.
 async fn reader(
     (secrets, urls): (Arc<Vec<String>>, Arc<Vec<String>>),
     mut chance: Chance,

@@ -1,4 +1,4 @@
-//! Wrong secrets, wherever they come.
+//! Tests of guesses that arrive at several replicas.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use super::{IN_FLIGHT, REPLICAS, SharingFleet, read};
 use crate::harness::{Answer, Gateway, client, client_from, load, made, skipped, until};
 
-/// How many of so many guesses for the access `a` were checked, each at the next of these gateways and from the next of so many
-/// addresses; all others were refused.
+/// Makes this many guesses for the access `a`, each at the next of these gateways and from the next of this many addresses. Returns
+/// the number of checked guesses; all others were refused.
 async fn guess(gateways: &[Gateway], guesses: usize, addresses: usize) -> usize {
     let address = |n| format!("127.9.{}.{}", n / 250, 1 + n % 250).parse();
     let clients: Vec<_> = (0..addresses)
@@ -65,7 +65,7 @@ async fn guesses_have_one_budget_over_all_replicas_and_the_owner_gets_in() {
         began.elapsed().as_secs(),
         load(100, 1000)
     );
-    // The inner budget of the default: three quarters of 40 at once, and one in 55 s.
+    // The default budget for guesses from inside: three quarters of 40 immediately, and one more every 55 s.
     let trickled = usize::try_from(began.elapsed().as_secs() / 54).unwrap();
     assert!((30..=30 + trickled).contains(&checked), "{checked}");
     assert_eq!(admitted, load(100, 1000));

@@ -1,4 +1,4 @@
-//! Valkey dies while calls are under way.
+//! Tests of a Valkey server that is killed while calls are under way.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use super::offered::{OfferedCall, make_calls, p99};
 use super::{OFFERED, REPLICAS, SharingFleet, by_time};
 use crate::harness::{assert_within, load, made, pass, skipped};
 
-/// Before Valkey is killed.
+/// Time before the kill.
 const BEFORE: Duration = Duration::from_secs(2);
 
-/// Most that the calls of the second of the kill may take longer than those of the second before.
+/// Maximum increase of the call time in the second of the kill over the second before.
 const RISES_MOST: Duration = Duration::from_millis(30);
 
-/// Calls that began in the second from this moment on.
+/// Returns the calls that began in the second from this instant on.
 fn second(calls: &[OfferedCall], from: Instant) -> impl Iterator<Item = &OfferedCall> {
     let to = from + Duration::from_secs(1);
     let began_then = move |call: &&OfferedCall| from <= call.began && call.began < to;
@@ -23,7 +23,7 @@ fn second(calls: &[OfferedCall], from: Instant) -> impl Iterator<Item = &Offered
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_valkey_is_killed_no_call_waits_and_the_limit_is_admitted_once_more_at_most() {
-    // As a call waits for it by default.
+    // With the default wait for Valkey.
     let Some(mut sharing) = SharingFleet::waiting(REPLICAS, "") else {
         return skipped("Valkey or PostgreSQL");
     };

@@ -1,4 +1,4 @@
-//! The limit of an access: of all replicas together, and a share each while Valkey is away.
+//! Tests of an access's limit: one limit of all replicas together, and a share for each replica while Valkey is unavailable.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::offered::offer;
 use super::{OFFERED, REPLICAS, SharingFleet, by_time, ready};
 use crate::harness::{Trace, admin, load, made, pass, skipped, until};
 
-/// Calls a second at each replica whose questions are counted.
+/// Number of calls a second at each replica in the tests that count requests to Valkey.
 const A_SECOND: u64 = 50;
 
-/// A limit of so many a minute, offered more than that: what all admit together is the limit, to the call.
+/// Offers more calls than a limit per minute admits, and checks that all replicas together admit exactly the limit.
 async fn check_limit(even: &str, pick: impl Fn(usize, usize) -> usize) {
     for replicas in [REPLICAS, 16].into_iter().take(load(1, 2)) {
         let Some(sharing) = SharingFleet::of(replicas) else {
@@ -61,10 +61,10 @@ async fn a_limit_that_is_far_away_costs_a_question_in_ten_calls_at_most() {
     let draft = json!({"name": "a", "allow": ["any"], "rate": "60000/min"});
     let secret = made(&sharing.gateways()[0], draft).await;
     let (per_second, any) = (A_SECOND * REPLICAS as u64, |call| call % REPLICAS);
-    // The first calls show how often somebody calls, and check the secret.
+    // The first calls establish the access's call rate and have the secret checked.
     let first = (per_second, Duration::from_secs(1));
     offer(sharing.gateways(), &secret, first, any).await;
-    // Whatever is asked, for addresses as well.
+    // All requests to Valkey, including those for addresses.
     let asked = sharing.valkey.scripts_done();
     let lasting = Duration::from_secs(u64::try_from(load(4, 60)).unwrap());
     let calls = (per_second, lasting);
@@ -95,7 +95,7 @@ async fn a_read_whose_limit_is_far_away_writes_nothing_to_valkey() {
     let host: IpAddr = sharing.valkey.host.parse().unwrap();
     let written = trace.written_to(SocketAddr::new(host, sharing.valkey.port));
     println!("{reads} reads at one replica, {written} writes to Valkey");
-    // By the time: calls taken ahead of need, and the address, once a second each.
+    // Writes that depend on time: calls that are taken in advance, and the address, once a second each.
     let seconds = usize::try_from(lasting.as_secs()).unwrap() + 1;
     assert!((1..=3 * seconds).contains(&written), "{written}");
     assert!(written * 10 <= reads, "{written} of {reads}");
@@ -112,7 +112,7 @@ async fn while_valkey_is_away_each_replica_takes_its_share_and_no_call_fails() {
     let calls = (150, Duration::from_secs(2));
     let first = offer(sharing.gateways(), &secret, calls, any).await;
     assert_eq!(first.0, first.1);
-    // While calls are under way, and from then on.
+    // The kill happens while calls are under way.
     let SharingFleet { valkey, fleet } = &mut sharing;
     let killing = async {
         pass(calls.1 / 4).await;
@@ -143,7 +143,7 @@ async fn while_valkey_is_away_each_replica_takes_its_share_and_no_call_fails() {
             .json();
         assert_eq!(status["shared"]["state"], "away");
     }
-    // A third of the limit each: what is left of 400 at once, and 400 a minute.
+    // Each replica has a third of the limit: what remains of 400 immediate calls, and 400 a minute.
     let gateway = &sharing.gateways()[0];
     let (_, admitted) = offer(
         std::slice::from_ref(gateway),

@@ -1,4 +1,4 @@
-//! Calls that are offered at a pace.
+//! Makes calls at a fixed rate.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use tokio::task::JoinSet;
 use super::{IN_FLIGHT, read};
 use crate::harness::{Answer, Gateway, client, pass};
 
-/// A call that was admitted or refused for the limit.
+/// A call that was admitted, or refused because of the limit.
 pub(super) struct OfferedCall {
     pub(super) began: Instant,
     pub(super) took: Duration,
     pub(super) is_admitted: bool,
 }
 
-/// Has so many calls a second made for so long, each at the gateway that is picked for it, all of which are admitted or refused for the
-/// limit. Where a gateway is slower than that, fewer calls are made.
+/// Makes this many calls a second for this long, each at the gateway that `pick` returns. All calls have to be admitted or refused
+/// because of the limit. If a gateway is slower, fewer calls are made.
 pub(super) async fn make_calls(
     gateways: &[Gateway],
     secret: &str,
@@ -55,7 +55,7 @@ pub(super) async fn make_calls(
     calls
 }
 
-/// Likewise; returns how many were offered, and how many of them admitted.
+/// Makes such calls and returns the number of offered and of admitted calls.
 pub(super) async fn offer(
     gateways: &[Gateway],
     secret: &str,
@@ -67,7 +67,7 @@ pub(super) async fn offer(
     (calls.len(), admitted.count())
 }
 
-/// The time within which all calls but one in a hundred were answered.
+/// Returns the 99th percentile of the calls' times.
 pub(super) fn p99<'a>(calls: impl IntoIterator<Item = &'a OfferedCall>) -> Duration {
     let mut times: Vec<_> = calls.into_iter().map(|call| call.took).collect();
     times.sort();
