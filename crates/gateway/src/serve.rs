@@ -50,17 +50,17 @@ use crate::serve::data_folder::{DataFolder, random_text};
 use crate::state::current::{Loaded, ProcessContext, Runtime, SandboxUpstream};
 use crate::state::snapshot::Snapshot;
 
-/// What operators' requests may take at the end, even if less of the drain deadline is left.
+/// Minimum time for operators' requests at the shutdown, even if less of the drain deadline remains.
 const OPERATORS_GRACE: Duration = Duration::from_secs(1);
 
-/// What traces may take at the end: a receiver that is gone holds no end up.
+/// Maximum time for sending traces at the shutdown. An unreachable receiver must not delay it.
 const TRACES_GRACE: Duration = Duration::from_secs(2);
 
-/// Runs a gateway until a signal stops it. Boxed, so that all of it is compiled in this crate: an `async fn` is compiled again by
-/// each crate that awaits it, with everything that it awaits.
+/// Runs a gateway until a signal stops it. Boxed, so that all of its code is compiled in this crate: an `async fn` is compiled
+/// again, with everything that it awaits, by each crate that awaits it.
 ///
 /// # Errors
-/// One line that says what is missing.
+/// One line that states what is missing.
 #[must_use]
 pub fn serve(
     source: ConfigSource,
@@ -141,7 +141,7 @@ async fn open_events(store: &Arc<Store>, config: &Config) -> Result<Arc<Events>,
     events.map_err(|error| error.to_string())
 }
 
-/// Prepares what operators do with webhooks. Names are resolved as the machine does.
+/// Prepares the webhooks. Names are resolved by the system's resolver.
 fn open_webhooks(
     store: &Arc<Store>,
     config: &Config,
@@ -155,14 +155,14 @@ fn open_webhooks(
     Webhooks::new(Arc::clone(store), &config.webhooks, surroundings).map(Arc::new)
 }
 
-/// Begins to share counts, where the configuration says with whom.
+/// Starts to share counts if the configuration names a server for them.
 async fn start_counts(config: &Config, hasher: &SecretHasher) -> Option<Arc<SharedCounts>> {
     let options = config.shared_counts.clone()?;
     let keys = CountKeys::new(&hasher.derived("shared counts"));
     Some(Arc::new(SharedCounts::start(options, keys).await))
 }
 
-/// Opens the store that the configuration names, and for a file the lock of its folder.
+/// Opens the store that the configuration names. For a store in a file, also locks its folder.
 async fn open_store(
     config: &Config,
     sources: &Sources,
@@ -184,7 +184,7 @@ async fn open_store(
     Ok((Arc::new(store), lock))
 }
 
-/// Saves what the forwarder and the store still hold in memory, and gives back what is held of shared counts.
+/// Saves the data that the forwarder and the store still hold in memory, and returns reserved shared counts.
 async fn save(runtime: &Runtime) {
     let snapshot = runtime.snapshot();
     if let Err(error) = snapshot.forwarder.close().await {
@@ -199,7 +199,7 @@ async fn save(runtime: &Runtime) {
     }
 }
 
-/// Serves both listeners until a signal comes, then drains: the ways in first, the operators' side last, so that they can
+/// Serves both listeners until a signal arrives, then drains: the ways in first, the admin listener last, so that operators can
 /// watch.
 async fn run(
     runtime: &Arc<Runtime>,
@@ -233,7 +233,7 @@ async fn run(
     stop_signal.wait().await;
     tracing::info!("draining");
     runtime.drain();
-    // Readers of events hear of it at once, and are spread over the time in which they come again.
+    // Readers of events are told immediately, so that their reconnects can spread over time.
     runtime.process.events.places.end();
     let snapshot = runtime.snapshot();
     stop.send_replace(Some(ShutdownPhase::Announced));
@@ -243,7 +243,7 @@ async fn run(
     let store = &snapshot.store;
     let (drained, ()) = tokio::join!(public, store.drain());
     snapshot.under_way.close();
-    // Callers who are gone don't hold connections open, and their sends count no less.
+    // Detached calls hold no connection open, but their sends still have to finish.
     if timeout_at(deadline, snapshot.under_way.wait())
         .await
         .is_err()
@@ -255,18 +255,18 @@ async fn run(
     stop_admin.send_replace(Some(ShutdownPhase::Ending(deadline)));
     let admin_drained = admin.await;
     beside.shutdown().await;
-    // The listener has given its own back. Nothing of a caller's is left there.
+    // The listener has already dropped its clone, and no caller's work remains on the workers.
     if let Ok(workers) = Arc::try_unwrap(workers) {
         let _ = tokio::task::spawn_blocking(|| workers.stop()).await;
     }
-    // All calls are over, and so is the minute.
+    // All calls are over, so the counts of the current minute are complete.
     log_counts(snapshot.store.journal(), i64::MAX);
     drained
         .and(admin_drained)
         .map_err(|error| format!("a listener broke: {error}"))
 }
 
-/// Begins what runs beside the requests until the end.
+/// Starts the jobs that run next to the requests until the shutdown.
 fn begin_beside(
     runtime: &Arc<Runtime>,
     reload_signal: ReloadSignal,

@@ -1,4 +1,4 @@
-//! Which tokens are valid: those signed with our own keys, and those of outside issuers, whose keys are fetched.
+//! Issues and verifies tokens: tokens that our own keys signed, and tokens of outside issuers, whose keys are fetched.
 
 mod config;
 mod issuers;
@@ -26,7 +26,7 @@ use crate::tokens::signing_keys::{SigningKeys, delete_keys};
 
 pub(crate) use config::TokensConfig;
 
-/// The keys and issuers of one configuration. Only one caller may change our keys at a time.
+/// The keys and issuers of one configuration. Only one caller at a time may change our keys.
 pub(crate) struct Tokens {
     issuer: String,
     audience: String,
@@ -35,12 +35,12 @@ pub(crate) struct Tokens {
     keyring: ArcSwap<Keyring>,
     cache: TokenCache,
     outside: Vec<OutsideIssuer>,
-    /// Fetches the keys of issuers that publish them at a URL.
+    /// The client that fetches the keys of issuers that publish them at a URL.
     client: Option<Client>,
 }
 
 impl Tokens {
-    /// Begins with the keys in the store, and without keys of outside issuers.
+    /// Starts with the keys in the store, and without keys of outside issuers.
     ///
     /// # Errors
     /// When our keys can't be read or generated.
@@ -54,10 +54,10 @@ impl Tokens {
         Ok(Tokens::with(config, own, |_| None))
     }
 
-    /// Takes the keys over to another configuration. An issuer with unchanged settings keeps its keys.
+    /// Passes the keys on to another configuration. An issuer with unchanged settings keeps its keys.
     ///
     /// # Errors
-    /// When a new key has to be generated and can't be.
+    /// When a new key is needed and can't be generated.
     pub(crate) async fn renewed(
         &self,
         config: TokensConfig,
@@ -125,10 +125,10 @@ impl Tokens {
         }
     }
 
-    /// Returns the state of the issuer with these settings, and its keys.
+    /// Returns the keys of the issuer with these settings, and their state.
     fn kept(&self, config: &IssuerConfig) -> Option<(Vec<VerifyingKey>, OutsideIssuer)> {
         let known = self.outside.iter().find(|known| known.config == *config)?;
-        // Before the keys: a fetch that ends in between leaves keys that are newer than their state says, never older ones.
+        // The state is copied before the keys. If a fetch ends in between, the keys are newer than their state, never older.
         let renewed = known.renewed();
         let keyring = self.keyring.load();
         let issuer = keyring
@@ -139,15 +139,15 @@ impl Tokens {
         Some((keys, renewed))
     }
 
-    /// Begins to fetch the stale keys of outside issuers, each in a task of its own: one that does not answer delays no other.
-    /// Call it every few seconds.
+    /// Starts to fetch the stale keys of outside issuers, each in its own task, so that an issuer that does not answer delays no
+    /// other. Call it every few seconds.
     pub(crate) fn refresh(self: &Arc<Tokens>, now: i64) {
         for (at, outside) in self.outside.iter().enumerate() {
             if outside.is_stale(now) && outside.fetching.try_lock().is_ok() {
                 let tokens = Arc::clone(self);
                 tokio::spawn(async move {
                     if let Some(outside) = tokens.outside.get(at) {
-                        // Whoever has begun meanwhile fetches for this one too.
+                        // If another task has started to fetch since the check, its fetch is sufficient.
                         tokens.fetch(outside, now, Instant::now()).await;
                     }
                 });
@@ -155,12 +155,12 @@ impl Tokens {
         }
     }
 
-    /// Returns the outside issuers as operators see them.
+    /// Returns the status of the outside issuers for operators.
     pub(crate) fn issuers(&self) -> Vec<serde_json::Value> {
         self.outside.iter().map(OutsideIssuer::status).collect()
     }
 
-    /// Returns the outside issuers by name, and when their keys were last fetched, in seconds since 1970, UTC.
+    /// Returns the names of the outside issuers, each with the time of the last fetch of its keys, in seconds since 1970, UTC.
     pub(crate) fn fetched(&self) -> impl Iterator<Item = (&str, Option<i64>)> {
         let outside = self.outside.iter();
         outside.map(|outside| (outside.config.issuer.as_str(), outside.fetched()))
@@ -172,9 +172,8 @@ impl Tokens {
             .find(|outside| outside.config.issuer == issuer)
     }
 
-    /// Fetches the keys of an issuer, and returns whether the last fetch has brought them. A second caller waits for the fetch
-    /// under way, until the deadline at the longest, and then finds that it is too early for another. `now` in seconds since 1970,
-    /// UTC.
+    /// Fetches the keys of an issuer. Returns whether the last fetch was successful. A second caller waits for the running fetch
+    /// until the deadline, and then finds that it is too early for another fetch. `now` is in seconds since 1970, UTC.
     async fn fetch(&self, outside: &OutsideIssuer, now: i64, deadline: Instant) -> bool {
         let asked = Instant::now();
         let Ok(_fetching) = timeout_at(deadline.into(), outside.fetching.lock()).await else {
@@ -204,7 +203,7 @@ impl Tokens {
     /// Signs a token for an access.
     ///
     /// # Errors
-    /// INTERNAL_ERROR when the key does not sign.
+    /// INTERNAL_ERROR when there is no key or it can't sign.
     pub(crate) fn issue(
         &self,
         access: &store::Access,
@@ -229,7 +228,7 @@ impl Tokens {
         key.sign(&claims).map_err(|error| internal(error.text()))
     }
 
-    /// Returns how long a token lives, in seconds.
+    /// Returns the lifetime of a token, in seconds.
     pub(crate) fn life_s(&self) -> u32 {
         self.signing.life_s
     }
@@ -239,41 +238,42 @@ impl Tokens {
         self.own.load().jwks()
     }
 
-    /// Returns our own keys as operators see them.
+    /// Returns the rows of our own keys for operators.
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
         self.own.load().rows()
     }
 
-    /// Whether there is a key of ours that does not sign yet, because a replica may not know it.
+    /// Returns whether one of our keys does not sign yet, because a replica may not know it.
     pub(crate) fn has_waiting_key(&self) -> bool {
         self.own.load().has_waiting()
     }
 
-    /// Takes over the keys as they are in the store.
+    /// Replaces our keys with the keys in the store.
     ///
     /// # Errors
-    /// When they can't be read. Those in force stay then.
+    /// When the keys can't be read. Then the current keys stay.
     pub(crate) async fn reread(&self, store: &Store) -> Result<(), String> {
         self.publish(SigningKeys::read(store, self.signing.algorithm).await?);
         Ok(())
     }
 
-    /// Generates a new key, which signs all tokens from now on, or where others share the store as soon as they know it. Do not
-    /// drop it before its end: disk and memory would then differ.
+    /// Generates a new key. It signs all later tokens; if replicas share the store, it does so as soon as all of them know it. Do
+    /// not drop the future before its end, because disk and memory would then differ.
     ///
     /// # Errors
-    /// When there are too many keys, or the new one can't be generated or stored.
+    /// When there are too many keys, or the new key can't be generated or stored.
     pub(crate) async fn rotate(&self, store: &Store, now: i64) -> Result<(), OperationError> {
         let keys = self.own.load().rotated(store, now).await?;
         self.publish(keys);
         Ok(())
     }
 
-    /// Generates a new key and removes all others, which ends every token that they signed. Do not drop it before its end.
+    /// Generates a new key and removes all others, which invalidates every token that they signed. Do not drop the future before
+    /// its end.
     ///
     /// # Errors
-    /// When the new key can't be generated or stored; then nothing has changed. When the old ones can't be deleted from the
-    /// store; then they are back after the next start.
+    /// When the new key can't be generated or stored; then nothing has changed. When the old keys can't be deleted from the store;
+    /// then they return at the next start.
     pub(crate) async fn revoke(&self, store: &Store, now: i64) -> Result<(), OperationError> {
         let (keys, over) = self.own.load().revoked(store, now).await?;
         self.publish(keys);
@@ -288,13 +288,13 @@ impl Tokens {
             return;
         }
         self.publish(left);
-        // What stays on the disk is removed at the next start.
+        // Keys that remain on the disk are removed at the next start.
         if let Err(error) = delete_keys(store, &expired).await {
             tracing::warn!(%error, "old signing keys stay in the store");
         }
     }
 
-    /// Publishes keys for verification before they sign, so that every token of ours finds its key.
+    /// Publishes keys for verification before they sign, so that the key of each of our tokens is always known.
     fn publish(&self, keys: SigningKeys) {
         self.replace(&self.issuer, &keys.verifying());
         self.own.store(Arc::new(keys));

@@ -1,4 +1,4 @@
-//! What is known of a request before its body is read. Nothing of it changes once the request is admitted.
+//! The facts about a request that are known before its body is read. None of them changes after the request is admitted.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::paths::PublicPath;
 use crate::request::request_id::RequestId;
 use crate::request::validate::METHOD_BYTES_MAX;
 
-/// How much of a user agent is logged, in characters: callers choose it.
+/// Maximum number of characters of a user agent that are logged, because callers choose it.
 const USER_AGENT_CHARACTERS_MAX: usize = 128;
 
 /// The facts about one request.
@@ -25,18 +25,18 @@ pub(crate) struct RequestContext {
     pub(crate) peer: Peer,
     pub(crate) id: RequestId,
     began: Instant,
-    /// The same moment as a time of day, since 1970, UTC.
+    /// The time of `began`, since 1970, UTC.
     began_at: Duration,
     /// The resolved address of the caller.
     pub(crate) client: Option<ClientIp>,
-    /// The trace that the request belongs to, if a trusted peer names one or the request is traced.
+    /// The id of the trace that the request belongs to, if a trusted peer names one or the request is traced.
     pub(crate) trace_id: Option<u128>,
-    /// The origin of a browser's call, if that origin may call.
+    /// The origin of a browser's call, if calls from that origin are allowed.
     pub(crate) cors_origin: Option<HeaderValue>,
 }
 
 impl RequestContext {
-    /// Begins with the head alone; admission adds the rest.
+    /// Starts with the head alone. Admission adds the rest.
     pub(crate) fn of(path: PublicPath, peer: Peer, head: Parts) -> RequestContext {
         let began_at = SystemTime::now().duration_since(UNIX_EPOCH);
         let began_at = began_at.unwrap_or_default();
@@ -62,13 +62,13 @@ impl RequestContext {
         }
     }
 
-    /// Returns the HTTP method for logs. A longer one than any that exists has been rejected, and is cut here.
+    /// Returns the HTTP method for logs. A method longer than any that exists has been rejected, and is cut here.
     pub(crate) fn http_method(&self) -> &str {
         let method = self.head.method.as_str();
         method.get(..METHOD_BYTES_MAX).unwrap_or(method)
     }
 
-    /// Returns the user agent for logs: cut, and with a replacement for what is not UTF-8 or would steer a terminal.
+    /// Returns the user agent for logs. It is cut, and bytes that are not UTF-8 or could control a terminal are replaced.
     pub(crate) fn user_agent(&self) -> Cow<'_, str> {
         let Some(agent) = self.head.headers.get(header::USER_AGENT) else {
             return Cow::Borrowed("");
@@ -89,38 +89,39 @@ impl RequestContext {
         self.peer.addr
     }
 
-    /// Returns the resolved address, or the peer's until it is resolved.
+    /// Returns the resolved address of the caller; before it is resolved, the address of the peer.
     pub(crate) fn client_address(&self) -> IpAddr {
         self.client
             .map_or(self.peer().address.ip().to_canonical(), |client| client.0)
     }
 
-    /// Returns whether the connection carries many requests at once, so that it ends by GOAWAY and not by a header.
+    /// Returns whether the connection carries many requests at the same time. Such a connection ends with GOAWAY and not with a
+    /// header.
     pub(crate) fn is_multiplexed(&self) -> bool {
         self.head.version == axum::http::Version::HTTP_2
     }
 
-    /// Returns when the caller has to have an answer.
+    /// Returns the time by which the caller must have an answer.
     pub(crate) fn deadline(&self, limit: Duration) -> Instant {
         self.began + limit
     }
 
-    /// Returns when the request began, and the same moment since 1970, UTC.
+    /// Returns the instant at which the request began, and the same moment since 1970, UTC.
     pub(crate) fn began(&self) -> (Instant, Duration) {
         (self.began, self.began_at)
     }
 
-    /// Returns how long ago the request began.
+    /// Returns the age of the request.
     pub(crate) fn age(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Returns the time since 1970 when the request had this age.
+    /// Returns the time since 1970 at which the request had this age.
     pub(crate) fn time_at(&self, age: Duration) -> Duration {
         self.began_at + age
     }
 
-    /// Returns the same in milliseconds.
+    /// Returns the milliseconds since 1970 at which the request had this age.
     pub(crate) fn ms_at(&self, age: Duration) -> i64 {
         i64::try_from(self.time_at(age).as_millis()).unwrap_or(i64::MAX)
     }

@@ -1,4 +1,4 @@
-//! A future that runs to its end although its caller hangs up.
+//! A future that runs to its end even if its caller disconnects.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,13 +7,13 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// A future that is polled in place. Dropped before its end, it is spawned as a task: a task from the beginning would cost
-/// every call what only the calls need whose callers hang up.
+/// A future that is polled in place and spawned as a task if it is dropped before its end. Spawning a task from the start would
+/// make every call pay for something that only calls with disconnecting callers need.
 pub(crate) struct DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    /// `None` once the work has ended.
+    /// The work; `None` once it has ended.
     left: Option<(Pin<Box<F>>, TaskTrackerToken)>,
 }
 
@@ -36,7 +36,7 @@ where
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Taken out while it is polled: work that panics is not polled again.
+        // Taken out during the poll, so that work that panics is not polled again.
         let Some((mut work, token)) = self.left.take() else {
             return Poll::Pending;
         };

@@ -1,4 +1,4 @@
-//! A caller who reads events: judged again for as long as the reading takes, by what is in force at that moment.
+//! A caller that reads events. It is judged again and again while it reads, by the configuration that is current at that moment.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ use crate::request::progress::RequestProgress;
 use crate::request::proof::{Proof, authorize, check_scope};
 use crate::state::snapshot::Snapshot;
 
-/// How long an outside issuer may be asked for its keys when a token is judged again.
+/// Maximum time for fetching an outside issuer's keys when a token is judged again.
 const JUDGED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A caller who was let in, with what proved it.
+/// An authorized caller, with the credentials that it presented.
 pub(crate) struct EventCaller {
     credentials: Credentials,
     request: Arc<Request>,
     auth: AuthContext,
     access: Arc<Access>,
-    /// The number of the configuration under which it was judged last.
+    /// The generation of the configuration by which the caller was last judged.
     generation: u64,
 }
 
 impl EventCaller {
-    /// Takes a caller who has just been authorized under this snapshot.
+    /// Takes a caller that has just been authorized with this snapshot.
     pub(crate) fn new(
         snapshot: &Snapshot,
         credentials: Credentials,
@@ -49,15 +49,15 @@ impl EventCaller {
         &self.request
     }
 
-    /// Returns whether the caller may hear of an event, as of the last judgement.
+    /// Returns whether the caller may see an event, according to the last judgement.
     pub(crate) fn may_see(&self, event: &Event) -> bool {
         events::visible(&self.access, event)
     }
 
-    /// Judges the caller again. Where nothing has changed, this costs a look-up: only time may have passed.
+    /// Judges the caller again. If nothing but the time has changed, this costs only a lookup.
     ///
     /// # Errors
-    /// What a new call of this caller would be refused with.
+    /// The error that a new call of this caller would get.
     pub(crate) async fn judge(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
         self.auth.now = snapshot.judged_now();
         let is_same = self.generation == snapshot.generation && {
@@ -71,7 +71,7 @@ impl EventCaller {
                 let judged = snapshot.forwarder.authorize(&self.access, self.auth);
                 judged.map(drop)
             }
-            // A token ends by itself, and its key may have been taken away.
+            // A token expires by itself, and its key may have been removed.
             _ => Box::pin(self.judge_anew(snapshot)).await,
         }
     }

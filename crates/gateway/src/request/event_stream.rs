@@ -1,4 +1,4 @@
-//! `GET /api/events`: events as they come, as Server-Sent Events (WHATWG HTML, 9.2).
+//! Answers `GET /api/events` with a stream of new events as Server-Sent Events (WHATWG HTML, 9.2).
 
 mod pieces;
 
@@ -31,13 +31,13 @@ use pieces::{EventStream, busy, passes, spread};
 /// The media type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// The header in which a reader names the last event that it has (WHATWG HTML, 9.2.4).
+/// The header in which a reader names the last event that it received (WHATWG HTML, 9.2.4).
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// What a request for a stream comes to.
+/// The result of a request for a stream.
 enum Begun {
     Options,
-    /// The checks alone (HEAD).
+    /// Only the checks were requested (HEAD).
     Checked,
     Stream(Box<EventStream>),
 }
@@ -104,7 +104,7 @@ async fn begin(
     })))
 }
 
-/// Authorizes the caller of a stream as that of a call, in the same order.
+/// Authorizes the caller of a stream in the same order as the caller of a call.
 async fn authorized(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<EventCaller, Error> {
     let way = way(snapshot, &record.context.head.headers)?;
     record.context.path.way = Some(way);
@@ -131,7 +131,8 @@ async fn authorized(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<Ev
     Ok(caller)
 }
 
-/// Returns the way in by which a caller comes: by the header, or the one whose credentials are missing.
+/// Returns the way in whose credentials the header contains. If that way in is switched off, returns the other one, whose
+/// credentials are then missing.
 fn way(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Way, Error> {
     let shown = match read_authorization(headers)? {
         Some(Authorization::Bearer(_)) => Way::Jwt,
@@ -149,7 +150,7 @@ fn way(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Way, Error> {
     })
 }
 
-/// Reads the credentials from the header: no URL holds any, since logs on the way keep them.
+/// Reads the credentials from the header. They are not accepted in the URL, because logs along the path store URLs.
 fn credentials(way: Way, headers: &HeaderMap) -> Result<Credentials, Error> {
     match (way, read_authorization(headers)?) {
         (Way::Jwt, Some(Authorization::Bearer(token))) if !token.expose_secret().is_empty() => {
@@ -168,7 +169,8 @@ fn credentials(way: Way, headers: &HeaderMap) -> Result<Credentials, Error> {
     }
 }
 
-/// Returns from where to read: a reader that comes again names its last event, which counts more than where it began.
+/// Returns the cursor from which to read. A reader that reconnects names its last event, which takes precedence over the cursor of
+/// its first request.
 fn cursor<'a>(headers: &'a HeaderMap, request: &'a Request) -> Result<&'a str, Error> {
     let mut again = headers.get_all(LAST_EVENT_ID).iter();
     match (again.next(), again.next()) {
@@ -181,8 +183,8 @@ fn cursor<'a>(headers: &'a HeaderMap, request: &'a Request) -> Result<&'a str, E
     }
 }
 
-/// Refuses a stream. What passes is told inside a stream to a reader that wants one: after any status but 200 a browser never
-/// comes again.
+/// Rejects a request for a stream. A temporary error is reported inside a stream if the reader accepts one, because a browser never
+/// reconnects after a status other than 200.
 fn refuse(snapshot: &Snapshot, record: &mut AccessRecord, error: &Error) -> Response {
     let id = record.context.id.clone();
     let answer = Answer {

@@ -1,4 +1,4 @@
-//! The state of a send, which survives crashes: claim the key → put the open row and the key on the disk → dispatch to the
+//! The state of a send, which survives crashes: claim the key → write the open row and the key to the disk → dispatch to the
 //! upstream → settle the key. The answer leaves when the receipt of the key is on the disk.
 
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use tokio::sync::oneshot;
 
 use crate::state::snapshot::Snapshot;
 
-/// When to ask again for a send that is under way, in seconds: it ends soon.
+/// Seconds after which a caller may ask again about a send that is under way. The send ends soon.
 const UNDER_WAY_RETRY_S: u32 = 1;
 
-/// When to retry while the store can't be written, in seconds.
+/// Seconds after which a caller may retry while the store can't be written.
 const STORE_RETRY_S: u32 = 10;
 
-/// Longest that an answer waits for its receipt to get to the disk. After that the answer leaves without it; until the store
-/// is written again, the key counts as under way.
+/// Maximum time that an answer waits until its receipt is on the disk. After that the answer leaves without it. The key counts as
+/// under way until the store is written again.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 /// Checks an idempotency key.
 ///
 /// # Errors
-/// INCORRECT_PARAM when it is too long or holds other characters than keys may.
+/// INCORRECT_PARAM when the key is too long or contains characters that keys may not contain.
 pub(crate) fn check_key(given: Result<Option<String>, Error>) -> Result<Option<String>, Error> {
     let Some(key) = given? else { return Ok(None) };
     if (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
@@ -40,7 +40,7 @@ pub(crate) fn check_key(given: Result<Option<String>, Error>) -> Result<Option<S
     Err(Error::explained(Code::IncorrectParam, text))
 }
 
-/// How far a send has come. A state is only ever followed by a later one.
+/// The progress of a send. A state is only followed by a later state.
 #[derive(Default)]
 pub(crate) enum SendState {
     /// Nothing has been sent.
@@ -48,16 +48,16 @@ pub(crate) enum SendState {
     Idle,
     /// The send carries this key.
     Claimed(Claim),
-    /// The key was used before, so that its first call's outcome is repeated.
+    /// The key was used before, so the outcome of its first call is repeated.
     Replayed,
-    /// The open row and the claimed key are on the disk. From here on something may have left.
+    /// The open row and the claimed key are on the disk. From here on, bytes may have left for the upstream.
     Dispatched { intent: Intent, has_key: bool },
-    /// The outcome is recorded; this resolves when the key's receipt is on the disk.
+    /// The outcome is recorded. The receiver resolves when the key's receipt is on the disk.
     Settling(oneshot::Receiver<()>),
 }
 
 impl SendState {
-    /// Begins a send, with the key that it claims.
+    /// Begins a send, which claims `key` if there is one.
     pub(crate) fn begin(
         snapshot: &Snapshot,
         access: &Access,
@@ -84,8 +84,8 @@ impl SendState {
     /// Returns the outcome of the key's first call, if the key was used before.
     ///
     /// # Errors
-    /// IDEMPOTENCY_MISMATCH, IDEMPOTENCY_IN_PROGRESS, what the first call ended with; RATE_LIMITED or OVERLOADED when there is
-    /// no room for another receipt, of the access or at all; OVERLOADED when the store can't be read.
+    /// IDEMPOTENCY_MISMATCH; IDEMPOTENCY_IN_PROGRESS; the error of the first call; RATE_LIMITED or OVERLOADED when the access or
+    /// the store has no room for another receipt; OVERLOADED when the store can't be read.
     pub(crate) async fn replay(
         &mut self,
         snapshot: &Snapshot,
@@ -101,11 +101,11 @@ impl SendState {
             .transpose()
     }
 
-    /// Puts the open row of a send on the disk, with the key that it claims. Returns the outcome of the key's first call, if
-    /// another send has claimed the key meanwhile.
+    /// Writes the open row of a send to the disk, together with the key that it claims. Returns the outcome of the key's first
+    /// call, if another send has claimed the key since [`SendState::replay`].
     ///
     /// # Errors
-    /// As [`SendState::replay`]; OVERLOADED when the store can't be written. Nothing may be sent then.
+    /// The same as [`SendState::replay`]; OVERLOADED when the store can't be written. Then nothing may be sent.
     pub(crate) async fn dispatch(
         &mut self,
         snapshot: &Snapshot,
@@ -132,8 +132,8 @@ impl SendState {
         }
     }
 
-    /// Closes the open row with this outcome, and settles the key; `None` if nobody knows the outcome. Returns the row again
-    /// if none is open.
+    /// Closes the open row with this outcome and settles the key. `outcome` is `None` if the outcome is unknown. If no row is open,
+    /// returns `row` unchanged.
     pub(crate) fn settle(
         &mut self,
         row: JournalRow,
@@ -161,7 +161,7 @@ impl SendState {
         }
     }
 
-    /// Returns whether something may have left.
+    /// Returns whether bytes may have left for the upstream.
     pub(crate) fn is_dispatched(&self) -> bool {
         matches!(self, SendState::Dispatched { .. })
     }
@@ -171,7 +171,7 @@ impl SendState {
         matches!(self, SendState::Replayed)
     }
 
-    /// Decides what a send ends with whose key can't be claimed.
+    /// Returns the outcome of a send whose key can't be claimed.
     fn meet(&mut self, obstacle: &Obstacle, fingerprint: &[u8; 32]) -> Result<Arc<Success>, Error> {
         let receipt = match obstacle {
             Obstacle::NoRoom(no_room) => return Err(without_room(*no_room)),
@@ -184,11 +184,11 @@ impl SendState {
     }
 }
 
-/// Hashes a request, the same by every way in.
+/// Hashes a request. The hash is the same for every way in.
 fn fingerprint(request: &Request) -> [u8; 32] {
     let mut text = Vec::new();
     for (parameter, value) in request.pairs() {
-        // Each value with its length, so that no two requests make one text.
+        // Each value follows its length, so that two different requests never produce the same text.
         text.extend_from_slice(parameter.name.as_bytes());
         text.push(0);
         text.extend_from_slice(&(value.len() as u64).to_le_bytes());
@@ -197,7 +197,7 @@ fn fingerprint(request: &Request) -> [u8; 32] {
     sha256(&text)
 }
 
-/// Refuses a send whose key can't be stored.
+/// Returns the error of a send whose key can't be stored.
 fn without_room(no_room: NoRoom) -> Error {
     let (code, text, setting) = if no_room.own {
         let text = "This access has used too many idempotency keys; try again later, or send without a key.";
@@ -212,7 +212,7 @@ fn without_room(no_room: NoRoom) -> Error {
         .retry_after(u32::try_from(no_room.retry_s).unwrap_or(u32::MAX))
 }
 
-/// Returns what the key's first call ended with, or why it can't be repeated.
+/// Returns the outcome of the key's first call, or the reason why it can't be repeated.
 fn repeated(receipt: &Receipt, fingerprint: &[u8; 32]) -> Result<Arc<Success>, Error> {
     let delivery = match receipt.state {
         ReceiptState::Sent => Delivery::Sent,
@@ -226,7 +226,7 @@ fn repeated(receipt: &Receipt, fingerprint: &[u8; 32]) -> Result<Arc<Success>, E
     } else {
         match receipt.state {
             ReceiptState::Sent => {
-                // A receipt holds what was accepted as an answer before.
+                // The text of a receipt was accepted as an answer before.
                 let success = answer.and_then(Success::of);
                 return Ok(Arc::new(success.unwrap_or_else(Success::empty)));
             }
@@ -244,10 +244,10 @@ fn repeated(receipt: &Receipt, fingerprint: &[u8; 32]) -> Result<Arc<Success>, E
     Err(error.with_delivery(Some(delivery)))
 }
 
-/// Checks whether a call that is not a send may be made although its journal row may be lost.
+/// Checks whether a call that is not a send is allowed although its journal row may be lost.
 ///
 /// # Errors
-/// OVERLOADED when the store can't be written and the configuration refuses reads then.
+/// OVERLOADED when the store can't be written and the configuration rejects reads in this case.
 pub(crate) fn check_store(snapshot: &Snapshot) -> Result<(), Error> {
     if snapshot.serves_without_store {
         return Ok(());
@@ -255,10 +255,10 @@ pub(crate) fn check_store(snapshot: &Snapshot) -> Result<(), Error> {
     check_writable(snapshot)
 }
 
-/// Checks whether the store was written the last time that it had to be. A send finds out by itself.
+/// Checks whether the last write to the store succeeded. A send does not need this check, because it writes itself.
 ///
 /// # Errors
-/// OVERLOADED when it was not.
+/// OVERLOADED when the last write failed.
 pub(crate) fn check_writable(snapshot: &Snapshot) -> Result<(), Error> {
     let trouble = snapshot.store.journal().trouble();
     trouble.map_or(Ok(()), |trouble| {
@@ -276,7 +276,7 @@ fn settlement(outcome: Option<Result<&Success, &Error>>) -> Settlement {
     }
 }
 
-/// Refuses a send whose row can't be put on the disk.
+/// Returns the error of a send whose row can't be written to the disk.
 fn store_failing(error: &store::StoreError) -> Error {
     Error::refused(Code::Overloaded)
         .because(error.to_string())

@@ -1,7 +1,7 @@
 //! The life of a request: admit → decode → authorize → forward → encode.
 //!
-//! The outer half, `answer` and `finish`, never fails: it begins the access record, runs the inner half, writes the record and
-//! answers whatever happened. The inner half is one verb after the other, each with `?`.
+//! The outer half, `answer` and `finish`, never fails: it begins the access record, runs the inner half, writes the record, and
+//! answers in any case. The inner half is a sequence of verbs, each with `?`.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
@@ -33,27 +33,27 @@ use crate::request::validate::{self, RequestKind};
 use crate::request::watch;
 use crate::state::snapshot::Snapshot;
 
-/// What a request asks for.
+/// The action that a request asks for.
 enum Plan {
     Options,
     Wsdl(WsdlPorts),
     Call(PlannedCall),
 }
 
-/// A valid call by a caller who may make it.
+/// A valid call by a caller that may make it.
 struct PlannedCall {
     access: Arc<Access>,
     request: Arc<Request>,
     /// The idempotency key, if there is one.
     key: Option<String>,
-    /// Whether only the checks are asked for (HEAD).
+    /// True if only the checks are requested (HEAD).
     checks_only: bool,
     options: CallOptions,
-    /// The caller of `getevents`, who is judged again while it waits.
+    /// The caller of `getevents`, which is judged again while it waits.
     watcher: Option<Box<EventCaller>>,
 }
 
-/// Answers one request of a way in, whatever happens.
+/// Answers one request of a way in. Always returns a response.
 pub(crate) async fn answer(
     snapshot: Arc<Snapshot>,
     way: Way,
@@ -65,7 +65,7 @@ pub(crate) async fn answer(
     let planned = catch_panic(pin!(plan(&snapshot, &mut record, way, body))).await;
     match planned {
         Ok(Plan::Call(call)) if may_reach_somebody(&call) => {
-            // Neither a caller who hangs up nor a drain stops what may already be on its way to a person.
+            // Neither a disconnecting caller nor a drain stops a message that may already be on its way to a person.
             let its_snapshot = Arc::clone(&snapshot);
             let finishing =
                 boxed(|| async move { finish(&its_snapshot, way, &mut record, Ok(call)).await });
@@ -83,7 +83,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// The inner half, up to the point from which something may happen outside.
+/// Runs the inner half up to the point from which the call may have effects outside.
 async fn plan(
     snapshot: &Snapshot,
     record: &mut AccessRecord,
@@ -147,7 +147,7 @@ async fn plan(
     }))
 }
 
-/// Forwards what was planned, encodes the outcome and writes the record.
+/// Forwards the planned call, encodes the outcome and writes the record.
 async fn finish(
     snapshot: &Snapshot,
     way: Way,
@@ -167,7 +167,7 @@ async fn finish(
     let id = record.context.id.clone();
     let answer = Answer {
         request_id: id.shown(),
-        // HEAD has sent nothing, so that the answer has no delivery word.
+        // HEAD has sent nothing, so the answer has no delivery word.
         operation: record.progress.operation().filter(|_| !checks_only),
         outcome: outcome.as_deref(),
     };
@@ -176,7 +176,8 @@ async fn finish(
     let dialect = dialect.unwrap_or_else(|| adapter.dialect(&record.context.wire(&Bytes::new())));
     let mut encoded = adapter.encode(dialect, &answer);
     if checks_only && answer.outcome.is_ok() {
-        // Nobody was asked, so that the length of what GET would get is not known and may not be announced (RFC 9110, 8.6).
+        // The upstream was not called. The length of the answer to GET is therefore unknown and must not be announced (RFC 9110,
+        // 8.6).
         (encoded.body, encoded.rest) = (Bytes::new(), None);
     }
     let response = reply::respond(record, encoded, &answer, held);
@@ -186,13 +187,13 @@ async fn finish(
 
 // === the verbs ===
 
-/// Resolves the address and judges it, before a byte of the body is read or a password is hashed.
+/// Resolves and judges the address, before any byte of the body is read or any password is hashed.
 pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<(), Error> {
     let AccessRecord {
         context, progress, ..
     } = record;
     let head = &context.head;
-    // A head that is broken in one place may end in the wrong place: nothing may ride behind it.
+    // A malformed head may end at the wrong place, so no other request may follow it on this connection.
     validate::readable(head, progress.closes).inspect_err(|_| progress.closes = true)?;
     let client = client_addr::resolve(context.peer(), &head.headers, snapshot.trust())?;
     context.client = Some(client);
@@ -206,21 +207,22 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
     admitted
 }
 
-/// Gets the answer and holds it for the caller.
+/// Gets the answer and counts its bytes until the caller has taken it.
 async fn forward(
     snapshot: &Snapshot,
     record: &mut AccessRecord,
     call: PlannedCall,
 ) -> Result<(Arc<Success>, Option<HeldAnswer>), Error> {
     let access = Arc::clone(&call.access);
-    // What has been consumed or sent is told now or never.
+    // After a call with effects the answer must reach the caller, because it can't be requested again.
     let must = may_reach_somebody(&call);
     let success = ask(snapshot, record, call).await?;
     let held = snapshot.forwarder.hold(&access, &success, must)?;
     Ok((success, held))
 }
 
-/// Gets the answer, or for HEAD only counts the call. What only sends need is boxed, so that reads carry no room for it.
+/// Gets the answer; for HEAD only counts the call. Futures that only sends need are boxed, so that reads reserve no memory for
+/// them.
 async fn ask(
     snapshot: &Snapshot,
     record: &mut AccessRecord,
@@ -279,7 +281,8 @@ async fn ask(
     forwarded.outcome
 }
 
-/// Counts the call and answers it here. It waits for something to happen, and takes no turn from calls that do something.
+/// Counts the call and answers it in this process. The call waits for events, so it takes no permit away from calls to the
+/// upstream.
 async fn watch(
     snapshot: &Snapshot,
     record: &mut AccessRecord,
@@ -297,9 +300,10 @@ async fn watch(
     Ok(Arc::new(answer))
 }
 
-// === small judgements ===
+// === small decisions ===
 
-/// Returns whether what a call does can't be taken back: it ends by itself, whoever hangs up, and its answer is told in any case.
+/// Returns whether the effect of a call can't be undone. Such a call runs to its end even if the caller disconnects, and its answer
+/// is always delivered.
 fn may_reach_somebody(call: &PlannedCall) -> bool {
     match call.request.operation().effect {
         Effect::Read | Effect::Watch => false,
@@ -307,7 +311,7 @@ fn may_reach_somebody(call: &PlannedCall) -> bool {
     }
 }
 
-/// Turns a panic of ours into an error, so that the caller gets an answer and not a connection that ends.
+/// Turns a panic of our code into an error, so that the caller gets an answer instead of a closed connection.
 async fn catch_panic<T, F>(work: Pin<&mut F>) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

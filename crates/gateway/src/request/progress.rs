@@ -1,4 +1,4 @@
-//! How far a request has come: what the steps of the pipeline returned so far.
+//! The progress of a request: the results of the pipeline's steps so far.
 
 use std::sync::Arc;
 
@@ -12,54 +12,54 @@ use crate::request::context::RequestContext;
 use crate::request::idempotency::SendState;
 use crate::request::trace::CallTrace;
 
-/// What most calls' parameters take as logs show them, in bytes.
+/// Size of the logged parameters of most calls, in bytes.
 const PARAMETERS_BYTES: usize = 96;
 
-/// What the steps returned. Each field is set once.
+/// The results of the steps. Each field is set once.
 #[derive(Default)]
 pub(crate) struct RequestProgress {
-    /// The dialect to answer in, once the body is decoded; until then the one that the head announces.
+    /// The dialect of the answer, set when the body is decoded. Until then the head decides it.
     pub(crate) dialect: Option<Dialect>,
-    /// The access, once the caller has authenticated.
+    /// The access, set when the caller has authenticated.
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) call: Option<DecodedCall>,
-    /// The limit per minute that was counted last: the access's own, else the address's.
+    /// The limit per minute that was counted last: the limit of the access, or else that of the address.
     pub(crate) minute: Option<MinuteLimit>,
-    /// The access's limit per day.
+    /// The limit per day of the access.
     pub(crate) day: Option<DayState>,
-    /// What the call has waited for counts that replicas share.
+    /// The time that the call has waited for counts that replicas share.
     pub(crate) wait: CallWait,
-    /// What a rule that only reports would have refused.
+    /// The error with which a rule that only reports would have rejected the call.
     pub(crate) would_refuse: Option<String>,
     pub(crate) send: SendState,
     pub(crate) cache: Option<CacheStatus>,
-    /// What the upstream took, if it was asked.
+    /// The time that the upstream took, if it was called.
     pub(crate) timing: Option<UpstreamTiming>,
-    /// What is noted for the trace, where calls are traced.
+    /// The trace of the call, if calls are traced.
     pub(crate) trace: Option<Box<CallTrace>>,
-    /// Whether the connection closes after the answer.
+    /// True if the connection closes after the answer.
     pub(crate) closes: bool,
 }
 
 /// A call, once it is decoded.
 pub(crate) struct DecodedCall {
     pub(crate) operation: &'static Operation,
-    /// The parameters as logs show them, redacted as the operation table says.
+    /// The parameters for logs, redacted as the operation table requires.
     pub(crate) parameters: String,
-    /// Whom the call concerns; the journal stores a hash of it.
+    /// The recipient that the call concerns. The journal stores a hash of it.
     pub(crate) destination: Option<String>,
 }
 
 /// The state of a limit per minute.
 #[derive(Clone, Copy)]
 pub(crate) struct MinuteLimit {
-    /// `address` or `minute`, as headers and the journal name it.
+    /// `address` or `minute`: the name of the limit in headers and the journal.
     pub(crate) name: &'static str,
     pub(crate) state: LimitState,
 }
 
 impl DecodedCall {
-    /// Redacts the parameters of a request.
+    /// Takes a request and redacts its parameters.
     pub(crate) fn of(request: &Request) -> DecodedCall {
         let mut parameters = String::with_capacity(PARAMETERS_BYTES);
         for (parameter, value) in request.pairs() {
@@ -79,7 +79,7 @@ impl DecodedCall {
 }
 
 impl RequestProgress {
-    /// Takes over the trace that a trusted peer names.
+    /// Continues the trace that a trusted peer names.
     pub(crate) fn follow_trace(&mut self, context: &mut RequestContext) {
         let headers = &context.head.headers;
         let named = headers.get("traceparent");
@@ -90,7 +90,7 @@ impl RequestProgress {
         }
     }
 
-    /// Notes that a step begins, where calls are traced.
+    /// Notes that a step begins, if calls are traced.
     pub(crate) fn enter(&mut self, step: CallStep, context: &RequestContext) {
         if let Some(trace) = &mut self.trace {
             trace.enter(step, context.age());
@@ -108,10 +108,10 @@ impl RequestProgress {
             .is_some_and(|operation| operation.effect == Effect::Send)
     }
 
-    /// Takes over what the access's limits say.
+    /// Stores the results of the access's limits.
     ///
     /// # Errors
-    /// The refusal of a limit.
+    /// The error of a limit that rejects the call.
     pub(crate) fn count(&mut self, counted: CountedCall) -> Result<(), Error> {
         if let Some(state) = counted.limit {
             let name = "minute";
@@ -124,7 +124,7 @@ impl RequestProgress {
         counted.refused.map_or(Ok(()), Err)
     }
 
-    /// Marks an error of ours after a send was dispatched: it leaves open whether the send has left.
+    /// Marks an error of our code after a send was dispatched as `unknown` delivery, because the send may have left.
     pub(crate) fn with_delivery(&self, error: Error) -> Error {
         if error.code() == Code::InternalError && self.send.is_dispatched() {
             error.with_delivery(self.is_send().then_some(Delivery::Unknown))

@@ -1,4 +1,4 @@
-//! What a caller presents, and whether the access that it proves may call.
+//! Authenticates a caller by its credentials, and checks whether its access may call.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use store::Access;
 use crate::request::progress::RequestProgress;
 use crate::state::snapshot::Snapshot;
 
-/// What a caller presents to authenticate.
+/// The credentials that a caller presents.
 #[derive(Clone, Copy)]
 pub(crate) enum Proof<'a> {
     Secret(PresentedCredentials<'a>),
-    /// A token, whose issuer may be asked until the deadline.
+    /// A token. Its issuer's keys may be fetched until the deadline.
     Token {
         token: &'a SecretString,
         deadline: Instant,
@@ -25,7 +25,7 @@ pub(crate) enum Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    /// What credentials prove; the issuer of a token may be asked until the deadline.
+    /// Returns the proof in the credentials. The keys of a token's issuer may be fetched until the deadline.
     pub(crate) fn of(credentials: &'a Credentials, deadline: Instant) -> Proof<'a> {
         match credentials {
             Credentials::Password { user, password } => {
@@ -36,7 +36,7 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// Turns what a caller presents into an access that may call in this way from this address.
+/// Returns the access that the proof belongs to, after checking that it may use this way in from this address.
 pub(crate) async fn authorize(
     snapshot: &Snapshot,
     progress: &mut RequestProgress,
@@ -54,7 +54,7 @@ pub(crate) async fn authorize(
             None,
         ),
         Proof::Token { token, deadline } => {
-            // Pinned: it would be copied into each future that waits for it.
+            // Pinned here, because otherwise it would be copied into each future that awaits it.
             let proven = pin!(async {
                 let subject = snapshot.tokens.verify(token, now, deadline).await?;
                 let proving = forwarder.authenticate(&accesses, proven_by(&subject), caller);
@@ -63,14 +63,14 @@ pub(crate) async fn authorize(
             forwarder.authenticate_token(caller, proven).await?
         }
     };
-    // From here on a refusal is recorded with the name of the access.
+    // From here on a rejection is recorded with the name of the access.
     progress.access = Some(Arc::clone(&access));
     progress.would_refuse = forwarder.authorize(&access, auth)?;
     snapshot.note_use(&access, auth);
     Ok((access, scope))
 }
 
-/// Returns what a good token proves.
+/// Returns the credentials that a valid token proves.
 fn proven_by(subject: &Subject) -> PresentedCredentials<'_> {
     let issued = match &subject.origin {
         TokenOrigin::Own {
@@ -88,7 +88,7 @@ fn proven_by(subject: &Subject) -> PresentedCredentials<'_> {
     }
 }
 
-/// Refuses what is beyond the scope of a token.
+/// Rejects a call that is beyond the scope of a token.
 pub(crate) fn check_scope(scope: Option<&Scope>, request: &Request) -> Result<(), Error> {
     if scope.is_some_and(|scope| !scope.allows(request.operation().method)) {
         return Err(Error::refused(Code::OperationNotAllowed).because("beyond the token's scope"));

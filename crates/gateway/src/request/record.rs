@@ -1,4 +1,4 @@
-//! The record of a request: a log line, the metrics and a journal row, written together when the request ends.
+//! The record of a request: a log line, the metrics and a journal row. They are written together when the request ends.
 
 mod counting;
 mod journal;
@@ -24,7 +24,7 @@ use crate::state::snapshot::Snapshot;
 pub(crate) use counting::log_counts;
 use outcome::RequestOutcome;
 
-/// What is known of a request under way. Dropped before it is written, it is written as CLIENT_GONE.
+/// The facts about a request under way. If the record is dropped before it is written, it is written as CLIENT_GONE.
 pub(crate) struct AccessRecord {
     snapshot: Arc<Snapshot>,
     pub(crate) context: RequestContext,
@@ -33,7 +33,7 @@ pub(crate) struct AccessRecord {
 }
 
 impl AccessRecord {
-    /// Begins with the head of a request.
+    /// Begins the record with the head of a request.
     pub(crate) fn begin(
         snapshot: &Arc<Snapshot>,
         path: PublicPath,
@@ -48,7 +48,7 @@ impl AccessRecord {
             snapshot: Arc::clone(snapshot),
             context: RequestContext::of(path, peer, head),
             progress: RequestProgress {
-                // Nothing may ride behind a chunked request.
+                // No other request may follow a chunked request on its connection.
                 closes,
                 trace: snapshot.traces.as_ref().map(CallTrace::begin).map(Box::new),
                 ..RequestProgress::default()
@@ -57,12 +57,12 @@ impl AccessRecord {
         }
     }
 
-    /// Notes that a step begins, where calls are traced.
+    /// Notes that a step begins, if calls are traced.
     pub(crate) fn enter(&mut self, step: CallStep) {
         self.progress.enter(step, &self.context);
     }
 
-    /// Returns the row of a send that has not been dispatched yet. A send is traced, if calls are.
+    /// Returns the row of a send that has not been dispatched yet. If calls are traced, every send is.
     pub(crate) fn open_row(&mut self) -> JournalRow {
         if let Some(trace) = &self.progress.trace {
             self.context.trace_id = Some(trace.trace_id());
@@ -70,7 +70,7 @@ impl AccessRecord {
         journal::open_row(self.snapshot.generation, &self.context, &self.progress)
     }
 
-    /// Writes the success of a request that is not a call.
+    /// Writes the record of a successful request that is not a call.
     pub(crate) fn write_success(&mut self, wire_status: u16) {
         let success = Success::empty();
         let id = self.context.id.clone();
@@ -82,7 +82,7 @@ impl AccessRecord {
         self.write(wire_status, &answer);
     }
 
-    /// Writes the record: the status on the wire, and how the request ended.
+    /// Writes the record with the status on the wire and the outcome of the request.
     pub(crate) fn write(&mut self, wire_status: u16, answer: &Answer<'_>) {
         self.is_written = true;
         let is_refused = answer.outcome.is_err();
@@ -105,7 +105,7 @@ impl AccessRecord {
         self.end(&outcome, keeps_answer);
     }
 
-    /// Decides whether the receiver of traces gets the call. If so, log and journal name its trace.
+    /// Decides whether the call is exported to the receiver of traces. If so, log and journal name its trace.
     fn settle_trace(&mut self, is_failed: bool) {
         if let Some(trace) = &self.progress.trace {
             if traced::is_exported(trace, &self.progress, is_failed) {
@@ -116,8 +116,8 @@ impl AccessRecord {
         }
     }
 
-    /// Walks to the caller's address once more, and describes each step. Without a trusted proxy nothing beyond the peer was
-    /// read, and refusals have to be cheap.
+    /// Repeats the walk to the caller's address and describes each step. Does nothing if the peer is not a trusted proxy: then only
+    /// the peer was read, and rejections have to be cheap.
     fn walk(&self) -> Option<String> {
         let (trust, peer) = (self.snapshot.trust(), self.context.peer());
         if !trust.believes(peer) {
@@ -126,7 +126,8 @@ impl AccessRecord {
         Walk::of(peer, &self.context.head.headers, trust).beyond_the_peer()
     }
 
-    /// Closes a connection on which nobody authenticates. The connection of a trusted proxy carries calls of many.
+    /// Closes a connection on which no caller authenticates. The connection of a trusted proxy stays open, because it carries calls
+    /// of many callers.
     fn limit_refusals(&mut self, is_refused: bool) {
         let context = &self.context;
         if self.progress.access.is_some() {
@@ -143,8 +144,8 @@ impl AccessRecord {
         }
     }
 
-    /// Writes the log line first, so that every journal row is of a request that the log knows. A request that is counted with
-    /// others has neither.
+    /// Writes the log line first, so that the log contains the request of every journal row. A request that is counted together
+    /// with others has neither.
     fn end(&mut self, outcome: &RequestOutcome<'_>, keeps_answer: bool) {
         let journal = self.snapshot.store.journal();
         let noted = counting::note(journal, &self.context, &self.progress, outcome);
@@ -183,7 +184,7 @@ impl AccessRecord {
         let (metrics, progress) = (&self.snapshot.metrics, &self.progress);
         let (way, operation) = (self.context.path.way, progress.operation());
         let access = progress.access.as_ref().map(|access| &*access.name);
-        // The upstream's own words are free text, so that one code stands for all of them.
+        // The upstream's own error words are free text, so one code stands for all of them.
         metrics.requests.count(way, operation, access, code);
         let exemplar = progress.trace.as_ref().map(|trace| Exemplar {
             trace_id: trace.trace_id(),
@@ -209,7 +210,7 @@ impl AccessRecord {
         if progress.would_refuse.is_some() {
             metrics.would_deny.inc();
         }
-        // What became of an earlier send was counted when it ended, or will be.
+        // The delivery of an earlier send was counted when that send ended, or will be.
         let is_earlier = progress.send.is_replay()
             || matches!(
                 code,
@@ -223,7 +224,7 @@ impl AccessRecord {
     fn log(&self, outcome: &RequestOutcome<'_>, user_agent: &str) {
         let (context, progress) = (&self.context, &self.progress);
         let access = progress.access.as_ref().map_or("", |access| &access.name);
-        // Callers who have not authenticated can ask as often as they like; their lines take no room of others.
+        // Callers that have not authenticated can call as often as they like, so their lines must not take the room of other lines.
         let class = LogClass::of(progress.access.is_some());
         telemetry::log_request(class, context.time_at(outcome.took), |line| {
             line.word(name!("request_id"), context.id.unique());

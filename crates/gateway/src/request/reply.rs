@@ -1,4 +1,4 @@
-//! From an adapter's reply to an HTTP response: writes the record, and adds the headers that every way in shares.
+//! Turns an adapter's reply into an HTTP response: writes the record, and adds the headers that all ways in share.
 
 mod body;
 
@@ -20,29 +20,29 @@ use crate::request::request_id::REQUEST_ID;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// What nginx goes by.
+/// The header that turns off nginx's buffering.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Places for headers: as many as an answer has as a rule. The server below us adds length and date without them.
+/// Number of headers that a usual answer has. The server adds length and date without using these slots.
 const HEADERS: usize = 7;
 
-/// Most places of a request that its answer takes over: more than most requests have lines.
+/// Maximum number of header slots of a request that its answer reuses. Most requests have fewer lines.
 const HEADERS_TAKEN_OVER_MAX: usize = 24;
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// What one limit or one status takes as text, in bytes, but for very large numbers. It is copied into the header: a value
-/// made of the string itself would hold two pieces of memory, since the string has room left.
+/// Size of the text of one limit or one status in bytes, except for very large numbers. The text is copied into the header value. A
+/// value made from the string itself would hold two allocations, because the string has spare capacity.
 const LIMIT_BYTES: usize = 32;
 
-/// What a browser's script may send and read besides the simple headers.
+/// The headers that a browser's script may send and read in addition to the simple headers.
 const CORS_REQUEST_HEADERS: &str =
     "authorization, content-type, idempotency-key, last-event-id, soapaction, x-request-id";
 const CORS_RESPONSE_HEADERS: &str =
     "x-request-id, ratelimit, ratelimit-policy, retry-after, cache-status, idempotent-replayed";
 
-/// Writes the record and builds the response; `held` is let go once the body is taken.
+/// Writes the record and builds the response. `held` is released once the body is taken.
 pub(crate) fn respond(
     record: &mut AccessRecord,
     reply: Reply,
@@ -93,8 +93,8 @@ pub(crate) fn refuse(record: &mut AccessRecord, error: &Error) -> Response {
     respond(record, reply, &answer, None)
 }
 
-/// No headers, in the places of the request's, which nobody reads any more. hyper takes those of the answer for the next request,
-/// so that a connection needs none of its own, which saves each request 200 instructions.
+/// Returns an empty header map that reuses the request's slots, which are no longer needed. hyper reuses the slots of the answer
+/// for the next request. A connection therefore allocates none, which saves 200 instructions per request.
 fn places(record: &mut AccessRecord) -> HeaderMap {
     let mut headers = std::mem::take(&mut record.context.head.headers);
     if !(HEADERS..=HEADERS_TAKEN_OVER_MAX).contains(&headers.capacity()) {
@@ -104,7 +104,7 @@ fn places(record: &mut AccessRecord) -> HeaderMap {
     headers
 }
 
-/// A value made of text is read byte by byte; the one of nearly all answers is made beforehand.
+/// Returns the value of the content type. Building a value checks its text byte by byte, so the most frequent value is a constant.
 fn content_type(of: &'static str) -> HeaderValue {
     const OF_JSON: &str = "application/json; charset=utf-8";
     const JSON: HeaderValue = HeaderValue::from_static(OF_JSON);
@@ -115,7 +115,7 @@ fn content_type(of: &'static str) -> HeaderValue {
     }
 }
 
-/// Answers OPTIONS with the methods that are served here, and with leave for a browser's script.
+/// Answers OPTIONS with the methods of the path, and with the CORS headers for a browser's script.
 pub(crate) fn options(record: &mut AccessRecord) -> Response {
     record.write_success(204);
     let mut headers = HeaderMap::with_capacity(HEADERS);
@@ -132,7 +132,7 @@ pub(crate) fn options(record: &mut AccessRecord) -> Response {
     response(204, headers, Body::empty())
 }
 
-/// Answers with a stream of events, which nobody on the way may keep, change, compress or hold back.
+/// Answers with a stream of events, which no intermediary may store, change, compress or buffer.
 pub(crate) fn stream(record: &mut AccessRecord, body: Body) -> Response {
     let success = Success::empty();
     let id = record.context.id.clone();
@@ -156,8 +156,8 @@ pub(crate) fn stream(record: &mut AccessRecord, body: Body) -> Response {
     response(200, headers, body)
 }
 
-/// Answers with a document that is the same for every caller: WSDL, JWKS, metadata, a documentation page. No cache keeps one
-/// under a URL whose query has values: they may be credentials.
+/// Answers with a document that is the same for every caller: WSDL, JWKS, metadata, a documentation page. If the URL's query has
+/// values, caches must not store the document, because the values may be credentials.
 pub(crate) fn document(
     record: &mut AccessRecord,
     content_type: &'static str,
@@ -172,7 +172,7 @@ pub(crate) fn document(
         false => "public, max-age=300",
     };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keeping));
-    // An origin may read what another one may not.
+    // The CORS headers of the answer depend on the origin.
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
     shared_headers(record, &mut headers);
     response(200, headers, Body::from(text))
@@ -193,7 +193,7 @@ pub(crate) fn page(record: &mut AccessRecord, page: Page) -> Response {
     response
 }
 
-/// Answers after a panic of ours that lost the record: only the defect is certain.
+/// Answers after a panic of our code that lost the record. Only the defect is certain.
 pub(crate) fn defect() -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(
@@ -205,7 +205,7 @@ pub(crate) fn defect() -> Response {
 }
 
 fn response(status: u16, mut headers: HeaderMap, body: Body) -> Response {
-    // What a caller or the upstream wrote is never taken for a page or a script by a browser that guesses.
+    // A browser must not guess that text from a caller or the upstream is a page or a script.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     let mut response = Response::new(body);
     *response.status_mut() =
@@ -215,7 +215,7 @@ fn response(status: u16, mut headers: HeaderMap, body: Body) -> Response {
 }
 
 fn shared_headers(record: &AccessRecord, headers: &mut HeaderMap) {
-    // The id was checked or generated here, so that it is always a header value.
+    // The id was checked or generated here, so it is always a valid header value.
     if let Ok(id) = HeaderValue::from_str(record.context.id.shown()) {
         headers.insert(REQUEST_ID, id);
     }
@@ -232,7 +232,7 @@ fn shared_headers(record: &AccessRecord, headers: &mut HeaderMap) {
     }
 }
 
-/// draft-ietf-httpapi-ratelimit-headers.
+/// Adds the headers of draft-ietf-httpapi-ratelimit-headers.
 fn limit_headers(progress: &RequestProgress, headers: &mut HeaderMap) {
     let (minute, day) = (progress.minute, progress.day);
     if minute.is_none() && day.is_none() {
@@ -264,7 +264,7 @@ struct PolicyLimits {
 }
 
 thread_local! {
-    /// The last policy header of this thread: most callers have the same limits.
+    /// The last policy header of this thread. Most callers have the same limits.
     static POLICY: RefCell<Option<(PolicyLimits, HeaderValue)>> = const { RefCell::new(None) };
 }
 
@@ -294,7 +294,7 @@ fn push_name(header: &mut String, name: &str) {
     header.push_str(name);
 }
 
-/// RFC 9211, and what the caller's own caches may do.
+/// Adds the headers of RFC 9211, and those that control the caller's own caches.
 fn cache_headers(record: &AccessRecord, succeeded: bool, headers: &mut HeaderMap) {
     let progress = &record.progress;
     if let Some(cache) = progress.cache {

@@ -1,4 +1,4 @@
-//! The id of a request: one that no other request has, and beside it the id that the caller chose, if any.
+//! The ids of a request: a unique id, and the id that the caller chose, if any.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use axum::http::header::{HeaderMap, HeaderName};
 use uuid::{NoContext, Timestamp, Uuid};
 
-/// The header that carries the id, from the caller and back.
+/// The header that carries the id in the request and in the answer.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest request id taken from a caller, in bytes.
+/// Maximum length of a caller's request id, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// The ids of one request. Clones share them.
 #[derive(Clone)]
 pub(crate) struct RequestId {
-    /// The id in the answer.
+    /// The id that the answer shows.
     shown: Arc<str>,
-    /// The unique id, if the answer shows the caller's own.
+    /// The unique id, if the answer shows the caller's id.
     unique: Option<Arc<str>>,
 }
 
 impl RequestId {
-    /// Takes the caller's own id, if it can stand in a log and a header as it is, and generates an id for this moment since
+    /// Takes the caller's id, if it can be used in a log and a header without changes, and generates an id for this moment since
     /// 1970.
     pub(super) fn of(headers: &HeaderMap, at: Duration) -> RequestId {
         let is_taken = |id: &&str| {
@@ -44,17 +44,17 @@ impl RequestId {
         }
     }
 
-    /// Returns the id that the answer shows: the caller's own, if there is one.
+    /// Returns the id that the answer shows: the caller's id, if there is one.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Returns the id that no other request has.
+    /// Returns the unique id of this request.
     pub(crate) fn unique(&self) -> &str {
         self.unique.as_deref().unwrap_or(&self.shown)
     }
 
-    /// Returns a number that was drawn with the id.
+    /// Returns a random number that was drawn with the id.
     pub(crate) fn chance(&self) -> u64 {
         let id = Uuid::parse_str(self.unique()).unwrap_or_default();
         id.as_u64_pair().1
@@ -66,7 +66,7 @@ impl RequestId {
     }
 }
 
-/// Generates a UUIDv7. Those of one millisecond have no order among them, which would cost a lock.
+/// Generates a UUIDv7. The ids of one millisecond are not ordered, because an order would cost a lock.
 fn generate(at: Duration) -> Arc<str> {
     let now = Timestamp::from_unix(NoContext, at.as_secs(), at.subsec_nanos());
     let mut text = Uuid::encode_buffer();

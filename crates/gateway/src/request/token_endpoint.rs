@@ -1,4 +1,5 @@
-//! `/oauth/token`: OAuth 2.0 client credentials (RFC 6749, 4.4). Authorizes like any call, then signs.
+//! Answers `/oauth/token`: OAuth 2.0 client credentials (RFC 6749, 4.4). A token request is authorized like a call, and then a
+//! token is signed.
 
 use adapter::{Answer, Code, Error, Reply, Response as Success, Way};
 use adapter_jwt::{OauthError, granted_scope, read_token_request, refuse_token_head, token_reply};
@@ -17,7 +18,7 @@ use crate::request::reply::respond;
 use crate::request::validate;
 use crate::state::snapshot::Snapshot;
 
-/// Largest token request, in bytes: a client id and a secret at their bounds, percent-encoded, and a scope.
+/// Maximum size of a token request, in bytes: a client id and a secret of maximum length, percent-encoded, and a scope.
 const TOKEN_REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// Answers one request for a token.
@@ -44,7 +45,7 @@ pub(crate) async fn answer(snapshot: &Snapshot, mut record: AccessRecord, body: 
     respond(&mut record, reply, &answer, None)
 }
 
-/// Why no token is issued, in the gateway's or in OAuth's terms.
+/// The reason why no token is issued, in the gateway's or in OAuth's terms.
 enum TokenRefusal {
     Gateway(Error),
     Oauth(OauthError),

@@ -1,5 +1,5 @@
-//! The trace of a call under way. Its spans are made when the call is over; until then the moments are noted at which its steps
-//! begin, and only if calls are traced at all.
+//! The trace of a call under way. Its spans are made when the call has ended. Until then the start times of its steps are noted,
+//! and only if calls are traced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use crate::state::traces::ConfiguredTracer;
 
-/// Longest `tracestate` that is passed on, in bytes (W3C Trace Context, 3.3.1.5).
+/// Maximum length of a `tracestate` that is passed on, in bytes (W3C Trace Context, 3.3.1.5).
 const STATE_BYTES_MAX: usize = 512;
 
-/// More than a call has steps.
+/// Initial capacity for steps. A call has fewer steps.
 const STEPS: usize = 8;
 
-/// What is noted of a call while it is under way.
+/// The data that is noted about a call while it is under way.
 pub(crate) struct CallTrace {
     pub(super) traces: Arc<ConfiguredTracer>,
     pub(super) span: TraceParent,
@@ -29,7 +29,7 @@ pub(crate) struct CallTrace {
 }
 
 impl CallTrace {
-    /// Begins a trace of our own.
+    /// Begins a new trace.
     pub(crate) fn begin(traces: &Arc<ConfiguredTracer>) -> CallTrace {
         let trace_id = Uuid::new_v4().as_u128();
         let mut steps = Vec::with_capacity(STEPS);
@@ -38,7 +38,8 @@ impl CallTrace {
             traces: Arc::clone(traces),
             span: TraceParent {
                 trace_id,
-                // The upper half has digits that are always the same; the lowest one is never 0.
+                // The lower half of a UUID, because the upper half contains the fixed version digit. The lowest bit is set, so that
+                // the id is never 0.
                 span_id: Uuid::new_v4().as_u128() as u64 | 1,
                 is_sampled: traces.tracer.samples(trace_id),
             },
@@ -49,7 +50,7 @@ impl CallTrace {
         }
     }
 
-    /// Goes on with the trace that a trusted peer names, and samples as it does.
+    /// Continues the trace that a trusted peer names, with the peer's sampling decision.
     pub(crate) fn follow(&mut self, parent: TraceParent, headers: &HeaderMap) {
         self.span.trace_id = parent.trace_id;
         self.span.is_sampled = parent.is_sampled;
@@ -69,7 +70,7 @@ impl CallTrace {
         self.steps.push((step, age));
     }
 
-    /// Returns where the attempts of the call are noted. Those of a send are traced in any case, whatever its parent does.
+    /// Returns the log of the call's attempts. The attempts of a send are always traced, whatever the parent's sampling decision.
     pub(crate) fn attempts(&mut self, effect: Effect) -> Arc<AttemptLog> {
         let call = TraceParent {
             is_sampled: self.span.is_sampled || effect == Effect::Send,

@@ -1,5 +1,5 @@
-//! Validates a request before its dialect matters: a readable Host, an HTTP method that is served, and a body that is small
-//! enough and arrives in time.
+//! Validates a request before its dialect matters: the Host has to be readable, the HTTP method has to be served, and the body has
+//! to be small enough and arrive in time.
 
 use std::time::Instant;
 
@@ -12,23 +12,23 @@ use axum::http::{Method, Version, header};
 use futures_util::StreamExt;
 use server::{HEAD_BYTES_MAX, RequestBodyError};
 
-/// Longest HTTP method, in bytes: the longest in IANA's registry has 17.
+/// Maximum length of an HTTP method, in bytes. The longest method in IANA's registry has 17.
 pub(crate) const METHOD_BYTES_MAX: usize = 32;
 
-/// What kind of request the HTTP method and the query make.
+/// The kind of a request, according to its HTTP method and query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestKind {
     /// A call that is answered with a body.
     Call,
-    /// A call of which only the checks are made (HEAD).
+    /// A call whose checks alone are made (HEAD).
     CheckOnly,
-    /// The question which methods are served.
+    /// A request for the served methods.
     Options,
     /// The description of the SOAP way in.
     Wsdl(WsdlPorts),
 }
 
-/// Rejects heads that HTTP calls malformed and hyper accepts (RFC 9112, 3.2).
+/// Rejects heads that are malformed according to HTTP but that hyper accepts (RFC 9112, 3.2).
 pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), Error> {
     let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
     let method = head.method.as_str();
@@ -51,8 +51,9 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
-    // HTTP/2 names the host beside the path (RFC 9113, 8.3.1), HTTP/1 in a target that is a whole URL (RFC 9112, 3.2.2); a
-    // header says the same or, but for HTTP/1.1, nothing. What stands before us may have gone by either.
+    // HTTP/2 names the host next to the path (RFC 9113, 8.3.1), and HTTP/1 may name it in a target that is a whole URL (RFC 9112,
+    // 3.2.2). A Host header must then contain the same host. Except in HTTP/1.1, it may be missing. The values must agree, because
+    // a proxy in front of us may have used either.
     if let Some(authority) = head.uri.authority() {
         return match (first, second) {
             (None, _) if head.version == Version::HTTP_11 => bad("The Host header is missing."),
@@ -99,8 +100,8 @@ const IN_HOST: [bool; 256] = {
     table
 };
 
-/// Returns whether this is `uri-host [":" port]`, without userinfo or path. A registered name might hold a comma, but here it
-/// is a sign of two joined Host lines.
+/// Returns whether the text is `uri-host [":" port]`, without userinfo or path. A registered name may contain a comma, but here a
+/// comma indicates two joined Host lines, so it is rejected.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|b| *b == b':') {
         Some(at) if !host[at..].contains(&b']') => (&host[..at], &host[at + 1..]),
@@ -127,8 +128,8 @@ fn escapes_fit(name: &[u8]) -> bool {
     })
 }
 
-/// Rejects a malformed target on a path that is not served (RFC 9112, 3.2; RFC 3986, 3.3). Served paths are compared byte by
-/// byte, so that no malformed one matches them.
+/// Rejects a malformed target on a path that is not served (RFC 9112, 3.2; RFC 3986, 3.3). Served paths need no such check: they
+/// are compared byte by byte, so a malformed target never matches them.
 pub(crate) fn target(head: &Parts) -> Result<(), Error> {
     if head.method == Method::CONNECT {
         return Err(Error::refused(Code::HttpMethodNotAllowed));
@@ -166,8 +167,8 @@ pub(crate) fn is_for_the_whole_server(head: &Parts) -> bool {
 /// Determines the kind of a request from its method and query.
 ///
 /// # Errors
-/// When the HTTP method is not served, or the request is a webhook's delivery: one that an operator points at a way in would send for
-/// ever.
+/// When the HTTP method is not served, or the request is a delivery of a webhook: a webhook that an operator points at a way in
+/// would send forever.
 pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
     if head.headers.contains_key(webhooks::SIGNATURE) {
         let text = "This is a delivery of a webhook, and no call.";
@@ -189,7 +190,7 @@ pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
 
 /// Returns whether the caller does not accept a cached answer.
 pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
-    // Few requests have the header, and this look-up costs half of reading all values.
+    // Few requests have the header, and this lookup costs half as much as reading all values.
     if !head.headers.contains_key(header::CACHE_CONTROL) {
         return false;
     }
@@ -202,7 +203,8 @@ pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
     })
 }
 
-/// Returns whether the caller holds the body back until it is asked for (RFC 9110, 10.1.1). A caller by HTTP/1.0 never waits.
+/// Returns whether the caller sends the body only after a 100 response (RFC 9110, 10.1.1). A caller with HTTP/1.0 never waits for
+/// one.
 pub(crate) fn waits_to_go_on(head: &Parts, body: &Body) -> bool {
     !body.is_end_stream()
         && head.version > Version::HTTP_10
@@ -212,7 +214,7 @@ pub(crate) fn waits_to_go_on(head: &Parts, body: &Body) -> bool {
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Reads the whole body, of at most `bytes_max` bytes, until the deadline.
+/// Reads the whole body, which may have at most `bytes_max` bytes, until the deadline.
 pub(crate) async fn read_body(
     body: Body,
     bytes_max: usize,
@@ -245,7 +247,8 @@ async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Error> {
             format!("The body is larger than {bytes_max} bytes."),
         )
     };
-    // An announced size is refused before a byte is read; `Expect: 100-continue` is then never answered with 100.
+    // A body with a too large announced size is rejected before a byte is read, so `Expect: 100-continue` never gets a 100
+    // response.
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }

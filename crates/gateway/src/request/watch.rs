@@ -1,4 +1,4 @@
-//! `getevents`: what has happened behind a cursor, and a wait for the first event if nothing has.
+//! Answers `getevents`: returns the events after a cursor, and waits for the first event if there are none.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -12,24 +12,26 @@ use tokio::time::sleep_until;
 use crate::request::event_caller::EventCaller;
 use crate::state::snapshot::Snapshot;
 
-/// How many events an answer has where the caller names no number.
+/// Number of events in an answer if the caller names no number.
 const EVENTS: u16 = 100;
 
-/// Bytes of rows in one answer, beyond which the caller asks again: much less than an access may have in memory.
+/// Maximum number of row bytes in one answer. The caller asks again for further events. This is much less than an access may hold
+/// in memory.
 const ROWS_BYTES: usize = 1024 * 1024;
 
-/// What is left of a call's time for its answer when a wait is over, and the part of a short call's time.
+/// Time that a wait leaves for the answer. If a call has little time, its wait leaves one part in `ANSWERED_PART` of that time
+/// instead.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 const ANSWERED_PART: u32 = 4;
 
-/// How far a cursor may lie ahead of all that is known here: other replicas and their clocks may be ahead by less.
+/// Maximum time by which a cursor may be ahead of everything known here. Other replicas and their clocks are ahead by less.
 const AHEAD_MAX_MS: i64 = 60_000;
 
-/// Answers a call that has been counted. Nothing of it stays here: the same cursor gets the same answer again.
+/// Answers a call that has been counted. The gateway stores nothing about the call: the same cursor gets the same answer again.
 ///
 /// # Errors
-/// RATE_LIMITED and OVERLOADED when there is no place to wait, INCORRECT_PARAM for a cursor that is none, and what a new call
-/// of this caller would be refused with.
+/// RATE_LIMITED and OVERLOADED when there is no place to wait; INCORRECT_PARAM for an invalid cursor; and every error that a new
+/// call of this caller would get.
 pub(crate) async fn answer(
     snapshot: &Snapshot,
     mut caller: EventCaller,
@@ -38,7 +40,7 @@ pub(crate) async fn answer(
 ) -> Result<Response, Error> {
     let events = snapshot.events()?;
     events.interests.touch(&caller.access().client_id);
-    // Before the log is read: what comes in between is noticed.
+    // Subscribes before the log is read, so that events that arrive in between are noticed.
     let mut news = events.hub.subscribe();
     let newest = events.hub.newest();
     let cursor = caller.request().value("cursor");
@@ -71,7 +73,7 @@ pub(crate) async fn answer(
     let mut may_have_left = false;
     loop {
         news.mark_unchanged();
-        // A reload while it waits counts as well.
+        // Judged by the current snapshot, because the configuration may be reloaded during the wait.
         let in_force = snapshot.in_force();
         caller
             .judge(in_force.as_deref().unwrap_or(snapshot))
@@ -93,16 +95,16 @@ pub(crate) async fn answer(
             _ = news.changed() => {}
             () = sleep_until(until.into()) => {}
             () = events.places.ended() => {}
-            // A caller who has only closed its side gets an answer as any other, and asks again.
+            // A caller that has only closed its side gets a normal answer and asks again.
             () = &mut leaving => may_have_left = true,
         }
     }
 }
 
-/// Reads a cursor as a caller gives it.
+/// Parses a cursor from a caller.
 ///
 /// # Errors
-/// INCORRECT_PARAM, also for one that lies in the future: its reader would get nothing until then.
+/// INCORRECT_PARAM for an invalid cursor, and for a cursor in the future, because its reader would get nothing until then.
 pub(crate) fn begin(
     snapshot: &Snapshot,
     cursor: &str,
@@ -119,14 +121,14 @@ pub(crate) fn begin(
         .ok_or_else(|| Error::incorrect("The cursor is none of ours."))
 }
 
-/// Makes the error of a log that can't be read.
+/// Returns the error for a log that can't be read.
 fn unreadable(error: &StoreError) -> Error {
     Error::refused(Code::Overloaded)
         .because(error.to_string())
         .retry_after(1)
 }
 
-/// The parameter was checked when the call was read.
+/// Returns the value of a numeric parameter, which was checked when the call was decoded.
 fn number(request: &Request, name: &str, default: u16) -> u16 {
     request
         .value(name)

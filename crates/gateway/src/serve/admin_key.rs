@@ -1,4 +1,4 @@
-//! A new key for the first operator while no gateway runs.
+//! Replaces the first operator's key while no gateway runs.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::serve::bootstrap::{open_hasher, put_first_operator};
 use crate::serve::data_folder::DataFolder;
 use crate::state::snapshot::Snapshot;
 
-/// Makes a new key for the first operator and writes it to its file. The journal records the change.
+/// Generates a new key for the first operator and writes it to its file. The journal records the change.
 ///
 /// # Errors
-/// One line that says what failed.
+/// One line that states what failed.
 pub async fn reset_admin_key(data: &DataFolder) -> Result<(), String> {
     if !data.store().exists() {
         let store = data.store();

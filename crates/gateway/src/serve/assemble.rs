@@ -1,4 +1,4 @@
-//! From a configuration to a snapshot: at the start, and again at each reload.
+//! Makes a snapshot from a configuration, at the start and at each reload.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::state::current::{ProcessContext, SandboxUpstream};
 use crate::state::snapshot::{Snapshot, SnapshotParts};
 use crate::tokens::{Tokens, TokensConfig};
 
-/// Makes the snapshot of a configuration. It shares counts, cached reads and known secrets with the previous one wherever what
-/// they were made under is the same.
+/// Makes the snapshot of a configuration. It shares counts, cached reads and verified secrets with the previous snapshot, as far as
+/// the settings that they depend on are unchanged.
 ///
 /// # Errors
-/// One line that says what failed. Nothing has changed then.
+/// One line that states what failed. Then nothing has changed.
 pub(super) async fn assemble(
     config: &Config,
     process: &ProcessContext,
@@ -44,7 +44,7 @@ pub(super) async fn assemble(
     let metrics = metrics.unwrap_or_default();
     let tracing = previous.and_then(|previous| previous.traces.as_ref());
     let traces = traces::trace_by(config.traces.receiver.as_ref(), tracing, &metrics.traces)?;
-    // The last step that can fail, since it may put a new signing key into the store.
+    // This is the last step that can fail, because it may store a new signing key.
     let tokens_config = TokensConfig::new(config, &public_url)?;
     let tokens = match previous {
         Some(previous) => previous.tokens.renewed(tokens_config, store, now).await?,
@@ -76,7 +76,7 @@ async fn first_forwarder(
     Forwarder::new(config, hasher, &key, daily, counts)
 }
 
-/// Takes the forwarder's part of a configuration. The embedded sandbox is an upstream like any other.
+/// Takes the forwarder's settings from a configuration. The embedded sandbox is an upstream like any other.
 fn forward_config(
     config: &Config,
     sandbox: Option<&SandboxUpstream>,

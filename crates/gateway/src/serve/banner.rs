@@ -1,4 +1,4 @@
-//! The start-up banner: where the gateway listens, and on the first start one working call by each way in.
+//! Prints the start-up banner: the addresses of the gateway, and on the first start one working call for each way in.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::serve::bootstrap::DemoCredentials;
 use crate::serve::data_folder::DataFolder;
 
-/// What the banner shows.
+/// The content of the banner.
 pub(crate) struct Banner<'a> {
     pub(crate) config: &'a Config,
     /// The public and the admin address.
@@ -21,9 +21,9 @@ pub(crate) struct Banner<'a> {
     pub(crate) demo: Option<&'a DemoCredentials>,
 }
 
-/// Prints the banner on standard output by the log's thread, so that an output that nobody reads does not stop the gateway.
+/// Prints the banner on standard output from the log's thread, so that an output that nobody reads does not stop the gateway.
 pub(crate) fn print(banner: &Banner<'_>) {
-    // What goes to a file or a log shows no secrets.
+    // A banner that goes to a file or a log contains no secrets.
     let shows_secrets = std::io::stdout().is_terminal();
     telemetry::print(&text(banner, shows_secrets));
 }
@@ -61,7 +61,7 @@ fn text(banner: &Banner<'_>, shows_secrets: bool) -> String {
     text
 }
 
-/// Returns one call by each way in, and one that reads the messages back.
+/// Returns one call for each way in, and a call that reads the messages back.
 fn first_calls(banner: &Banner<'_>, demo: &DemoCredentials, shows_secrets: bool) -> String {
     let (public, admin) = banner.addresses;
     let file = demo_file(banner.config);
@@ -95,7 +95,7 @@ fn first_calls(banner: &Banner<'_>, demo: &DemoCredentials, shows_secrets: bool)
     lines.join("\n") + "\n"
 }
 
-/// What `sed` prints of the file of the demo access: its password, and nothing else.
+/// The `sed` script that prints only the password from the file of the demo access.
 const PASSWORD_MEMBER: &str = r#"s/.*"password": "\([^"]*\)".*/\1/p"#;
 
 /// Returns the absolute path of the demo access's file, quoted for a shell.
@@ -104,7 +104,7 @@ fn demo_file(config: &Config) -> String {
     shell_quoted(&std::path::absolute(&file).unwrap_or(file))
 }
 
-/// Returns one call by one way in; `curl` is the command up to the path, and the password is quoted for a shell.
+/// Returns one call for one way in. `curl` is the command up to the path, and the password is quoted for a shell.
 fn example(way: Way, curl: &str, (user, password): (&str, &str), token: &str) -> String {
     let path = way.path();
     let call = format!(
@@ -117,7 +117,7 @@ fn example(way: Way, curl: &str, (user, password): (&str, &str), token: &str) ->
         Way::Basic => format!("{curl}{path} -u {user}:{password} {call}"),
         Way::Jwt => format!("{curl}{path} -H \"Authorization: Bearer $({token})\" {call}"),
         Way::Soap => {
-            // Between two quoted parts the shell still reads what is to be run.
+            // The password ends the quoted text and starts it again, so that the shell still runs a command in it.
             let password = format!("'{password}'");
             let mut envelope = String::from(
                 "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>\
@@ -140,7 +140,7 @@ fn example(way: Way, curl: &str, (user, password): (&str, &str), token: &str) ->
     }
 }
 
-/// Returns the command by which this binary prints a token of this gateway; it works in any folder.
+/// Returns the command with which this binary prints a token of this gateway. The command works in any folder.
 fn token_command(banner: &Banner<'_>, admin: SocketAddr) -> String {
     let binary = std::env::current_exe().unwrap_or_else(|_| "chatgate".into());
     let data =
@@ -152,7 +152,7 @@ fn token_command(banner: &Banner<'_>, admin: SocketAddr) -> String {
         None => reachable(admin).to_string(),
         Some(_) => format!("https://{}", reachable(admin)),
     };
-    // The gateway does not know the certificate of the caller.
+    // The gateway does not know the certificate of the client.
     let shown = match admin_tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
         None => "",
         Some(_) => " --cert client.pem",
@@ -165,7 +165,7 @@ fn token_command(banner: &Banner<'_>, admin: SocketAddr) -> String {
     )
 }
 
-/// Returns the options with which a client trusts these certificates, which may be self-signed.
+/// Returns the options that make a client trust these certificates, which may be self-signed.
 fn trusting(files: &[TlsFiles]) -> String {
     let option = |files: &TlsFiles| {
         let path = std::path::absolute(&files.cert).unwrap_or_else(|_| files.cert.clone());

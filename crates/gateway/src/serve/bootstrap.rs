@@ -1,5 +1,5 @@
-//! The first start of a store: the accesses that the configuration seeds, or one demo access for the machine itself, and the key
-//! of the first operator.
+//! Performs the first start of a store: creates the accesses that the configuration seeds, or one demo access for this machine, and
+//! the key of the first operator.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) const DEMO: &str = "demo";
 /// The name of the first operator's key.
 const FIRST_OPERATOR: &str = "first";
 
-/// The credentials of the demo access, as its file holds them.
+/// The credentials of the demo access, as stored in its file.
 pub struct DemoCredentials {
     /// The user name.
     pub user: String,
@@ -66,11 +66,11 @@ impl DemoCredentials {
     }
 }
 
-/// Creates the accesses of a first start: those that the configuration seeds, else the demo access if it is wanted. Returns the
-/// credentials of a demo access that was just created. A later start creates nothing.
+/// Creates the accesses of a first start: the accesses that the configuration seeds, or else the demo access if it is wanted.
+/// Returns the credentials of a newly created demo access. A later start creates nothing.
 ///
 /// # Errors
-/// One line that says what failed.
+/// One line that states what failed.
 pub(crate) async fn first_start(
     store: &Store,
     hasher: &SecretHasher,
@@ -108,27 +108,27 @@ async fn create_demo(
         client_id: access.client_id.clone(),
         client_secret: secret.expose_secret().to_owned(),
     };
-    // The file first: an access whose secret nobody knows would be useless, and could not be created again.
+    // The file is written first, because an access whose secret nobody knows would be useless and could not be created again.
     remove(&data.demo())?;
     write_private(&data.demo(), &format!("{:#}\n", demo.to_json()))?;
     write_first_start(store, &[access]).await?;
     Ok(demo)
 }
 
-/// Reads the key that hashes random secrets, and generates it in a new store.
+/// Reads the key that hashes random secrets. In a new store, generates it.
 ///
 /// # Errors
-/// One line that says what failed.
+/// One line that states what failed.
 pub(crate) async fn open_hasher(store: &Store) -> Result<SecretHasher, String> {
     let key = store.key("secrets", Snapshot::now(), random_key).await;
     Ok(SecretHasher::new(&key.map_err(|error| error.to_string())?))
 }
 
-/// Stores the key of the data folder as the first operator's, in a store that has no admin keys. A store with keys gets no other
-/// one: it would be useless, or bring back a key that an operator has deleted.
+/// Stores the key of the data folder as the first operator's key if the store has no admin keys. A store with keys gets no other
+/// key, because that key would be useless, or would restore a key that an operator has deleted.
 ///
 /// # Errors
-/// One line that says what failed.
+/// One line that states what failed.
 pub(crate) async fn ensure_first_operator(
     store: &Store,
     hasher: &SecretHasher,
@@ -161,10 +161,10 @@ pub(crate) async fn ensure_first_operator(
     }
 }
 
-/// Stores the key of the configuration as the first operator's, in a store that has no admin keys.
+/// Stores the key of the configuration as the first operator's key if the store has no admin keys.
 ///
 /// # Errors
-/// One line that says what failed.
+/// One line that states what failed.
 pub(crate) async fn put_given_operator(
     store: &Store,
     hasher: &SecretHasher,
@@ -184,10 +184,10 @@ pub(crate) async fn put_given_operator(
     Ok(())
 }
 
-/// Stores a key as the first operator's, in place of the one before.
+/// Stores a key as the first operator's key and replaces the previous one.
 ///
 /// # Errors
-/// One line that says what failed.
+/// One line that states what failed.
 pub(crate) async fn put_first_operator(
     store: &Store,
     hasher: &SecretHasher,
@@ -248,7 +248,7 @@ fn words(texts: &[String]) -> Vec<ListedWord> {
     texts.iter().map(|text| text.as_str().into()).collect()
 }
 
-/// Creates an access that may use every way and method, but may not call from any address yet.
+/// Creates an access that may use every way in and method, but may not call from any address yet.
 fn new_access(name: &str, user: &str, hash: StoredSecret) -> Result<Access, String> {
     let client_id = new_client_id().map_err(|error| error.to_string())?;
     let methods = OPERATIONS.iter().map(|operation| operation.method.into());
@@ -263,7 +263,7 @@ fn new_access(name: &str, user: &str, hash: StoredSecret) -> Result<Access, Stri
     })
 }
 
-/// Writes the first start into the store with all of its accesses, or nothing.
+/// Records the first start in the store together with all of its accesses, or writes nothing.
 async fn write_first_start(store: &Store, accesses: &[Access]) -> Result<(), String> {
     let begun = store.first_start(("first start", Snapshot::now()), accesses);
     begun.await.map_err(|error| error.to_string())

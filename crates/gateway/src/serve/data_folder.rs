@@ -1,4 +1,4 @@
-//! The data folder: created at the first start, private to its owner, with the first operator's key in it.
+//! The data folder. It is created at the first start, is private to its owner, and contains the first operator's key.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -10,13 +10,13 @@ use store::{StoreError, random_bytes};
 
 use crate::serve::file_rights;
 
-/// Bytes of randomness in an admin key.
+/// Number of random bytes in an admin key.
 const ADMIN_KEY_BYTES: usize = 32;
 
-/// Bytes of the keys that hash secrets.
+/// Length of the keys that hash secrets, in bytes.
 const HASH_KEY_BYTES: usize = 32;
 
-/// The files of a data folder, with those that SQLite keeps beside a store.
+/// The files of a data folder, including the files that SQLite creates next to a store.
 const OWN_FILES: [&str; 13] = [
     "lock",
     "admin.key",
@@ -33,24 +33,24 @@ const OWN_FILES: [&str; 13] = [
     "sandbox.db-journal",
 ];
 
-/// The files of a data folder.
+/// A data folder, which knows the paths of its files.
 #[derive(Clone, Debug)]
 pub struct DataFolder(PathBuf);
 
 impl DataFolder {
-    /// Names a folder without touching it.
+    /// Names a folder without accessing it.
     #[must_use]
     pub fn new(path: &Path) -> DataFolder {
         DataFolder(path.to_owned())
     }
 
-    /// Creates the folder with mode 0700 if it does not exist, and checks that the folder and its files belong to this user alone:
-    /// a user who can write there controls the gateway, and one who can read there knows its keys.
+    /// Creates the folder with mode 0700 if it does not exist, and checks that the folder and its files belong to this user alone.
+    /// A user who can write to the folder controls the gateway, and a user who can read it knows the gateway's keys.
     ///
     /// # Errors
-    /// A line that names the folder or the file, and the mend.
+    /// A line that names the folder or the file, and the remedy.
     pub fn make(&self) -> Result<(), String> {
-        // What cannot be looked at can't be made either, which says why.
+        // If the metadata can't be read, the creation below fails as well and states the reason.
         if self.0.metadata().is_ok_and(|found| !found.is_dir()) {
             return Err(format!(
                 "{} is not a folder; name another one with --data",
@@ -73,18 +73,18 @@ impl DataFolder {
         files.try_for_each(|name| file_rights::check_own(&self.0.join(name)))
     }
 
-    /// Locks the folder for this process until the returned files are closed. The system closes them however the process ends.
-    /// The folder itself is locked beside the file, which somebody may take for a leftover and remove.
+    /// Locks the folder for this process until the returned files are closed. The system closes them however the process ends. Both
+    /// the lock file and the folder itself are locked, because somebody may mistake the file for a leftover and remove it.
     ///
     /// # Errors
-    /// A line that names the folder, when another gateway or sandbox has it.
+    /// A line that names the folder, when another gateway or sandbox uses it.
     pub fn lock(&self) -> Result<[File; 2], String> {
         let file = self.lock_file()?;
         let folder =
             File::open(&self.0).map_err(|error| format!("{}: {error}", self.0.display()))?;
         match folder.try_lock() {
             Err(TryLockError::WouldBlock) => Err(self.in_use()),
-            // A share may know locks of files alone.
+            // Some network shares support locks on files only.
             Ok(()) | Err(TryLockError::Error(_)) => Ok([file, folder]),
         }
     }
@@ -117,25 +117,25 @@ impl DataFolder {
         self.0.join("chatgate.db")
     }
 
-    /// Returns the path of the embedded sandbox's chats.
+    /// Returns the path of the embedded sandbox's database.
     #[must_use]
     pub fn sandbox(&self) -> PathBuf {
         self.0.join("sandbox.db")
     }
 
-    /// Returns the path of the demo access's credentials.
+    /// Returns the path of the file with the demo access's credentials.
     #[must_use]
     pub fn demo(&self) -> PathBuf {
         self.0.join("demo.json")
     }
 
-    /// Returns the path of the generated account of a sandbox that runs alone.
+    /// Returns the path of the file with the generated account of a sandbox that runs alone.
     #[must_use]
     pub fn sandbox_account(&self) -> PathBuf {
         self.0.join("sandbox.json")
     }
 
-    /// Returns the path of the first operator's key.
+    /// Returns the path of the file with the first operator's key.
     #[must_use]
     pub fn admin_key(&self) -> PathBuf {
         self.0.join("admin.key")
@@ -149,8 +149,8 @@ impl DataFolder {
         read_key_if_there(&self.admin_key())
     }
 
-    /// Generates a new key for the first operator and writes it to its file, in place of the one before. The key counts once the
-    /// store has it.
+    /// Generates a new key for the first operator and writes it to its file, replacing the previous key. The key is valid once it
+    /// is in the store.
     ///
     /// # Errors
     /// A line that names the file.
@@ -193,8 +193,8 @@ pub fn remove(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Writes a file that only its owner can read, but never over an existing one. The file appears whole or not at all: a process
-/// that is killed in between must not leave an empty key file. Only for the process that holds the lock.
+/// Writes a file that only its owner can read. Never overwrites an existing file. The file appears as a whole or not at all,
+/// because a killed process must not leave an empty key file behind. Only the process that holds the lock may call this.
 ///
 /// # Errors
 /// A line that names the file.
@@ -206,7 +206,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
         if is_there(path)? {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        // What an earlier process has left unfinished.
+        // Removes the incomplete file of an earlier process.
         if is_there(&written)? {
             std::fs::remove_file(&written)?;
         }
@@ -222,7 +222,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     write().map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Returns whether something has this name, even a dangling link.
+/// Returns whether an entry with this name exists, even a dangling link.
 fn is_there(path: &Path) -> std::io::Result<bool> {
     match path.symlink_metadata() {
         Ok(_) => Ok(true),
@@ -231,10 +231,10 @@ fn is_there(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Fresh randomness as hexadecimal digits.
+/// Returns fresh random bytes as hexadecimal digits.
 ///
 /// # Errors
-/// When the system returns no randomness.
+/// When the system returns no random bytes.
 pub fn random_text(bytes: usize) -> Result<String, String> {
     let random = random_bytes(bytes).map_err(|error| error.to_string())?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -243,7 +243,7 @@ pub fn random_text(bytes: usize) -> Result<String, String> {
 /// Generates a key that hashes secrets.
 ///
 /// # Errors
-/// When the system returns no randomness.
+/// When the system returns no random bytes.
 pub(crate) fn random_key() -> Result<Vec<u8>, StoreError> {
     random_bytes(HASH_KEY_BYTES)
 }
@@ -256,7 +256,7 @@ mod tests {
     fn a_private_file_is_there_whole_and_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        // What a process left that was killed while it wrote.
+        // The incomplete file of a process that was killed while it wrote.
         std::fs::write(folder.path().join("key.new"), "ha").unwrap();
         write_private(&path, "whole").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");

@@ -1,4 +1,4 @@
-//! Explains how a call would end and why: the walk to its caller's address, what each rule and limit decides, and the result.
+//! Explains how a call would end and why: the walk to its caller's address, the decision of each rule and limit, and the result.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Snapshot {
             ),
             Err(error) => (None, vec![Explanation::known("address", Err(error))]),
         };
-        // What judges first is heard: the order is the pipeline's.
+        // The first rule that rejects decides the result, because the order is that of the pipeline.
         let refusal = explanations.iter().find_map(Explanation::refuses);
         let access = accesses.named(&question.access);
         let operation = Operation::named(&question.method);
@@ -55,7 +55,7 @@ impl Snapshot {
         })
     }
 
-    /// What is judged once the address is known, in the pipeline's order.
+    /// Returns the decisions that follow once the address is known, in the pipeline's order.
     async fn explanations(
         &self,
         accesses: &Accesses,
@@ -84,14 +84,15 @@ impl Snapshot {
         let mut of_call = self.forwarder.explain_call(accesses, &asked).await;
         let effect = Operation::named(&question.method).map(|operation| operation.effect);
         let by_method = of_call.iter().position(|it| it.rule == METHOD);
-        // A known caller hears so before it hears what its access may.
+        // A known caller gets this error before the permissions of its access are checked.
         if effect == Some(Effect::Watch)
             && let Err(off) = self.events()
             && let Some(at) = by_method
         {
             of_call.insert(at, Explanation::known("events", Err(off)));
         }
-        // A send is counted before it is written, any other call only if it may be made at all.
+        // A send is counted before it is written. For any other call the store is checked right after the method's permission,
+        // before the call is counted.
         let (at, is_written) = match effect {
             Some(Effect::Send) => (of_call.len(), idempotency::check_writable(self)),
             _ => (
@@ -132,8 +133,8 @@ fn shown(explanation: &Explanation) -> Value {
     })
 }
 
-/// Answers are kept apart for each of these, for each value of the call's parameters, and for the time since the last
-/// send on its channel.
+/// Returns how the answers of a call are cached. Answers are cached separately for each member of `partition`, for each value of
+/// the call's parameters, and for the time since the last send on its channel.
 fn cache(access: &Access, operation: &Operation, decision: CacheDecision) -> Value {
     match decision {
         CacheDecision::NotKept(why) => json!({"kept_s": 0, "why": why}),

@@ -1,4 +1,4 @@
-//! The rights of a data folder and its files, which belong to one user alone. Errors name the command that mends them.
+//! Checks that a data folder and its files belong to one user alone. Errors name the command that fixes the problem.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use settings::{effective_user, shell_quoted};
 
-/// The rights of the group and of everybody else.
+/// The permission bits of the group and of all other users.
 const OTHERS: u32 = 0o077;
 
-/// Closes an empty data folder of this user to others: a folder that was made for the first start has the rights that `mkdir`
-/// gives, and an empty one cannot hold files of somebody else.
+/// Closes an empty data folder of this user to other users. A folder that was made for the first start has the permissions that
+/// `mkdir` gives, and an empty folder cannot contain files of another user.
 ///
 /// # Errors
 /// A line that names the folder.
@@ -29,11 +29,11 @@ pub(crate) fn close_if_empty(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that a data folder belongs to this user alone. It may be a symbolic link, whose owner could have named another folder
-/// as well.
+/// Checks that a data folder belongs to this user alone. The folder may be a symbolic link, because the owner of the link could
+/// also have named the other folder directly.
 ///
 /// # Errors
-/// A line that names the folder and the mend.
+/// A line that names the folder and the remedy.
 pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
     let in_folder = |error| format!("the data folder {}: {error}", path.display());
     let metadata = std::fs::metadata(path).map_err(in_folder)?;
@@ -53,7 +53,7 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
 /// Checks that a file of a data folder, if it exists, is a plain file that belongs to this user alone.
 ///
 /// # Errors
-/// A line that names the file and the mend.
+/// A line that names the file and the remedy.
 pub(crate) fn check_own(path: &Path) -> Result<(), String> {
     let metadata = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -76,7 +76,7 @@ fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), Str
     let (shown, named) = (path.display(), shell_quoted(path));
     let (owner, us) = (metadata.uid(), effective_user());
     if owner != us {
-        // What root takes over its service can't open any more.
+        // If root takes over the files, the service's own user can't open them any more.
         let mend = if us == 0 {
             format!("run this as that user, with setpriv --reuid {owner} --clear-groups, or ")
         } else {

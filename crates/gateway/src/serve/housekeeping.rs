@@ -1,4 +1,4 @@
-//! The jobs that run every few seconds beside the requests.
+//! Runs the jobs that repeat every few seconds next to the requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,15 @@ use crate::state::snapshot::Snapshot;
 /// Pause between two rounds.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Pause between two looks for the store's file: as many sends as begin meanwhile may be lost with it.
+/// Pause between two checks that the store's file still exists. Sends that begin within this time may be lost together with the
+/// file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Rounds between two clearings by age, ten minutes in all: the journal row about each clearing must not crowd the journal. Room
-/// is checked in every round.
+/// Number of rounds between two prunings by age, ten minutes in all. Each pruning adds a journal row, and these rows must not crowd
+/// the journal. The size limit is checked in every round.
 const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 
-/// Runs the jobs until the task is aborted. A slow issuer, upstream or disk delays no other job.
+/// Runs the jobs until the task is aborted. A slow issuer, upstream or disk does not delay other jobs.
 pub(super) async fn run(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(INTERVAL);
     let (mut trying, mut clearing) = (JoinSet::new(), JoinSet::new());
@@ -57,7 +58,7 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
     }
 }
 
-/// Looks for the store's file for as long as the gateway runs.
+/// Checks repeatedly that the store's file still exists.
 async fn look_for_file(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(LOOK_INTERVAL);
     loop {
@@ -66,11 +67,11 @@ async fn look_for_file(runtime: Arc<Runtime>) {
     }
 }
 
-/// Deletes journal rows and receipts that are beyond their room, and by age those that are too old.
+/// Prunes journal rows and receipts that exceed the size limit, and with `by_age` also those that are too old.
 async fn clear_journal(snapshot: Arc<Snapshot>, by_age: bool) {
     let (store, now_ms) = (&snapshot.store, Snapshot::now_ms());
     let mut cleared = store.clear_surplus(now_ms, &snapshot.retention).await;
-    // Whatever became of that: what is in the way of one clearing may not be in the way of the other.
+    // Runs even if the pruning above failed, because the cause may affect only one of the two.
     if by_age {
         cleared = cleared.and(store.clear_old(now_ms, &snapshot.retention).await);
         let receipts_since = Snapshot::now().saturating_sub(snapshot.receipts_kept_s);

@@ -1,4 +1,4 @@
-//! Jobs that run beside the requests, and outlive a panic of theirs.
+//! Runs jobs next to the requests. A job that panics is restarted.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// Pause before a job that has panicked begins anew: one that panics at once must not fill the log.
+/// Pause before a job that has panicked is restarted, so that a job that panics immediately does not fill the log.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs a job as a task of the set. After a panic, which is logged, it begins anew: calls go on without it, and nobody would see
-/// that keys are not rotated or files not read any longer.
+/// Runs a job as a task of the set. Restarts the job after a panic, which is logged. Calls would continue without the job, and
+/// nobody would notice that keys are no longer rotated or files no longer read.
 pub(super) fn spawn<C, F>(
     jobs: &mut JoinSet<()>,
     (name, context): (&'static str, &Arc<C>),

@@ -1,4 +1,4 @@
-//! What operators can ask of the running gateway: the console's port.
+//! Implements the console's interface to the running gateway, which operators use.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -36,7 +36,7 @@ impl console::Gateway for Runtime {
             return Some(misfit.word());
         }
         let trouble = snapshot.store.journal().trouble();
-        // Replicas that share a store would all go at once: they go on as long as they may.
+        // Replicas that share a store would all become unready at the same time, so they stay ready for as long as they may serve.
         trouble
             .filter(|_| snapshot.stale_max.is_none())
             .map(|_| "store_failing")
@@ -135,7 +135,7 @@ async fn count_wrong_key(
     Ok((taken.cells == 0).then_some(wait_s))
 }
 
-/// What is out of order while calls are taken, a word each.
+/// Returns one word for each part that does not work properly although calls are accepted.
 fn degraded(runtime: &Runtime) -> Vec<&'static str> {
     let store = &runtime.process.store;
     let counts = runtime.process.counts.as_ref();
@@ -159,7 +159,7 @@ fn store(journal: &Journal) -> Value {
     })
 }
 
-/// What this process knows of the replicas that share its store.
+/// Returns what this process knows of the replicas that share its store.
 fn replicas(census: &ReplicaCensus) -> Value {
     json!({
         "live": census.live,
@@ -170,7 +170,7 @@ fn replicas(census: &ReplicaCensus) -> Value {
     })
 }
 
-/// What is looked at for those who listen. Counts are since the start.
+/// Returns the status of events. Counts are since the start.
 fn events(events: &Events) -> Value {
     let (config, status) = (events.config(), events.status());
     let recorded: u64 = status.kinds.iter().map(|(_, count)| count).sum();
@@ -195,7 +195,7 @@ fn events(events: &Events) -> Value {
     })
 }
 
-/// Whether limits are counted by all replicas together.
+/// Returns the status of the counts that replicas share.
 fn shared(counts: &SharedCounts) -> Value {
     let status = counts.status();
     json!({

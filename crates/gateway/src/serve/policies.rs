@@ -1,4 +1,4 @@
-//! The connection policies of the two listeners, from the configuration.
+//! Makes the connection policies of the two listeners from the configuration.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use settings::read_trusted_bytes;
 
 use crate::config::Config;
 
-/// Files besides connections: the store and its readers, the lock, logs, event queues, issuers' keys, a backup, and
-/// connections that are closed but still in the system.
+/// Number of open files other than the counted connections: the store and its readers, the lock, logs, event queues, issuers' keys,
+/// a backup, and closed connections that the system still holds.
 const OWN_FILES: usize = 128;
 
-/// Most connections of operators at once: people, a scraper, probes.
+/// Maximum number of open connections of operators: people, a scraper, probes.
 const OPERATORS_MAX: usize = 128;
 
-/// The policy of the public listener, and that of the admin listener.
+/// Returns the policies of the public and the admin listener.
 ///
 /// # Errors
 /// A sentence, when certificates can't be read.
@@ -38,10 +38,11 @@ pub(crate) fn from_config(config: &Config) -> Result<[ConnectionPolicy; 2], Stri
     Ok([public, admin])
 }
 
-/// Most connections of callers: no more than are configured, and no more than fit beside everything else.
+/// Returns the maximum number of connections of callers: the configured number, reduced if necessary to fit into the limit of open
+/// files.
 fn connections_max(config: &Config) -> usize {
     let calls = config.upstream_limits.calls_max;
-    // The embedded sandbox holds the other end of each connection as well.
+    // With the embedded sandbox, the process also holds the other end of each connection.
     let is_sandbox = config.upstream.is_none();
     let upstream = calls.saturating_mul(if is_sandbox { 2 } else { 1 });
     let others = upstream.saturating_add(OWN_FILES + OPERATORS_MAX);
@@ -58,7 +59,7 @@ fn connections_max(config: &Config) -> usize {
     fitting
 }
 
-/// A policy as configured, without PROXY headers.
+/// Returns the policy as configured, without PROXY headers.
 fn policy(config: &Config, tls: Option<Tls>) -> ConnectionPolicy {
     ConnectionPolicy {
         deadlines: Deadlines {

@@ -1,4 +1,4 @@
-//! The upstream as events look at it: that of the configuration in force.
+//! Gives events access to the upstream of the current configuration.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use events::{Asked, PolledUpstream};
 
 use crate::state::current::Runtime;
 
-/// Makes events until the task is aborted.
+/// Produces events until the task is aborted.
 pub(super) async fn make_events(runtime: Arc<Runtime>) {
     let events = Arc::clone(&runtime.process.events);
     events.run(Arc::new(CurrentUpstream(runtime))).await;
 }
 
-/// The upstream of whatever configuration is in force.
+/// The upstream of the current configuration.
 struct CurrentUpstream(Arc<Runtime>);
 
 impl PolledUpstream for CurrentUpstream {

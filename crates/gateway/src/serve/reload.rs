@@ -1,5 +1,5 @@
-//! Reloading the configuration: on SIGHUP, when an operator asks, and when the file has changed. A reload takes all of the new
-//! configuration or nothing of it; log, metrics and status report how it ended.
+//! Reloads the configuration on SIGHUP, on an operator's request, and after a change of the file. A reload applies the whole new
+//! configuration or nothing of it. Log, metrics and status report the result.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -19,13 +19,14 @@ use crate::serve::policies;
 use crate::state::current::{LastReload, Loaded, Runtime};
 use crate::state::snapshot::Snapshot;
 
-/// How often the file is read. A change counts once the file reads the same twice, so that no half-written file is taken.
+/// How often the file is read. A change counts once two readings in a row are equal, so that no half-written file is applied.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longest time for all files of a configuration, each of which is given up earlier: less than a command waits for its answer.
+/// Maximum time for reading all files of a configuration. Each single file has a shorter limit. It is less than the time that a
+/// command waits for its answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Reads the configuration again and makes it current, unless something is wrong with it. Returns how the reload ended.
+/// Reads the configuration again and makes it current, unless it contains mistakes. Returns the result of the reload.
 pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
     let mut loaded = runtime.loaded.lock().await;
     let outcome = renew(runtime, &mut loaded).await;
@@ -62,12 +63,12 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
     last
 }
 
-/// Makes the next snapshot beside the current one and swaps it in. Returns the keys that changed, or every mistake.
+/// Makes the next snapshot and replaces the current one with it. Returns the keys that changed, or every mistake.
 async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKeys, Vec<Value>> {
     let sentence = |text: String| vec![json!({ "text": text })];
     let old = Arc::clone(&loaded.config);
     let reading = Arc::clone(runtime);
-    // This reads and checks certificates and keys as well.
+    // On a blocking thread, because this also reads and checks certificates and keys.
     let read = tokio::task::spawn_blocking(move || {
         let sources = reading.process.config_source.read()?;
         let config = Config::read_after(&sources, Some(&old));
@@ -100,7 +101,7 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     Ok(changed)
 }
 
-/// Which files keep a reload from its end.
+/// Returns the error that names the files that prevent the reload from finishing.
 fn not_read() -> String {
     let hanging = settings::hanging_files();
     let names: Vec<_> = hanging
@@ -118,19 +119,19 @@ fn not_read() -> String {
 pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
     loop {
         signal.wait().await;
-        // A panic, which is logged, ends this reload and not the next one.
+        // A panic is logged and ends only this reload, not later ones.
         let reloading = AssertUnwindSafe(reload(&runtime, "SIGHUP"));
         let _ = reloading.catch_unwind().await;
     }
 }
 
-/// Reloads when the file has changed and then stayed the same, until the task is aborted.
+/// Reloads after the file has changed and then stayed the same, until the task is aborted.
 pub(crate) async fn on_change(runtime: Arc<Runtime>, file: PathBuf) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     let (mut seen, mut taken) = (None, None);
     loop {
         interval.tick().await;
-        // A missing file is being replaced. A reload that somebody asks for meanwhile reports it.
+        // A missing file is probably being replaced. A reload that somebody requests at that time reports the file as missing.
         let path = file.clone();
         let read = tokio::task::spawn_blocking(move || settings::read_to_compare(&path));
         let Ok(Ok(read)) = read.await else {
@@ -138,7 +139,7 @@ pub(crate) async fn on_change(runtime: Arc<Runtime>, file: PathBuf) {
         };
         let is_new = runtime.loaded.lock().await.tried.as_ref() != Some(&read.0);
         let read = Some(read);
-        // What could not be read is tried once, and again when its text or its rights are others.
+        // A file that can't be loaded is tried once, and again when its text or its permissions change.
         if is_new && seen == read && taken != read {
             reload(&runtime, "changed file").await;
             taken.clone_from(&read);

@@ -1,4 +1,4 @@
-//! What this process does because others share its store.
+//! Follows the signing keys that other replicas change in the shared store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +8,28 @@ use tokio::time::{Instant, sleep};
 
 use crate::state::current::Runtime;
 
-/// Longest wait of an operator for a new key to sign.
+/// Maximum time that an operator waits until a new key signs.
 const SIGNS_WAIT: Duration = Duration::from_secs(2);
 
-/// Pause between two looks whether it does.
+/// Pause between two checks whether the new key signs.
 const SIGNS_LOOK: Duration = Duration::from_millis(20);
 
-/// Pause after a key could not be let sign: the store is failing.
+/// Pause after a failed attempt to let a key sign, because the store is failing.
 const LET_SIGN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Takes over signing keys that another replica has made or removed, and has new ones sign as soon as all verify by them, until
-/// the task is aborted.
+/// Takes over signing keys that another replica has added or removed, until the task is aborted. Lets new keys sign as soon as all
+/// replicas use them for verification.
 pub(super) async fn follow_signing_keys(runtime: Arc<Runtime>) {
     let store = Arc::clone(&runtime.snapshot().store);
     let Some(mut changes) = store.signing_key_changes() else {
         return;
     };
-    // What was made between the start's look and this one is taken over as well.
+    // Keys that were added between the reading at the start and this subscription are also taken over.
     changes.mark_changed();
     while changes.changed().await.is_ok() {
         let change = *changes.borrow_and_update();
         take_over_signing_keys(&runtime, change).await;
-        // All replicas look; which of them sees it first does not matter.
+        // All replicas check this; any of them may let the key sign.
         while runtime.snapshot().tokens.has_waiting_key() && !changes.has_changed().unwrap_or(true)
         {
             if let Err(error) = store.let_keys_sign().await {
@@ -41,7 +41,7 @@ pub(super) async fn follow_signing_keys(runtime: Arc<Runtime>) {
 }
 
 async fn take_over_signing_keys(runtime: &Runtime, change: i64) {
-    // A reload or a rotation here has the keys in hand.
+    // Waits for a reload or rotation in this process, which may be changing the keys.
     let _held = runtime.loaded.lock().await;
     let snapshot = runtime.snapshot();
     match snapshot.tokens.reread(&snapshot.store).await {
@@ -50,7 +50,8 @@ async fn take_over_signing_keys(runtime: &Runtime, change: i64) {
     }
 }
 
-/// Waits until no key waits to sign any more, for as long as an operator may wait, and returns the keys as they are then.
+/// Waits until no key is left that does not sign yet, at most for the time that an operator may wait. Returns the keys of that
+/// moment.
 pub(super) async fn keys_that_sign(runtime: &Runtime) -> Vec<KeyRow> {
     let until = Instant::now() + SIGNS_WAIT;
     while runtime.snapshot().tokens.has_waiting_key() && Instant::now() < until {

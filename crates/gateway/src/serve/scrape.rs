@@ -1,4 +1,4 @@
-//! What of a running gateway is asked when somebody scrapes its metrics.
+//! Collects the values of a running gateway that are read when somebody scrapes its metrics.
 
 use events::EventsStatus;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use webhooks::WebhookFigures;
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
-/// Returns how each part is now.
+/// Returns the current values of all parts.
 pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
     let snapshot = runtime.snapshot();
     let mut samples = upstream_samples(&snapshot.forwarder.upstream_status());
@@ -34,7 +34,7 @@ pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
     samples
 }
 
-/// What happens, who listens, and what it costs.
+/// Returns the values of events: their number, their readers and their cost.
 fn event_samples(status: &EventsStatus) -> Vec<MetricSample> {
     let listeners = status.listening as f64;
     let mut samples = vec![
@@ -63,7 +63,7 @@ fn event_samples(status: &EventsStatus) -> Vec<MetricSample> {
     samples
 }
 
-/// Whether limits are counted together with others.
+/// Returns the values of the counts that replicas share.
 fn shared_samples(counts: &SharedCounts) -> [MetricSample; 3] {
     let status = counts.status();
     let away = f64::from(u8::from(!status.is_up));
@@ -74,7 +74,7 @@ fn shared_samples(counts: &SharedCounts) -> [MetricSample; 3] {
     ]
 }
 
-/// What is sent to webhooks, and what is left to send.
+/// Returns the values of webhooks: attempts, states and pending deliveries.
 fn webhook_samples(figures: &WebhookFigures) -> Vec<MetricSample> {
     let attempts = figures.attempts.iter().map(|(outcome, count)| {
         let label = ("outcome", *outcome);
@@ -97,7 +97,7 @@ fn webhook_samples(figures: &WebhookFigures) -> Vec<MetricSample> {
     attempts.chain(states).chain(others).collect()
 }
 
-/// The configuration in force, the keys that sign tokens, and those that others sign with.
+/// Returns the values of the current configuration, of the key that signs tokens, and of the outside issuers' keys.
 fn config_samples(snapshot: &Snapshot) -> Vec<MetricSample> {
     let mut samples = vec![
         MetricSample::of("chatgate_config_generation", snapshot.generation as f64),
@@ -121,7 +121,7 @@ fn config_samples(snapshot: &Snapshot) -> Vec<MetricSample> {
     samples
 }
 
-/// When the certificates of the listeners expire, in seconds since 1970, UTC.
+/// Returns the expiry of each listener's certificate, in seconds since 1970, UTC.
 fn expiries(runtime: &Runtime) -> impl Iterator<Item = (&'static str, i64)> {
     let listeners = ["public", "admin"].into_iter().zip(&runtime.policies);
     listeners
@@ -136,14 +136,14 @@ fn certificate_samples(runtime: &Runtime) -> Vec<MetricSample> {
     expiries.collect()
 }
 
-/// Returns the certificates as the status shows them.
+/// Returns the certificates for the status.
 pub(super) fn certificates(runtime: &Runtime) -> Vec<Value> {
     let expiries = expiries(runtime)
         .map(|(listener, expires)| json!({"listener": listener, "expires_s": expires}));
     expiries.collect()
 }
 
-/// Returns what the process takes, as the status shows it.
+/// Returns the resources that the process uses, for the status.
 pub(super) fn process() -> Value {
     let samples = process_samples();
     let value = |name| MetricSample::find(&samples, name);
@@ -154,7 +154,7 @@ pub(super) fn process() -> Value {
     })
 }
 
-/// Returns what a store in a file takes and has left, as the status shows it.
+/// Returns the size of a store in a file and the free space of its disk, for the status.
 pub(super) fn disk(store: &Store) -> Value {
     let samples = store_samples(store);
     let value = |name| MetricSample::find(&samples, name);

@@ -1,5 +1,5 @@
-//! What can be done with a shared store while no gateway of this process runs. All of it returns boxed futures, for the reason
-//! that [`serve`](crate::serve::serve) has.
+//! Commands on a shared store that run without a gateway in this process. All of them return boxed futures, for the reason given at
+//! [`serve`](crate::serve::serve).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use store::{DatabaseFinding, Journal, Store, inspect_postgres, migrate_postgres,
 use crate::config::{Config, SharedStore};
 use crate::serve::data_folder::DataFolder;
 
-/// A table that was copied, and how many rows of it.
+/// The name of a copied table and the number of its rows.
 pub type CopyCount = (&'static str, u64);
 
-/// Why there is nothing to do for a command on a shared store: a mistake of the configuration.
+/// The error of a command on a shared store when the configuration names none.
 pub const NO_SHARED_STORE: &str = "the configuration names no shared store (store.kind = \"postgres\"); a file needs none of this";
 
-/// Brings the tables of the shared store up to date.
+/// Updates the tables of the shared store to this version.
 ///
 /// # Errors
-/// One line that says what failed, or that there is no shared store.
+/// One line that states what failed, or that there is no shared store.
 #[must_use]
 pub fn migrate(config: &Config) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async {
@@ -29,10 +29,10 @@ pub fn migrate(config: &Config) -> BoxFuture<'_, Result<(), String>> {
     })
 }
 
-/// Seals all keys of the shared store by the newest key of `store.seal`. Returns how many they are.
+/// Seals all keys of the shared store with the newest key of `store.seal`. Returns the number of sealed keys.
 ///
 /// # Errors
-/// One line that says what failed, or that there is no shared store. All keys are as before then.
+/// One line that states what failed, or that there is no shared store. Then all keys are unchanged.
 #[must_use]
 pub fn reseal(config: &Config) -> BoxFuture<'_, Result<usize, String>> {
     Box::pin(async {
@@ -41,10 +41,10 @@ pub fn reseal(config: &Config) -> BoxFuture<'_, Result<usize, String>> {
     })
 }
 
-/// Looks at the shared store and at the server of shared counts as a start would find them, and changes nothing.
+/// Inspects the shared store and the server of shared counts as a start would find them. Changes nothing.
 ///
 /// # Errors
-/// A line that says that there is neither.
+/// A line that states that neither is configured.
 #[must_use]
 pub fn inspect(config: &Config) -> BoxFuture<'_, Result<Vec<DatabaseFinding>, String>> {
     Box::pin(inspect_all(config))
@@ -62,11 +62,11 @@ async fn inspect_all(config: &Config) -> Result<Vec<DatabaseFinding>, String> {
     Ok(findings)
 }
 
-/// Copies the store of a data folder, on which no gateway runs, into the shared store, which has to be empty. Returns what was
-/// copied and how many rows of it.
+/// Copies the store of a data folder into the shared store, which has to be empty. No gateway may run on the data folder. Returns
+/// the copied tables and the numbers of their rows.
 ///
 /// # Errors
-/// One line that says what failed. The shared store is as before then.
+/// One line that states what failed. Then the shared store is unchanged.
 #[must_use]
 pub fn copy_store<'a>(
     config: &'a Config,
@@ -95,7 +95,7 @@ async fn copy_folder(
         .await
         .map_err(|error| error.to_string())?;
     let store = Arc::new(store);
-    // What a crash has left open gets its outcome first.
+    // Rows that a crash left open get their outcome first.
     let journal = Journal::start(&store)
         .await
         .map_err(|error| error.to_string())?;

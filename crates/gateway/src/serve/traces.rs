@@ -1,4 +1,4 @@
-//! The way of traced calls to their receiver: OTLP over HTTP, in protobuf.
+//! Sends traced calls to their receiver: OTLP over HTTP, in protobuf.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,19 +11,19 @@ use telemetry::{TraceCounts, Tracer};
 use crate::config::TracingConfig;
 use crate::state::traces::ConfiguredTracer;
 
-/// Most attempts for one request, as long as the receiver may take it later.
+/// Maximum number of attempts for one request, if the receiver may accept it later.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// Pause before the second attempt, doubled for the third; the receiver may ask for a longer one.
+/// Pause before the second attempt, doubled for the third. The receiver may ask for a longer pause.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Longest pause that the receiver is granted, in seconds: the queue holds no more than a few seconds of calls.
+/// Maximum pause that the receiver is granted, in seconds. The queue holds only a few seconds of calls.
 const PAUSE_S_MAX: u64 = 10;
 
-/// Starts to trace, or goes on where the configuration of traces is the one before.
+/// Starts to trace. Returns the previous tracer if the configuration of traces has not changed.
 ///
 /// # Errors
-/// A sentence, when the roots can't be read.
+/// A sentence, when the root certificates can't be read.
 pub(super) fn trace_by(
     config: Option<&TracingConfig>,
     previous: Option<&Arc<ConfiguredTracer>>,
@@ -47,28 +47,28 @@ pub(super) fn trace_by(
     });
     let service = config.service.clone();
     let (tracer, export) = Tracer::new(service, config.ratio, config.passes_on, counts.clone());
-    // It ends with the last snapshot that has the tracer.
+    // The task ends when the last snapshot with this tracer is dropped.
     tokio::spawn(export.run(move |body| Arc::clone(&receiver).post(body)));
     let config = config.clone();
     Ok(Some(Arc::new(ConfiguredTracer { config, tracer })))
 }
 
-/// Where traced calls go.
+/// The receiver of traced calls.
 struct TraceReceiver {
     client: Client,
     config: TracingConfig,
     is_failing: AtomicBool,
 }
 
-/// Why a request was not taken.
+/// The reason why the receiver did not accept a request.
 struct NotTaken {
     cause: String,
-    /// For how long the receiver wants to be left alone; `None` where another attempt is of no use.
+    /// The pause that the receiver asks for; `None` if another attempt is useless.
     pause: Option<Duration>,
 }
 
 impl TraceReceiver {
-    /// Posts a request, again after failures that pass. Returns whether it was taken.
+    /// Posts a request and retries it after temporary failures. Returns whether the receiver accepted it.
     async fn post(self: Arc<Self>, body: Vec<u8>) -> bool {
         let mut pause = PAUSE;
         for attempt in 1..=ATTEMPTS_MAX {
@@ -108,7 +108,7 @@ impl TraceReceiver {
         if status.is_success() {
             return Ok(());
         }
-        // Those that OTLP says may pass (OTLP, "Failures").
+        // The status codes that OTLP calls temporary (OTLP, "Failures").
         let passes = matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS

@@ -1,5 +1,5 @@
-//! Which snapshot is current. A reload makes another snapshot and swaps it whole; a request keeps the snapshot that it began
-//! with.
+//! Holds the current snapshot. A reload makes a new snapshot and replaces the old one as a whole. A request uses the snapshot with
+//! which it began until its end.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,30 +21,30 @@ use webhooks::Webhooks;
 use crate::config::{ChangedKeys, Config};
 use crate::state::snapshot::Snapshot;
 
-/// The state of a running gateway that outlives one configuration.
+/// The state of a running gateway that outlives a single configuration.
 pub(crate) struct Runtime {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    /// The policies of the public and the admin listener for connections, swapped with the snapshot.
+    /// The connection policies of the public and the admin listener, replaced together with the snapshot.
     pub(crate) policies: [Arc<ArcSwap<ConnectionPolicy>>; 2],
     pub(crate) process: ProcessContext,
-    /// Locked while the snapshot or its signing keys are changed, so that no change is lost.
+    /// Locked during a change of the snapshot or its signing keys, so that no change is lost.
     pub(crate) loaded: tokio::sync::Mutex<Loaded>,
     last_reload: Mutex<Option<LastReload>>,
     draining: AtomicBool,
 }
 
-/// What stays the same for the life of the process, whatever the configuration says.
+/// The values that stay the same for the lifetime of the process, whatever the configuration contains.
 pub(crate) struct ProcessContext {
     pub(crate) config_source: ConfigSource,
     pub(crate) store: Arc<Store>,
     pub(crate) hasher: Arc<SecretHasher>,
-    /// Events, and who listens to them.
+    /// The events and their readers.
     pub(crate) events: Arc<Events>,
-    /// Where events are sent.
+    /// The webhooks.
     pub(crate) webhooks: Arc<Webhooks>,
-    /// What replicas count together.
+    /// The counts that replicas share.
     pub(crate) counts: Option<Arc<SharedCounts>>,
-    /// The public listener's.
+    /// The address of the public listener.
     pub(crate) address: SocketAddr,
     /// The embedded sandbox, if it is the upstream.
     pub(crate) sandbox: Option<SandboxUpstream>,
@@ -54,17 +54,17 @@ pub(crate) struct ProcessContext {
 /// The embedded sandbox as an upstream.
 #[derive(Clone)]
 pub(crate) struct SandboxUpstream {
-    /// Its endpoint by HTTP parameters.
+    /// The endpoint for calls with HTTP parameters.
     pub(crate) url: Url,
     pub(crate) password: SecretString,
 }
 
 impl SandboxUpstream {
-    /// The user name of its account.
+    /// The user name of the gateway's account.
     pub(crate) const USER: &str = "chatgate";
 }
 
-/// The current configuration, as written and as used.
+/// The current configuration, both as written and as used.
 pub(crate) struct Loaded {
     pub(crate) sources: Sources,
     pub(crate) config: Arc<Config>,
@@ -72,21 +72,21 @@ pub(crate) struct Loaded {
     pub(crate) tried: Option<String>,
 }
 
-/// How the last reload ended.
+/// The result of the last reload.
 #[derive(Clone)]
 pub(crate) struct LastReload {
-    /// Who or what asked for it.
+    /// The person or event that triggered the reload.
     pub(crate) by: String,
-    /// In seconds since 1970, UTC.
+    /// The time of the reload, in seconds since 1970, UTC.
     pub(crate) at: i64,
-    /// The generation that is current afterwards.
+    /// The generation that was current after the reload.
     pub(crate) generation: u64,
-    /// The keys that changed, or what was wrong.
+    /// The keys that changed, or the mistakes.
     pub(crate) outcome: Result<ChangedKeys, Vec<Value>>,
 }
 
 impl LastReload {
-    /// Returns the member of the status.
+    /// Returns the result as JSON for the status.
     pub(crate) fn to_json(&self) -> Value {
         let mut json = json!({
             "at": rfc3339(self.at),
@@ -141,8 +141,8 @@ impl Runtime {
         }
     }
 
-    /// Removes signing keys whose last token has expired, unless a reload is under way, whose files may take long. Call it every
-    /// few seconds.
+    /// Removes signing keys whose last token has expired. Does nothing during a reload, whose files may take long to read. Call it
+    /// every few seconds.
     pub(crate) async fn prune_expired_keys(&self) {
         let Ok(_held) = self.loaded.try_lock() else {
             return;
@@ -155,13 +155,13 @@ impl Runtime {
             .await;
     }
 
-    /// Returns how the last reload ended, if there was one.
+    /// Returns the result of the last reload, if there was one.
     pub(crate) fn last_reload(&self) -> Option<LastReload> {
         let last = self.last_reload.lock();
         last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes how a reload ended.
+    /// Stores the result of a reload.
     pub(crate) fn set_last_reload(&self, last: LastReload) {
         let mut there = self
             .last_reload
@@ -175,7 +175,7 @@ impl Runtime {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether the gateway drains.
+    /// Returns whether the gateway is draining.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

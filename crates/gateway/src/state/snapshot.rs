@@ -1,4 +1,4 @@
-//! One configuration with the services that it runs on: adapters, forwarder, store and keys. A snapshot never changes; a new
+//! One configuration with the services that it uses: adapters, forwarder, store and keys. A snapshot never changes; a new
 //! configuration makes a new snapshot.
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -24,56 +24,56 @@ use crate::config::{Config, LimitsConfig};
 use crate::state::traces::ConfiguredTracer;
 use crate::tokens::Tokens;
 
-/// When to come again while the store is out of reach.
+/// Seconds after which a caller may retry while the store is unreachable.
 const CUT_OFF_RETRY_S: u32 = 2;
 
 /// Everything that the requests of one configuration share.
 pub(crate) struct Snapshot {
-    /// The number of the configuration: 1 at the start, and one more at each reload.
+    /// The generation of the configuration: 1 at the start, incremented by each reload.
     pub(crate) generation: u64,
-    /// When the configuration was read, in seconds since 1970, UTC.
+    /// The time at which the configuration was read, in seconds since 1970, UTC.
     pub(crate) loaded_at: i64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
-    /// What traces calls, where they are traced at all.
+    /// The tracer of calls, if calls are traced.
     pub(crate) traces: Option<Arc<ConfiguredTracer>>,
-    /// The address by which a viewer shows a trace, with a place for its id.
+    /// The address by which a viewer shows a trace, with a placeholder for the trace's id.
     pub(crate) trace_viewer: Option<String>,
     pub(crate) limits: LimitsConfig,
     pub(crate) retention: Retention,
-    /// How old what is known of accesses may be, where other processes change them.
+    /// Maximum age of the known accesses, if other processes can change them.
     pub(crate) stale_max: Option<Duration>,
-    /// Whether the journal has a row for every request, or for sends only.
+    /// True if every request has a journal row; false if only sends have one.
     pub(crate) journals_all: bool,
-    /// Whether reads are served while the store can't be written.
+    /// True if reads are served while the store can't be written.
     pub(crate) serves_without_store: bool,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) forwarded_header: ForwardedHeader,
-    /// In the order of [`WsdlPorts::ALL`].
+    /// The WSDL documents, in the order of [`WsdlPorts::ALL`].
     wsdl: [String; 3],
     pub(crate) public_url: String,
-    /// Whether the documentation pages answer.
+    /// True if the documentation pages are served.
     pub(crate) docs: bool,
-    /// Counts the calls that are finished although their callers hang up.
+    /// Tracks the calls that run to their end even if their callers disconnect.
     pub(crate) under_way: TaskTracker,
     events: Arc<Events>,
     /// The ways in, in the order of [`Way::ALL`].
     adapters: [Box<dyn Adapter>; 4],
     enabled: [bool; 4],
-    /// How long a receipt counts, in seconds.
+    /// How long a receipt is valid, in seconds.
     pub(crate) receipts_kept_s: i64,
-    /// How much room receipts may take.
+    /// Maximum size of the receipts.
     pub(crate) receipt_room: ReceiptRoom,
     cors_origins: Vec<String>,
-    /// The host names of the admin listener, besides its address.
+    /// The host names of the admin listener, in addition to its address.
     pub(crate) admin_hosts: Vec<String>,
-    /// Where the snapshot in force stands, once this one has been.
+    /// The reference to the current snapshot, set when this snapshot becomes current.
     current: OnceLock<Weak<ArcSwap<Snapshot>>>,
 }
 
-/// The services of a snapshot; the configuration holds the rest of it.
+/// The services of a snapshot. The rest of the snapshot comes from the configuration.
 pub(crate) struct SnapshotParts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) forwarder: Forwarder,
@@ -136,14 +136,14 @@ impl Snapshot {
         }
     }
 
-    /// Returns what is in force now: this one, or what a reload has put in its place since a request began with it; nothing where
-    /// none was ever put in force.
+    /// Returns the current snapshot: this one, or the snapshot with which a reload has replaced it. Returns `None` if this snapshot
+    /// has never been current.
     pub(crate) fn in_force(&self) -> Option<Arc<Snapshot>> {
         let current = self.current.get().and_then(Weak::upgrade)?;
         Some(current.load_full())
     }
 
-    /// Notes the place where this one is put in force, and others after it.
+    /// Stores the reference to the current snapshot, because this snapshot becomes current now.
     pub(crate) fn is_put_in_force(&self, current: &Arc<ArcSwap<Snapshot>>) {
         let _ = self.current.set(Arc::downgrade(current));
     }
@@ -162,17 +162,17 @@ impl Snapshot {
         self.adapters[way as usize].as_ref()
     }
 
-    /// Returns the events, as long as they are switched on: without them the method does not exist.
+    /// Returns the events. If they are switched off, their method does not exist.
     ///
     /// # Errors
-    /// INCORRECT_METHOD.
+    /// INCORRECT_METHOD when events are switched off.
     pub(crate) fn events(&self) -> Result<&Arc<Events>, Error> {
         let is_on = self.events.config().enabled;
         let off = || Error::refused(Code::IncorrectMethod).because("events are switched off");
         is_on.then_some(&self.events).ok_or_else(off)
     }
 
-    /// Returns what the documentation describes.
+    /// Returns the description of the public interface for the documentation.
     pub(crate) fn public_interface(&self) -> PublicInterface<'_> {
         let open = Way::ALL.into_iter().filter(|way| self.is_open(*way));
         PublicInterface {
@@ -182,7 +182,7 @@ impl Snapshot {
         }
     }
 
-    /// Returns which proxies are believed about a caller's address, and by which header.
+    /// Returns the proxies that are trusted to name a caller's address, and the header in which they do so.
     pub(crate) fn trust(&self) -> Trust<'_> {
         Trust {
             proxies: &self.trusted_proxies,
@@ -202,8 +202,8 @@ impl Snapshot {
         Snapshot::now_ms() / 1000
     }
 
-    /// Returns the time by which accesses, tokens and their keys are judged, in seconds since 1970, UTC: where others share the
-    /// store, all go by its clock.
+    /// Returns the time by which accesses, tokens and keys are judged, in seconds since 1970, UTC. If several processes share the
+    /// store, all of them use the store's clock.
     pub(crate) fn judged_now(&self) -> i64 {
         Snapshot::now() + self.store.clock_ahead_s()
     }
@@ -216,10 +216,11 @@ impl Snapshot {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Refuses where others change the store and it has not been heard of for so long that a change may be unknown here.
+    /// Rejects a call if other processes can change the store and this process has had no contact with the store for so long that
+    /// it may have missed a change.
     ///
     /// # Errors
-    /// OVERLOADED, for the time that connecting takes.
+    /// OVERLOADED, with a retry time that allows for a new connection to the store.
     pub(crate) fn check_fresh(&self) -> Result<(), Error> {
         let Some((age, stale_max)) = self.store.unheard_for().zip(self.stale_max) else {
             return Ok(());
@@ -231,7 +232,7 @@ impl Snapshot {
         Err(refused.retry_after(CUT_OFF_RETRY_S))
     }
 
-    /// Stores when, from where and by which way an access was last let in.
+    /// Stores the time, address and way in of the last use of an access.
     pub(crate) fn note_use(&self, access: &Access, context: AuthContext) {
         let last = LastUse {
             at: context.now,
@@ -248,7 +249,7 @@ impl Snapshot {
         }
     }
 
-    /// Returns the origin of a browser's call, if that origin may call.
+    /// Returns the origin of a browser's call, if calls from that origin are allowed.
     pub(crate) fn cors_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         if self.cors_origins.is_empty() {
             return None;

@@ -1,10 +1,10 @@
-//! Traces under one configuration of them.
+//! The tracer of one configuration.
 
 use telemetry::Tracer;
 
 use crate::config::TracingConfig;
 
-/// What traces calls, and the configuration by which it was made.
+/// A tracer, and the configuration from which it was made.
 pub(crate) struct ConfiguredTracer {
     pub(crate) config: TracingConfig,
     pub(crate) tracer: Tracer,

@@ -1,4 +1,4 @@
-//! What the tokens take from a configuration.
+//! Takes the settings of tokens from a configuration.
 
 use std::collections::HashSet;
 
@@ -7,28 +7,28 @@ use client::{Client, ClientConfig};
 
 use crate::config::{Config, IssuerConfig, JwksSource};
 
-/// What of the tokens is configured.
+/// The settings of tokens.
 pub(crate) struct TokensConfig {
     pub(super) public_url: String,
     pub(super) signing: Signing,
     pub(super) issuers: Vec<IssuerConfig>,
-    /// Fetches the keys of issuers that publish them at a URL.
+    /// The client that fetches the keys of issuers that publish them at a URL.
     pub(super) client: Option<Client>,
 }
 
-/// How our tokens are signed.
+/// The algorithm and lifetime of our tokens.
 #[derive(Clone, Copy)]
 pub(crate) struct Signing {
     pub(crate) algorithm: Algorithm,
-    /// How long a token lives, in seconds.
+    /// The lifetime of a token, in seconds.
     pub(crate) life_s: u32,
 }
 
 impl TokensConfig {
-    /// Takes the gateway's part of a configuration, and its own name as an issuer.
+    /// Takes the settings of tokens from a configuration. `public_url` is the gateway's own name as an issuer.
     ///
     /// # Errors
-    /// A sentence when two issuers have the same name, or the roots can't be read.
+    /// A sentence when two issuers have the same name, or the root certificates can't be read.
     pub(crate) fn new(config: &Config, public_url: &str) -> Result<TokensConfig, String> {
         for warning in config.warnings() {
             tracing::warn!("{warning}");

@@ -1,4 +1,4 @@
-//! One outside issuer: where its keys are, when they were last requested and fetched, and which of them can't be used.
+//! One outside issuer: the source of its keys, the times of the last request and the last fetch, and the keys that can't be used.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +10,11 @@ use store::sha256;
 
 use crate::config::{IssuerConfig, JwksSource};
 
-/// Least seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no flood. A caller whose
-/// token nobody can judge is asked to come again after as long.
+/// Minimum number of seconds between two fetches of one issuer's keys, so that tokens with invented key ids cause no flood of
+/// fetches. It is also the retry time for a caller whose token can't be judged.
 pub(crate) const REFETCH_PAUSE_S: u32 = 10;
 
-/// Most unusable keys of one issuer that are logged and shown; a set of 256 KiB may hold thousands.
+/// Maximum number of unusable keys of one issuer that are logged and shown. A set of 256 KiB may contain thousands.
 const ODD_KEYS_SHOWN_MAX: usize = 20;
 
 /// An issuer with the state of its keys.
@@ -25,23 +25,23 @@ pub(crate) struct OutsideIssuer {
     keys: Mutex<KeysState>,
 }
 
-/// The state of an issuer's keys; times are seconds since 1970.
+/// The state of an issuer's keys. Times are in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct KeysState {
-    /// When they were last requested.
+    /// The time of the last request for the keys.
     tried: Option<i64>,
-    /// When the last fetch that succeeded began.
+    /// The time at which the last successful fetch began.
     fetched: Option<i64>,
-    /// Why the last fetch failed.
+    /// The reason why the last fetch failed.
     error: Option<String>,
-    /// SHA-256 of the document that the keys in use are from.
+    /// SHA-256 of the document that contained the current keys.
     document: Option<[u8; 32]>,
     usable: usize,
     passed_over: Vec<PassedOver>,
 }
 
 impl OutsideIssuer {
-    /// Begins without keys.
+    /// Starts without keys.
     pub(crate) fn new(config: IssuerConfig) -> OutsideIssuer {
         OutsideIssuer {
             config,
@@ -50,11 +50,12 @@ impl OutsideIssuer {
         }
     }
 
-    /// Takes the state over to another configuration. A file is read again soon: that is cheap, and may be the reason of the
-    /// reload. So are keys whose fetch is under way, since its result goes to the old configuration.
+    /// Copies the state for another configuration. A file is read again soon, because that is cheap and the file may be the reason
+    /// for the reload. If a fetch is under way, the keys are also fetched again soon, because the result of that fetch goes to the
+    /// old configuration.
     pub(crate) fn renewed(&self) -> OutsideIssuer {
         let mut known = self.known().clone();
-        // Its keys are taken over at another moment.
+        // The keys are copied at another moment, so they may belong to another document.
         known.document = None;
         let is_file = matches!(self.config.jwks, JwksSource::File(_));
         if is_file || self.fetching.try_lock().is_err() {
@@ -67,28 +68,28 @@ impl OutsideIssuer {
         }
     }
 
-    /// Returns whether its keys have to be fetched again.
+    /// Returns whether the keys have to be fetched again.
     pub(crate) fn is_stale(&self, now: i64) -> bool {
         let fresh_s = i64::try_from(self.config.refresh.as_secs()).unwrap_or(i64::MAX);
         let known = self.known();
-        // After a reload a file counts as never read.
+        // After a reload a file counts as unread.
         let fetched = known.fetched.filter(|_| known.tried.is_some());
         fetched.is_none_or(|fetched| !is_within(fresh_s, fetched, now))
     }
 
-    /// Returns when the last fetch of its keys that succeeded began.
+    /// Returns the time at which the last successful fetch of the keys began.
     pub(crate) fn fetched(&self) -> Option<i64> {
         self.known().fetched
     }
 
-    /// Returns whether the keys are known that it has published until the last fetch, which has succeeded.
+    /// Returns whether the last fetch was successful, so that the keys that the issuer had published by then are known.
     pub(crate) fn has_come(&self) -> bool {
         let known = self.known();
         known.fetched.is_some() && known.error.is_none()
     }
 
-    /// Fetches its keys, unless they were requested a moment ago, and returns them if they are others. Hold `fetching` meanwhile.
-    /// `now` in seconds since 1970, UTC.
+    /// Fetches the keys, unless they were requested a moment ago. Returns the keys if their document has changed. Hold `fetching`
+    /// during the call. `now` returns seconds since 1970, UTC.
     pub(crate) async fn fetch(
         &self,
         client: Option<&Client>,
@@ -107,7 +108,7 @@ impl OutsideIssuer {
             known.tried = Some(began);
         }
         let read = self.read(client).await;
-        // The pause is one between fetches, however long they take.
+        // The pause starts at the end of a fetch, however long the fetch takes.
         self.known().tried = Some(now());
         match read {
             Ok((set, document)) => {
@@ -115,7 +116,7 @@ impl OutsideIssuer {
                 let before = self.known().document.replace(document);
                 (before != Some(document)).then_some(set)
             }
-            // The last good keys stay: an issuer that is down for a minute must not lock its callers out.
+            // The last good keys stay, because an issuer that is down for a minute must not lock out its callers.
             Err(error) => {
                 tracing::warn!(issuer = self.config.issuer, %error, "keys were not fetched");
                 self.known().error = Some(error);
@@ -161,7 +162,7 @@ impl OutsideIssuer {
         known.passed_over.clone_from(&set.passed_over);
     }
 
-    /// Returns its state as operators see it.
+    /// Returns the status of the issuer for operators.
     pub(crate) fn status(&self) -> Value {
         let known = self.known();
         let odd = known.passed_over.iter().take(ODD_KEYS_SHOWN_MAX);
@@ -182,7 +183,8 @@ impl OutsideIssuer {
     }
 }
 
-/// Whether less than so many seconds have passed. What is yet to come is of a clock that was set back since, and holds nothing up.
+/// Returns whether fewer than `seconds` seconds have passed since `began`. Returns `false` if `began` is in the future: the clock
+/// was set back since then, and that must not delay a fetch.
 fn is_within(seconds: i64, began: i64, now: i64) -> bool {
     (0..seconds).contains(&now.saturating_sub(began))
 }
@@ -220,7 +222,7 @@ mod tests {
         let file = folder.path().join("jwks.json");
         std::fs::write(&file, r#"{"keys":[]}"#).unwrap();
         let (issuer, clock) = (of_file(&file), Cell::new(1000));
-        // Each look at the clock is four seconds after the one before.
+        // Each reading of the clock is four seconds after the previous one.
         let now = || clock.replace(clock.get() + 4);
         assert!(issuer.fetch(None, now).await.is_some());
         let ended = clock.get() - 4;
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!(issuer.known().tried, Some(ended + 10));
         std::fs::write(&file, r#"{"keys":[ ]}"#).unwrap();
         assert!(issuer.fetch(None, || ended + 20).await.is_some());
-        // What a reload takes over may be of another moment than the document was.
+        // The keys that a reload copies may belong to another document than the copied state.
         assert!(issuer.renewed().fetch(None, || ended + 30).await.is_some());
     }
 

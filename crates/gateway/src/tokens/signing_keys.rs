@@ -1,4 +1,4 @@
-//! The keys that sign our tokens: the newest signs; the others verify until the last token that they signed has expired.
+//! The keys that sign our tokens. The newest key signs; each older key verifies until the last token that it signed has expired.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use store::{Store, StoredKey};
 
 use crate::config::TOKEN_LIFE_MAX_S;
 
-/// What the purpose of every signing key in the store begins with; the algorithm's name follows.
+/// The prefix of the purpose of every signing key in the store. The name of the algorithm follows it.
 const PURPOSE_START: &str = "tokens/";
 
-/// Most keys at once: one that is rotated each hour verifies for a day beside its successors. Verifiers read the published set
-/// often, and 32 RSA keys take 14 KiB.
+/// Maximum number of keys. With a rotation each hour, every key verifies for a day next to its successors. Verifiers read the
+/// published set often, and 32 RSA keys take 14 KiB.
 const KEYS_MAX: usize = 32;
 
-/// One key, its id in the store, and when it was generated, in seconds since 1970.
+/// One key with its id in the store and the time of its generation, in seconds since 1970.
 struct StoredSigningKey {
     id: i64,
     created_at: i64,
-    /// From when on it signs; nothing while a replica may not know it.
+    /// The time from which the key signs; `None` while a replica may not know the key.
     signs_from: Option<i64>,
     key: SigningKey,
 }
@@ -28,13 +28,13 @@ struct StoredSigningKey {
 #[derive(Clone)]
 pub(crate) struct SigningKeys {
     algorithm: Algorithm,
-    /// Oldest first, so that the last one signs.
+    /// The keys, oldest first. The last one signs, as soon as all replicas know it.
     keys: Vec<Arc<StoredSigningKey>>,
 }
 
 impl SigningKeys {
-    /// Reads the keys that still count and deletes the others. Generates a first key, and one for an algorithm that has changed:
-    /// that is a rotation like any other, and tokens of the old algorithm stay valid.
+    /// Reads the keys that are still valid and deletes the others. Generates a key if there is none, or if the configured algorithm
+    /// has changed. Such a change is a normal rotation: tokens of the old algorithm stay valid.
     ///
     /// # Errors
     /// When the store can't be read or written, or a key in it is broken.
@@ -55,7 +55,7 @@ impl SigningKeys {
         Ok(left)
     }
 
-    /// Reads the keys as they are in the store.
+    /// Reads all keys in the store.
     ///
     /// # Errors
     /// When the store can't be read, or a key in it is broken.
@@ -69,11 +69,11 @@ impl SigningKeys {
         })
     }
 
-    /// Adds a new key, which signs from now on, or where others share the store as soon as they know it. It is on the disk when
-    /// this returns.
+    /// Adds a new key, which signs from now on; if replicas share the store, it signs as soon as all of them know it. The key is on
+    /// the disk when this returns.
     ///
     /// # Errors
-    /// A conflict when too many still verify; a failure of the store or of the system.
+    /// A conflict when too many keys still verify; a failure of the store or of the system.
     pub(crate) async fn rotated(
         &self,
         store: &Store,
@@ -89,7 +89,7 @@ impl SigningKeys {
             .map_err(OperationError::Store)
     }
 
-    /// Returns a new key alone, and the store's ids of all others. The new key is on the disk when this returns.
+    /// Returns the new key alone, and the ids in the store of all other keys. The new key is on the disk when this returns.
     ///
     /// # Errors
     /// A failure of the store or of the system.
@@ -107,7 +107,7 @@ impl SigningKeys {
         Ok((keys, over))
     }
 
-    /// With a key of this algorithm, of which several who find that it is wanting make one.
+    /// Adds the first key of this algorithm. If several replicas do so at the same time, only one key is added.
     async fn with_first(&self, store: &Store, now: i64) -> Result<SigningKeys, String> {
         let material = generate(self.algorithm).await?;
         let purpose = self.purpose();
@@ -136,7 +136,7 @@ impl SigningKeys {
         Ok(all)
     }
 
-    /// Returns the keys that still count, and the store's ids of those whose last token has expired.
+    /// Returns the keys that are still valid, and the ids in the store of the keys whose last token has expired.
     #[must_use]
     pub(crate) fn split_expired(&self, now: i64) -> (SigningKeys, Vec<i64>) {
         let counts = |at: &usize| self.verifies_until(*at).is_none_or(|until| now < until);
@@ -149,15 +149,15 @@ impl SigningKeys {
         )
     }
 
-    /// Returns when the last token of this key has certainly expired: its successor signed all later ones. A token may have been
-    /// signed under another configuration, or by another replica, with the longest life there is. The skew that is granted to
-    /// every token also covers those signed while the successor was being written.
+    /// Returns the time at which the last token of this key has certainly expired, because its successor signed all later tokens. A
+    /// token may have been signed under another configuration or by another replica, so the maximum lifetime counts. The clock skew
+    /// that every token is granted also covers tokens that were signed while the successor was being written.
     fn verifies_until(&self, at: usize) -> Option<i64> {
         let successor = self.keys.get(at + 1)?;
         Some(successor.signs_from? + i64::from(TOKEN_LIFE_MAX_S) + i64::from(SKEW_S))
     }
 
-    /// Returns the key that signs: the newest that all replicas know, or one that is alone.
+    /// Returns the key that signs: the newest key that all replicas know, or the oldest key if there is no such key.
     pub(crate) fn signing(&self) -> Option<&SigningKey> {
         self.signing_at().map(|at| &self.keys[at].key)
     }
@@ -167,7 +167,7 @@ impl SigningKeys {
         known.or_else(|| (!self.keys.is_empty()).then_some(0))
     }
 
-    /// Whether there is a key that does not sign yet.
+    /// Returns whether there is a key that does not sign yet.
     pub(crate) fn has_waiting(&self) -> bool {
         self.keys.iter().any(|kept| kept.signs_from.is_none())
     }
@@ -184,7 +184,7 @@ impl SigningKeys {
         adapter_jwt::jwks(&keys)
     }
 
-    /// Returns what operators see, the newest first.
+    /// Returns the rows for operators, the newest first.
     pub(crate) fn rows(&self) -> Vec<KeyRow> {
         let row = |(at, kept): (usize, &Arc<StoredSigningKey>)| KeyRow {
             kid: kept.key.kid().to_owned(),
@@ -210,7 +210,7 @@ pub(crate) async fn delete_keys(store: &Store, ids: &[i64]) -> Result<(), String
 }
 
 async fn generate(algorithm: Algorithm) -> Result<Vec<u8>, String> {
-    // An RSA key takes some hundred milliseconds to find.
+    // Finding an RSA key takes some hundred milliseconds.
     let made = tokio::task::spawn_blocking(move || SigningKey::generate_pkcs8(algorithm)).await;
     let made = made.map_err(|error| error.to_string())?;
     made.map_err(|error| error.to_string())
@@ -236,7 +236,7 @@ fn read(stored: &StoredKey) -> Result<Arc<StoredSigningKey>, String> {
 mod tests {
     use super::*;
 
-    /// From the rotation of a key until it is forgotten, in seconds.
+    /// Time from the rotation of a key until its removal, in seconds.
     const VERIFIES_S: i64 = TOKEN_LIFE_MAX_S as i64 + SKEW_S as i64;
 
     async fn store() -> (tempfile::TempDir, Store) {
@@ -282,7 +282,7 @@ mod tests {
             kids(&open(&store, Algorithm::EdDsa, until).await),
             kids(&left)
         );
-        // It is gone from the disk too: an earlier clock does not bring it back.
+        // The key is also deleted from the disk, so an earlier clock does not bring it back.
         assert_eq!(
             kids(&open(&store, Algorithm::EdDsa, 2000).await),
             kids(&left)

@@ -1,4 +1,4 @@
-//! Whether a token is valid, and what becomes of one whose key is unknown.
+//! Verifies tokens, including tokens whose key is unknown.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,11 +12,11 @@ use crate::tokens::Tokens;
 use crate::tokens::issuers::REFETCH_PAUSE_S;
 
 impl Tokens {
-    /// Returns the subject of a valid token. For an unknown key the issuer is asked once, until the deadline, and the token is
-    /// checked again.
+    /// Returns the subject of a valid token. If the key is unknown, fetches the issuer's keys once, until the deadline, and checks
+    /// the token again.
     ///
     /// # Errors
-    /// EXPIRED_TOKEN, INCORRECT_TOKEN; OVERLOADED where the keys are not known well enough to judge it.
+    /// EXPIRED_TOKEN; INCORRECT_TOKEN; OVERLOADED when the token can't be judged because its issuer's keys can't be fetched.
     pub(crate) async fn verify(
         self: &Arc<Tokens>,
         token: &SecretString,
@@ -42,16 +42,16 @@ impl Tokens {
         }
     }
 
-    /// Asks the issuer for its keys, until the deadline at the longest, and judges the token again. Where they don't come, its
-    /// key may be newer than those that are known, and then it is not a wrong token but one that nobody can judge now. Made-up
-    /// tokens get there too: they prove nothing, cost no arithmetic, and are bounded by the limit of calls from one address.
+    /// Fetches the issuer's keys, until the deadline at the latest, and judges the token again. If the fetch fails, the token's key
+    /// may be newer than the known keys; then the token is not wrong, but can't be judged now. Forged tokens also get this far.
+    /// They prove nothing, cost no signature check, and are bounded by the limit on calls from one address.
     async fn verify_by_fresh_keys(
         self: &Arc<Tokens>,
         token: &str,
         issuer: String,
         (now, deadline): (i64, Instant),
     ) -> Result<Arc<Subject>, Error> {
-        // In a task: a caller who hangs up must not cancel a fetch that others wait for.
+        // In a task, because a caller that disconnects must not cancel a fetch that others wait for.
         let tokens = Arc::clone(self);
         let fetching = tokio::spawn(async move {
             match tokens.outside(&issuer) {

@@ -1,5 +1,5 @@
-//! The pieces of a stream, each made when its socket has taken the one before. Nothing is queued for a stream: it is a cursor, a
-//! filter and a timer.
+//! Produces the pieces of a stream, each after the socket has taken the previous one. Nothing is queued for a stream: it consists
+//! of a cursor, a filter and a timer.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use crate::request::event_caller::EventCaller;
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
-/// How often a stream shows that it lives: proxies give up after a minute as a rule.
+/// Interval of a stream's heartbeats. Proxies usually time out after a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// How often a caller is judged again who hears nothing, and how often a stream whose peer may have left shows that it lives: the
-/// second write to one that has gone fails, and its place is free.
+/// How often an idle stream's caller is judged again, and the heartbeat interval of a stream whose peer may have disconnected. The
+/// second write to a disconnected peer fails, which frees the stream's place.
 const JUDGED_EVERY: Duration = Duration::from_secs(1);
 
-/// How much one piece holds: what a socket takes at once.
+/// Maximum size of one piece: about as much as a socket takes in one write.
 const PIECE: WindowLimits = WindowLimits {
     events: 64,
     bytes: 256 * 1024,
 };
 
-/// When readers come again, in milliseconds: after a broken connection, after a refusal that passes, and when the gateway
-/// stops, spread so that ten thousand don't come at once.
+/// Times after which readers reconnect, in milliseconds: after a broken connection, after a temporary rejection, and at the
+/// shutdown of the gateway. They are spread so that ten thousand readers do not reconnect at the same moment.
 const RETRY_MS: [u64; 2] = [1_000, 5_000];
 const BUSY_RETRY_MS: [u64; 2] = [10_000, 30_000];
 const DRAIN_RETRY_MS: [u64; 2] = [1_000, 15_000];
@@ -42,26 +42,26 @@ pub(super) struct EventStream {
     pub(super) runtime: Arc<Runtime>,
     pub(super) caller: EventCaller,
     pub(super) peer: Peer,
-    /// Whether the peer has closed its side, which many who leave do and some who stay.
+    /// True if the peer has closed its side. Many peers that disconnect do so, but also some that stay.
     pub(super) may_have_left: bool,
     pub(super) filter: EventFilter,
     pub(super) news: watch::Receiver<Position>,
-    /// Up to where the log was looked through.
+    /// The position up to which the log has been searched.
     pub(super) at: Position,
-    /// The cursor that the reader has.
+    /// The cursor that the reader has received.
     pub(super) shown: Position,
-    /// Whether a reader has to know that events are gone.
+    /// True if the reader has to be told that events are missing.
     pub(super) shows_reset: bool,
     pub(super) beats_at: Instant,
     pub(super) ends_at: Instant,
-    /// Drawn for this stream.
+    /// A random number that was drawn for this stream.
     pub(super) chance: u64,
     pub(super) has_begun: bool,
     pub(super) _interest: InterestGuard,
     pub(super) _place: StreamPlace,
 }
 
-/// A piece of a stream, and the stream if it goes on.
+/// A piece of a stream, and the stream itself if it continues.
 type Piece = (Frames, Option<Box<EventStream>>);
 
 impl EventStream {
@@ -131,11 +131,11 @@ impl EventStream {
         }
     }
 
-    /// The beginning, at once, so that the reader knows that it is connected and from where to resume.
+    /// Returns the first piece. It is sent immediately, so that the reader knows that it is connected and from where to resume.
     fn first(&mut self, now: Instant) -> Frames {
         self.has_begun = true;
         self.beats_at = now + HEARTBEAT;
-        // The first look is at what came before.
+        // Makes the stream look for events that came before it began.
         self.news.mark_changed();
         let mut frames = Frames::default();
         frames.push_retry(between(RETRY_MS, self.chance));
@@ -143,7 +143,7 @@ impl EventStream {
         frames
     }
 
-    /// Reads what is new; nothing if there is nothing for this reader, or the log can't be read now.
+    /// Reads new events. Returns `None` if there are none for this reader, or if the log can't be read now.
     async fn read(&mut self, snapshot: &Snapshot) -> Option<Frames> {
         let events = snapshot.events().ok()?;
         self.news.mark_unchanged();
@@ -174,7 +174,7 @@ impl EventStream {
         (frames.bytes() > 0).then_some(frames)
     }
 
-    /// The last piece of a stream whose caller may read no longer, or not now.
+    /// Returns the last piece of a stream whose caller may no longer read, or can't at the moment.
     fn ended_by(&self, error: &Error) -> Piece {
         if passes(error) {
             let answer = Answer {
@@ -191,25 +191,26 @@ impl EventStream {
     }
 }
 
-/// The last piece of a stream.
+/// Returns the last piece of a stream.
 fn bye(why: &str) -> Piece {
     let mut frames = Frames::default();
     frames.push_notice("bye", &format!("{{\"why\":\"{why}\"}}"));
     (frames, None)
 }
 
-/// A number between two, by chance.
+/// Returns a number from a range, chosen by `chance`.
 fn between([least, most]: [u64; 2], chance: u64) -> u64 {
     least + chance % (most - least + 1)
 }
 
-/// A time that is by chance up to a fifth shorter or longer, so that streams that began together don't end together.
+/// Returns the time, shortened or lengthened by up to a fifth according to `chance`. Streams that began together therefore end at
+/// different times.
 pub(super) fn spread(time: Duration, chance: u64) -> Duration {
     let percent = u32::try_from(80 + chance % 41).unwrap_or(100);
     time * percent / 100
 }
 
-/// Returns whether a refusal passes by itself.
+/// Returns whether the error is temporary.
 pub(super) fn passes(error: &Error) -> bool {
     matches!(error.code().status(), 429 | 503)
 }

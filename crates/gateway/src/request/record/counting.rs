@@ -1,6 +1,6 @@
-//! Which requests are counted together instead of being listed: those of callers who have not authenticated, and refusals of
-//! one access beyond the first of a minute. The first request of a count has a row and a line of its own; a second line says
-//! how many there were.
+//! Decides which requests are counted together instead of being listed: requests of callers that have not authenticated, and
+//! rejected requests of one access beyond the first of a minute. The first request of a count has its own row and log line. A
+//! second line reports the number of requests.
 
 use store::{CallerClass, CountKey, CountedCalls, Journal, Noted};
 use telemetry::LogClass;
@@ -18,7 +18,7 @@ pub(super) fn note(
 ) -> Noted {
     let is_dispatched = progress.send.is_dispatched();
     let is_refused = !outcome.refusal.is_empty() && !is_dispatched && progress.timing.is_none();
-    // Every send that may have left is listed, and so is every success of an access.
+    // Every send that may have left is listed, and so is every successful request of an access.
     if is_dispatched || (progress.access.is_some() && !is_refused) {
         return Noted::Listed;
     }
@@ -28,8 +28,8 @@ pub(super) fn note(
     journal.note(key, context.ms_at(outcome.took))
 }
 
-/// Logs the counts whose minute is over at this time, in milliseconds since 1970, UTC. A request that stayed alone has had
-/// its line.
+/// Logs the counts whose minute is over at this time, in milliseconds since 1970, UTC. A count of one is skipped, because its
+/// request already has a log line.
 pub(crate) fn log_counts(journal: &Journal, now_ms: i64) {
     let ended = journal.take_ended_counts(now_ms).into_iter();
     for counted in ended.filter(|counted| counted.calls() > 1) {

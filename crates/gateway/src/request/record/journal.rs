@@ -1,4 +1,4 @@
-//! The journal row of a request.
+//! Builds the journal row of a request.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::outcome::RequestOutcome;
 use crate::request::context::RequestContext;
 use crate::request::progress::RequestProgress;
 
-/// How much of a cause the journal stores, in characters: the upstream writes a part of some.
+/// Maximum number of characters of a cause that the journal stores. The upstream writes parts of some causes.
 const CAUSE_CHARACTERS_MAX: usize = 512;
 
-/// Longest answer that the journal stores, in bytes: a few hundred of them fill its queue.
+/// Maximum size of an answer that the journal stores, in bytes. A few hundred such answers fill the journal's queue.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// Builds the row of a send that has not been dispatched yet.
@@ -36,7 +36,8 @@ pub(super) fn open_row(
     }
 }
 
-/// Builds the row of a request that has ended, but for the user agent and the answer. Takes what is not needed afterwards.
+/// Builds the row of a request that has ended, without the user agent and the answer. Moves values out of `progress` that are not
+/// needed afterwards.
 pub(super) fn row(
     generation: u64,
     context: &RequestContext,
@@ -75,7 +76,7 @@ pub(super) fn row(
     }
 }
 
-/// Builds what is known before the outcome, at the moment when the request had this age.
+/// Builds the part of a row that is known before the outcome, at the moment when the request had this age.
 fn begun_row(
     generation: u64,
     context: &RequestContext,
@@ -112,7 +113,7 @@ struct CountedLimit {
     left: u32,
 }
 
-/// Returns the limit with the least left.
+/// Returns the limit with the fewest remaining calls.
 fn narrowest_limit(progress: &RequestProgress) -> Option<CountedLimit> {
     let minute = progress.minute.map(|minute| CountedLimit {
         name: minute.name,
@@ -127,14 +128,14 @@ fn narrowest_limit(progress: &RequestProgress) -> Option<CountedLimit> {
     minute.into_iter().chain(day).min_by_key(|limit| limit.left)
 }
 
-/// Returns the code if it is the upstream's word and not ours.
+/// Returns the code if it comes from the upstream and not from the gateway.
 fn upstream_code(code: &str) -> Option<&str> {
     let ours = Code::ALL.iter().any(|ours| ours.word() == code);
     let is_upstreams = Code::from_chat_api(code).is_some() || !ours;
     is_upstreams.then_some(code).and_then(present)
 }
 
-/// Returns what the journal stores of an answer: all of it, unless it would crowd out everything else.
+/// Returns the text that the journal stores of an answer: the whole answer, or only its size if it would crowd out other rows.
 pub(super) fn answer(answer: &Success) -> String {
     match answer.bytes() {
         0..=ANSWER_BYTES_MAX => answer.result().to_owned(),
@@ -142,7 +143,7 @@ pub(super) fn answer(answer: &Success) -> String {
     }
 }
 
-/// Copies an HTTP method, unless it is one of those that callers use.
+/// Returns an HTTP method. Copies the text only if the method is not one of the usual ones.
 fn word_of(method: &str) -> Cow<'static, str> {
     const USED: [&str; 4] = ["GET", "POST", "HEAD", "OPTIONS"];
     let used = USED.into_iter().find(|used| *used == method);

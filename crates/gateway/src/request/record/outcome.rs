@@ -1,32 +1,32 @@
-//! How a request ended.
+//! The outcome of a request.
 
 use std::time::Duration;
 
 use adapter::{Answer, Error, Response as Success};
 
-/// The end of a request, as log, metrics and journal show it.
+/// The outcome of a request for the log, the metrics and the journal.
 #[derive(Default)]
 pub(crate) struct RequestOutcome<'a> {
-    /// From the head of the request to its answer; the same in the log, the metrics and the journal.
+    /// The time from the head of the request to its answer. Log, metrics and journal show the same value.
     pub(crate) took: Duration,
-    /// The status on the wire; 0 if nothing was answered.
+    /// The status on the wire; 0 if there was no answer.
     pub(crate) wire_status: u16,
     pub(crate) canonical: u16,
-    /// The word of the error; empty if there is none. It may be the upstream's own.
+    /// The error's word, which may be the upstream's own; empty if there is no error.
     pub(crate) code: &'a str,
-    /// The same as one of the closed codes.
+    /// The word of the error's code, which is always one of the gateway's codes; empty if there is no error.
     pub(crate) refusal: &'static str,
-    /// The delivery word of a send; else empty.
+    /// The delivery word of a send; empty for other requests.
     pub(crate) delivery: &'static str,
     pub(crate) cause: &'a str,
-    /// How the caller's address was found, if the request is refused and a forwarded header was read.
+    /// The walk to the caller's address, if the request is rejected and a forwarded header was read.
     pub(crate) walk: Option<String>,
-    /// `None` if nobody was answered.
+    /// The result; `None` if there was no answer.
     pub(crate) result: Option<Result<&'a Success, &'a Error>>,
 }
 
 impl<'a> RequestOutcome<'a> {
-    /// The outcome that an answer with this status shows; `delivery` is the word of a send.
+    /// Returns the outcome of an answer with this status. The caller sets `delivery` and `walk`.
     pub(crate) fn of(answer: &Answer<'a>, wire_status: u16, took: Duration) -> RequestOutcome<'a> {
         let error = answer.outcome.err();
         RequestOutcome {
@@ -42,7 +42,7 @@ impl<'a> RequestOutcome<'a> {
         }
     }
 
-    /// The outcome when the caller hung up, or the gateway had to stop.
+    /// Returns the outcome of a request whose caller disconnected, or that the shutdown of the gateway ended.
     pub(crate) fn client_gone(took: Duration) -> RequestOutcome<'a> {
         RequestOutcome {
             took,

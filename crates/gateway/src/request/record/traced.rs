@@ -1,4 +1,4 @@
-//! The trace of a request that is over.
+//! Exports the trace of a request that has ended.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::request::context::RequestContext;
 use crate::request::progress::RequestProgress;
 use crate::request::trace::CallTrace;
 
-/// Whether the receiver gets the call: if it is sampled, a send, or a failed call of a known caller. Strangers can fail as often as
-/// they like.
+/// Returns whether the call is exported: if it is sampled, a send, or a failed call of an authenticated caller. Failures of other
+/// callers do not count, because those callers can fail as often as they like.
 pub(super) fn is_exported(trace: &CallTrace, progress: &RequestProgress, is_failed: bool) -> bool {
     let is_known = progress.access.is_some();
     trace.span.is_sampled || progress.is_send() || (is_known && is_failed)
 }
 
-/// Queues the call for the receiver.
+/// Queues the call for the receiver of traces.
 pub(super) fn export(
     trace: CallTrace,
     context: &RequestContext,
@@ -64,7 +64,7 @@ pub(super) fn export(
     trace.traces.tracer.push(class, call);
 }
 
-/// The method as spans name it: callers write what they like.
+/// Returns the method for spans. Unknown methods are replaced, because callers may write anything.
 fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 9] = [
         "GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "CONNECT", "TRACE",

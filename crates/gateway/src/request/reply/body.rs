@@ -1,4 +1,4 @@
-//! The body of an answer: a long one is produced while it is taken, with its length announced beforehand.
+//! Builds the body of an answer. A long body is produced while it is taken, but its length is announced beforehand.
 
 use std::convert::Infallible;
 
@@ -7,8 +7,8 @@ use axum::body::{Body, Bytes};
 use forward::HeldAnswer;
 use futures_util::stream;
 
-/// Builds the body with this beginning and rest, and returns its length in bytes if the body does not know it. What is held
-/// for it is released when the last piece has been taken, or the body is dropped.
+/// Builds the body from its beginning and its rest. Returns the length in bytes if the body does not know it. `held` is released
+/// when the last piece has been taken or the body is dropped.
 pub(super) fn body(
     first: Bytes,
     rest: Option<Rest>,
