@@ -12,10 +12,10 @@ use super::DeadlineStream;
 /// How long a closing connection continues to read a rejected body: one or two round trips, so that the peer receives the answer.
 pub(super) const LINGER_MAX: Duration = Duration::from_millis(900);
 
-/// Number of bytes of such a body that one read takes.
+/// Number of bytes of a rejected body that one read takes.
 const LINGER_CHUNK_BYTES: usize = 8 * 1024;
 
-/// Number of chunks after which the task yields to other connections.
+/// Number of reads after which the task yields to other connections.
 const LINGER_CHUNKS_AT_ONCE: usize = 16;
 
 impl<S: AsyncRead + Unpin> DeadlineStream<S> {

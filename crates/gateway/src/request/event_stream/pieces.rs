@@ -135,7 +135,7 @@ impl EventStream {
     fn first(&mut self, now: Instant) -> Frames {
         self.has_begun = true;
         self.beats_at = now + HEARTBEAT;
-        // Makes the stream look for events that came before it began.
+        // The first read has to return events that came before the stream began.
         self.news.mark_changed();
         let mut frames = Frames::default();
         frames.push_retry(between(RETRY_MS, self.chance));
