@@ -72,7 +72,7 @@ impl Connector {
 }
 
 /// Maximum number of bytes that an HTTP/1.1 connection reads ahead of an answer, and the maximum size of an answer's head. A large
-/// body waits until few others are read. Meanwhile each connection would hold hyper's own limit, 400 KiB, twice.
+/// body waits until few others are read. With hyper's own limit, 400 KiB, each waiting connection would hold twice that much.
 const READ_AHEAD_BYTES: usize = 64 * 1024;
 
 async fn http1<T>(io: T) -> Result<Connection, String>

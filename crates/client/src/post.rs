@@ -181,7 +181,7 @@ impl PostClient {
                 Err(failure) => failure,
             };
             let unsent = failure.is_unprocessed || progress.certainly_nothing_left();
-            // If the connection was closed while it was idle, that tells nothing about the upstream, so a new connection is used.
+            // If the connection was closed while it was idle, that shows nothing about the upstream, so a new connection is used.
             if !(unsent && was_idle) {
                 return Err(TransportError {
                     unsent,

@@ -171,7 +171,7 @@ impl ReadCache {
             let left = entry.until.saturating_duration_since(Instant::now());
             return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
-        // Boxed as well, because a cached answer or a read without caching is the common case.
+        // Boxed as well, because the common cases are a cached answer and a read without caching.
         boxed(|| self.fly(key, ttl, fetch())).await
     }
 

@@ -26,7 +26,7 @@ use counter::{Counter, Taken};
 /// Seconds of a day. UTC days always have this length here: a leap second belongs to the second before it.
 pub const DAY_S: i64 = 24 * 60 * 60;
 
-/// A block is one in so many parts of the limit. A crash may cost an access one block.
+/// A block is the limit divided by this number. A crash may cost an access one block.
 const BLOCK_SHARE: u32 = 20;
 
 /// Maximum number of calls reserved at a time. At 10,000 calls a second this is one write in 50 ms.

@@ -29,7 +29,7 @@ pub enum Says {
 }
 
 impl Decision {
-    /// Creates the decision of a rule that either lets through or rejects, each with its words.
+    /// Creates the decision of a rule from its words for letting through or its words for rejecting.
     pub(crate) fn of(
         rule: &'static str,
         lets_through: Result<&'static str, &'static str>,

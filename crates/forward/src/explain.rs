@@ -71,7 +71,7 @@ impl Explanation {
         self.refusal.as_ref().filter(|_| !self.reports_only)
     }
 
-    /// Creates the explanation of a rule that has its own error or words.
+    /// Creates the explanation of a rule from its words or its error.
     #[must_use]
     pub fn known(rule: &'static str, outcome: Result<&str, Error>) -> Explanation {
         let says = match &outcome {

@@ -41,7 +41,7 @@ const SENT_AGAIN_MAX: u32 = 3;
 /// Longest pause before a request is sent again, in milliseconds.
 const SENT_AGAIN_AFTER_MS: u64 = 2;
 
-/// The number of counts that a probe writes. So many keys usually reach each node of a small cluster.
+/// The number of counts that a probe writes. This many keys usually reach each node of a small cluster.
 const PROBES: usize = 16;
 
 /// Opens a connection to a server that accepts writes.

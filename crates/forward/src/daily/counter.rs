@@ -167,8 +167,8 @@ impl Counter {
     }
 }
 
-/// Returns the day that is counted: today, or tomorrow if it has already begun (for a clock that was set back since, or for a
-/// faster call). A day after tomorrow came from a wrong clock and does not block today.
+/// Returns the day that is counted. This is today, or tomorrow if tomorrow has already begun for a faster call or before the clock
+/// was set back. A later day came from a wrong clock and does not block today.
 fn effective_day(used: OfDay, given: OfDay, today: u32) -> u32 {
     let tomorrow = today.saturating_add(1);
     if used.day == tomorrow || given.day == tomorrow {

@@ -7,8 +7,8 @@ use shared::CountLimit;
 
 use crate::throttle::buckets;
 
-/// One in so many of a name's guesses is for callers outside. This is the smaller part, because even the right secret is rejected
-/// from there, while mistakes of the owner's own machines come from inside.
+/// A name's guesses divided by this number are for callers outside. This is the smaller part, because even the right secret is
+/// rejected from there, while mistakes of the owner's own machines come from inside.
 const OUTSIDE_SHARE: u32 = 3;
 
 /// The limits on checked guesses.

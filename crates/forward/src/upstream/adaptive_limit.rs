@@ -20,7 +20,7 @@ const WINDOW_CALLS: u32 = 20;
 /// upstream that became slow for another reason is measured again and used again.
 const LEAST: usize = 4;
 
-/// The initial limit: one in so many parts of the ceiling, which the operator configured, but no fewer than the minimum.
+/// The initial limit is the ceiling that the operator configured, divided by `BEGIN_PART`, but at least `BEGIN_LEAST`.
 const BEGIN_PART: usize = 4;
 const BEGIN_LEAST: usize = 64;
 

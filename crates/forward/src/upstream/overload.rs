@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 pub(super) const SOJOURN_TARGET: Duration = Duration::from_millis(250);
 const SOJOURN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The queue has grown if it is longer by more than one in so many parts. Callers that each wait for their answer keep its length
-/// constant.
+/// The queue has grown if it is longer by more than its length divided by this number. Callers that each wait for their answer keep
+/// the length constant.
 const GROWTH_PART: usize = 8;
 
 /// The state of the detection of an overload.

@@ -315,7 +315,7 @@ struct QueueWaiter<'a> {
 
 impl Drop for QueueWaiter<'_> {
     fn drop(&mut self) {
-        // If the permit was granted but not received, it goes to another call.
+        // If the permit was granted but the call was abandoned before it noticed, the permit goes to another call.
         self.granted.close();
         if !self.has_permit && self.granted.try_recv().is_ok() {
             self.queue.release(Instant::now());

@@ -18,7 +18,7 @@ const BATCH: usize = 500;
 /// A time of the server in microseconds since 1970, so that the arithmetic uses numbers of realistic size.
 const BEGAN_US: u64 = 1_800_000_000_000_000;
 
-/// One request in so many gives calls back.
+/// One of this many requests gives calls back.
 const GIVES: u32 = 16;
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn a_server_that_loads_what_it_has_kept_is_left_at_once_and_used_again_whe
         return;
     };
     let counts = counts(&server).await;
-    // So many keys make the reload take long enough.
+    // The reload takes long enough with this many keys.
     let fill = "for n = 1, 1000 do redis.call('SET', KEYS[1] .. n, string.rep('x', 64)) end";
     server.ask(&["EVAL", fill, "1", "k"]);
     assert_eq!(calls(&counts).await, Ok(1));
