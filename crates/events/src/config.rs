@@ -1,4 +1,4 @@
-//! What of events is configured.
+//! The configuration of events.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,36 +7,37 @@ use store::EventRetention;
 
 use crate::places::StreamLimits;
 
-/// How deep a look goes.
+/// The depth of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventDepth {
-    /// `getchats` alone: a chat that moved is an event, the messages between two looks are not.
+    /// `getchats` alone. A chat with a new last message is an event; the messages between two polls are not.
     Hint,
-    /// `getunreadmessages` of a chat that moved besides, where the upstream leaves the marks: every message that came in is one.
+    /// In addition, `getunreadmessages` of each chat with a new last message. It requires an upstream that does not change the
+    /// unread marks in response. Every received message is an event.
     Unread,
 }
 
 /// The configuration of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventsConfig {
-    /// Whether there are events at all.
+    /// True if events are enabled.
     pub enabled: bool,
-    /// How deep a look goes.
+    /// The depth of a poll.
     pub depth: EventDepth,
-    /// Pause between two looks at a channel in which something happens.
+    /// Pause between two polls of an active channel.
     pub poll_min: Duration,
-    /// Longest pause between two looks at a channel.
+    /// Maximum pause between two polls of a channel.
     pub poll_max: Duration,
-    /// Most calls a second to the upstream, for all channels together.
+    /// Maximum number of calls per second to the upstream, for all channels together.
     pub calls_per_second: NonZeroU32,
-    /// How long channels are looked at after somebody has last listened.
+    /// Time for which channels are polled after the last listener has left.
     pub interest: Duration,
-    /// Whether the log keeps the texts of messages.
+    /// True if the log stores the texts of messages.
     pub keeps_texts: bool,
-    /// How long events are kept, and in how much room.
+    /// The limits of the age and the size of the log.
     pub retention: EventRetention,
-    /// Most streams and waiting calls at once.
+    /// Maximum numbers of concurrent streams and waiting calls.
     pub streams: StreamLimits,
-    /// How long a stream goes on, a fifth more or less.
+    /// The duration of a stream, varied by up to a fifth.
     pub stream_life: Duration,
 }

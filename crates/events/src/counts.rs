@@ -1,4 +1,4 @@
-//! What is counted of events, for operators.
+//! The counters of events, for operators.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use store::{Event, EventKind};
 
 use crate::pace::LookOutcome;
 
-/// Counts since the start of the process.
+/// The counters since the start of the process.
 #[derive(Default)]
 pub(crate) struct EventCounts {
     kinds: [AtomicU64; EventKind::ALL.len()],
@@ -18,24 +18,24 @@ pub(crate) struct EventCounts {
     stalled: AtomicU64,
 }
 
-/// The counts of events and looks, for the status and metrics.
+/// The counters of events and polls, for the status and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventsStatus {
-    /// Events by kind, since the start.
+    /// Number of events by kind, since the start.
     pub kinds: Vec<(&'static str, u64)>,
-    /// Looks at channels by how they went, since the start.
+    /// Number of channel polls by outcome, since the start.
     pub looks: Vec<(&'static str, u64)>,
-    /// Calls for the unread messages of a chat that had changed, since the start.
+    /// Number of calls for the unread messages of a changed chat, since the start.
     pub fills: u64,
-    /// Events before which something may be missing, since the start.
+    /// Number of events before which events may be missing, since the start.
     pub gaps: u64,
-    /// Lists of callers' calls that could not be kept, since the start.
+    /// Number of lists from callers' calls that could not be stored, since the start.
     pub unharvested: u64,
-    /// Channels that are looked at now, stalled ones included.
+    /// Number of channels that are currently polled, including stalled ones.
     pub watched: u64,
-    /// Those of them of which nothing has been known for a minute.
+    /// Number of channels without a successful poll for a minute.
     pub stalled: u64,
-    /// Accesses that listen now.
+    /// Number of accesses that currently listen.
     pub listening: usize,
 }
 

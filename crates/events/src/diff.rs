@@ -1,5 +1,5 @@
-//! What a list shows that was not known: a pure function. Sets of ids decide, and datetimes only about what was there before the
-//! chat was first seen. In doubt a row is new: a double does no harm, and a loss does.
+//! Finds the new rows of a list, as a pure function. Sets of ids decide; datetimes decide only about rows from before the chat was
+//! first seen. In doubt a row is new, because a duplicate does no harm and a lost event does.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -8,39 +8,39 @@ use store::{ChatMemory, EventKind, Floor};
 
 use crate::row::ListedRow;
 
-/// What a list has.
+/// The content of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ListKind {
-    /// Messages that nobody has read.
+    /// The unread messages of the chat.
     Unread,
     /// All messages of the chat.
     Whole,
 }
 
-/// How a list is sorted.
+/// The sort order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListOrder {
-    /// By time.
+    /// Ascending by time.
     OldestFirst,
-    /// Against it.
+    /// Descending by time.
     NewestFirst,
 }
 
-/// A row that says something new.
+/// A row with new content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChange<'r> {
     /// The row.
     pub row: &'r ListedRow,
-    /// What happened.
+    /// The kind of event.
     pub kind: EventKind,
-    /// Whether something before it may be missing.
+    /// True if events before it may be missing.
     pub gap: bool,
-    /// Whether a later message of the chat was seen before.
+    /// True if a later message of the chat was seen earlier.
     pub late: bool,
 }
 
-/// What the rows of a list of one chat say that is new, the oldest first. `order` is how the upstream is known to sort such lists,
-/// for a list that does not show it itself. `tip` is the chat's last message as a look has shown it, which may not be on the list.
+/// Returns the changes in a list of one chat, oldest first. `order` is the known sort order of the upstream's lists, for a list
+/// that does not show its own. `tip` is the chat's last message according to a poll; it may be missing from the list.
 #[must_use]
 pub fn diff<'r>(
     memory: &ChatMemory,
@@ -67,7 +67,7 @@ pub fn diff<'r>(
         .enumerate()
         .any(|(at, row)| is_known(row) || is_history(at, row));
     let last_known = rows.iter().rposition(|row| is_known(row));
-    // A message of ours that nobody has listed: what came in at the same time may have come before it or after.
+    // A sent message that was in no list. A message received at the same time may be older or newer.
     let is_doubted = |row: &ListedRow| {
         let mut news = rows.iter().enumerate().filter(|(at, other)| {
             other.id != row.id && !is_known(other) && !is_history(*at, other)
@@ -100,7 +100,7 @@ pub fn diff<'r>(
             ListKind::Unread => is_first && !has_base,
             ListKind::Whole => at == 0,
         };
-        // Nobody knows which of two came first if nothing says how their list is sorted.
+        // The order of two messages is unknown if the sort order of their list is unknown.
         let is_sure = is_ordered || (is_first && !has_base);
         let late = last_known.is_some_and(|last| at < last) || !is_sure || is_doubted(row);
         is_first = false;
@@ -109,7 +109,7 @@ pub fn diff<'r>(
     changes
 }
 
-/// What a row says of a message that was not known.
+/// Returns the kind of event for a row of an unknown message.
 #[must_use]
 pub(crate) fn kind_of(row: &ListedRow) -> EventKind {
     if row.is_sent {
@@ -119,7 +119,7 @@ pub(crate) fn kind_of(row: &ListedRow) -> EventKind {
     }
 }
 
-/// Whether a datetime lies before a floor; nothing when the two don't say, as when they are equal.
+/// Returns whether a datetime is before a floor; `None` if that is unknown, as for equal datetimes.
 pub(crate) fn is_before(floor: &Floor, datetime: Option<&str>) -> Option<bool> {
     match compared(datetime?, floor.datetime.as_deref()?)? {
         Ordering::Less => Some(true),
@@ -128,14 +128,14 @@ pub(crate) fn is_before(floor: &Floor, datetime: Option<&str>) -> Option<bool> {
     }
 }
 
-/// The order of two datetimes as texts; nothing when they are written in different ways.
+/// Compares two datetimes as texts; `None` if their formats differ.
 pub(crate) fn compared(one: &str, other: &str) -> Option<Ordering> {
     let shape = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
     let shapes = one.bytes().map(shape).eq(other.bytes().map(shape));
     (shapes && one.bytes().any(|byte| byte.is_ascii_digit())).then(|| one.cmp(other))
 }
 
-/// The rows, the oldest first, with a tip among them that is not on the list.
+/// Returns the rows, oldest first. A tip that is not in the list is inserted.
 fn oldest_first<'r>(
     rows: &'r [ListedRow],
     (kind, order): (ListKind, Option<ListOrder>),
@@ -146,7 +146,7 @@ fn oldest_first<'r>(
         sorted.reverse();
     }
     if let Some(tip) = tip {
-        // A message that came in and is not among the unread ones has been read, and what is there came after it.
+        // A received tip that is not among the unread messages has been read, so the unread messages came after it.
         let is_read = kind == ListKind::Unread && !tip.is_sent;
         let is_after = |row: &&ListedRow| {
             let order = by_datetime(row, tip)?;
@@ -160,18 +160,19 @@ fn oldest_first<'r>(
     sorted
 }
 
-/// How a list is sorted by the datetimes at its ends.
+/// Returns the sort order of a list according to the datetimes at its ends.
 pub(crate) fn order_by_datetime(rows: &[ListedRow]) -> Option<ListOrder> {
     ListOrder::between(by_datetime(rows.first()?, rows.last()?)?)
 }
 
-/// The order of two rows by their datetimes, as far as these say it.
+/// Compares two rows by their datetimes, if both have comparable ones.
 fn by_datetime(one: &ListedRow, other: &ListedRow) -> Option<Ordering> {
     compared(one.datetime.as_deref()?, other.datetime.as_deref()?)
 }
 
-/// How a list is sorted by rows whose order is known: the one up to which all was there before, and messages that were shown at
-/// different times, none of them late. Nothing if they disagree. Those of one commit say nothing: their order was taken from a list.
+/// Returns the sort order of a list according to rows whose order is known: the floor, and messages that became events at different
+/// times and not late. Returns `None` if these rows disagree. Messages of one commit do not count, because their order was taken
+/// from a list.
 pub(crate) fn order_by_memory(memory: &ChatMemory, rows: &[ListedRow]) -> Option<ListOrder> {
     let shown_ms = |row: &ListedRow| {
         let known = memory.known.get(&row.id).filter(|known| !known.is_late);
@@ -188,7 +189,7 @@ pub(crate) fn order_by_memory(memory: &ChatMemory, rows: &[ListedRow]) -> Option
 }
 
 impl ListOrder {
-    /// By how the first of two rows compares with the second.
+    /// Returns the sort order of a list from the comparison of an earlier row with a later one.
     pub(crate) fn between(order: Ordering) -> Option<ListOrder> {
         match order {
             Ordering::Less => Some(ListOrder::OldestFirst),
@@ -198,7 +199,7 @@ impl ListOrder {
     }
 }
 
-/// Whether a message has got further.
+/// Returns whether the status of a message has advanced.
 fn rises(before: &str, after: &str) -> bool {
     match (rank(before), rank(after)) {
         (Some(before), Some(after)) => after > before,
@@ -208,7 +209,7 @@ fn rises(before: &str, after: &str) -> bool {
     }
 }
 
-/// How far a message has got.
+/// Returns the rank of a status, which increases with the progress of a message.
 fn rank(status: &str) -> Option<u8> {
     ["sent", "delivered", "read", "failed"]
         .into_iter()

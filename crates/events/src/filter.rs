@@ -1,13 +1,13 @@
-//! What a reader asks for: the types of events, and those of one platform or one channel.
+//! The filter of a reader: by types of events, and by platform or channel.
 
 use adapter::Request;
 use store::{Event, EventKind};
 
-/// The types that a reader gets who names none. A message that was sent is not among them: a program that answers would
-/// answer itself.
+/// The default types, for a reader that names none. Sent messages are not included, because a program that answers messages would
+/// answer its own.
 const DEFAULT_KINDS: [EventKind; 2] = [EventKind::MessageReceived, EventKind::ChatChanged];
 
-/// Chooses among events, whatever the access may see.
+/// Selects events, regardless of what the access may see.
 #[derive(Clone, Debug)]
 pub struct EventFilter {
     kinds: Box<[EventKind]>,
@@ -16,7 +16,7 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// Reads the parameters `types`, `platform` and `platformid` of a question for events.
+    /// Reads the parameters `types`, `platform` and `platformid` of a request for events.
     #[must_use]
     pub fn of(request: &Request) -> EventFilter {
         let named = request.value("types");
@@ -28,7 +28,7 @@ impl EventFilter {
         }
     }
 
-    /// Whether an event is among those that were asked for.
+    /// Returns whether the reader requested this event.
     #[must_use]
     pub fn passes(&self, event: &Event) -> bool {
         let is = |wanted: &Option<Box<str>>, is: &str| {

@@ -1,5 +1,5 @@
-//! The frames of an event stream (WHATWG HTML, 9.2). Events are unnamed, so that one handler gets every type; what the
-//! gateway says of the stream itself has a name.
+//! Writes the frames of an event stream (WHATWG HTML, 9.2). Events have no name, so that one handler receives every type; notices
+//! of the gateway about the stream itself have a name.
 
 use std::fmt::Write as _;
 
@@ -12,12 +12,12 @@ use crate::{Payload, json};
 pub struct Frames(String);
 
 impl Frames {
-    /// How long a reader waits before it comes again once the connection has ended, in milliseconds.
+    /// Adds the time that a reader waits before it reconnects after the end of the connection, in milliseconds.
     pub fn push_retry(&mut self, ms: u64) {
         self.write(format_args!("retry: {ms}\n"));
     }
 
-    /// A sign of life. With a cursor it moves the place from which the reader resumes, and is no event.
+    /// Adds a heartbeat. With a cursor it moves the position from which the reader resumes, without being an event.
     pub fn push_comment(&mut self, cursor: Option<Position>) {
         self.0.push_str(":\n");
         if let Some(cursor) = cursor {
@@ -26,30 +26,31 @@ impl Frames {
         self.0.push('\n');
     }
 
-    /// One event on one line.
+    /// Adds one event on one line.
     pub fn push_event(&mut self, event: &Event) {
         let line = json(event, Payload::Full);
         self.write(format_args!("id: {}\ndata: {line}\n\n", event.position));
     }
 
-    /// What the gateway says of the stream. It carries no cursor, so that nobody resumes from a place that was not read.
+    /// Adds a notice of the gateway about the stream. It carries no cursor, so that no reader resumes from a position that it has
+    /// not read.
     pub fn push_notice(&mut self, name: &str, json: &str) {
         self.write(format_args!("event: {name}\ndata: {json}\n\n"));
     }
 
-    /// Length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.len()
     }
 
-    /// The text of all frames.
+    /// Returns the text of all frames.
     #[must_use]
     pub fn into_text(self) -> String {
         self.0
     }
 
-    /// Writing into a String can't fail.
+    /// Appends text. Writing into a String cannot fail.
     fn write(&mut self, text: std::fmt::Arguments<'_>) {
         let _ = self.0.write_fmt(text);
     }

@@ -1,25 +1,25 @@
-//! What is heard of callers' calls, and of which channels.
+//! The facts learned from callers' calls, and the names of their channels.
 
 use std::collections::{HashMap, HashSet};
 
 use adapter::{PLATFORMS, Response};
 use serde_json::Value;
 
-/// A channel's platform and its id on it.
+/// The platform of a channel and the channel's id on it.
 pub(crate) type ChannelName = (String, String);
 
-/// The channels that are looked at: ids by platform.
+/// The polled channels: ids by platform.
 pub(crate) type WatchedNames = HashMap<String, HashSet<String>>;
 
-/// What a caller's call has shown or changed.
+/// A caller's call that has shown or changed something.
 pub(crate) struct Heard {
-    /// The channel's platform and its id on it.
+    /// The platform of the channel and the channel's id on it.
     pub(crate) channel: ChannelName,
-    /// Its chats, where the call has listed them.
+    /// The chats of the channel, if the call has listed them.
     pub(crate) chats: Option<Response>,
 }
 
-/// The channels of a list; nothing if it is none.
+/// Reads the channels of a result; `None` if it is not a list.
 pub(crate) fn channel_names(result: &str) -> Option<Vec<ChannelName>> {
     let result: Value = serde_json::from_str(result).ok()?;
     let text = |value: &Value| match value {

@@ -1,4 +1,4 @@
-//! The newest events in memory, and what wakes those who wait for the next one. The log on the disk has all of them.
+//! Holds the newest events in memory and wakes the readers that wait for the next one. The log on disk contains all events.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Event, EventPage, Position};
 use tokio::sync::watch;
 
-/// Most events in memory: what a thousand readers miss while each has a page of its own in hand.
+/// Maximum number of events in memory. It covers the events that arrive while each of a thousand readers handles its own page.
 const RING_EVENTS_MAX: usize = 4096;
 
-/// Most bytes of their rows.
+/// Maximum size of the events' rows, in bytes.
 const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How long an event stays in memory, in milliseconds: what is erased from the store on another replica is gone here after that.
+/// Maximum age of an event in memory, in milliseconds. After this time, memory no longer contains data that another replica has
+/// erased from the store.
 const RING_AGE_MAX_MS: i64 = 60_000;
 
-/// The newest events, and who waits for more.
+/// The newest events, and the readers that wait for more.
 pub struct EventHub {
     ring: Mutex<EventRing>,
     newest: watch::Sender<Position>,
@@ -25,12 +26,12 @@ pub struct EventHub {
 struct EventRing {
     events: VecDeque<Arc<Event>>,
     bytes: usize,
-    /// The ring has every event beyond this position.
+    /// The ring contains every event after this position.
     from: Position,
 }
 
 impl EventHub {
-    /// A hub in front of a log that ends here.
+    /// Creates a hub for a log that ends at this position.
     #[must_use]
     pub fn new(newest: Position) -> EventHub {
         EventHub {
@@ -42,24 +43,24 @@ impl EventHub {
         }
     }
 
-    /// The newest position that is known.
+    /// Returns the newest known position.
     #[must_use]
     pub fn newest(&self) -> Position {
         *self.newest.borrow()
     }
 
-    /// Changes of the newest position. Subscribe, then read, then wait: so nothing is missed in between.
+    /// Returns a receiver of the newest position. To miss nothing, subscribe first, then read, then wait.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Position> {
         self.newest.subscribe()
     }
 
-    /// Whether somebody waits for the next event.
+    /// Returns whether a reader waits for the next event.
     pub(crate) fn is_awaited(&self) -> bool {
         self.newest.receiver_count() > 0
     }
 
-    /// Adds events that are in the log, in its order and without a gap to those before, and wakes whoever waits.
+    /// Adds events of the log, in its order and without a gap before them, and wakes the waiting readers.
     pub fn publish(&self, events: impl IntoIterator<Item = Arc<Event>>) {
         let mut ring = self.ring();
         let mut newest = self.newest();
@@ -77,7 +78,7 @@ impl EventHub {
         });
     }
 
-    /// A page beyond a position; nothing if the ring does not go back so far.
+    /// Returns the page after a position; `None` if the ring does not reach back that far.
     pub(crate) fn page(&self, after: Position, limit: usize, bytes: usize) -> Option<EventPage> {
         let ring = self.ring();
         if after < ring.from {
@@ -100,7 +101,7 @@ impl EventHub {
         Some(page)
     }
 
-    /// Drops events that are too old for memory. Call it every few seconds; time in milliseconds since 1970, UTC.
+    /// Drops events that are too old for memory. Call it every few seconds; `now_ms` is in milliseconds since 1970, UTC.
     pub(crate) fn sweep(&self, now_ms: i64) {
         let oldest = Position::first_at(now_ms.saturating_sub(RING_AGE_MAX_MS));
         let mut ring = self.ring();
@@ -113,14 +114,14 @@ impl EventHub {
         }
     }
 
-    /// Drops all events from memory: something was erased from the log.
+    /// Drops all events from memory, because data has been erased from the log.
     pub(crate) fn clear(&self) {
         let mut ring = self.ring();
         while ring.pop() {}
     }
 
     fn ring(&self) -> MutexGuard<'_, EventRing> {
-        // No push or pop can panic half way.
+        // No push or pop can panic halfway, so the ring is consistent even after a panic.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(numbers(&hub, 5, 1), Some(vec![7]));
         assert_eq!(hub.newest(), Position::of(9));
         hub.publish([event(10, RING_BYTES_MAX)]);
-        // What has gone from memory is the log's.
+        // Events that are no longer in memory must be read from the log.
         assert_eq!(numbers(&hub, 5, 9), None);
         assert_eq!(numbers(&hub, 9, 9), Some(vec![10]));
         hub.clear();

@@ -1,30 +1,30 @@
-//! Ids of events: a keyed hash of what happened. The same happening has the same id after a crash, a restore, and on every replica,
-//! and nobody guesses a destination from one.
+//! Computes the ids of events as a keyed hash of their content. The same event has the same id after a crash, after a restore, and
+//! on every replica. Nobody can guess a destination from an id.
 
 use aws_lc_rs::hmac;
 use store::{EventChannel, EventKind};
 
-/// Bytes of the hash in an id.
+/// Number of bytes of the hash in an id.
 const ID_BYTES: usize = 16;
 
-/// Crockford's base32 in small letters.
+/// Crockford's base32 in lowercase.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Makes ids.
+/// Computes ids.
 pub(crate) struct EventIds {
     key: hmac::Key,
 }
 
 impl EventIds {
-    /// Ids under this key.
+    /// Creates ids with this key.
     pub(crate) fn new(key: &[u8]) -> EventIds {
         EventIds {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
         }
     }
 
-    /// The id of what happened to something in a channel: `what` is the message's id, and for what may happen to it more than once
-    /// its status.
+    /// Returns the id of an event in a channel. `what` is the message's id, and the message's status if the event can happen more
+    /// than once.
     pub(crate) fn id(
         &self,
         channel: &EventChannel,
@@ -40,7 +40,7 @@ impl EventIds {
         let channel = [account.as_str(), platform, platformid, destination];
         let mut hash = hmac::Context::with_key(&self.key);
         for part in channel.into_iter().chain([kind.word()]).chain(what) {
-            // With its length, so that no two lists of parts are the same bytes.
+            // Each part is hashed with its length, so that different lists of parts are different bytes.
             hash.update(&(part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }

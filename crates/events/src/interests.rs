@@ -1,4 +1,4 @@
-//! Who listens. A channel is looked at only while an access that may see it does, or did until lately.
+//! The accesses that listen. A channel is polled only while an access that may see it listens, or shortly after that.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,29 +8,30 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-/// How old what is kept of an interest may be, in milliseconds: after a restart channels are looked at for so much less long.
+/// Maximum age of the stored state of an interest, in milliseconds. After a restart, channels may be polled for up to this much
+/// less time.
 const NOTED_EVERY_MS: i64 = 600_000;
 
 /// The accesses that listen.
 pub struct Interests {
     accesses: Mutex<HashMap<String, Interest>>,
-    /// How long one goes on after it was last shown, in milliseconds.
+    /// The time for which an interest continues after the last activity, in milliseconds.
     lasting_ms: AtomicI64,
-    /// Told when somebody begins to listen.
+    /// Notified when an access begins to listen.
     pub(crate) begun: Notify,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Interest {
-    /// How many streams, waits and webhooks hold it.
+    /// Number of streams, waiting calls and webhooks that hold the interest.
     held: usize,
-    /// When it ends, in milliseconds since 1970, UTC.
+    /// The end of the interest, in milliseconds since 1970, UTC.
     until_ms: i64,
-    /// When it ends by what is kept in the store.
+    /// The end of the interest according to the store.
     noted_until_ms: i64,
 }
 
-/// Holds an interest until it is dropped; after that it goes on for as long as is configured.
+/// Holds an interest until the guard is dropped. After that the interest continues for the configured time.
 pub struct InterestGuard {
     interests: Arc<Interests>,
     client_id: String,
@@ -52,7 +53,7 @@ impl Interests {
         self.lasting_ms.store(lasting, Ordering::Relaxed);
     }
 
-    /// Holds the interest of an access, named by its client id, for as long as the guard lives.
+    /// Holds the interest of an access, identified by its client id, as long as the guard exists.
     #[must_use]
     pub fn hold(self: &Arc<Self>, client_id: &str) -> InterestGuard {
         self.show(client_id, |interest| interest.held += 1);
@@ -62,7 +63,7 @@ impl Interests {
         }
     }
 
-    /// Shows the interest of an access once.
+    /// Renews the interest of an access once.
     pub fn touch(&self, client_id: &str) {
         self.show(client_id, |_| {});
     }
@@ -84,7 +85,7 @@ impl Interests {
         }
     }
 
-    /// The client ids of the accesses that listen now.
+    /// Returns the client ids of the accesses that currently listen.
     pub(crate) fn live(&self, now_ms: i64) -> Vec<String> {
         let accesses = self.lock();
         let live = accesses
@@ -93,7 +94,7 @@ impl Interests {
         live.map(|(client_id, _)| client_id.clone()).collect()
     }
 
-    /// What is to be kept in the store by now, and forgets what has ended.
+    /// Returns the interests whose ends must be stored now, and removes the expired ones.
     pub(crate) fn to_note(&self, now_ms: i64) -> Vec<(String, i64)> {
         let lasting_ms = self.lasting_ms.load(Ordering::Relaxed);
         let mut due = Vec::new();
@@ -110,7 +111,7 @@ impl Interests {
         due
     }
 
-    /// These stand in the store now, by us or by others.
+    /// Records the ends that are stored, by this process or by others.
     pub(crate) fn noted(&self, noted: &[(String, i64)]) {
         let mut accesses = self.lock();
         for (client_id, until_ms) in noted {
@@ -133,7 +134,7 @@ impl Drop for InterestGuard {
     }
 }
 
-/// Now, in milliseconds since 1970, UTC.
+/// Returns the current time, in milliseconds since 1970, UTC.
 pub(crate) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }

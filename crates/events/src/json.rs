@@ -1,4 +1,4 @@
-//! An event as streams and webhooks write it.
+//! Writes an event as JSON, for streams and webhooks.
 
 use std::fmt::Write as _;
 
@@ -6,26 +6,26 @@ use adapter::JsonPairs;
 use jiff::Timestamp;
 use store::Event;
 
-/// How much of an event is written.
+/// The part of an event that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// All of it.
+    /// The whole event.
     Full,
-    /// All but the text of the message.
+    /// The event without the text of the message.
     Thin,
 }
 
 /// The member of a row that holds the text.
 const TEXT: &str = "message";
 
-/// The event on one line of JSON: `id`, `type`, `timestamp` (when the gateway saw it), `cursor`, `gap`, `late`, and in `data` the
-/// upstream's row, value for value.
+/// Writes the event as one line of JSON: `id`, `type`, `timestamp` (the time at which the gateway saw it), `cursor`, `gap`, `late`,
+/// and in `data` the upstream's row, value for value.
 #[must_use]
 pub fn json(event: &Event, payload: Payload) -> String {
     let mut line = String::with_capacity(event.row.as_ref().map_or(0, String::len) + 256);
     let timestamp = timestamp(event);
     let gap = if event.gap { "possible" } else { "none" };
-    // Ids, kinds, times and cursors are ours: nothing in them needs escaping. Writing into a String can't fail.
+    // Ids, kinds, times and cursors come from the gateway and need no escaping. Writing into a String cannot fail.
     let _ = write!(
         line,
         r#"{{"id":"{}","type":"{}","timestamp":"{timestamp}","cursor":"{}","gap":"{gap}","late":{},"data":"#,
@@ -43,13 +43,13 @@ pub fn json(event: &Event, payload: Payload) -> String {
     line
 }
 
-/// When the gateway saw an event.
+/// Returns the time at which the gateway saw an event.
 pub(crate) fn timestamp(event: &Event) -> String {
     let timestamp = Timestamp::from_millisecond(event.at_ms).unwrap_or_default();
     format!("{timestamp:.3}")
 }
 
-/// A row without the text of its message.
+/// Returns a row without the text of its message.
 pub(crate) fn without_text(row: &str) -> String {
     let Ok(pairs) = serde_json::from_str::<JsonPairs<'_, String>>(row) else {
         return "{}".to_owned();
@@ -58,18 +58,18 @@ pub(crate) fn without_text(row: &str) -> String {
     object(pairs.map(|(name, value)| (name, value.get())))
 }
 
-/// An object of members whose values are JSON text.
+/// Writes an object from members whose values are JSON text.
 pub(crate) fn object<'v>(members: impl Iterator<Item = (String, &'v str)>) -> String {
     let members = members.map(|(name, value)| format!("{}:{value}", quoted(&name)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// A text as JSON.
+/// Returns a text as a JSON string.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// What is known of an event without a row.
+/// Writes the known fields of an event without a row.
 fn channel(event: &Event) -> String {
     let mut members = vec![
         ("platformid".to_owned(), quoted(&event.platformid)),

@@ -1,8 +1,8 @@
-//! New messages, pushed: one shared look at the channels that somebody listens to, and what passes on the way of callers' own
-//! calls, become events of one durable log. Streams, `getevents` and webhooks read it at their own pace.
+//! Pushes new messages. Shared polls of the channels that have listeners, and the observed answers to callers' own calls, become
+//! events of one durable log. Streams, `getevents` and webhooks read the log at their own pace.
 //!
-//! [`Events`] is what a gateway holds of it. An event is in the log before anybody hears of it (`recorder.rs`), what is new is
-//! decided by a pure function (`diff.rs`), and nobody is asked upstream while nobody listens (`watcher.rs`).
+//! [`Events`] is the interface for the gateway. An event is in the log before any reader gets it (`recorder.rs`). A pure function
+//! decides which rows are new (`diff.rs`). The upstream is not polled while nobody listens (`watcher.rs`).
 
 mod config;
 mod counts;

@@ -1,4 +1,4 @@
-//! The result of `getevents`: flat texts, so that SOAP and the page's clients read them as they read messages.
+//! Writes the result of `getevents`. Its values are flat texts, so that SOAP and the page's clients can read them like messages.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use store::{Event, Position};
 
 use crate::json::{quoted, timestamp};
 
-/// Writes a result as JSON text: the events, the cursor behind them, whether there are more behind it, and whether events before
-/// them are gone.
+/// Writes a result as JSON text: the events, the cursor after them, whether more events follow, and whether events before them have
+/// been deleted.
 #[must_use]
 pub fn list(events: &[Arc<Event>], cursor: Position, (more, reset): (bool, bool)) -> String {
     let fields = Operation::named(adapter::GET_EVENTS).map_or(&[][..], |row| row.result_fields);
@@ -21,7 +21,7 @@ pub fn list(events: &[Arc<Event>], cursor: Position, (more, reset): (bool, bool)
     }
     let flag = |set| if set { '1' } else { '0' };
     let (more, reset) = (flag(more), flag(reset));
-    // Writing into a String can't fail.
+    // Writing into a String cannot fail.
     let _ = write!(
         text,
         "],\"cursor\":\"{cursor}\",\"more\":\"{more}\",\"reset\":\"{reset}\"}}"

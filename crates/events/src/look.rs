@@ -1,4 +1,5 @@
-//! One look at a channel: its chats are listed, those that have changed are filled where that is allowed, and what is new is kept.
+//! Polls a channel once: lists its chats, fetches the unread messages of changed chats if the configuration allows that, and stores
+//! the changes.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -17,7 +18,7 @@ use crate::row::{ListedRow, listed_rows};
 use crate::sight::LookedChat;
 use crate::upstream::{CallBudget, PolledUpstream, request};
 
-/// What a look needs.
+/// The dependencies of a poll.
 #[derive(Clone)]
 pub(crate) struct Looker {
     pub(crate) store: Arc<Store>,
@@ -28,27 +29,27 @@ pub(crate) struct Looker {
     pub(crate) config: Arc<EventsConfig>,
 }
 
-/// What is known of a channel between two looks.
+/// The knowledge about a channel between two polls.
 pub(crate) struct ChannelState {
     pub(crate) memory: ChannelMemory,
-    /// Whether no look has shown it yet.
+    /// True until a poll has recorded the channel.
     is_first: bool,
     /// A hash of the last list.
     body: Option<u64>,
 }
 
-/// How a look ended.
+/// The result of a poll.
 pub(crate) struct EndedLook {
     pub(crate) channel: EventChannel,
     pub(crate) outcome: LookOutcome,
     pub(crate) began: Instant,
-    /// How long the list of chats took.
+    /// The duration of the call for the list of chats.
     pub(crate) took: Duration,
     pub(crate) state: Option<ChannelState>,
 }
 
 impl EndedLook {
-    /// A look that failed at once and knows nothing.
+    /// Returns the result of a poll that failed immediately, without a state.
     pub(crate) fn failed(channel: EventChannel) -> EndedLook {
         EndedLook {
             channel,
@@ -61,7 +62,7 @@ impl EndedLook {
 }
 
 impl Looker {
-    /// Looks at a channel. `heard` is a list of its chats that has just passed, which spares the call.
+    /// Polls a channel. `heard` is a list of its chats that a caller has just received, which saves the call.
     pub(crate) async fn look(
         self,
         channel: EventChannel,
@@ -94,7 +95,8 @@ impl Looker {
         }
     }
 
-    /// What has changed since the last look; nothing if the list can't be read or what is new can't be kept.
+    /// Compares the list with the last poll and stores the changes. Returns `None` if the list cannot be read or the changes cannot
+    /// be stored.
     async fn compare(
         &self,
         channel: &EventChannel,
@@ -153,7 +155,7 @@ impl Looker {
         })
     }
 
-    /// The unread messages of a chat.
+    /// Fetches the unread messages of a chat.
     pub(crate) async fn fill(
         &self,
         channel: &EventChannel,
@@ -175,7 +177,7 @@ impl Looker {
     }
 }
 
-/// A channel with chats that have changed.
+/// A channel with changed chats.
 struct ChangedChannel<'l> {
     looker: &'l Looker,
     channel: &'l EventChannel,
@@ -185,7 +187,7 @@ struct ChangedChannel<'l> {
 }
 
 impl ChangedChannel<'_> {
-    /// Keeps what has changed, and returns whether all of it is kept.
+    /// Stores the changes. Returns whether all of them are stored.
     async fn keep(&self, state: &mut ChannelState, changed: Vec<(String, ListedRow)>) -> bool {
         let depth = self.looker.config.depth;
         if self.is_first || depth == EventDepth::Hint {
@@ -220,7 +222,8 @@ impl ChangedChannel<'_> {
             }
             is_whole &= self.record(state, vec![chat], false).await;
         }
-        // Only now: a chat that is new and not filled yet would be history by it.
+        // The newest datetime is stored last, because otherwise a new chat whose messages are not fetched yet would count as
+        // history.
         let is_kept = self.newest == state.memory.newest;
         is_whole && (is_kept || self.record(state, Vec::new(), true).await)
     }
@@ -260,7 +263,7 @@ fn looked(destination: String, tip: ListedRow) -> LookedChat {
     }
 }
 
-/// The largest datetime of a look.
+/// Returns the largest datetime of a poll.
 fn newest_of(tips: &HashMap<String, ListedRow>) -> Option<String> {
     let datetimes = tips.values().filter_map(|tip| tip.datetime.as_ref());
     let later =

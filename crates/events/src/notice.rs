@@ -1,4 +1,5 @@
-//! What happened to a channel as a whole: readers have to hear of it, however long the store can't be written.
+//! Notices about a channel as a whole. They are retried until they are stored, because readers must receive them even if the store
+//! cannot be written for a long time.
 
 use store::{EventChannel, EventKind};
 use tokio::sync::oneshot::Receiver;
@@ -7,24 +8,24 @@ use tokio::sync::oneshot::error::TryRecvError;
 use crate::json::quoted;
 use crate::recorder::Observation;
 
-/// A channel has stalled, or is looked at again.
+/// A notice that a channel has stalled or has resumed.
 struct ChannelNotice {
     channel: EventChannel,
-    /// Since when it has stalled, or had, in milliseconds since 1970, UTC: tells the notice from others of its kind.
+    /// The time at which the channel stalled, in milliseconds since 1970, UTC. It distinguishes the notice from others of its kind.
     since: i64,
     kind: EventKind,
-    /// What its row says besides the channel, as a member of a JSON object.
+    /// The member of the notice's row in addition to the channel, as a member of a JSON object.
     member: String,
 }
 
-/// A notice that is queued until it is kept. No later look shows it again.
+/// A notice that is queued until it is stored, because no later poll detects it again.
 pub(crate) struct PendingNotice {
     notice: ChannelNotice,
     kept: Option<Receiver<()>>,
 }
 
 impl ChannelNotice {
-    /// The row of the log, and what is to be known of the channel from then on.
+    /// Returns the row for the log and the new state of the channel.
     fn observation(&self) -> Observation {
         let EventChannel {
             platform,
@@ -43,14 +44,15 @@ impl ChannelNotice {
 }
 
 impl PendingNotice {
-    /// A channel has stalled, since then in milliseconds.
+    /// Creates the notice that a channel has stalled, with the time in milliseconds.
     pub(crate) fn stalled(channel: EventChannel, since: i64) -> PendingNotice {
         let text = jiff::Timestamp::from_millisecond(since).unwrap_or_default();
         let member = format!(r#""since":"{text:.3}""#);
         PendingNotice::new(channel, (EventKind::ChannelStalled, since), member)
     }
 
-    /// A channel that had stalled since then is looked at again, both in milliseconds.
+    /// Creates the notice that a stalled channel is polled successfully again. `since` is the time at which it stalled; both times
+    /// are in milliseconds.
     pub(crate) fn resumed(channel: EventChannel, since: i64, now_ms: i64) -> PendingNotice {
         let stalled_s = now_ms.saturating_sub(since) / 1000;
         let member = format!(r#""stalled_s":{stalled_s}"#);
@@ -69,7 +71,8 @@ impl PendingNotice {
         }
     }
 
-    /// Queues it unless it waits in the queue, and returns whether it is kept. Its id is always the same, so that it is kept once.
+    /// Queues the notice unless it is queued already, and returns whether it is stored. Its id is always the same, so that it is
+    /// stored only once.
     pub(crate) fn is_kept(
         &mut self,
         queue: impl FnOnce(Observation) -> Option<Receiver<()>>,
@@ -98,7 +101,7 @@ mod tests {
             platformid: "1".to_owned(),
         };
         let mut pending = PendingNotice::resumed(channel, 7_000, 67_000);
-        // There is no room.
+        // The queue is full.
         assert!(!pending.is_kept(|_| None));
         let (lost, is_lost) = oneshot::channel();
         let mut seen = None;
@@ -114,7 +117,7 @@ mod tests {
             r#"{"platformid":"1","platform":"webchat","stalled_s":60}"#
         );
         assert!(!pending.is_kept(|_| panic!("it waits")));
-        // It could not be written.
+        // The write failed.
         drop(lost);
         let (kept, is_kept) = oneshot::channel();
         assert!(!pending.is_kept(|_| Some(is_kept)));

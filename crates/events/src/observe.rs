@@ -1,5 +1,4 @@
-//! Learning from what passes: the lists that callers are answered with go into the same log, and what callers do to a channel has
-//! it looked at soon.
+//! Observes callers' calls: lists in their answers are stored in the same log, and other calls cause the channel to be polled soon.
 
 use adapter::{Request, Response};
 use forward::{CallObserver, KeptSignal};
@@ -21,7 +20,7 @@ impl CallObserver for Events {
             return None;
         }
         let method = request.operation().method;
-        // One that finds no room is made up for by the next look.
+        // If the queue is full, the next poll finds the change.
         let _ = self.heard.try_send(Heard {
             channel: (platform.to_owned(), platformid.to_owned()),
             chats: (method == "getchats").then(|| response.clone()),

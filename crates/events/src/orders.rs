@@ -1,4 +1,5 @@
-//! How the upstream sorts its lists, learned from those that show it: one without datetimes, or of one second, may not.
+//! The sort orders of the upstream's lists, learned from lists that show it. Lists without datetimes, or within one second, may not
+//! show it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,26 +9,26 @@ use store::{ChatMemory, EventChannel};
 use crate::diff::{ListKind, ListOrder, order_by_datetime, order_by_memory};
 use crate::row::ListedRow;
 
-/// Account, platform, and what a list has.
+/// Account, platform, and content of the list.
 type OrderKey = (String, String, ListKind);
 
-/// What has been learned. It is learned again after a restart.
+/// The learned sort orders. They are learned again after a restart.
 #[derive(Default)]
 pub(crate) struct ListOrders(Mutex<HashMap<OrderKey, ListOrder>>);
 
 impl ListOrders {
-    /// What is known of such lists.
+    /// Returns the known sort order of such lists.
     pub(crate) fn known(&self, channel: &EventChannel, kind: ListKind) -> Option<ListOrder> {
         self.lock().get(&key(channel, kind)).copied()
     }
 
-    /// Notes what something else than a list has shown.
+    /// Records a sort order that was learned from other evidence.
     pub(crate) fn note(&self, channel: &EventChannel, kind: ListKind, order: ListOrder) {
         self.lock().insert(key(channel, kind), order);
     }
 
-    /// Learns from a list, and returns what is known of such lists. Datetimes are believed more than what was shown before, which
-    /// may have been shown late.
+    /// Learns from a list and returns the sort order of such lists. Datetimes take precedence over the order of earlier events,
+    /// because those may have been late.
     pub(crate) fn learn(
         &self,
         channel: &EventChannel,

@@ -1,35 +1,35 @@
-//! When to look at a channel again: soon while something happens, ever later while nothing does.
+//! Decides when to poll a channel again: soon during activity, and increasingly later without it.
 
 use std::time::Duration;
 
-/// A look may take so much of the time: after one that took long the next one waits, so that a long list can't eat the account.
+/// The pause after a poll is at least this many times the duration of the poll, so that long lists do not use up the account.
 const SHARE_OF_TIME: u32 = 20;
 
-/// How a look went.
+/// The outcome of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LookOutcome {
-    /// Something had changed.
+    /// The channel had changes.
     Changed,
-    /// Nothing had.
+    /// The channel had no changes.
     Quiet,
-    /// The upstream did not say.
+    /// The upstream did not answer, or the answer could not be used.
     Failed,
 }
 
-/// The pauses between looks at one channel.
+/// The pauses between polls of one channel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LookPace {
     pause: Duration,
 }
 
 impl LookPace {
-    /// As after something happened.
+    /// Creates the pace of an active channel.
     pub(crate) fn new(least: Duration) -> LookPace {
         LookPace { pause: least }
     }
 
-    /// The time from the beginning of a look that took so long to that of the next. `least` and `most` are bounds, `stands_back`
-    /// says that callers wait for the upstream, and `chance`, from 0 to 1, keeps channels from being looked at all at once.
+    /// Returns the time from the beginning of the last poll to the beginning of the next. `least` and `most` are limits.
+    /// `stands_back` means that callers wait for the upstream. `chance`, from 0 to 1, spreads the polls of different channels.
     pub(crate) fn after(
         &mut self,
         (outcome, took): (LookOutcome, Duration),

@@ -1,4 +1,4 @@
-//! How many streams and waiting calls are open at once, in all and by access.
+//! Limits the number of concurrent streams and waiting calls, in total and per access.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use adapter::{Code, Error};
 use tokio_util::sync::CancellationToken;
 
-/// When to come again: streams and waits end within minutes.
+/// The delay after which to retry; streams and waiting calls end within minutes.
 const RETRY_AFTER_S: u32 = 10;
 
-/// Most streams and waiting calls at once.
+/// Maximum numbers of concurrent streams and waiting calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// Of all accesses together.
+    /// The limit for all accesses together.
     pub all: usize,
-    /// Of one access.
+    /// The limit for one access.
     pub per_access: usize,
 }
 
@@ -28,21 +28,21 @@ pub struct StreamPlaces {
 #[derive(Default)]
 struct TakenPlaces {
     all: usize,
-    /// By client id. An access without any has no entry.
+    /// The number by client id. An access without streams has no entry.
     by_access: HashMap<Arc<str>, usize>,
 }
 
-/// One place; free again when dropped.
+/// One permit, which is released when dropped.
 pub struct StreamPlace {
     places: Arc<StreamPlaces>,
     client_id: Arc<str>,
 }
 
 impl StreamPlaces {
-    /// Takes a place.
+    /// Takes a permit.
     ///
     /// # Errors
-    /// RATE_LIMITED when the access has all of its own, OVERLOADED when there is none for anybody, or everything ends.
+    /// RATE_LIMITED if the access has reached its limit. OVERLOADED if the total limit is reached, or during shutdown.
     pub fn take(
         places: &Arc<StreamPlaces>,
         client_id: &str,
@@ -72,23 +72,23 @@ impl StreamPlaces {
         })
     }
 
-    /// How many are taken.
+    /// Returns the number of permits in use.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.lock().all
     }
 
-    /// Ends all streams and waits, and gives no more places.
+    /// Ends all streams and waiting calls, and grants no more permits.
     pub fn end(&self) {
         self.ending.cancel();
     }
 
-    /// Completes when all streams have to end.
+    /// Completes when all streams must end.
     pub async fn ended(&self) {
         self.ending.cancelled().await;
     }
 
-    /// Whether all streams have to end.
+    /// Returns whether all streams must end.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending.is_cancelled()

@@ -1,4 +1,4 @@
-//! Reading the log: from memory where that goes back far enough, else from the disk.
+//! Reads the log, from memory if it reaches back far enough, otherwise from disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,11 @@ use tokio::sync::Semaphore;
 
 use crate::hub::EventHub;
 
-/// Most bytes of rows on one page, by and large.
+/// Approximate maximum size of the rows on one page, in bytes.
 pub const PAGE_BYTES: usize = 256 * 1024;
 
-/// Pages that are read from the store at once: readers that come back all together must not take its connections from calls.
+/// Maximum number of concurrent page reads from the store, so that many readers that reconnect at the same time do not take the
+/// store's connections from calls.
 const STORE_READS_MAX: usize = 4;
 
 /// Reads the log.
@@ -19,7 +20,7 @@ pub struct EventReader {
     store: Arc<Store>,
     hub: Arc<EventHub>,
     reads: Semaphore,
-    /// The erasures by which the memory has been dropped.
+    /// The number of erasures at the time when the memory was last cleared.
     erasures: AtomicU64,
 }
 
@@ -33,11 +34,11 @@ impl EventReader {
         }
     }
 
-    /// The events beyond a position, the oldest first, at most so many and about [`PAGE_BYTES`] of them. A reader whose position
-    /// lies below `trimmed` has missed some.
+    /// Returns the events after a position, oldest first, at most `limit` events and about [`PAGE_BYTES`]. A reader whose position
+    /// is below `trimmed` has missed events.
     ///
     /// # Errors
-    /// When the store can't be read.
+    /// The store cannot be read.
     pub async fn page(&self, after: Position, limit: usize) -> Result<EventPage, StoreError> {
         let erasures = self.store.erasures();
         if self.erasures.swap(erasures, Ordering::AcqRel) != erasures {
@@ -51,7 +52,7 @@ impl EventReader {
         self.store.events_after(after, limit, PAGE_BYTES).await
     }
 
-    /// The newest position that is known.
+    /// Returns the newest known position.
     #[must_use]
     pub fn newest(&self) -> Position {
         self.hub.newest()

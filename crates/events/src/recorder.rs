@@ -1,5 +1,5 @@
-//! The one place of a process where events come into being: what was seen is taken in the order in which it came, compared with
-//! what is known, and kept, many at once in one commit. Nobody hears of an event before that.
+//! The only place in a process that creates events. Observations are taken in order of arrival, compared with the stored state, and
+//! stored in batches. No reader gets an event before its commit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,30 +20,30 @@ use crate::orders::ListOrders;
 use crate::row::{ListedRow, listed_rows};
 use crate::sight::{LookedChat, seen_list};
 
-/// What was seen that waits at most. Callers wait for theirs, and only as long as one waits for a disk.
+/// Maximum number of queued observations. Callers wait for their own, and a commit takes only as long as the disk needs.
 const QUEUE_MAX: usize = 1024;
 
-/// Most bytes of lists that wait, in KiB: as much as one answer may have. Their callers may have gone on long ago.
+/// Maximum size of queued lists, in KiB: as much as one answer may have. The lists may outlive their callers' calls.
 const QUEUE_KIB_MAX: u32 = 16 * 1024;
 
-/// What is kept in one commit at most.
+/// Maximum number of observations in one commit.
 const AT_ONCE_MAX: usize = 256;
 
-/// What was seen.
+/// An observation that may cause events.
 pub(crate) enum Observation {
-    /// A look has shown chats that have changed.
+    /// A poll has found changed chats.
     Look {
         channel: EventChannel,
-        /// The largest datetime of the look, once all of its chats are known.
+        /// The largest datetime of the poll, once all of its chats are stored.
         newest: Option<String>,
         chats: Vec<LookedChat>,
-        /// Whether all of it is history.
+        /// True if all chats of the poll are history.
         is_first: bool,
-        /// Up to where chats are history that are not known.
+        /// The floor of unknown chats: everything before it is history.
         floor: Floor,
         depth: EventDepth,
     },
-    /// A list of a chat has passed, on its way to a caller.
+    /// A list of a chat in the answer to a caller.
     List {
         channel: EventChannel,
         destination: String,
@@ -51,7 +51,7 @@ pub(crate) enum Observation {
         result: adapter::Response,
         keeps_texts: bool,
     },
-    /// Something happened to a channel as a whole.
+    /// A change of a channel as a whole.
     Channel {
         channel: EventChannel,
         stalled_at: Option<i64>,
@@ -61,30 +61,30 @@ pub(crate) enum Observation {
     },
 }
 
-/// An observation that waits to be kept.
+/// An observation that waits to be stored.
 struct QueuedObservation {
     seen: Observation,
     waiting: KeptReply,
 }
 
-/// What ends when an observation has been kept or given up: its sender, and the room that it takes.
+/// Released when an observation has been stored or dropped: the sender that reports it, and the queue room.
 struct KeptReply {
     kept: oneshot::Sender<()>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// The way to the recorder.
+/// The handle that queues observations for the recorder.
 #[derive(Clone)]
 pub(crate) struct RecorderHandle {
     queue: mpsc::Sender<QueuedObservation>,
-    /// KiB of lists that may still wait.
+    /// Remaining room for queued lists, in KiB.
     room: Arc<Semaphore>,
-    /// What the recorder knows of lists.
+    /// The sort orders that the recorder has learned.
     pub(crate) orders: Arc<ListOrders>,
 }
 
 impl Observation {
-    /// The room that it takes while it waits, in KiB; nothing for what is small.
+    /// Returns the queue room that the observation needs, in KiB; 0 for small ones.
     fn kib(&self) -> u32 {
         match self {
             Observation::List { result, .. } => u32::try_from(result.bytes() / 1024)
@@ -96,7 +96,7 @@ impl Observation {
 }
 
 impl RecorderHandle {
-    /// Queues what was seen, if there is room. What is returned comes when it is kept, and fails when it is not.
+    /// Queues an observation if there is room. The returned receiver completes once it is stored, and fails if that fails.
     pub(crate) fn queue(&self, seen: Observation) -> Option<oneshot::Receiver<()>> {
         let room = match seen.kib() {
             0 => None,
@@ -110,7 +110,7 @@ impl RecorderHandle {
         Some(is_kept)
     }
 
-    /// Keeps what was seen, and returns whether it is.
+    /// Queues an observation, waits, and returns whether it is stored.
     pub(crate) async fn keep(&self, seen: Observation) -> bool {
         let (kept, is_kept) = oneshot::channel();
         let waiting = KeptReply { kept, _room: None };
@@ -119,7 +119,7 @@ impl RecorderHandle {
     }
 }
 
-/// Keeps what was seen.
+/// Stores observations.
 pub(crate) struct Recorder {
     store: Arc<Store>,
     hub: Arc<EventHub>,
@@ -127,7 +127,7 @@ pub(crate) struct Recorder {
     counts: Arc<EventCounts>,
     orders: Arc<ListOrders>,
     queue: mpsc::Receiver<QueuedObservation>,
-    /// Told of each commit where others write the log as well.
+    /// Notified after each commit if other processes write the log as well.
     pub(crate) committed: Arc<Notify>,
 }
 
@@ -157,7 +157,7 @@ impl Recorder {
         (handle, recorder)
     }
 
-    /// Runs until nobody can queue anything any more.
+    /// Runs until all handles have been dropped.
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, AT_ONCE_MAX).await > 0 {
@@ -168,7 +168,7 @@ impl Recorder {
                 .filter(|seen| matches!(seen, Observation::List { .. }))
                 .count();
             match self.keep(seen).await {
-                // Those who wait for it and have gone away need no answer.
+                // A send fails only if the waiting caller has disconnected.
                 Ok(()) => waiting.into_iter().for_each(|waiting| {
                     let _ = waiting.kept.send(());
                 }),
@@ -191,7 +191,7 @@ impl Recorder {
         let events = self.store.record_sightings(sightings, now_ms()).await?;
         self.counts.recorded(&events);
         if self.store.shares_events() {
-            // Others may have written in between: the log is read.
+            // Others may have written in between, so the new events are read from the log.
             self.committed.notify_one();
         } else {
             self.hub.publish(events.into_iter().map(Arc::new));
@@ -280,7 +280,7 @@ impl Recorder {
         Ok(seen.collect())
     }
 
-    /// What a list that passed says; nothing of a channel that no look has shown, of which nobody knows what is history.
+    /// Returns the news of a caller's list; `None` for a channel that was never polled, because its history is unknown.
     async fn listed(
         &mut self,
         channel: &EventChannel,
@@ -319,7 +319,7 @@ impl Recorder {
     }
 }
 
-/// Nothing of a channel yet.
+/// Returns an empty sighting of a channel.
 fn blank(channel: EventChannel) -> Sighting {
     Sighting {
         channel,
@@ -330,7 +330,7 @@ fn blank(channel: EventChannel) -> Sighting {
     }
 }
 
-/// Up to where a chat is history that turns up in a channel that is known.
+/// Returns the floor of a chat that is new in a known channel.
 pub(crate) fn floor_of_new_chats(channel: &ChannelMemory) -> Floor {
     Floor {
         id: None,
@@ -338,7 +338,7 @@ pub(crate) fn floor_of_new_chats(channel: &ChannelMemory) -> Floor {
     }
 }
 
-/// The chats of a look, by destination, the last row of each.
+/// Returns the last row of each chat of a poll, by destination.
 pub(crate) fn tips_of(rows: Vec<ListedRow>) -> HashMap<String, ListedRow> {
     let named = rows
         .into_iter()
@@ -369,7 +369,7 @@ mod tests {
             result: adapter::Response::of(&format!("\"{}\"", "x".repeat(mib << 20))).unwrap(),
             keeps_texts: true,
         };
-        // One that is larger than all the room finds it while nobody else waits.
+        // A list that exceeds the whole room is accepted if no other list waits.
         assert!(handle.queue(list(20)).is_some());
         assert!(handle.queue(list(1)).is_none());
         drop(waits.try_recv().unwrap());

@@ -1,4 +1,4 @@
-//! Rows of the upstream's lists, as far as events need to understand them.
+//! Reads the rows of the upstream's lists, as far as events need them.
 
 use std::collections::HashMap;
 
@@ -9,31 +9,31 @@ use store::sha256;
 
 use crate::json::{object, quoted, without_text};
 
-/// A row of more bytes is kept without its text.
+/// Maximum size of a stored row, in bytes. Only its destination and id are stored if it is longer.
 const ROW_BYTES_MAX: usize = 64 * 1024;
 
-/// A longer id, destination, status or datetime is kept as its hash, in bytes: they are looked up by indexes, which take no more than
-/// some 2,700, and one that is refused takes the rest of its batch along. Real ones have a tenth of it.
+/// Maximum length of an id, destination, status or datetime, in bytes. A longer value is stored as its hash, because indexes accept
+/// only about 2,700 bytes and one rejected value would fail its whole batch. Real values have a tenth of this length.
 const VALUE_BYTES_MAX: usize = 512;
 
-/// Characters of the id of a row that has none, before its number among equal ones.
+/// Number of hash characters in the id of a row without an id. The row's number among equal rows follows.
 const HASH_CHARACTERS: usize = 32;
 
 /// A row of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedRow {
-    /// The message's id, or one that follows from what the row says. Like the three below it has no U+0000, for which PostgreSQL has no
-    /// place, and is a hash where it would be too long.
+    /// The message's id, or an id derived from the row's content. In this and the next three fields U+0000 is replaced, because
+    /// PostgreSQL cannot store it, and values that are too long are hashed.
     pub id: String,
     /// The chat, if the row names it.
     pub destination: Option<String>,
     /// The message's status; empty if the row has none.
     pub status: String,
-    /// Its datetime, as the upstream writes it.
+    /// The message's datetime, as the upstream writes it.
     pub datetime: Option<String>,
-    /// Whether it was sent from this side.
+    /// True if the message was sent from this side.
     pub is_sent: bool,
-    /// The row value for value, with `issent` as `sent`.
+    /// The row, value for value, with `issent` renamed to `sent`.
     pub json: String,
 }
 
@@ -43,10 +43,10 @@ struct ListOfRows<'a> {
     list: Vec<&'a RawValue>,
 }
 
-/// The rows of a result, in its order, without those that are no objects; nothing if it has no list.
+/// Reads the rows of a result in their order, without elements that are not objects. Returns `None` if the result has no list.
 #[must_use]
 pub fn listed_rows(result: &str, keeps_texts: bool) -> Option<Vec<ListedRow>> {
-    // A reader of objects takes arrays as well, which are something else here.
+    // serde would read an array as the struct too, but an array is not a result here.
     if !result.trim_start().starts_with('{') {
         return None;
     }
@@ -108,7 +108,7 @@ fn listed_row(
     })
 }
 
-/// A value as it is kept, on every engine the same.
+/// Returns a value in its stored form, which is the same for every database engine.
 fn kept(value: String) -> String {
     if value.len() > VALUE_BYTES_MAX {
         return format!("~{}", short_hash(&value));
@@ -128,7 +128,7 @@ fn short_hash(text: &str) -> String {
     hash
 }
 
-/// Whether two ids are the same, or were made of rows that say the same: which of these is which nobody knows.
+/// Returns whether two ids are equal, or were derived from rows with equal content, which cannot be distinguished.
 pub(crate) fn is_same_but_for_number(one: &str, other: &str) -> bool {
     without_number(one) == without_number(other)
 }
@@ -140,13 +140,13 @@ fn without_number(id: &str) -> &str {
     }
 }
 
-/// What is kept of a row that is too long.
+/// Returns the stored form of a row that is too long.
 fn cut(destination: Option<&str>, id: &str) -> String {
     let (destination, id) = (quoted(destination.unwrap_or_default()), quoted(id));
     format!(r#"{{"destination":{destination},"messageid":{id},"cut":true}}"#)
 }
 
-/// A text; a number or a word as it is written.
+/// Returns a string's text; a number or a literal as written.
 fn text(value: &RawValue) -> Option<String> {
     let written = value.get();
     match written.as_bytes().first()? {
@@ -186,7 +186,7 @@ mod tests {
         };
         let zero = row(r#""a\u0000b""#);
         assert!(looked_up(&zero).iter().all(|value| value == "a\u{fffd}b"));
-        // In the row itself it is an escape, which takes no place that there is not.
+        // In the row itself U+0000 is an escape sequence, which can be stored.
         assert!(
             zero.json.contains(r#""a\u0000b":"a\u0000b""#),
             "{}",
@@ -225,7 +225,7 @@ mod tests {
             r#"{"messageid":12,"sent":"0","message":"a\u0020b","x":[1e3]}"#
         );
         assert!(rows[1].is_sent && rows[1].destination.as_deref() == Some("d"));
-        // Equal but for their status: two messages, whose ids are the same in every list that has both.
+        // These rows differ only in their status and are two messages. Their ids are the same in every list that contains both.
         assert!(rows[1].id.ends_with(".1") && rows[2].id.ends_with(".2"));
         assert_eq!(
             listed_rows(result, false).unwrap()[0].json,

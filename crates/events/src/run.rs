@@ -1,4 +1,4 @@
-//! What runs beside the requests: what keeps events, what looks, and what follows a log that others write as well.
+//! Runs the background tasks: the recorder, the watcher, and the task that follows a log with other writers.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -14,14 +14,14 @@ use crate::service::Events;
 use crate::upstream::{CallBudget, PolledUpstream};
 use crate::watcher::Watcher;
 
-/// Pause between two looks at a log that others write as well, while somebody waits for it, and while nobody does.
+/// Pauses between two reads of a log with other writers: the first while a reader waits, the second otherwise.
 const FOLLOW: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
-/// Events that are followed at once.
+/// Maximum number of events per read while following the log.
 const FOLLOWED_MAX: usize = 1000;
 
 impl Events {
-    /// Makes events until the task is aborted. A second call ends at once.
+    /// Creates events until the task is aborted. A second call returns immediately.
     pub async fn run(self: Arc<Self>, upstream: Arc<dyn PolledUpstream>) {
         let parts = self
             .parts
@@ -37,7 +37,7 @@ impl Events {
         tokio::join!(recorder.run(), watcher.run(heard), self.follow(&committed));
     }
 
-    /// Follows a log that others write as well.
+    /// Follows a log with other writers.
     async fn follow(&self, committed: &Notify) {
         if !self.store.shares_events() {
             return;
@@ -59,7 +59,7 @@ impl Events {
         }
     }
 
-    /// Has calls on these channels heard, and on no others.
+    /// Sets the channels whose calls are observed; calls on other channels are ignored.
     pub(crate) fn watch<'n>(&self, names: impl Iterator<Item = &'n ChannelName>) {
         let mut watched = WatchedNames::new();
         for (platform, platformid) in names {

@@ -1,4 +1,4 @@
-//! What a gateway holds of events.
+//! The interface of events for the gateway.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -17,22 +17,22 @@ use crate::reader::EventReader;
 use crate::recorder::{Recorder, RecorderHandle};
 use crate::upstream::PolledUpstream;
 
-/// Calls of callers that wait to be heard at most; one that finds no room is made up for by the next look.
+/// Maximum number of observed calls in the queue. If the queue is full, the next poll finds the change.
 const HEARD_MAX: usize = 256;
 
-/// Bytes of the key of ids.
+/// Length of the key for ids, in bytes.
 const KEY_BYTES: usize = 32;
 
-/// The events of one gateway: the log, who listens, and what makes events. It outlives a configuration.
+/// The events of one gateway: the log, the listeners, and the tasks that create events. It outlives changes of the configuration.
 pub struct Events {
     config: ArcSwap<EventsConfig>,
-    /// What wakes those who wait.
+    /// Wakes waiting readers.
     pub hub: Arc<EventHub>,
     /// Reads the log.
     pub reader: EventReader,
-    /// Who listens.
+    /// The accesses that listen.
     pub interests: Arc<Interests>,
-    /// How many streams and waiting calls there are.
+    /// The permits for streams and waiting calls.
     pub places: Arc<StreamPlaces>,
     pub(crate) store: Arc<Store>,
     pub(crate) counts: Arc<EventCounts>,
@@ -40,7 +40,7 @@ pub struct Events {
     pub(crate) heard: mpsc::Sender<Heard>,
     pub(crate) watched: ArcSwap<WatchedNames>,
     pub(crate) upstream: OnceLock<Arc<dyn PolledUpstream>>,
-    /// What has not been started yet.
+    /// The parts that have not been started yet.
     pub(crate) parts: Mutex<Option<(Recorder, mpsc::Receiver<Heard>)>>,
 }
 
@@ -48,9 +48,9 @@ impl Events {
     /// Opens the log.
     ///
     /// # Errors
-    /// When the store can't be read or written.
+    /// The store cannot be read or written.
     pub async fn open(store: &Arc<Store>, config: EventsConfig) -> Result<Arc<Events>, StoreError> {
-        // A page without events says where the log ends.
+        // A page without events contains the end of the log.
         let end = store.events_after(Position::of(i64::MAX), 1, 0).await?;
         let hub = Arc::new(EventHub::new(end.newest));
         let key = store
@@ -83,19 +83,19 @@ impl Events {
         }))
     }
 
-    /// The configuration in force.
+    /// Returns the current configuration.
     #[must_use]
     pub fn config(&self) -> Arc<EventsConfig> {
         self.config.load_full()
     }
 
-    /// Puts another configuration in force.
+    /// Replaces the configuration.
     pub fn configure(&self, config: EventsConfig) {
         self.interests.set_lasting(config.interest);
         self.config.store(Arc::new(config));
     }
 
-    /// Starts what keeps events, and nothing else.
+    /// Starts only the recorder.
     #[cfg(test)]
     pub(crate) fn start_recorder(&self, upstream: Arc<dyn PolledUpstream>) {
         let _ = self.upstream.set(upstream);
@@ -103,21 +103,21 @@ impl Events {
         tokio::spawn(parts.unwrap().0.run());
     }
 
-    /// The account that channels are looked at with.
+    /// Returns the account with which channels are polled.
     pub(crate) fn account(&self) -> Option<String> {
         self.upstream.get().map(|upstream| upstream.account())
     }
 
-    /// How events are, for operators.
+    /// Returns the counters for operators.
     #[must_use]
     pub fn status(&self) -> EventsStatus {
         self.counts.status(self.interests.live(now_ms()).len())
     }
 
-    /// Trims the log and forgets what is too old for memory. Call it every ten seconds.
+    /// Trims the log and drops events that are too old for memory. Call it every ten seconds.
     ///
     /// # Errors
-    /// When the store can't be written.
+    /// The store cannot be written.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let now_ms = now_ms();
         self.hub.sweep(now_ms);
@@ -125,7 +125,8 @@ impl Events {
         self.store.trim_events(now_ms, &retention).await
     }
 
-    /// Notes interests, and where others share the store takes theirs. Returns whether this process is the one that looks.
+    /// Stores the interests, and reads those of other processes if the store is shared. Returns whether this process is the one
+    /// that polls.
     pub(crate) async fn share_interests(&self) -> bool {
         let due = self.interests.to_note(now_ms());
         if !due.is_empty() && self.store.note_interests(&due).await.is_ok() {
@@ -141,7 +142,7 @@ impl Events {
         listens && self.store.may_poll().await.unwrap_or(false)
     }
 
-    /// The accesses that listen.
+    /// Returns the accesses that listen.
     pub(crate) fn listening(&self) -> Vec<Arc<Access>> {
         let accesses = self.store.accesses();
         let live = self.interests.live(now_ms()).into_iter();

@@ -1,5 +1,5 @@
-//! How unread messages are sorted where no list has shown it yet: a second look at their chat's last message settles it. One look
-//! does not: the message that was the last one when chats were listed may be the first of a list that is made later.
+//! Determines the sort order of unread messages if no list has shown it, with a second lookup of the chat's last message. One
+//! lookup is not enough: the message that was last when the chats were listed may be the first in a list that is fetched later.
 
 use adapter::Request;
 use store::EventChannel;
@@ -11,7 +11,8 @@ use crate::row::{ListedRow, is_same_but_for_number, listed_rows};
 use crate::sight::LookedChat;
 
 impl Looker {
-    /// Finds out how the unread messages of a chat are sorted, if that is not known. Returns them as they are then.
+    /// Determines the sort order of a chat's unread messages, if it is unknown. Returns the unread messages, which may have been
+    /// fetched again.
     pub(crate) async fn settle(
         &self,
         (channel, listing): (&EventChannel, &Request),
@@ -20,7 +21,7 @@ impl Looker {
     ) -> Vec<ListedRow> {
         let (kind, orders) = (ListKind::Unread, &self.recorder.orders);
         let shows_it = unread.len() < 2 || order_by_datetime(&unread).is_some();
-        // Where the last message is no unread one, nothing is learned from it.
+        // Nothing can be learned if the last message is not among the unread ones.
         let may_show = place(&unread, &chat.tip.id).is_some();
         if shows_it || !may_show || orders.known(channel, kind).is_some() {
             return unread;
@@ -48,7 +49,7 @@ impl Looker {
         unread
     }
 
-    /// The last message of a chat now.
+    /// Returns the current last message of a chat.
     async fn last_message(&self, listing: &Request, destination: &str) -> Option<ListedRow> {
         let per_second = self.config.calls_per_second.get();
         let asking = self.budget.ask(&*self.upstream, listing, per_second);
@@ -57,7 +58,7 @@ impl Looker {
     }
 }
 
-/// How a list is sorted that was made while this message was its chat's last one: it stands at one of the ends.
+/// Returns the sort order of a list that was fetched while this message was the chat's last one. The message is at one of the ends.
 fn order_by_end(rows: &[ListedRow], last: &str) -> Option<ListOrder> {
     let at = place(rows, last)?;
     let is_first = at == 0;
@@ -69,13 +70,13 @@ fn order_by_end(rows: &[ListedRow], last: &str) -> Option<ListOrder> {
     }
 }
 
-/// How a list is sorted that has a message which was its chat's last one, and another which was that later.
+/// Returns the sort order of a list with two messages, of which `later` became the chat's last message after `earlier`.
 fn order_by_pair(rows: &[ListedRow], earlier: &str, later: &str) -> Option<ListOrder> {
     let order = place(rows, earlier)?.cmp(&place(rows, later)?);
     ListOrder::between(order)
 }
 
-/// Where a message stands in a list; nothing if it is not there, or cannot be told from another.
+/// Returns the index of a message in a list; `None` if it is absent or cannot be distinguished from another.
 fn place(rows: &[ListedRow], id: &str) -> Option<usize> {
     let mut alike = (0..)
         .zip(rows)

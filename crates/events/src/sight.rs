@@ -1,4 +1,4 @@
-//! From what was seen to what is kept: lists and memories become chats, messages and events.
+//! Converts observations to their stored form: lists and memories become chats, messages and events.
 
 use store::{ChatMemory, EventChannel, EventKind, Floor, NewEvent, SeenChat, SeenMessage, Tip};
 
@@ -8,18 +8,18 @@ use crate::id::EventIds;
 use crate::orders::ListOrders;
 use crate::row::ListedRow;
 
-/// A chat as a look has shown it.
+/// A chat as found by a poll.
 #[derive(Debug)]
 pub(crate) struct LookedChat {
     pub(crate) destination: String,
-    /// Its last message.
+    /// The last message of the chat.
     pub(crate) tip: ListedRow,
-    /// Its unread messages, where they were asked for.
+    /// The unread messages of the chat, if they were fetched.
     pub(crate) unread: Vec<ListedRow>,
 }
 
 impl LookedChat {
-    /// The tip as it is remembered.
+    /// Returns the tip in its stored form.
     pub(crate) fn remembered(&self) -> Tip {
         Tip {
             id: self.tip.id.clone(),
@@ -27,7 +27,7 @@ impl LookedChat {
         }
     }
 
-    /// A chat of a channel that is seen for the first time: all that is there is history.
+    /// Returns the chat of a channel that is polled for the first time. Its whole content is history.
     pub(crate) fn first_seen(&self) -> SeenChat {
         SeenChat {
             destination: self.destination.clone(),
@@ -40,7 +40,7 @@ impl LookedChat {
         }
     }
 
-    /// What a look at the chat says that is new. `floor` is up to where it is history if it is not known.
+    /// Returns the new content of the polled chat. `floor` is the floor of an unknown chat: everything before it is history.
     pub(crate) fn seen(
         &self,
         (ids, channel): (&EventIds, &EventChannel),
@@ -66,7 +66,7 @@ impl LookedChat {
         };
         match depth {
             EventDepth::Hint => {
-                // An old chat that turns up again is no news.
+                // An old chat that reappears is not an event.
                 let is_old = is_before(&memory.floor, self.tip.datetime.as_deref()) == Some(true);
                 seen.changed = (is_known || !is_old).then(|| maker.changed(&self.tip));
             }
@@ -79,7 +79,7 @@ impl LookedChat {
     }
 }
 
-/// What a list of a chat says that is new.
+/// Returns the new content of a list of a chat.
 pub(crate) fn seen_list(
     (ids, channel): (&EventIds, &EventChannel),
     destination: &str,
@@ -104,7 +104,7 @@ pub(crate) fn seen_list(
     }
 }
 
-/// Makes the events of one chat.
+/// Creates the events of one chat.
 struct EventMaker<'a> {
     ids: &'a EventIds,
     channel: &'a EventChannel,
@@ -113,7 +113,7 @@ struct EventMaker<'a> {
 
 impl EventMaker<'_> {
     fn changed(&self, tip: &ListedRow) -> NewEvent {
-        // What came between two looks is not known.
+        // The messages between two polls are unknown.
         self.event(EventKind::ChatChanged, tip, (true, false))
     }
 
@@ -135,7 +135,7 @@ impl EventMaker<'_> {
     }
 
     fn event(&self, kind: EventKind, row: &ListedRow, (gap, late): (bool, bool)) -> NewEvent {
-        // A message comes or goes once, whatever its status when it is seen.
+        // A message is received or sent only once, whatever its current status is.
         let status = if kind == kind_of(row) {
             ""
         } else {

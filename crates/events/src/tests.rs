@@ -1,4 +1,4 @@
-//! Looks and lists that pass, against a model of the upstream.
+//! Tests of polls and observed lists with a model of the upstream.
 
 mod model;
 mod nobody;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use store::{Event, EventKind, Position};
 
-/// An event at this position, with a row of so many bytes.
+/// Returns an event at this position, with a row of `bytes` bytes.
 pub(crate) fn event(number: i64, bytes: usize) -> Arc<Event> {
     Arc::new(Event {
         position: Position::of(number),

@@ -1,4 +1,4 @@
-//! The upstream as looks ask it.
+//! The upstream as polls call it.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 use adapter::{Error, Operation, Params, Request, Response};
 use tokio::sync::{Mutex, Semaphore};
 
-/// Calls of looks under way at once.
+/// Maximum number of concurrent calls of polls.
 const UNDER_WAY_MAX: usize = 2;
 
-/// The answer to a call of the watcher; fails like any forwarded call.
+/// The answer to a call of the watcher. It fails like any forwarded call.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
 /// The upstream, as the watcher calls it.
 pub trait PolledUpstream: Send + Sync + 'static {
-    /// Makes a call that is nobody's, in a line of its own behind those of callers.
+    /// Makes a call without a caller, in a separate queue with a lower priority than callers.
     fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a>;
 
-    /// Whether callers wait for it, or it is left alone for now.
+    /// Returns whether callers wait for the upstream, or whether the upstream is currently not to be called.
     fn is_busy(&self) -> bool;
 
-    /// A channel has changed: no list of its chats that is older is to be answered any more.
+    /// Reports that a channel has changed, so that no older list of its chats may be answered.
     fn has_changed(&self, request: &Request);
 
-    /// The account that it is asked with: what is known of one says nothing of another.
+    /// Returns the account used for polls. Knowledge about one account does not apply to another.
     fn account(&self) -> String;
 }
 
-/// Spreads calls: no more than so many a second, and two at once.
+/// Limits the rate and the concurrency of calls.
 pub(crate) struct CallBudget {
     under_way: Semaphore,
     next: Mutex<Instant>,
@@ -41,7 +41,7 @@ impl CallBudget {
         }
     }
 
-    /// Makes a call when its turn has come.
+    /// Makes a call as soon as the rate limit allows it.
     pub(crate) async fn ask(
         &self,
         upstream: &dyn PolledUpstream,
@@ -53,7 +53,7 @@ impl CallBudget {
         let turn = {
             let mut next = self.next.lock().await;
             let now = Instant::now();
-            // What was not used for half a second may be made up for at once.
+            // Unused capacity of the last half second may be used immediately.
             let turn = (*next).max(now.checked_sub(Duration::from_millis(500)).unwrap_or(now));
             *next = turn + spacing;
             turn
@@ -63,7 +63,7 @@ impl CallBudget {
     }
 }
 
-/// A request of these values.
+/// Creates a request with these values.
 pub(crate) fn request(method: &str, values: &[(&'static str, &str)]) -> Option<Request> {
     let values = values
         .iter()

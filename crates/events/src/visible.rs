@@ -1,16 +1,16 @@
-//! Who may see an event.
+//! Decides which accesses may see an event.
 
 use adapter::GET_EVENTS;
 use store::{Access, Event};
 
-/// Whether an access may see an event: it may call `getevents`, and use the event's channel. Whether the access is live, and may
-/// be used from an address or by a way in, is judged by whoever answers it.
+/// Returns whether an access may see an event: it may call `getevents` and use the event's channel. The code that answers the
+/// access checks whether the access is live, and its addresses and ways in.
 #[must_use]
 pub fn visible(access: &Access, event: &Event) -> bool {
     may_listen(access) && forward::may_use(access, &event.platform, &event.platformid)
 }
 
-/// Whether an access may see events at all.
+/// Returns whether an access may see events at all.
 pub(crate) fn may_listen(access: &Access) -> bool {
     access.methods.iter().any(|method| method == GET_EVENTS)
 }

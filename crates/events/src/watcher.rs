@@ -1,4 +1,4 @@
-//! The shared look: which channels somebody listens to, and when each is looked at. While nobody listens nothing is asked.
+//! Decides which channels have listeners and when each is polled. Nothing is polled while nobody listens.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -22,50 +22,51 @@ use crate::service::Events;
 use crate::upstream::{CallBudget, PolledUpstream, request};
 use crate::visible::may_listen;
 
-/// Pause between two looks at who listens: a right that is taken away ends looks after it.
+/// Pause between two refreshes of the listeners. A revoked right ends polls after this time.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// How old the list of channels may be.
+/// Maximum age of the list of channels.
 const LISTED_MAX: Duration = Duration::from_secs(60);
 
-/// Pause after a list of channels that failed.
+/// Pause after a failed list of channels.
 const LIST_AGAIN: Duration = Duration::from_secs(5);
 
-/// After so long without a good look a channel has stalled: readers have to know quiet from blind.
+/// Time without a successful poll after which a channel has stalled. Readers must be able to distinguish a quiet channel from a
+/// failing one.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 
-/// From a caller's call on a channel to the look that shows what it did.
+/// Delay from a caller's call on a channel to the poll that finds its effect.
 const KICK: Duration = Duration::from_millis(300);
 
-/// A channel that somebody listens to.
+/// A channel with listeners.
 struct WatchedChannel {
     listing: Request,
     pace: LookPace,
     due: Instant,
     is_looked_at: bool,
     state: Option<ChannelState>,
-    /// A list of its chats that has passed.
+    /// A list of the channel's chats from a caller's answer.
     heard: Option<Response>,
     last_good: Instant,
     stalled_at: Option<i64>,
-    /// What readers have not heard yet.
+    /// The notice that is not stored yet.
     notice: Option<PendingNotice>,
 }
 
-/// What a task of the watcher ends with.
+/// The result of a task of the watcher.
 enum Ended {
     Look(Box<EndedLook>),
     Listing(Option<Response>),
 }
 
-/// Looks at channels for as long as the task runs.
+/// Polls channels as long as the task runs.
 pub(crate) struct Watcher {
     events: Arc<Events>,
     upstream: Arc<dyn PolledUpstream>,
     budget: Arc<CallBudget>,
     channels: HashMap<ChannelName, WatchedChannel>,
     listed: Vec<ChannelName>,
-    /// When the channels have to be listed again; nothing while they are being listed.
+    /// The time at which the channels must be listed again; `None` while they are being listed.
     list_at: Option<Instant>,
     tasks: JoinSet<Ended>,
     chance: foldhash::quality::RandomState,
@@ -116,12 +117,12 @@ impl Watcher {
                 self.list(listed.as_ref());
                 self.refresh().await;
             }
-            // Panics are caught within the tasks, and none is stopped while this runs.
+            // Panics are caught within the tasks, and no task is aborted while this runs.
             Err(error) => tracing::error!(%error, "a look ended without a result"),
         }
     }
 
-    /// Begins what is due, and waits for it.
+    /// Starts the tasks that are due and waits for them.
     #[cfg(test)]
     pub(crate) async fn round(&mut self) {
         self.refresh().await;
@@ -131,7 +132,7 @@ impl Watcher {
         }
     }
 
-    /// Has every look be due, and the last good one be so much longer ago.
+    /// Makes every poll due, and moves the last successful poll of each channel back by this time.
     #[cfg(test)]
     pub(crate) fn age(&mut self, by: Duration) {
         for channel in self.channels.values_mut() {
@@ -140,7 +141,7 @@ impl Watcher {
         }
     }
 
-    /// Looks who listens, and to what.
+    /// Updates the listeners and their channels.
     async fn refresh(&mut self) {
         let is_ours = self.events.config().enabled && self.events.share_interests().await;
         let now_s = now_ms() / 1000;
@@ -185,7 +186,7 @@ impl Watcher {
         let per_second = self.events.config().calls_per_second.get();
         self.tasks.spawn(async move {
             let listing = AssertUnwindSafe(budget.ask(&*upstream, &request, per_second));
-            // A panic, which is logged, is a list that failed.
+            // A panic, which is logged, counts as a failed list.
             Ended::Listing(listing.catch_unwind().await.unwrap_or_default())
         });
     }
@@ -201,7 +202,7 @@ impl Watcher {
         self.listed = names.unwrap_or_else(|| std::mem::take(&mut self.listed));
     }
 
-    /// A caller's call has shown or changed something.
+    /// Handles a caller's call that has shown or changed something.
     fn hear(&mut self, heard: Heard) {
         let least = self.events.config().poll_min;
         let Some(channel) = self.channels.get_mut(&heard.channel) else {
@@ -218,7 +219,7 @@ impl Watcher {
         }
     }
 
-    /// Begins the looks that are due.
+    /// Starts the polls that are due.
     fn begin_due(&mut self) {
         let (now, account) = (Instant::now(), self.upstream.account());
         let looker = self.events.looker(&self.upstream, &self.budget);
@@ -227,7 +228,7 @@ impl Watcher {
                 continue;
             }
             channel.is_looked_at = true;
-            // A kick from here on is for the next look.
+            // A later kick lowers this again for the next poll.
             channel.due = now + Duration::from_secs(3600);
             let name = EventChannel {
                 account: account.clone(),
@@ -240,7 +241,7 @@ impl Watcher {
                 .clone()
                 .look(name, listing, channel.state.take(), heard);
             self.tasks.spawn(async move {
-                // After a panic, which is logged, the next look reads from the store what is known of the channel.
+                // After a panic, which is logged, the next poll reads the state of the channel from the store.
                 let look = AssertUnwindSafe(look).catch_unwind().await;
                 Ended::Look(Box::new(look.unwrap_or(failed)))
             });
@@ -308,7 +309,7 @@ impl Watcher {
 }
 
 impl WatchedChannel {
-    /// A channel that is to be looked at now; nothing if its name is none that a call can have.
+    /// Returns a channel that is due now; `None` if its name is not valid in a call.
     fn new((platform, platformid): &ChannelName, least: Duration) -> Option<WatchedChannel> {
         let values = [("platform", platform.as_str()), ("platformid", platformid)];
         Some(WatchedChannel {
@@ -324,7 +325,7 @@ impl WatchedChannel {
         })
     }
 
-    /// Queues what readers have not heard yet, if there is something.
+    /// Queues the notice, if there is one.
     fn queue_notice(&mut self, events: &Events) {
         let is_kept = |notice: &mut PendingNotice| {
             notice.is_kept(|observation| events.recorder.queue(observation))

@@ -1,4 +1,4 @@
-//! What a reader finds behind its cursor: the events that it may hear of, and how far they were looked through.
+//! Reads the events after a reader's cursor that the reader may see, and the position up to which the log was searched.
 
 use std::sync::Arc;
 
@@ -6,38 +6,38 @@ use store::{Event, Position, StoreError};
 
 use crate::EventReader;
 
-/// Events of one page of the log.
+/// Number of events per page of the log.
 const PAGE_EVENTS: usize = 256;
 
-/// Most events that are looked through at once for one reader. One that wants few of many gets a cursor all the same.
+/// Maximum number of events that are searched for one reader at a time. A reader that matches few events still gets a new cursor.
 const LOOKED_THROUGH_MAX: usize = 4096;
 
-/// How much a reader takes at once.
+/// Maximum amount for one read.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowLimits {
-    /// Most events.
+    /// Maximum number of events.
     pub events: usize,
-    /// Bytes of rows after which no event more is taken.
+    /// Size of the rows after which no further event is added, in bytes.
     pub bytes: usize,
 }
 
-/// What a reader finds.
+/// The result of a read.
 #[derive(Debug, Default)]
 pub struct EventWindow {
-    /// The events for it, in their order.
+    /// The reader's events, in their order.
     pub events: Vec<Arc<Event>>,
-    /// The place up to which everything was looked through.
+    /// The position up to which the log was searched.
     pub read_to: Position,
-    /// Whether there is more behind that place.
+    /// True if the log continues after that position.
     pub more: bool,
-    /// The place behind which the oldest event is kept, if events before it are gone that the reader has not had.
+    /// The position after which events are still stored, if events that the reader has not had were deleted.
     pub reset: Option<Position>,
 }
 
-/// Looks through the events behind a cursor.
+/// Searches the events after a cursor.
 ///
 /// # Errors
-/// When the log can't be read.
+/// The log cannot be read.
 pub async fn read_window(
     reader: &EventReader,
     after: Position,
@@ -55,7 +55,7 @@ pub async fn read_window(
             window.read_to = page.trimmed;
             window.reset = Some(page.trimmed);
         }
-        // A page ends by its bytes as well as by its events: only the page itself knows whether there is more.
+        // A page may end because of its size or its number of events, so only the page itself knows whether more follows.
         let is_last = !page.more;
         for event in page.events {
             if looked_through >= LOOKED_THROUGH_MAX
@@ -73,7 +73,7 @@ pub async fn read_window(
             }
         }
         if is_last {
-            // Behind the last event there was nothing yet.
+            // There was nothing after the last event yet.
             window.read_to = window.read_to.max(page.newest);
             return Ok(window);
         }
@@ -91,7 +91,7 @@ mod tests {
 
     const EVENTS: i64 = 600;
 
-    /// What a reader gets in windows of so many events until it is told that there is no more.
+    /// Reads windows of `events` events until there are no more. Returns the numbers of all events.
     async fn all(reader: &EventReader, events: usize, may_hear: fn(&Event) -> bool) -> Vec<i64> {
         let (mut heard, mut after) = (Vec::new(), Position::ZERO);
         let limits = WindowLimits {
@@ -119,7 +119,7 @@ mod tests {
             let heard = all(&reader, events, |_| true).await;
             assert_eq!(heard, (1..=EVENTS).collect::<Vec<_>>());
         }
-        // One that hears of few passes over the others and gets all of its own.
+        // A reader that matches few events skips the others and gets all of its own.
         let heard = all(&reader, 100, |event| event.position.number() % 97 == 0).await;
         assert_eq!(heard, [97, 194, 291, 388, 485, 582]);
     }

@@ -1,4 +1,4 @@
-//! The rules of what is new, one by one.
+//! Tests of each rule that decides whether a row is new.
 
 use store::{KnownMessage, Position};
 
@@ -36,7 +36,7 @@ fn memory(floor: Option<(&str, Option<u32>)>, known: &[&str]) -> ChatMemory {
     for (number, id) in (1..).zip(known) {
         let message = KnownMessage {
             status: "received".to_owned(),
-            // Each is of another millisecond.
+            // Each message has a different millisecond.
             position: Position::of(number << 20),
             is_late: false,
         };
@@ -87,12 +87,12 @@ fn what_lies_below_the_floor_is_history() {
     let floor = memory(Some(("f", Some(5))), &[]);
     let rows = dated(&[("h", 4), ("e", 5), ("f", 5), ("g", 5), ("m", 6)]);
     check(&floor, &rows, ListKind::Whole, None, "g m");
-    // In the second of the floor, and the floor is not there to tell: new.
+    // In the same second as the floor, and the floor is not in the list, so the row counts as new.
     let rows = dated(&[("h", 4), ("e", 5), ("m", 6)]);
     check(&floor, &rows, ListKind::Unread, None, "e m");
     let newest_first = dated(&[("m", 6), ("f", 5), ("h", 4)]);
     check(&floor, &newest_first, ListKind::Whole, None, "m");
-    // Another clock or another way to write it says nothing.
+    // A datetime in another format decides nothing.
     let mut odd = dated(&[("x", 1)]);
     odd[0].datetime = Some("1/1/26".to_owned());
     check(&floor, &odd, ListKind::Unread, None, "x?");
@@ -107,9 +107,9 @@ fn without_datetimes_the_place_in_the_list_decides_if_its_order_is_known() {
     let newest_first = (ListKind::Whole, Some(ListOrder::NewestFirst));
     let rows = bare(&["n", "m", "f", "h"]);
     check_sorted(&floor, &rows, newest_first, None, "m n");
-    // Where the last message stands does not say it: others may have come in since it was that.
+    // The place of the tip does not show the order, because more messages may have arrived after the poll.
     check(&floor, &rows, ListKind::Whole, Some("n"), "n?< m< h<");
-    // Nothing says which of the two came first.
+    // The order of these two messages is unknown.
     check(
         &memory(None, &[]),
         &bare(&["m", "n"]),
@@ -124,7 +124,7 @@ fn without_datetimes_the_place_in_the_list_decides_if_its_order_is_known() {
         None,
         "m n",
     );
-    // One alone does not say it: what was not known may be older.
+    // One known message does not show the order, because unknown messages may be older.
     check(
         &memory(None, &["a"]),
         &bare(&["n", "m", "a"]),
@@ -166,9 +166,9 @@ fn what_may_be_missing_and_what_comes_late_is_said() {
 #[test]
 fn a_tip_that_is_not_unread_has_its_place() {
     let known = memory(None, &["a"]);
-    // A message that came in has been read: what is unread came after it.
+    // A received tip that is not unread has been read, so the unread messages came after it.
     check(&known, &bare(&["m"]), ListKind::Unread, Some("t"), "t? m");
-    // A message of ours stands at the end.
+    // A sent tip is placed at the end.
     check(
         &known,
         &bare(&["m", "n"]),
@@ -176,7 +176,7 @@ fn a_tip_that_is_not_unread_has_its_place() {
         Some("s"),
         "m? n< s<",
     );
-    // Of the same second it may have been before them, and after one that was known when it was the last.
+    // A sent tip of the same second may be older than these messages, but it is newer than a message that was already known.
     let unread = dated(&[("m", 5), ("n", 6)]);
     let list = (ListKind::Unread, None);
     for (second, known, expected) in [
@@ -221,7 +221,7 @@ mod property {
     use super::*;
     use crate::row::listed_rows;
 
-    /// A value of a row, of any type that an upstream may write.
+    /// Generates a value of a row, of any type that an upstream may write.
     fn value() -> impl Strategy<Value = String> {
         prop_oneof![
             "[a-c]".prop_map(|text| format!("\"{text}\"")),

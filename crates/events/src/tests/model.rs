@@ -1,4 +1,4 @@
-//! A model of the upstream, whose semantics are chosen.
+//! A model of the upstream with configurable semantics.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::upstream::{Asked, PolledUpstream};
 
-/// How messages are named.
+/// The ids of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ids {
     Numeric,
@@ -17,7 +17,7 @@ pub(super) enum Ids {
     None,
 }
 
-/// What datetimes say.
+/// The precision of datetimes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Datetimes {
     Seconds,
@@ -46,12 +46,12 @@ struct ModelMessage {
 pub(super) struct Model {
     shape: Shape,
     messages: Mutex<Vec<ModelMessage>>,
-    /// What comes in as soon as chats have been listed: the chat of each, and whether it is sent.
+    /// The messages that arrive right after the next listing of the chats: the chat of each, and whether it is sent.
     pub(super) after_listing: Mutex<Vec<(usize, bool)>>,
     pub(super) calls: AtomicU64,
-    /// Whether it answers nobody.
+    /// True if the model answers no calls.
     pub(super) is_down: AtomicBool,
-    /// Whether the next call is one that panics.
+    /// True if the next call panics.
     pub(super) panics_once: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    /// A message in this chat. Returns its text.
+    /// Adds a message to this chat. Returns its text.
     pub(super) fn add(&self, chat: usize, is_sent: bool) -> String {
         let mut messages = self.messages.lock().unwrap();
         let number = messages.len() as u64;
@@ -83,12 +83,12 @@ impl Model {
         text(number)
     }
 
-    /// The number of the next message.
+    /// Returns the number of the next message.
     pub(super) fn next(&self) -> u64 {
         self.messages.lock().unwrap().len() as u64
     }
 
-    /// What a caller, or a look, is answered.
+    /// Returns the answer to a call of a caller or a poll.
     pub(super) fn answer(&self, request: &Request) -> Result<Response, Error> {
         let answer = self.answer_now(request);
         if request.operation().method == "getchats" {
@@ -163,14 +163,14 @@ impl Model {
         row[sent] = if message.is_sent { "1" } else { "0" }.into();
         match self.shape.ids {
             Ids::Numeric => row["messageid"] = number.to_string().into(),
-            // In no order.
+            // The ids are in no order.
             Ids::Opaque => {
                 row["messageid"] =
                     format!("{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into()
             }
             Ids::None => {}
         }
-        // Seven messages a second.
+        // Each second has seven messages.
         match self.shape.datetimes {
             Datetimes::Seconds => {
                 row["datetime"] = format!(
@@ -188,7 +188,7 @@ impl Model {
     }
 }
 
-/// The text of the message with this number.
+/// Returns the text of the message with this number.
 pub(super) fn text(number: u64) -> String {
     format!("text {number}")
 }

@@ -1,4 +1,4 @@
-//! What looks cost.
+//! Tests of the number of upstream calls that polls need.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,7 +82,7 @@ fn twenty_quiet_channels_cost_four_calls_a_second() {
         while at < Duration::from_secs(60 * u64::from(minutes)) {
             calls += 1;
             look += 1;
-            // Chances that are spread evenly.
+            // The random values are spread evenly.
             let chance = f64::from((look * 37 + channel * 11) % 101) / 100.0;
             at += pace.after(
                 (LookOutcome::Quiet, Duration::from_millis(20)),

@@ -1,4 +1,4 @@
-//! What passes becomes events, and silence is told.
+//! Tests that observed answers become events, and that readers are notified of stalled channels.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::service::Events;
 use crate::upstream::request;
 use crate::watcher::Watcher;
 
-/// A gateway's events, to which somebody listens, and a channel that has been looked at.
+/// The events of a gateway with one listener, and a channel that has been polled.
 struct Listened {
     events: Arc<Events>,
     model: Arc<Model>,
@@ -37,7 +37,7 @@ async fn listened() -> Listened {
     events.start_recorder(Arc::<Model>::clone(&model));
     let mut watcher = Watcher::new(Arc::clone(&events), Arc::<Model>::clone(&model));
     events.interests.touch("cga_listens");
-    // The channels are listed, and then looked at.
+    // The first round lists the channels, the second polls them.
     watcher.round().await;
     watcher.round().await;
     Listened {
@@ -72,13 +72,13 @@ async fn a_list_that_passes_is_kept_before_its_caller_has_it() {
     let response = model.answer(&asked).unwrap();
     events.observe(&asked, &response).unwrap().await.unwrap();
     assert_eq!(kinds(&events).await, [EventKind::MessageReceived]);
-    // The same again is nothing new; the look says that the chat has changed.
+    // The same list again causes no event; the poll reports that the chat has changed.
     events.observe(&asked, &response).unwrap().await.unwrap();
     watcher.age(Duration::ZERO);
     watcher.round().await;
     let both = [EventKind::MessageReceived, EventKind::ChatChanged];
     assert_eq!(kinds(&events).await, both);
-    // Of a channel that nobody listens to nothing is kept.
+    // Nothing is stored for a channel without listeners.
     values[1].1 = "101";
     let asked = request("getunreadmessages", &values).unwrap();
     assert!(events.observe(&asked, &response).is_none());

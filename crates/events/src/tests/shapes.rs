@@ -1,4 +1,4 @@
-//! Each shape of an upstream keeps its depth's promise.
+//! Tests that for each shape of an upstream, events fulfill the guarantee of their depth.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -19,7 +19,7 @@ use crate::places::StreamLimits;
 use crate::recorder::{Observation, Recorder, RecorderHandle};
 use crate::upstream::{CallBudget, request};
 
-/// Messages of a shape: enough for each of its ways to come up, or all that is asked for.
+/// Returns the number of messages per shape: enough to cover each of its cases, or the full number if requested.
 fn messages() -> usize {
     if is_full() { 2000 } else { 60 }
 }
@@ -30,8 +30,8 @@ fn is_full() -> bool {
 
 const CHATS: u64 = 5;
 
-/// Most messages of a run that are shown as late: five of the first lists, of which nobody knows yet how they are sorted, and one in
-/// 200 that came while chats were listed, so that a later one was shown before.
+/// Returns the maximum number of late messages in a run: five from the first lists, whose sort order is still unknown, and one in
+/// 200 that arrives while chats are listed, so that a later message is seen first.
 fn late_max(messages: u64) -> usize {
     5 + usize::try_from(messages / 200).unwrap()
 }
@@ -71,14 +71,14 @@ fn shapes() -> Vec<Shape> {
     shapes
 }
 
-/// One run of a shape: the model, what looks at it, and what came.
+/// One run of a shape: the model, the poller, and the messages.
 struct Run {
     model: Arc<Model>,
     looker: Looker,
     state: Option<ChannelState>,
     hub: Arc<EventHub>,
     chance: u64,
-    /// The messages of each chat that came in, and the newest position then.
+    /// The received messages of each chat, each with the newest position at that time.
     received: HashMap<usize, Vec<(String, Position)>>,
     /// All messages of each chat, in their order.
     written: HashMap<usize, Vec<String>>,
@@ -147,7 +147,7 @@ impl Run {
         self.state = look.await.state;
     }
 
-    /// A caller reads a chat, and what it is answered passes.
+    /// Simulates a caller that reads a chat, and observes the answer.
     async fn read(&mut self, method: &str, chat: usize) {
         let [platform, platformid] = CHANNEL;
         let destination = chat_name(chat);
@@ -189,7 +189,7 @@ impl Run {
         self.note(chat, is_sent, text);
     }
 
-    /// A look, while which messages come: after the chats were listed, and before their lists are.
+    /// Polls while messages arrive: after the chats are listed and before their messages are fetched.
     async fn look_late(&mut self) {
         let first = self.model.next();
         let chat = self.below(CHATS) as usize;
@@ -211,7 +211,7 @@ impl Run {
             13 => self.read("getmessages", chat).await,
             14 => self.read("getunreadmessages", chat).await,
             15 => {
-                // Another process begins, which knows what stands in the store.
+                // Simulates a new process, which knows only the stored state.
                 self.state = None;
             }
             16 => self.look().await,
@@ -268,7 +268,7 @@ async fn check(shape: Shape, seed: u64) {
         "{shape:?}: {shown_times:?}"
     );
     if shape.datetimes == Datetimes::Seconds {
-        // Of a second before that of any chat's last message: in that second it is in doubt.
+        // These messages are from a second before that of every chat's last message. Within that second the result is uncertain.
         let old = &history[..7];
         assert!(
             old.iter().all(|text| !shown_times.contains_key(text)),
@@ -304,7 +304,7 @@ async fn check(shape: Shape, seed: u64) {
     assert!(late <= late_max(messages), "{shape:?}: {late} late");
 }
 
-/// How often each text was shown, and those that were not late by chat, in their order.
+/// Returns how often each text was shown, and for each chat the texts that were not late, in their order.
 fn shown(events: &[Arc<Event>]) -> (HashMap<String, usize>, HashMap<String, Vec<String>>) {
     let mut shown_times: HashMap<String, usize> = HashMap::new();
     let mut by_chat: HashMap<String, Vec<String>> = HashMap::new();
@@ -326,7 +326,7 @@ fn shown(events: &[Arc<Event>]) -> (HashMap<String, usize>, HashMap<String, Vec<
     (shown_times, by_chat)
 }
 
-/// Each message that was missed is followed by a sign that its chat has changed.
+/// Checks that each missed message is followed by an event that its chat has changed.
 fn check_hints(shape: Shape, events: &[Arc<Event>], chat: usize, missed: &[&(String, Position)]) {
     for (text, newest) in missed {
         let is_changed = |event: &Arc<Event>| {
