@@ -1,24 +1,24 @@
-//! Key material: made once, kept, never shown.
+//! Key material: created once, stored, and never shown.
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// A key as it is kept. It has no Debug: the material stands in no log.
+/// A stored key. It does not implement Debug, so that the material never gets into a log.
 pub struct StoredKey {
-    /// Its number; a later key has a higher one.
+    /// The key's number; a later key has a higher number.
     pub id: i64,
-    /// What it is for.
+    /// The purpose of the key.
     pub purpose: String,
     /// The key itself.
     pub material: Vec<u8>,
-    /// When it was made, in seconds since 1970, UTC.
+    /// The creation time, in seconds since 1970, UTC.
     pub created_at: i64,
-    /// From when on it signs, in seconds since 1970, UTC; nothing while a live replica may not know it.
+    /// The time from which the key signs, in seconds since 1970, UTC; `None` while a live replica may not know the key.
     pub signs_from: Option<i64>,
 }
 
 impl Store {
-    /// The newest key for a purpose; made by `make` and kept when there is none.
+    /// Returns the newest key for a purpose. If no key exists, creates one with `make` and stores it.
     ///
     /// # Errors
     /// When the store can't be read or written, or `make` fails.
@@ -41,7 +41,7 @@ impl Store {
         Ok(material)
     }
 
-    /// All keys whose purpose begins so, oldest first.
+    /// Returns all keys whose purpose begins with this text, oldest first.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -52,7 +52,7 @@ impl Store {
         }
     }
 
-    /// Keeps a further key and returns its number. It is on the disk when this returns.
+    /// Stores a further key and returns its number. The key is on the disk when this returns.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -68,7 +68,7 @@ impl Store {
         }
     }
 
-    /// From when on a further key signs that is added now; nothing where other replicas have to know it first.
+    /// Returns the time from which a key that is added now signs; `None` if other replicas must learn the key first.
     #[must_use]
     pub fn signs_from(&self, now: i64) -> Option<i64> {
         match self.engine() {
@@ -77,8 +77,8 @@ impl Store {
         }
     }
 
-    /// Has the keys sign that do not yet, if all live replicas verify by them; else waits for a moment, or until another replica
-    /// has something new in force.
+    /// Lets further keys sign if all live replicas verify with them. Otherwise waits for a moment, or until another replica has
+    /// applied a change.
     ///
     /// # Errors
     /// When the store can't be read or written.
@@ -89,8 +89,8 @@ impl Store {
         }
     }
 
-    /// Keeps a key unless the newest whose purpose begins so is of this purpose already, and returns its number if it was kept:
-    /// of several who find that a key is wanting one adds it.
+    /// Stores a key unless the newest key whose purpose begins with `purpose_start` already has this purpose. Returns the key's
+    /// number if it was stored. If several processes find that a key is missing, one of them adds it.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -101,13 +101,13 @@ impl Store {
         now: i64,
     ) -> Result<Option<i64>, StoreError> {
         match self.engine() {
-            // A file has one process, which has looked.
+            // A file has only one process, which has already checked.
             Engine::Sqlite(sqlite) => sqlite.add_key(key.0, key.1, now).await.map(Some),
             Engine::Postgres(postgres) => postgres.add_key_once(purpose_start, key, now).await,
         }
     }
 
-    /// Deletes a key; one that is not there is gone already.
+    /// Deletes a key; succeeds if the key does not exist.
     ///
     /// # Errors
     /// When the store can't be written.

@@ -1,5 +1,5 @@
-//! When an access was last let in: noted in memory with every call, on disk every few seconds. It does not change the access,
-//! so that neither its version nor anything that was kept for it ends with it.
+//! The time at which an access was last admitted: noted in memory with every call, and written to the disk every few seconds. A use
+//! is not a change of the access, so that neither the access's version nor anything cached for it becomes invalid.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,20 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 /// One use of an access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastUse {
-    /// When; seconds since 1970, UTC.
+    /// The time; seconds since 1970, UTC.
     pub at: i64,
-    /// From where.
+    /// The caller's address.
     pub address: IpAddr,
     /// The way in, by name.
     pub way: Cow<'static, str>,
 }
 
-/// The last uses by client id. A call takes the outer lock to read and its own access's slot for a moment; only the first call
-/// of an access and the end of one take the outer one to write.
+/// The last uses by client id. A call takes the outer lock for reading, and its access's slot for a moment. Only the first call of
+/// an access and the deletion of an access take the outer lock for writing.
 #[derive(Debug, Default)]
 pub(crate) struct LastUses {
     slots: RwLock<HashMap<String, Arc<Mutex<UseSlot>>, foldhash::fast::RandomState>>,
-    /// The client ids of those that are not on disk yet, so that nobody looks through all to find them.
+    /// The client ids whose last use is not on the disk yet, so that no search through all uses is needed.
     unsaved: Mutex<Vec<String>>,
 }
 
@@ -33,7 +33,7 @@ struct UseSlot {
 }
 
 impl FromIterator<(String, LastUse)> for LastUses {
-    /// Those that the store has, by client id.
+    /// Makes the last uses from stored ones, by client id.
     fn from_iter<I: IntoIterator<Item = (String, LastUse)>>(uses: I) -> LastUses {
         let saved = |(client_id, last)| {
             let slot = UseSlot {
@@ -68,7 +68,7 @@ impl LastUses {
         }
     }
 
-    /// Replaces a use. Returns whether the one before it was saved, or there was none.
+    /// Replaces a use. Returns whether the previous use was saved or did not exist.
     fn replace(&self, client_id: &str, slot: UseSlot) -> bool {
         if let Some(known) = self.slot(client_id) {
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +84,8 @@ impl LastUses {
         unsaved.push(client_id.to_owned());
     }
 
-    /// Takes those that are not on disk yet. They count as saved until the next use, or until they are
-    /// [given back](LastUses::give_back).
+    /// Takes the uses that are not on the disk yet. They count as saved until the next use, or until they are [given
+    /// back](LastUses::give_back).
     pub(crate) fn take_unsaved(&self) -> Vec<(String, LastUse)> {
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
         let unsaved = std::mem::take(&mut *unsaved).into_iter();
@@ -98,7 +98,7 @@ impl LastUses {
         uses.collect()
     }
 
-    /// These are not on disk after all.
+    /// Marks uses as unsaved again, after they could not be written.
     pub(crate) fn give_back(&self, uses: &[(String, LastUse)]) {
         for (client_id, _) in uses {
             let Some(slot) = self.slot(client_id) else {
@@ -111,7 +111,7 @@ impl LastUses {
         }
     }
 
-    /// Takes note of a use that another process has written down, if it is newer than what is known here.
+    /// Notes a use that another process has stored, if it is newer than the known use.
     pub(crate) fn learn(&self, client_id: &str, last: LastUse) {
         if self.last(client_id).is_none_or(|known| known.at < last.at) {
             let slot = UseSlot {
@@ -122,14 +122,14 @@ impl LastUses {
         }
     }
 
-    /// When the access with this client id was last let in.
+    /// Returns the last use of the access with this client id.
     pub(crate) fn last(&self, client_id: &str) -> Option<LastUse> {
         let slot = self.slot(client_id)?;
         let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         Some(slot.last.clone())
     }
 
-    /// Forgets an access that is gone.
+    /// Removes the use of a deleted access.
     pub(crate) fn forget(&self, client_id: &str) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         slots.remove(client_id);

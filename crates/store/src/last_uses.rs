@@ -1,29 +1,29 @@
-//! Last uses, noted and saved.
+//! Notes and saves last uses.
 
 use crate::last_use::LastUse;
 use crate::store::Engine;
 use crate::{Access, Store, StoreError};
 
 impl Store {
-    /// Notes that an access was let in. Costs no disk.
+    /// Notes that an access was admitted. Does not access the disk.
     pub fn note_use(&self, access: &Access, last: LastUse) {
         self.memory().last_uses.note(&access.client_id, last);
     }
 
-    /// When the access was last let in, if ever.
+    /// Returns the last use of the access, if there was one.
     #[must_use]
     pub fn last_use(&self, access: &Access) -> Option<LastUse> {
         self.memory().last_uses.last(&access.client_id)
     }
 
-    /// Writes down what has been noted since the last time. Call it every few seconds, and before the end.
+    /// Saves the uses that have been noted since the last call. Call it every few seconds, and at shutdown.
     ///
     /// # Errors
-    /// When the store can't be written. The next call writes down what was noted then.
+    /// When the store can't be written. The next call then saves the same uses.
     pub async fn save_uses(&self) -> Result<(), StoreError> {
         let (accesses, uses) = (self.accesses(), &self.memory().last_uses);
         let mut unsaved = uses.take_unsaved();
-        // A call may have been under way when its access was deleted.
+        // A call may have been in progress when its access was deleted.
         unsaved.retain(|(client_id, _)| {
             let is_there = accesses.of_client(client_id).is_some();
             if !is_there {

@@ -1,9 +1,9 @@
-//! What must last: accesses, keys, the journal and receipts. Each verb of [`Store`] asks the engine that keeps them: one SQLite
-//! file of the data folder (`sqlite/`), or a PostgreSQL database that replicas share (`postgres/`). What does not depend on the
-//! engine stands beside it.
+//! The durable data of the gateway: accesses, keys, the journal, events, webhooks and receipts. Each method of [`Store`] calls the
+//! engine that stores the data: one SQLite file in the data folder (`sqlite/`), or a PostgreSQL database that replicas share
+//! (`postgres/`). Code that does not depend on the engine is next to these folders.
 //!
-//! Requests never wait for the disk: they read a snapshot of all accesses in memory, and a change is on disk before the
-//! snapshot that shows it is swapped in.
+//! Requests never wait for the disk unless they must be durable: they read a snapshot of all accesses in memory, and a change is on
+//! the disk before the snapshot with the change replaces the old one.
 
 mod access;
 mod accesses;

@@ -1,4 +1,4 @@
-//! What a store keeps in memory, whatever its engine: all that requests read without touching a disk.
+//! The data that a store of any engine holds in memory, so that requests read it without a disk access.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +14,7 @@ pub(crate) struct StoreMemory {
     pub(crate) admin_keys: ArcSwap<Vec<AdminKey>>,
     pub(crate) last_uses: LastUses,
     pub(crate) journal: Arc<Journal>,
-    /// How many destinations have been erased since the start.
+    /// Number of destinations erased since the start.
     pub(crate) erasures: AtomicU64,
 }
 
@@ -33,8 +33,8 @@ impl StoreMemory {
         }
     }
 
-    /// Has the accesses in force that these changes leave, and forgets the uses of those that are gone. Whoever calls it
-    /// keeps other changes away.
+    /// Applies changes to the snapshot of accesses, and removes the uses of accesses that no longer exist. The caller must prevent
+    /// other changes during the call.
     pub(crate) fn apply(&self, changed: Vec<ChangedAccess>) -> Arc<Accesses> {
         let before = self.accesses.load_full();
         let there = changed.iter().filter_map(|(name, _)| before.named(name));

@@ -1,13 +1,13 @@
-//! What accesses and keys may be called, wherever the name comes from: configuration, admin API, import.
+//! The rule for names of accesses and keys, from whatever source a name comes: configuration, admin API, import.
 
-/// Longest name, in characters: it stands in labels, paths and logs.
+/// Maximum length of a name, in characters, because names appear in labels, paths and logs.
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// The rule of [`check_name`] as a pattern.
 pub const NAME_PATTERN: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$";
 
-/// Whether this can be the name of an access or a key: 1 to 64 letters, digits, `.`, `_` and `-`. No dot comes first, since a
-/// path of dots alone means another path.
+/// Checks whether this text can be the name of an access or a key: 1 to 64 letters, digits, `.`, `_` and `-`. The first character
+/// must not be a dot, because a path segment that consists of dots means another path.
 ///
 /// # Errors
 /// The rule, for the person who chose the name.

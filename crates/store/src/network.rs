@@ -1,14 +1,14 @@
-//! Networks as people write them, and the one judge of addresses: of calls as they come, and of journalled ones once more.
+//! Reads networks as people write them, and judges addresses, both of current calls and again of calls in the journal.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Reads a network. Host bits are refused: `10.1.2.3/8` may have meant either.
+/// Reads a network. Rejects host bits, because `10.1.2.3/8` may mean the network or the host.
 ///
 /// # Errors
-/// A sentence with the mend in it.
+/// One sentence that says what to write instead.
 pub fn parse_network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()));
@@ -28,13 +28,13 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
     }
 }
 
-/// The networks that hold everybody, as `any` is kept and shown.
+/// The networks that contain all addresses; `any` is stored and shown as these.
 pub const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
-/// Reads a network of an access, or `any`: that everybody may call is something to be written out.
+/// Reads a network of an access, or `any`, because a list that admits everybody must say so in words.
 ///
 /// # Errors
-/// A sentence with the mend in it.
+/// One sentence that says what to write instead.
 pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
     if text == "any" {
         let everybody = EVERYBODY.iter();
@@ -48,18 +48,18 @@ pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
     }
 }
 
-/// Why an address gets in or not, with the network that decided.
+/// The decision on an address, with the network that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkDecision {
-    /// A network of the allow list holds it.
+    /// A network of the allow list contains the address.
     Allowed(IpNet),
-    /// A network of the deny list holds it.
+    /// A network of the deny list contains the address.
     Denied(IpNet),
-    /// No network holds it.
+    /// No network contains the address.
     Unlisted,
 }
 
-/// Judges an address by two lists.
+/// Judges an address by an allow list and a deny list.
 #[must_use]
 pub fn judge(allow: &[IpNet], deny: &[IpNet], address: IpAddr) -> NetworkDecision {
     let address = address.to_canonical();

@@ -1,5 +1,4 @@
-//! Objects that have to be written as objects: serde reads a list into a struct as well, field by field in an order that
-//! is not documented.
+//! Reads objects only from objects. Otherwise serde would also read a list into a struct, field by field in an undocumented order.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A value that is read from an object alone.
+/// A value that can only be read from an object.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -31,21 +30,21 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
     }
 }
 
-/// One object.
+/// Reads an object.
 pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
     Object::deserialize(d).map(|Object(value)| value)
 }
 
-/// A list of objects.
+/// Reads a list of objects.
 ///
 /// # Errors
-/// What is wrong with the first that is wrong.
+/// The error of the first invalid item.
 pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     let objects = Vec::deserialize(d)?;
     Ok(objects.into_iter().map(|Object(value)| value).collect())
 }
 
-/// A list of objects, or `null`.
+/// Reads a list of objects, or `null`.
 pub(crate) fn nullable_objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     d: D,
 ) -> Result<Option<Vec<T>>, D::Error> {

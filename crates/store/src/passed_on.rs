@@ -1,21 +1,22 @@
-//! User names and client ids that pass from one access to another when many are put at once. Each belongs to one access at any
-//! moment, also within a transaction: whoever gives one away has to let go of it before the other takes it.
+//! Finds the user names and client ids that pass from one access to another when many accesses are stored at the same time. Each
+//! belongs to only one access at any moment, even within a transaction: the old access must release it before the new access takes
+//! it.
 
 use std::collections::HashSet;
 
 use crate::Access;
 
-/// What passes on.
+/// The user names and client ids that pass to another access.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct PassedOn<'b> {
-    /// The user names, each another's after.
+    /// The user names that belong to another access afterwards.
     pub(crate) users: Vec<&'b str>,
-    /// The client ids, likewise.
+    /// The client ids that belong to another access afterwards.
     pub(crate) client_ids: Vec<&'b str>,
 }
 
 impl<'b> PassedOn<'b> {
-    /// Of accesses as they are, if they are there, and as they shall be; no two have the same name.
+    /// Compares accesses in their current form, if they exist, and in their new form; no two pairs have the same name.
     pub(crate) fn of(pairs: &[(Option<&'b Access>, &Access)]) -> PassedOn<'b> {
         let (mut users, mut client_ids) = (HashSet::new(), HashSet::new());
         for (_, after) in pairs {

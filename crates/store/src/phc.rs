@@ -1,7 +1,7 @@
-//! Hashes of chosen passwords that were made elsewhere: which of them are taken over.
+//! Decides which password hashes from other systems are accepted.
 //!
-//! A caller who presents a name has us compute with the parameters of its hash, so that they are bounded from above; and a hash
-//! that is cheap for us is cheap for a thief of the store, so that they are bounded from below.
+//! A caller that presents a name makes us compute with the parameters of the name's hash, so that the parameters have upper bounds.
+//! A hash that is cheap for us is also cheap for a thief of the store, so that the parameters have lower bounds.
 
 use argon2::Params;
 use argon2::password_hash::phc::PasswordHash;
@@ -10,43 +10,44 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::StoredSecret;
 
-/// Least memory, in KiB: the smallest of the settings that OWASP's password storage cheat sheet has for argon2id.
+/// Minimum memory, in KiB: the smallest argon2id setting of OWASP's password storage cheat sheet.
 const MEMORY_KIB_MIN: u32 = 7 * 1024;
 
-/// Most memory, in KiB: what PHP, libsodium and RFC 9106's second choice take. 16 at once are 1 GiB.
+/// Maximum memory, in KiB: the setting of PHP, of libsodium and of RFC 9106's second choice. 16 computations at the same time take
+/// 1 GiB.
 const MEMORY_KIB_MAX: u32 = 64 * 1024;
 
-/// Least work, memory times iterations, in KiB: five passes over [`MEMORY_KIB_MIN`], as the same sheet has it.
+/// Minimum work, memory times iterations, in KiB: five passes over [`MEMORY_KIB_MIN`], as in the same cheat sheet.
 const WORK_KIB_MIN: u32 = 5 * MEMORY_KIB_MIN;
 
-/// Most work, in KiB: PHP's four passes over [`MEMORY_KIB_MAX`], some seven times what a hash of ours costs.
+/// Maximum work, in KiB: PHP's four passes over [`MEMORY_KIB_MAX`], about seven times the work of our own hashes.
 const WORK_KIB_MAX: u32 = 4 * MEMORY_KIB_MAX;
 
-/// Most lanes; we compute them one after the other.
+/// Maximum number of lanes; we compute them one after the other.
 const LANES_MAX: u32 = 16;
 
-/// Shortest hash, in bytes.
+/// Minimum length of a hash, in bytes.
 const HASH_BYTES_MIN: usize = 16;
 
-/// Longest PHC string, in bytes: salt and hash at their bounds are some 200.
+/// Maximum length of a PHC string, in bytes: with the longest salt and hash it has about 200.
 const PHC_BYTES_MAX: usize = 256;
 
-/// Bytes of a random secret's keyed hash.
+/// Length of a random secret's keyed hash, in bytes.
 const KEYED_BYTES: usize = 32;
 
 impl StoredSecret {
-    /// Takes over the hash of a chosen password, a PHC string of argon2id.
+    /// Accepts the hash of a chosen password, a PHC string of argon2id.
     ///
     /// # Errors
-    /// What is wrong with it, in one sentence.
+    /// The defect of the hash, in one sentence.
     pub fn from_phc(text: &str) -> Result<StoredSecret, String> {
         check_phc(text).map(|()| StoredSecret::Argon2id(text.to_owned()))
     }
 
-    /// Whether it is one that could be of ours, or that may be taken over.
+    /// Checks whether the stored secret can be one of ours, or can be accepted from another system.
     ///
     /// # Errors
-    /// What is wrong with it, in one sentence.
+    /// The defect of the stored secret, in one sentence.
     pub fn check(&self) -> Result<(), String> {
         match self {
             StoredSecret::Argon2id(phc) => check_phc(phc),

@@ -1,5 +1,5 @@
-//! Receipts: what became of the sends that carried an idempotency key, so that asking again sends nothing again. They are kept
-//! under a keyed hash of the key, which may hold anything, and in room of their own (`room.rs`).
+//! Receipts: the outcomes of sends with an idempotency key, so that a repeated request does not send again. They are stored under a
+//! keyed hash of the key, because a key may contain anything, and they have a separate limit for their room (`room.rs`).
 
 mod receipt;
 mod room;

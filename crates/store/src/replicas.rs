@@ -1,4 +1,5 @@
-//! The processes that share a store, and what they know of its changes. Over a file there is one, and nothing to say about it.
+//! The replicas, which are the processes that share a store, and their progress in applying changes. A file has only one process,
+//! so that most methods then return nothing.
 
 use std::time::{Duration, Instant};
 
@@ -8,58 +9,58 @@ use tokio::sync::watch;
 use crate::store::Engine;
 use crate::{Store, StoreError, TableMisfit};
 
-/// How far a change has come.
+/// The progress of a change through the replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Spread {
-    /// Replicas in which it is in force.
+    /// Number of replicas that have applied the change.
     pub replicas: usize,
-    /// Replicas that are alive.
+    /// Number of live replicas.
     pub of: usize,
-    /// Those that have not said yet that they have it, by name.
+    /// Names of the replicas that have not reported the change yet.
     pub pending: Vec<String>,
 }
 
-/// How long those are waited for that do not say that they have a change.
+/// The maximum wait for replicas that have not reported a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpreadWait {
-    /// As long as an acknowledgement may wait.
+    /// The maximum wait for an acknowledgement.
     Acknowledgement,
-    /// Until their leases are over: from then on they are none of the live replicas.
+    /// Until the leases of these replicas are over, because then they are not live replicas any more.
     Leases,
 }
 
-/// A replica as the others see it.
+/// A replica as other replicas see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReplicaRow {
-    /// Its number, which no other life of a process has.
+    /// The number of this run of the process; no other run has the same number.
     pub id: i64,
-    /// Whether it is the one that answers.
+    /// True for the replica that returns the list.
     pub is_own: bool,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
-    /// The version of its program.
+    /// The version of the program.
     pub version: String,
-    /// The digest of its configuration, in hexadecimal.
+    /// The digest of the configuration, in hexadecimal.
     pub config: String,
-    /// Whether it is about to end.
+    /// True if the replica is shutting down.
     pub draining: bool,
-    /// When it started; seconds since 1970, UTC.
+    /// The start time; seconds since 1970, UTC.
     pub started_at: i64,
-    /// How long it still counts as alive, in milliseconds; negative when it does not.
+    /// Remaining time of the lease, in milliseconds; negative if the lease is over.
     pub lease_ms: i64,
-    /// The number of the last change of accesses that is in force there.
+    /// The number of the last change of accesses that the replica has applied.
     pub accesses: i64,
-    /// The same of the keys of operators.
+    /// The number of the last change of operators' keys that the replica has applied.
     pub admin_keys: i64,
-    /// The same of the keys that sign tokens.
+    /// The number of the last change of token-signing keys that the replica has applied.
     pub signing_keys: i64,
-    /// How many changes are not in force there yet.
+    /// Number of changes that the replica has not applied yet.
     pub behind: i64,
 }
 
 impl ReplicaRow {
-    /// Its state in a word: `live`; `draining`, when it is about to end; `cut_off`, when its lease is over and it has not said that
-    /// it ends; `gone`.
+    /// Returns the state in a word: `live`; `draining` if the replica is shutting down; `cut_off` if its lease is over and it has
+    /// not announced a shutdown; `gone` if its lease is over after it announced one.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match (self.lease_ms > 0, self.draining) {
@@ -71,25 +72,25 @@ impl ReplicaRow {
     }
 }
 
-/// What a replica knows of all of them without asking, by its last heartbeat.
+/// The knowledge of a replica about all replicas, from its last heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaCensus {
-    /// How many are alive and not about to end, this one included.
+    /// Number of live replicas that are not shutting down, including this one.
     pub live: u32,
-    /// How many different configurations they have.
+    /// Number of different configurations of these replicas.
     pub configurations: u32,
-    /// How long it is since the database has last answered: what is in force here may be as old as that.
+    /// Time since the database last answered; the data applied here may be that old.
     pub silent: Duration,
-    /// Whether the others may take this one for gone.
+    /// True if the other replicas may regard this one as gone.
     pub is_cut_off: bool,
-    /// Whether this one is about to end.
+    /// True if this replica is shutting down.
     pub is_draining: bool,
-    /// How far the database's clock is ahead of this machine's, in seconds.
+    /// Difference between the database's clock and this machine's clock, in seconds; positive if the database's clock is ahead.
     pub clock_ahead_s: i64,
 }
 
 impl Store {
-    /// What this process knows of the replicas without asking; nothing where it has the store for itself.
+    /// Returns the knowledge of this process about the replicas, without a query; `None` if one process has the store to itself.
     #[must_use]
     pub fn census(&self) -> Option<ReplicaCensus> {
         let Engine::Postgres(postgres) = self.engine() else {
@@ -106,8 +107,8 @@ impl Store {
         })
     }
 
-    /// Waits until the changes that are in force here are in force in every live replica, and returns how far they have come
-    /// when the time for it is over; nothing where one process has the store for itself.
+    /// Waits until every live replica has applied the changes that this process has applied. Returns the progress when the replicas
+    /// are done or the wait is over; `None` if one process has the store to itself.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -118,8 +119,7 @@ impl Store {
         }
     }
 
-    /// All replicas that have been seen in the last minutes, the oldest first; nothing where one process has the store for
-    /// itself.
+    /// Returns all replicas of the last minutes, oldest first; `None` if one process has the store to itself.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -130,7 +130,7 @@ impl Store {
         }
     }
 
-    /// This process has another configuration from now on, with this digest: where it differs from others', somebody should know.
+    /// Announces the digest of this process's new configuration, so that a difference between replicas can be reported.
     pub fn configured(&self, digest: &[u8]) {
         match self.engine() {
             Engine::Sqlite(_) => {}
@@ -138,8 +138,8 @@ impl Store {
         }
     }
 
-    /// Says to the others that this process is about to end: it counts no longer among those that share what is divided. They
-    /// still wait for it to take over changes, since it may still admit calls.
+    /// Announces to the other replicas that this process is shutting down. It no longer counts when quantities are divided among
+    /// replicas. The others still wait for it to apply changes, because it may still admit calls.
     pub async fn drain(&self) {
         match self.engine() {
             Engine::Sqlite(_) => {}
@@ -147,8 +147,8 @@ impl Store {
         }
     }
 
-    /// This process admits nothing any more, and nothing of a caller is under way: nobody waits for it from now on. What it has
-    /// in memory it may still write.
+    /// Announces that this process admits no calls any more and has none in progress, so that no replica waits for it. It may still
+    /// write the data that it has in memory.
     pub async fn leave(&self) {
         match self.engine() {
             Engine::Sqlite(_) => {}
@@ -156,7 +156,8 @@ impl Store {
         }
     }
 
-    /// How far the clock by which all judge accesses and tokens is ahead of this machine's, in seconds: that of a shared store.
+    /// Returns the difference between the clock by which all replicas judge accesses and tokens, which is the clock of a shared
+    /// store, and this machine's clock, in seconds; positive if the shared clock is ahead.
     #[must_use]
     pub fn clock_ahead_s(&self) -> i64 {
         match self.engine() {
@@ -165,7 +166,7 @@ impl Store {
         }
     }
 
-    /// How many replicas are alive, this one included.
+    /// Returns the number of live replicas, including this one.
     #[must_use]
     pub fn replica_count(&self) -> u32 {
         match self.engine() {
@@ -174,8 +175,8 @@ impl Store {
         }
     }
 
-    /// How long nothing has been heard of a store that others change: what is in memory may be as old as that. Nothing where one
-    /// process has the store for itself.
+    /// Returns the time since a store that other processes change last answered; the data in memory may be that old. `None` if one
+    /// process has the store to itself.
     #[must_use]
     pub fn unheard_for(&self) -> Option<Duration> {
         match self.engine() {
@@ -184,7 +185,7 @@ impl Store {
         }
     }
 
-    /// Whether nobody can have taken this process for gone.
+    /// Returns whether no other replica can regard this process as gone.
     #[must_use]
     pub fn has_lease(&self) -> bool {
         match self.engine() {
@@ -193,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Why the tables do not fit this program any more; another version has changed them.
+    /// Returns the reason why the tables do not fit this program any more, after another version has changed them.
     #[must_use]
     pub fn table_misfit(&self) -> Option<TableMisfit> {
         match self.engine() {
@@ -202,7 +203,7 @@ impl Store {
         }
     }
 
-    /// Whether a standby has what is written, or need not by the configuration.
+    /// Returns whether written data is on a standby, or the configuration does not require one.
     #[must_use]
     pub fn is_replicated(&self) -> bool {
         match self.engine() {
@@ -211,8 +212,8 @@ impl Store {
         }
     }
 
-    /// Numbers of the changes of signing keys, as they come; nothing where one process has the store for itself. Who has read the
-    /// keys after one says so by [`Store::signing_keys_in_force`].
+    /// Returns a receiver for the numbers of changes of signing keys; `None` if one process has the store to itself. A process that
+    /// has read the keys after a change reports this with [`Store::signing_keys_in_force`].
     #[must_use]
     pub fn signing_key_changes(&self) -> Option<watch::Receiver<i64>> {
         match self.engine() {
@@ -221,7 +222,7 @@ impl Store {
         }
     }
 
-    /// This process signs and verifies by the keys as they were after this change.
+    /// Reports that this process signs and verifies with the keys as of this change.
     pub fn signing_keys_in_force(&self, change: i64) {
         match self.engine() {
             Engine::Sqlite(_) => {}

@@ -1,7 +1,7 @@
-//! How secrets are made, stored and compared.
+//! Creates, stores and compares secrets.
 //!
-//! What a check costs follows the secret that is *presented*, not the name: a random secret of ours (`cgs_…`) has 256 bits
-//! and is compared as a keyed hash in microseconds; anything else is a chosen password and costs one argon2id, whether the
+//! The cost of a check depends on the *presented* secret, not on the name. A random secret of ours (`cgs_…`) has 256 bits and is
+//! compared as a keyed hash in microseconds. Any other secret is a chosen password and costs one argon2id computation, whether the
 //! name exists or not.
 
 use adapter::PASSWORD_BYTES_MAX;
@@ -14,29 +14,29 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-/// What every random secret of ours begins with; secret scanners know it, and it decides which check to pay.
+/// The prefix of our random secrets. Secret scanners recognize it, and it decides which check is made.
 pub const RANDOM_SECRET_PREFIX: &str = "cgs_";
 
-/// Bytes of randomness in a secret of ours: beyond guessing, so that a fast hash is enough.
+/// Number of random bytes in a secret of ours: too many to guess, so that a fast hash is enough.
 const RANDOM_SECRET_BYTES: usize = 32;
 
-/// Bytes of randomness in a client id: it only has to be unique.
+/// Number of random bytes in a client id, which only has to be unique.
 const CLIENT_ID_BYTES: usize = 12;
 
-/// Shortest password that may be chosen, in characters.
+/// Minimum length of a chosen password, in characters.
 pub const PASSWORD_CHARACTERS_MIN: usize = 8;
 
-/// A secret as it is kept.
+/// A secret in its stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoredSecret {
-    /// HMAC-SHA-256 of a random secret under the store's own key, base64url.
+    /// HMAC-SHA-256 of a random secret with the store's own key, base64url.
     Keyed(String),
     /// A PHC string of a chosen password.
     Argon2id(String),
 }
 
-/// Why a secret could not be made or hashed.
+/// The reason why a secret could not be made or hashed.
 #[derive(Debug)]
 pub struct SecretError(&'static str);
 
@@ -48,34 +48,35 @@ impl std::fmt::Display for SecretError {
 
 impl std::error::Error for SecretError {}
 
-/// Hashes and compares random secrets under one key.
+/// Hashes and compares random secrets with one key.
 pub struct SecretHasher(hmac::Key);
 
 impl SecretHasher {
-    /// Takes the key's bytes.
+    /// Makes a hasher from the bytes of a key.
     #[must_use]
     pub fn new(key: &[u8]) -> SecretHasher {
         SecretHasher(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// A key of its own for another purpose: the same wherever this key is, and of no use to find it.
+    /// Derives a separate key for another purpose. It is the same wherever this key is the same, and does not help to find this
+    /// key.
     #[must_use]
     pub fn derived(&self, purpose: &str) -> [u8; 32] {
         let mut derived = [0; 32];
-        // What is hashed of a secret begins otherwise.
+        // Random secrets have another prefix, so that a derived key is never the hash of a secret.
         let tag = hmac::sign(&self.0, format!("derived key: {purpose}").as_bytes());
         derived.copy_from_slice(tag.as_ref());
         derived
     }
 
-    /// The stored form of a random secret.
+    /// Returns the stored form of a random secret.
     #[must_use]
     pub fn keyed(&self, secret: &SecretString) -> StoredSecret {
         let tag = hmac::sign(&self.0, secret.expose_secret().as_bytes());
         StoredSecret::Keyed(BASE64_URL_SAFE_NO_PAD.encode(tag))
     }
 
-    /// Whether `presented` is one of the random secrets among `stored`; takes the same time for an empty list.
+    /// Returns whether `presented` is one of the random secrets in `stored`; takes the same time for an empty list.
     #[must_use]
     pub fn verify<'a>(
         &self,
@@ -83,7 +84,7 @@ impl SecretHasher {
         stored: impl IntoIterator<Item = &'a StoredSecret>,
     ) -> bool {
         let tag = hmac::sign(&self.0, presented.expose_secret().as_bytes());
-        // Two comparisons whatever is stored, since two secrets may live at once.
+        // There are always two comparisons, because two secrets may be live at the same time.
         let mut kept = [[0_u8; 32]; 2];
         let mut real = [false; 2];
         let keyed = stored.into_iter().filter_map(|secret| match secret {
@@ -106,10 +107,10 @@ impl SecretHasher {
     }
 }
 
-/// Checks whether a password may be chosen: it is long enough, and a call can present it.
+/// Checks whether a password may be chosen: it must be long enough, and a call must be able to present it.
 ///
 /// # Errors
-/// What to write instead.
+/// One sentence that says what to write instead.
 pub fn check_password(password: &str) -> Result<(), String> {
     if adapter::has_forbidden_character(password, false) {
         return Err("it holds a control character".to_owned());
@@ -123,26 +124,26 @@ pub fn check_password(password: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A fresh random secret, `cgs_…`.
+/// Makes a new random secret, `cgs_…`.
 ///
 /// # Errors
-/// When the system gives no randomness.
+/// When the system returns no randomness.
 pub fn new_random_secret() -> Result<SecretString, SecretError> {
     Ok(format!("{RANDOM_SECRET_PREFIX}{}", random::<RANDOM_SECRET_BYTES>()?).into())
 }
 
-/// A fresh key of an operator, `cgk_…`.
+/// Makes a new operator's key, `cgk_…`.
 ///
 /// # Errors
-/// When the system gives no randomness.
+/// When the system returns no randomness.
 pub fn new_admin_key() -> Result<SecretString, SecretError> {
     Ok(format!("cgk_{}", random::<RANDOM_SECRET_BYTES>()?).into())
 }
 
-/// A fresh client id, `cga_…`.
+/// Makes a new client id, `cga_…`.
 ///
 /// # Errors
-/// When the system gives no randomness.
+/// When the system returns no randomness.
 pub fn new_client_id() -> Result<String, SecretError> {
     Ok(format!("cga_{}", random::<CLIENT_ID_BYTES>()?))
 }
@@ -154,10 +155,11 @@ fn random<const N: usize>() -> Result<String, SecretError> {
 }
 
 impl StoredSecret {
-    /// The stored form of a chosen password. Takes tens of milliseconds: not for an async thread.
+    /// Returns the stored form of a chosen password. Takes tens of milliseconds, so that it must not run on an async thread.
     ///
     /// # Errors
-    /// When it begins like a random secret, and so could never be presented, or the system gives no randomness.
+    /// When the password has the prefix of random secrets, because it could then never be presented, or when the system returns no
+    /// randomness.
     pub fn argon2id(password: &SecretString) -> Result<StoredSecret, SecretError> {
         if password.expose_secret().starts_with(RANDOM_SECRET_PREFIX) {
             return Err(SecretError("a chosen password may not begin with cgs_"));
@@ -169,7 +171,8 @@ impl StoredSecret {
     }
 }
 
-/// Whether `presented` is the password of this PHC string. Takes tens of milliseconds: not for an async thread.
+/// Returns whether `presented` is the password of this PHC string. Takes tens of milliseconds, so that it must not run on an async
+/// thread.
 #[must_use]
 pub fn verify_chosen(presented: &SecretString, phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|hash| {
@@ -179,10 +182,11 @@ pub fn verify_chosen(presented: &SecretString, phc: &str) -> bool {
     })
 }
 
-/// The PHC string that a name without a chosen password is checked against: same cost, and nobody knows a match.
+/// Returns the PHC string for the check of a name without a chosen password: the check costs the same, and nobody knows a matching
+/// password.
 #[must_use]
 pub fn unknown_name_hash() -> &'static str {
-    // 32 zero bytes as hash, default parameters: to match it one would have to invert argon2id.
+    // The hash is 32 zero bytes, with default parameters: to match it, somebody would have to invert argon2id.
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGlzIGhvbWUhIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 }
 

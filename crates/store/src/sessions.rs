@@ -1,21 +1,21 @@
-//! Sessions of the console, where several replicas serve it. One process over a file keeps them in memory.
+//! Sessions of the console, for stores that several replicas share. A process with a file keeps its sessions in memory.
 
 use crate::postgres::PostgresStore;
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
-/// A session that every replica knows.
+/// A session that all replicas share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SharedSession {
-    /// The name of the key that opened it.
+    /// The name of the key that opened the session.
     pub key_name: String,
     /// The hash of that key.
     pub key_hash: String,
-    /// The token that every form has to carry.
+    /// The token that every form must contain.
     pub token: String,
-    /// When it began; seconds since 1970, UTC.
+    /// The start time; seconds since 1970, UTC.
     pub began: i64,
-    /// When it was used last; seconds since 1970, UTC.
+    /// The time of the last use; seconds since 1970, UTC.
     pub used: i64,
 }
 
@@ -24,7 +24,7 @@ pub struct SharedSession {
 pub struct SharedSessions<'s>(&'s PostgresStore);
 
 impl Store {
-    /// The sessions of all replicas; nothing where one process has the store for itself.
+    /// Returns the sessions of all replicas; `None` if one process has the store to itself.
     #[must_use]
     pub fn shared_sessions(&self) -> Option<SharedSessions<'_>> {
         match self.engine() {
@@ -35,7 +35,7 @@ impl Store {
 }
 
 impl SharedSessions<'_> {
-    /// Keeps a new session. Beyond a thousand the one that was used longest ago ends.
+    /// Stores a new session. If there are more than a thousand, the session with the oldest last use is removed.
     ///
     /// # Errors
     /// When the store can't be written.
@@ -43,7 +43,7 @@ impl SharedSessions<'_> {
         self.0.put_session(id_hash, session).await
     }
 
-    /// The session with this id, if there is one.
+    /// Returns the session with this id hash, if it exists.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -75,7 +75,7 @@ impl SharedSessions<'_> {
         self.0.drop_sessions_of(key_name).await
     }
 
-    /// Ends those that were used last before one time, or began before another; seconds since 1970, UTC.
+    /// Ends the sessions whose last use is before the first time, or whose start is before the second; seconds since 1970, UTC.
     ///
     /// # Errors
     /// When the store can't be written.

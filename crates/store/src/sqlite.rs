@@ -1,4 +1,4 @@
-//! A store in one SQLite file of the data folder. One thread writes it (`writer.rs`), a few connections read it (`readers.rs`).
+//! A store in one SQLite file in the data folder. One thread writes it (`writer.rs`), and a few connections read it (`readers.rs`).
 
 mod admin_keys;
 mod backup;

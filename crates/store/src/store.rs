@@ -1,4 +1,4 @@
-//! The store of one gateway. Each verb stands in the file of what it is about, and asks the engine.
+//! The store of one gateway. Each method is in the file of its subject, and calls the engine.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ pub struct Store {
     memory: Arc<StoreMemory>,
 }
 
-/// What keeps the data. Each has queries of its own: what one does well the other does not know.
+/// The engine that stores the data. Each engine has its own queries, because each is fast at different things.
 pub(crate) enum Engine {
-    /// One file of one process.
+    /// One file for one process.
     Sqlite(Box<SqliteStore>),
-    /// One database of several replicas.
+    /// One database for several replicas.
     Postgres(Arc<PostgresStore>),
 }
 
 impl Store {
-    /// Opens or makes the file, readable by its owner only, brings it up to date and reads all accesses.
+    /// Opens or creates the file, which only its owner can read, brings it up to date and reads all accesses.
     ///
     /// # Errors
     /// When the file can't be opened, is not a SQLite file, or was written by a newer program.
@@ -38,7 +38,7 @@ impl Store {
     /// Connects to a database, brings its tables up to date and reads all accesses.
     ///
     /// # Errors
-    /// When it can't be reached or changed, a newer program has changed it, or its keys do not open.
+    /// When the database can't be reached or changed, a newer program has changed it, or its keys can't be unsealed.
     pub async fn open_postgres(options: &PostgresOptions) -> Result<Store, StoreError> {
         let postgres = Arc::new(PostgresStore::open(options).await?);
         start_heartbeat(&postgres);
@@ -48,25 +48,25 @@ impl Store {
         })
     }
 
-    /// The accesses as they are now. Costs no lock.
+    /// Returns the current accesses without taking a lock.
     #[must_use]
     pub fn accesses(&self) -> Arc<Accesses> {
         self.memory.accesses.load_full()
     }
 
-    /// The keys of operators as they are now. Costs no lock.
+    /// Returns the current keys of operators without taking a lock.
     #[must_use]
     pub fn admin_keys(&self) -> Arc<Vec<AdminKey>> {
         self.memory.admin_keys.load_full()
     }
 
-    /// The journal, which takes rows at once and has them on the disk a moment later.
+    /// Returns the journal, which takes rows immediately and writes them to the disk a moment later.
     #[must_use]
     pub fn journal(&self) -> &Arc<Journal> {
         &self.memory.journal
     }
 
-    /// The file that the store is in; nothing where it is in a database.
+    /// Returns the store's file; `None` if the store is in a database.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match &self.engine {
@@ -75,7 +75,7 @@ impl Store {
         }
     }
 
-    /// The connections for look-ups and changes; nothing where the store is in a file.
+    /// Returns the number of connections for lookups and changes; `None` if the store is in a file.
     #[must_use]
     pub fn connections(&self) -> Option<StoreConnections> {
         match &self.engine {
@@ -84,15 +84,15 @@ impl Store {
         }
     }
 
-    /// Looks whether the store's file is still at its place. While it is not, the journal is in trouble, and nothing is begun or
-    /// changed that has to be on the disk. Nothing to do for a store that is not a file.
+    /// Checks whether the store's file is still at its path. While it is not, the journal reports trouble, and nothing that must be
+    /// on the disk is begun or changed. Does nothing for a store in a database.
     pub async fn look_for_file(&self) {
         if let Engine::Sqlite(sqlite) = &self.engine {
             sqlite.look_for_file().await;
         }
     }
 
-    /// Closes the store after all that was begun.
+    /// Closes the store after all running operations.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close().await,
@@ -108,7 +108,7 @@ impl Store {
         &self.memory
     }
 
-    /// The engine itself, for tests of what only it has.
+    /// Returns the engine itself, for tests of features that only this engine has.
     #[cfg(test)]
     pub(crate) fn postgres(&self) -> &PostgresStore {
         match &self.engine {
@@ -117,7 +117,7 @@ impl Store {
         }
     }
 
-    /// The engine itself, for tests that break something.
+    /// Returns the engine itself, for tests that break something.
     #[cfg(test)]
     pub(crate) fn sqlite(&self) -> &SqliteStore {
         match &self.engine {

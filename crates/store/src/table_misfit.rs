@@ -1,26 +1,26 @@
-//! How the tables of a shared store and this program may differ.
+//! The differences between the tables of a shared store and this program.
 
-/// Why the tables of a shared store do not fit this program.
+/// The reason why the tables of a shared store do not fit this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableMisfit {
-    /// They may be written by newer programs only.
+    /// Only newer programs may write the tables.
     NeedsNewer {
-        /// What a program has to know.
+        /// The contract that a program must know.
         contract: i32,
-        /// What this one knows.
+        /// The contract that this program knows.
         known: i32,
     },
-    /// They lack what this program needs.
+    /// The tables lack something that this program needs.
     IsOlder {
-        /// Their last migration.
+        /// The last migration of the tables.
         schema: i32,
-        /// The one that this program needs.
+        /// The migration that this program needs.
         known: i32,
     },
 }
 
 impl TableMisfit {
-    /// It in a word: `contract` or `schema`.
+    /// Returns the misfit in a word: `contract` or `schema`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
-//! An engine for a test that every engine has to pass.
+//! The engines for tests that every engine must pass.
 
 use crate::postgres::test_server::new_database;
 use crate::{PostgresOptions, Store};
 
-/// An engine with nothing in it.
+/// An engine with an empty store.
 pub(crate) enum TestEngine {
     Sqlite(tempfile::TempDir),
     Postgres(Box<PostgresOptions>),
@@ -14,12 +14,12 @@ impl TestEngine {
         Some(TestEngine::Sqlite(tempfile::tempdir().unwrap()))
     }
 
-    /// Nothing where PostgreSQL is missing.
+    /// Makes a PostgreSQL engine; `None` if PostgreSQL is not installed.
     pub(crate) async fn postgres() -> Option<TestEngine> {
         Some(TestEngine::Postgres(Box::new(new_database()?)))
     }
 
-    /// Opens the store that is there, as a new process does.
+    /// Opens the existing store, as a new process does.
     pub(crate) async fn open(&self) -> Store {
         let store = match self {
             TestEngine::Sqlite(folder) => Store::open(&folder.path().join("chatgate.db")).await,
@@ -29,14 +29,14 @@ impl TestEngine {
     }
 }
 
-/// Has every write wait as long as it lives.
+/// A lock that makes every write wait until it is dropped.
 pub(crate) enum WriteLock {
     Sqlite(#[expect(dead_code, reason = "it is held")] rusqlite::Connection),
     Postgres(#[expect(dead_code, reason = "it is held")] tokio_postgres::Client),
 }
 
 impl TestEngine {
-    /// Has every write of journal and receipts wait until the lock is dropped.
+    /// Makes every write of the journal and of receipts wait until the lock is dropped.
     pub(crate) async fn lock(&self) -> WriteLock {
         match self {
             TestEngine::Sqlite(folder) => {
@@ -54,7 +54,7 @@ impl TestEngine {
         }
     }
 
-    /// Has every write fail, or no longer.
+    /// Makes every write fail, or succeed again.
     pub(crate) async fn read_only(&self, store: &Store, on: bool) {
         match self {
             TestEngine::Sqlite(_) => {
@@ -66,14 +66,14 @@ impl TestEngine {
             }
             TestEngine::Postgres(options) => {
                 let client = connect(options).await;
-                // Each batch is a transaction, which is what the session was when it began.
+                // Each batch is a transaction, which has the mode that its session had at the start.
                 let writes = "SET default_transaction_read_only = off";
                 client.batch_execute(writes).await.unwrap();
                 let set = format!(
                     "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {on}', current_database()); END $$"
                 );
                 client.batch_execute(&set).await.unwrap();
-                // Whoever is there goes on as before, and has to be gone when this returns.
+                // Existing sessions keep their old mode, so that they must have ended before this returns.
                 let set = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
                 client.batch_execute(set).await.unwrap();
@@ -81,7 +81,7 @@ impl TestEngine {
         }
     }
 
-    /// Executes a statement beside the store, without values.
+    /// Executes a statement without values over a separate connection.
     pub(crate) async fn execute(&self, sql: &str) {
         match self {
             TestEngine::Sqlite(folder) => {
@@ -96,7 +96,7 @@ impl TestEngine {
         }
     }
 
-    /// Whether a text stands anywhere in the store.
+    /// Returns whether the store contains this text anywhere.
     pub(crate) async fn holds(&self, text: &str) -> bool {
         match self {
             TestEngine::Sqlite(folder) => {
@@ -132,7 +132,7 @@ impl TestEngine {
     }
 }
 
-/// A connection beside the store's.
+/// Opens a connection that does not belong to the store.
 pub(crate) async fn connect(options: &PostgresOptions) -> tokio_postgres::Client {
     let mut config = options.url.config().clone();
     config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::Any);
@@ -141,7 +141,7 @@ pub(crate) async fn connect(options: &PostgresOptions) -> tokio_postgres::Client
     client
 }
 
-/// Makes a test for each engine of each function, which gets a [`TestEngine`].
+/// Makes one test per engine for each function, which gets a [`TestEngine`].
 macro_rules! on_every_engine {
     ($($test:ident),* $(,)?) => {
         mod sqlite {

@@ -1,25 +1,25 @@
-//! Which tokens of an access are still good after a change of it.
+//! Decides which tokens of an access remain valid after a change of the access.
 //!
-//! A token proves what it was issued for: this very access, which had these very secrets. It ends when the access is
-//! deleted or made anew under the old name, when a secret is dropped, and when an operator says so.
+//! A token proves the access for which it was issued, with the secrets that the access had then. It ends when the access is deleted
+//! or created again under the old name, when a secret is removed, and when an operator ends it.
 
 use crate::Access;
 
-/// What a change means for the tokens that were issued before it.
+/// The effect of a change on the tokens that were issued before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenEffect {
-    /// They end only if what they were issued for ends.
+    /// The tokens end only if the access or a secret for which they were issued ends.
     GoOn,
-    /// They end.
+    /// All tokens end.
     End,
 }
 
-/// Stands for the version that the change will have; [`Access::numbered`] replaces it.
+/// A placeholder for the version that the change will have; [`Access::numbered`] replaces it.
 const THIS_CHANGE: i64 = -1;
 
 impl TokenEffect {
-    /// The access after a change at `now`, with the bounds of its tokens. One that is made is `remade` if there was another of
-    /// its name before.
+    /// Returns the access after a change at `now`, with the bounds of its tokens. `is_remade` is true if the access is new and
+    /// another access of the same name existed before.
     pub(crate) fn bounded(
         self,
         (now, is_remade): (i64, bool),
@@ -40,7 +40,7 @@ impl TokenEffect {
     }
 }
 
-/// Whether all that a token was issued for is still there. A secret that is added ends nothing.
+/// Returns whether everything for which a token was issued still exists. An added secret ends no token.
 fn is_same(before: &Access, after: &Access) -> bool {
     before.client_id == after.client_id
         && before
@@ -49,7 +49,7 @@ fn is_same(before: &Access, after: &Access) -> bool {
 }
 
 impl Access {
-    /// As it stands after the change with this number.
+    /// Returns the access as it is after the change with this number.
     pub(crate) fn numbered(mut self, version: i64) -> Access {
         if self.token_generation == THIS_CHANGE {
             self.token_generation = version;

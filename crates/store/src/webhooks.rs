@@ -1,4 +1,4 @@
-//! Webhooks: where an operator has the events of an access sent, how far the deliveries have come, and what became of each attempt.
+//! Webhooks: where the events of an access are sent, the progress of the deliveries, and the result of each attempt.
 
 mod verbs;
 
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 
-/// Attempts that are kept of one webhook: some days of a quiet one, an hour of a busy one.
+/// Maximum number of stored attempts of one webhook: some days of a quiet webhook, an hour of a busy one.
 pub(crate) const ATTEMPTS_KEPT: i64 = 1000;
 
-/// How long they are kept, in milliseconds: two weeks.
+/// Maximum age of a stored attempt, in milliseconds: two weeks.
 pub(crate) const ATTEMPTS_KEPT_MS: i64 = 14 * 24 * 3_600_000;
 
-/// Deliveries that were given up and are kept of one webhook, the newest.
+/// Maximum number of stored deliveries of one webhook that were given up; the newest are stored.
 pub(crate) const DEAD_KEPT: i64 = 1000;
 
-/// How long a process keeps the deliveries to itself after it has asked, in milliseconds: long enough to outlast a database that
-/// fails over, and short enough that another takes them on soon.
+/// Time for which a process has the deliveries to itself after a request, in milliseconds: long enough to outlast a failover of the
+/// database, and short enough that another process takes over soon.
 pub const DELIVERING_HELD_MS: i64 = 10_000;
 
 /// A webhook.
@@ -27,75 +27,75 @@ pub const DELIVERING_HELD_MS: i64 = 10_000;
 pub struct Webhook {
     /// `whk_` and random characters.
     pub id: String,
-    /// Grows with each change by an operator.
+    /// The version, which increases with each change by an operator.
     pub version: i64,
-    /// The client id of the access whose events it gets.
+    /// The client id of the access whose events the webhook gets.
     pub client_id: String,
-    /// What the operator says about it.
+    /// The settings of the operator.
     pub settings: WebhookSettings,
-    /// What signs, newest first; at most two are live.
+    /// The secrets that sign, newest first; at most two are live.
     pub secrets: Vec<WebhookSecret>,
-    /// How far its deliveries have come.
+    /// The progress of the deliveries.
     pub progress: WebhookProgress,
 }
 
-/// What an operator says about a webhook.
+/// The settings of a webhook, which an operator chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookSettings {
-    /// Where events go.
+    /// The URL that receives the events.
     pub url: String,
-    /// The types of events that it gets.
+    /// The types of events that the webhook gets.
     pub types: Vec<String>,
-    /// Whether the texts of messages are left out.
+    /// True if the texts of messages are left out.
     pub thin: bool,
-    /// What it is for.
+    /// The purpose of the webhook.
     pub note: String,
 }
 
-/// A secret that signs. `Debug` does not show it.
+/// A secret that signs. `Debug` does not show its text.
 #[derive(Clone)]
 pub struct WebhookSecret {
-    /// `whsec_` and Base64, as the libraries of receivers take it.
+    /// `whsec_` and Base64, the form that receivers' libraries take.
     pub text: SecretString,
-    /// When it was made; seconds since 1970, UTC.
+    /// The creation time; seconds since 1970, UTC.
     pub created: i64,
-    /// When it ends, likewise; absent for the newest.
+    /// The end of its validity; seconds since 1970, UTC. Absent for the newest secret.
     pub until: Option<i64>,
 }
 
-/// How far the deliveries of a webhook have come. Times are milliseconds since 1970, UTC.
+/// The progress of a webhook's deliveries. Times are milliseconds since 1970, UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookProgress {
-    /// Whether events are sent.
+    /// The state that decides whether events are sent.
     pub state: WebhookState,
-    /// Why it is so, in a few words.
+    /// The cause of the state, in a few words.
     pub cause: String,
-    /// Since when.
+    /// The time since which the state has lasted.
     pub state_at: i64,
-    /// Events up to this position are settled or among the deliveries.
+    /// The position up to which all events are settled or are among the deliveries.
     pub position: u64,
-    /// Since when no attempt has succeeded.
+    /// The time since which no attempt has succeeded.
     pub failing_since: Option<i64>,
-    /// Attempts that have failed since.
+    /// The number of attempts that have failed since then.
     pub failures: u32,
-    /// When the next attempt is due while it rests.
+    /// The time of the next attempt while the webhook rests.
     pub next_at: i64,
-    /// When the receiver first said that it is gone, if it has said nothing else since.
+    /// The time when the receiver first answered that it is gone, if it has given no other answer since.
     pub gone_at: Option<i64>,
-    /// Events that could not be sent because they were not kept any longer.
+    /// The number of events that could not be sent because they were not stored any longer.
     pub lost: u64,
 }
 
-/// Whether the events of a webhook are sent.
+/// The state of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WebhookState {
-    /// As they come.
+    /// Events are sent as they come.
     Active,
-    /// One at a time, now and then: the receiver fails.
+    /// Events are sent one at a time, with long pauses, because the receiver fails.
     Resting,
-    /// Not until an operator says so: an operator has stopped it.
+    /// No events are sent until an operator resumes the webhook, because an operator has paused it.
     Paused,
-    /// Not until an operator says so: the receiver has failed for too long, or is gone.
+    /// No events are sent until an operator resumes the webhook, because the receiver has failed for too long or is gone.
     Disabled,
 }
 
@@ -108,7 +108,7 @@ impl WebhookState {
         WebhookState::Disabled,
     ];
 
-    /// The word in the table and in the admin API.
+    /// Returns the word in the table and in the admin API.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ impl WebhookState {
         }
     }
 
-    /// Whether events are sent, if only now and then.
+    /// Returns whether events are sent, even if only with long pauses.
     #[must_use]
     pub fn is_served(self) -> bool {
         matches!(self, WebhookState::Active | WebhookState::Resting)
@@ -139,47 +139,47 @@ pub struct WebhookDelivery {
     pub position: u64,
     /// The id of its event.
     pub event_id: String,
-    /// Whether it was given up, so that its chat goes on without it.
+    /// True if the delivery was given up, so that its chat continues without it.
     pub is_dead: bool,
-    /// Attempts whose failure is the event's own.
+    /// The number of attempts that failed because of the event itself.
     pub attempts: u32,
-    /// When the first of them was made, or 0.
+    /// The time of the first of these attempts, or 0.
     pub first_at: i64,
-    /// When the next is due.
+    /// The time of the next attempt.
     pub next_at: i64,
-    /// Why the last attempt failed, in a few words.
+    /// The cause of the last attempt's failure, in a few words.
     pub cause: String,
 }
 
-/// What came of one attempt.
+/// The result of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WebhookAttempt {
     /// The position of its event.
     pub position: u64,
     /// The id of its event.
     pub event_id: String,
-    /// When it began; milliseconds since 1970, UTC.
+    /// The start time; milliseconds since 1970, UTC.
     pub at: i64,
-    /// Which attempt of this delivery it was, from 1 on.
+    /// The number of the attempt among those of its delivery, from 1 on.
     pub number: u32,
     /// The status of the answer, if there was one.
     pub status: Option<u16>,
-    /// `ok`, or why it failed, in a word of a closed set.
+    /// `ok`, or the cause of the failure as a word of a closed set.
     pub cause: String,
-    /// How long it took, in milliseconds.
+    /// The duration, in milliseconds.
     pub ms: i64,
 }
 
-/// What has become of deliveries of one webhook since the last time.
+/// The changes of one webhook's deliveries since the last settlement.
 #[derive(Clone, Debug)]
 pub struct WebhookSettlement {
-    /// The webhook.
+    /// The id of the webhook.
     pub id: String,
-    /// The version on which this is based.
+    /// The version of the webhook on which this settlement is based.
     pub version: i64,
-    /// The term in which this was worked out, as [`crate::Store::may_deliver`] has said.
+    /// The term in which this settlement was made, as returned by [`crate::Store::may_deliver`].
     pub term: i64,
-    /// How far its deliveries have come.
+    /// The progress of the deliveries.
     pub progress: WebhookProgress,
     /// The positions of deliveries that are settled.
     pub settled: Vec<u64>,
@@ -189,12 +189,12 @@ pub struct WebhookSettlement {
     pub attempts: Vec<WebhookAttempt>,
 }
 
-/// Which deliveries are to be made once more.
+/// The deliveries to repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redelivery {
-    /// All that were given up.
+    /// All deliveries that were given up.
     Dead,
-    /// The one of the event with this id, given up or delivered.
+    /// The delivery of the event with this id, given up or delivered.
     Event(String),
 }
 
@@ -214,13 +214,13 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// Secrets as they are kept: in a file as they are, in a database sealed.
+/// Returns the stored form of secrets; a file stores it as it is, a database stores it sealed.
 pub(crate) fn secrets_to_bytes(secrets: &[WebhookSecret]) -> Vec<u8> {
     let rows: Vec<_> = secrets
         .iter()
         .map(|secret| (secret.text.expose_secret(), secret.created, secret.until))
         .collect();
-    // Texts and numbers can't fail to become JSON.
+    // Serialization can't fail, because texts and numbers always become JSON.
     serde_json::to_vec(&rows).unwrap_or_default()
 }
 
@@ -235,9 +235,9 @@ pub(crate) fn secrets_from_bytes(bytes: &[u8]) -> Result<Vec<WebhookSecret>, Sto
     Ok(rows.into_iter().map(secret).collect())
 }
 
-/// The settings as they are kept.
+/// Returns the stored form of the settings.
 pub(crate) fn settings_to_text(settings: &WebhookSettings) -> String {
-    // Texts and flags can't fail to become JSON.
+    // Serialization can't fail, because texts and flags always become JSON.
     serde_json::to_string(settings).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Words of closed sets: ways in, methods and platforms, of which each access has a dozen.
+//! Words of closed sets: ways in, methods and platforms. Each access has about a dozen of them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,13 +8,14 @@ use adapter::{OPERATIONS, PLATFORMS, Way};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A word of such a set. One that this program knows takes no memory beside the list that it stands in, where a text would take a
-/// piece of its own, a million of them for 100,000 accesses. One that it does not know, of a newer program, stays what it is.
+/// A word of a closed set. A word that this program knows takes no memory in addition to the list that contains it, whereas a text
+/// would need a separate allocation: a million of them for 100,000 accesses. A word that only a newer program knows is stored
+/// unchanged.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ListedWord(Cow<'static, str>);
 
-/// The same word, if it is one that this program knows.
+/// Returns the static text of this word, if this program knows the word.
 fn known(text: &str) -> Option<&'static str> {
     let ways = Way::ALL.into_iter().map(Way::name);
     let methods = OPERATIONS.iter().map(|operation| operation.method);
@@ -60,7 +61,7 @@ impl Visitor<'_> for ListedWordVisitor {
     type Value = ListedWord;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As of any other text.
+        // The message is the same as for any other text.
         f.write_str("a string")
     }
 

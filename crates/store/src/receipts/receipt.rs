@@ -1,75 +1,75 @@
-//! What a receipt is, what claims one, and how a claim ends.
+//! The types for receipts: the claim of a key, the receipt, and the settlement of a claim.
 
 use aws_lc_rs::hmac;
 use serde::Serialize;
 
-/// Bytes of the hash of a key that are kept: enough that no two keys of a gateway share one.
+/// Number of stored bytes of a key's hash: enough that no two keys of a gateway have the same hash.
 const KEY_BYTES: usize = 16;
 
-/// A key that a send claims for itself.
+/// A send's claim of an idempotency key.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The client id of the access.
     pub client_id: String,
     /// The operation.
     pub method: &'static str,
-    /// The key as the caller gave it.
+    /// The key as the caller wrote it.
     pub key: String,
     /// SHA-256 of the canonical request.
     pub fingerprint: [u8; 32],
-    /// The id of the request that carries it.
+    /// The id of the request with the claim.
     pub request_id: String,
-    /// Now, in seconds since 1970, UTC.
+    /// The current time, in seconds since 1970, UTC.
     pub now: i64,
-    /// Receipts made before this do not count any more; in seconds since 1970, UTC.
+    /// Receipts that were made before this time have expired; in seconds since 1970, UTC.
     pub kept_since: i64,
     /// The room that receipts may take.
     pub room: ReceiptRoom,
 }
 
-/// What stands in the way of a claim.
+/// The obstacle to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The key was claimed before.
+    /// The key was already claimed.
     Known(Receipt),
     /// There is no room for another receipt.
     NoRoom(NoRoom),
 }
 
-/// What became of a send, and what its caller was answered.
+/// The outcome of a send, and the answer that its caller got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt {
     /// The operation.
     pub method: String,
-    /// How far it has come.
+    /// The state of the send.
     pub state: ReceiptState,
-    /// Of the first request with this key.
+    /// The id of the first request with this key.
     pub request_id: String,
-    /// When it was made; seconds since 1970, UTC.
+    /// The creation time; seconds since 1970, UTC.
     #[serde(skip)]
     pub made_at: i64,
     /// SHA-256 of the canonical request.
     #[serde(skip)]
     pub fingerprint: [u8; 32],
-    /// The result as JSON text where something was sent, the code where nobody knows; none while it is under way.
+    /// The result as JSON text if the message was sent, the code if the outcome is unknown; `None` while the send is in progress.
     #[serde(skip)]
     pub answer: Option<String>,
 }
 
-/// How far a send has come.
+/// The state of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptState {
-    /// It is under way.
+    /// The send is in progress.
     Open,
-    /// The upstream has taken it.
+    /// The upstream has accepted the message.
     Sent,
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unknown,
 }
 
 impl ReceiptState {
-    /// The word in the table.
+    /// Returns the state for this word in the table.
     pub(crate) fn from_word(word: &str) -> Option<ReceiptState> {
         match word {
             "open" => Some(ReceiptState::Open),
@@ -80,46 +80,47 @@ impl ReceiptState {
     }
 }
 
-/// How a claimed key is left.
+/// The settlement of a claimed key.
 #[derive(Clone, Debug)]
 pub enum Settlement {
-    /// The upstream has taken it, with this result as JSON text.
+    /// The upstream has accepted the message, with this result as JSON text.
     Sent(String),
-    /// Nobody knows; the caller was answered with this code.
+    /// The outcome is unknown; the caller got this code.
     Unknown(&'static str),
-    /// Nothing was sent: the key is free again.
+    /// Nothing was sent, so that the key is free again.
     Free,
 }
 
-/// How much room receipts may take, in bytes of the store.
+/// The room that receipts may take, in bytes of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptRoom {
-    /// Those of one access.
+    /// The room of the receipts of one access.
     pub per_access: i64,
-    /// Those of all accesses.
+    /// The room of the receipts of all accesses.
     pub all: i64,
 }
 
-/// Why a key can't be claimed: the receipts that count take all the room there is.
+/// The reason why a key can't be claimed: receipts that have not expired take all the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom {
-    /// Whether the receipts of the access itself take its room, and not those of all accesses together.
+    /// True if the access's own receipts fill its room; false if the receipts of all accesses together fill theirs.
     pub own: bool,
-    /// When to try again, in seconds from now; at least 1.
+    /// Time until the next attempt makes sense, in seconds; at least 1.
     pub retry_s: i64,
 }
 
 impl Claim {
-    /// The hash under which its key is kept.
+    /// Returns the hash under which the claim's key is stored.
     pub(crate) fn hashed_key(&self, secret: &hmac::Key) -> Vec<u8> {
         hash_of(secret, &self.client_id, &self.key)
     }
 }
 
-/// The hash under which a key of an access is kept and found again.
+/// Returns the hash under which a key of an access is stored and found.
 pub(crate) fn hash_of(secret: &hmac::Key, client_id: &str, key: &str) -> Vec<u8> {
     let mut context = hmac::Context::with_key(secret);
-    // The zero stands in neither, so that no two of them are one text, and no destination is hashed so.
+    // Neither the client id nor the key contains the zero byte, so that two different pairs never make the same text, and no
+    // destination's hash is a key's hash.
     for part in ["receipt", "\0", client_id, "\0", key] {
         context.update(part.as_bytes());
     }

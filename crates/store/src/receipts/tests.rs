@@ -1,5 +1,5 @@
-//! What the room of receipts promises: no access takes more than its own, what is counted is what is there, and the journal
-//! loses nothing by it.
+//! What the room of receipts guarantees: no access takes more than its own room, the counters match the actual receipts, and the
+//! journal loses no row to receipts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::{
     RECEIPT_ANSWER_BYTES_MAX, ReceiptRoom, Retention, Settlement, Store,
 };
 
-/// Keyed sends of one access: far more than find room.
+/// Number of sends with a key from one access: far more than the room holds.
 const SENDS: usize = 20_000;
 
-/// Sends that are under way at once, so that they share commits.
+/// Number of sends that run at the same time, so that they share commits.
 const AT_ONCE: usize = 500;
 
-/// Room for some ten thousand receipts, and for those that are under way.
+/// Room for about ten thousand receipts, and for the sends in progress.
 const ROOM: ReceiptRoom = ReceiptRoom {
     per_access: 48 << 20,
     all: 64 << 20,
@@ -51,7 +51,7 @@ fn row(access: &str) -> JournalRow {
     }
 }
 
-/// Sends with this key, and settles it so; why not, if it can't be claimed.
+/// Sends with this key and settles it in this way; returns the obstacle if the key can't be claimed.
 async fn send(journal: &Journal, claim: Claim, settlement: Settlement) -> Option<Obstacle> {
     match journal.open(row("many"), Some(claim)).await.unwrap() {
         Opened::Intent(intent) => {
@@ -62,7 +62,7 @@ async fn send(journal: &Journal, claim: Claim, settlement: Settlement) -> Option
     }
 }
 
-/// What an access has taken as it is counted, once it is seen to be what is there.
+/// Returns the counted room of an access, after a check that the counters match the actual receipts.
 async fn taken(engine: &TestEngine, store: &Store, client_id: &str) -> (u64, u64) {
     let there = receipts_there(engine, client_id).await;
     let taken = store.receipts_taken(client_id).await.unwrap();
@@ -88,7 +88,7 @@ async fn receipts_there(engine: &TestEngine, client_id: &str) -> (i64, i64) {
     }
 }
 
-/// Bytes of the pages in which receipts and their indexes are.
+/// Returns the size of the pages that contain receipts and their indexes, in bytes.
 fn pages(folder: &tempfile::TempDir) -> u64 {
     let sum = "SELECT sum(pgsize) FROM dbstat WHERE name IN ('receipts', 'receipts_by_row', 'receipts_by_age')";
     let file = rusqlite::Connection::open(folder.path().join("chatgate.db")).unwrap();
@@ -122,7 +122,7 @@ async fn many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole
             match obstacle {
                 None => sent += 1,
                 Some(Obstacle::NoRoom(no_room)) => {
-                    // Those of this moment are over when one more second than they are kept has gone by.
+                    // Receipts are kept for 100 seconds, so that a receipt of this second has expired after 101.
                     assert_eq!((no_room.own, no_room.retry_s), (true, 101));
                     refused += 1;
                 }
@@ -142,7 +142,8 @@ async fn many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole
     }
     println!("{SENDS} keyed sends: {sent} sent, {refused} refused, {bytes} bytes counted");
 
-    // Somebody else has a key, and nothing of their journal goes, although the file is larger than the journal may be.
+    // Another access also has a receipt, and none of its journal rows is cleared, although the file is larger than the limit of the
+    // journal.
     assert_eq!(
         send(
             &journal,
@@ -168,7 +169,7 @@ async fn many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole
     assert_eq!(rows.unwrap().rows.len(), 1000);
 }
 
-/// Room for one send under way, and a little.
+/// Makes a claim with room for little more than one send in progress.
 fn small(key: u32, now: i64) -> Claim {
     Claim {
         room: ReceiptRoom {
@@ -190,7 +191,7 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: 
     assert!(empty.1 < 1000, "what is too long is not kept: {empty:?}");
     assert_eq!(send(&journal, small(2, 1000), Settlement::Free).await, None);
     assert_eq!(taken(&engine, &store, "cga_many").await, empty);
-    // An open one counts with what it may become.
+    // An open receipt counts with the maximum size that it may reach.
     let opened = journal
         .open(row("many"), Some(small(3, 1000)))
         .await
@@ -205,7 +206,7 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: 
         send(&journal, small(4, 1000), Settlement::Free).await,
         no_room
     );
-    // A known key is answered as before, room or not.
+    // A known key gets its old answer even if there is no room.
     let known = send(&journal, small(1, 1000), Settlement::Free).await;
     assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
     let others = Claim {

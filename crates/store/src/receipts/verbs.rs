@@ -1,11 +1,11 @@
-//! Asking for receipts, and clearing them.
+//! Reads and clears receipts.
 
 use super::receipt::{Claim, Obstacle, Receipt};
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
 impl Store {
-    /// What stands in the way of a claim, without making it: a receipt that still counts, or want of room.
+    /// Returns the obstacle to a claim without making the claim: a receipt that has not expired, or a lack of room.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -16,7 +16,7 @@ impl Store {
         }
     }
 
-    /// The receipts of one key of an access, one for each method that it was used with.
+    /// Returns the receipts for one key of an access, one for each method that was called with the key.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -27,7 +27,7 @@ impl Store {
         }
     }
 
-    /// What the receipts of an access take, by its client id: their number, and their bytes.
+    /// Returns the number of receipts of an access, given by client id, and their size in bytes.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -38,8 +38,8 @@ impl Store {
         }
     }
 
-    /// Deletes the receipts that were made before this; seconds since 1970, UTC. Those of an access that is gone stay as
-    /// long: it may come back by an import, and what was sent must not be sent again.
+    /// Deletes the receipts that were made before this time; seconds since 1970, UTC. Receipts of a deleted access are kept equally
+    /// long, because an import may create the access again, and its messages must not be sent again.
     ///
     /// # Errors
     /// When the store can't be written.

@@ -1,4 +1,4 @@
-//! Keys of operators.
+//! The keys of operators in SQLite.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::store::SqliteStore;
 use crate::{AdminKey, StoreError};
 
 impl SqliteStore {
-    /// Changes one key in one transaction, and has the keys in force that it leaves.
+    /// Changes one key in one transaction, and then replaces the keys in memory.
     pub(crate) async fn change_admin_key<E: From<StoreError> + Send + 'static>(
         &self,
         name: &str,
@@ -35,7 +35,7 @@ impl SqliteStore {
     }
 }
 
-/// Puts a key in the place of the one with this name, or deletes that.
+/// Adds or replaces the key with this name, or deletes it if `key` is `None`.
 fn write(
     transaction: &Transaction<'_>,
     name: &str,

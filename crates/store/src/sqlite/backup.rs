@@ -1,4 +1,4 @@
-//! A consistent copy of the store while it is in use.
+//! Makes a consistent copy of the store while it is in use.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,11 +30,11 @@ fn copy(store: &Path, copy: &Path) -> Result<File, StoreError> {
     let name = copy
         .to_str()
         .ok_or(StoreError::new("the data folder's name is not UTF-8"))?;
-    // SQLite fills an empty file and leaves its mode as it is; one of its own making would follow the umask.
+    // SQLite fills an empty file and keeps its mode; the mode of a file that SQLite creates would depend on the umask.
     let mut private = OpenOptions::new();
     private.write(true).create_new(true).mode(0o600);
     private.open(copy)?;
-    // A connection of its own: it reads one snapshot of the WAL while the writer goes on.
+    // The copy uses a separate connection, which reads one snapshot of the WAL while the writer continues.
     open_for_reading(store)?.execute("VACUUM INTO ?", [name])?;
     Ok(File::open(copy)?)
 }

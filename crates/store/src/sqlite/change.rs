@@ -1,4 +1,4 @@
-//! Changing accesses.
+//! Changes accesses in SQLite.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::token_bounds::TokenEffect;
 use crate::{Access, Accesses, Change, ChangeError, ChangedAccess, StoreError};
 
 impl SqliteStore {
-    /// Changes one access, and says what that means for its tokens.
+    /// Changes one access; `tokens` is the effect of the change on its tokens.
     pub(crate) async fn change(
         &self,
         ((actor, now), name): ((&str, i64), &str),
@@ -68,8 +68,8 @@ impl SqliteStore {
         self.write_accesses(guard, write).await.map(drop)
     }
 
-    /// Writes in one transaction, and has the accesses in force that it leaves: those that `write` names are what it says
-    /// now, and all others are as they were.
+    /// Runs `write` in one transaction, and then applies the changes that it returns to the accesses in memory. All other accesses
+    /// stay unchanged.
     pub(super) async fn write_accesses(
         &self,
         guard: OwnedMutexGuard<()>,
@@ -127,7 +127,7 @@ impl SqliteStore {
     }
 }
 
-/// Puts accesses in the place of those with their names, and notes each.
+/// Adds accesses, or replaces the accesses that have the same names, and records each change.
 pub(super) fn put(
     transaction: &Transaction<'_>,
     by: (&str, i64),
@@ -158,8 +158,9 @@ pub(super) fn put(
     Ok(put)
 }
 
-/// Has accesses let go of what passes on: they keep it behind a character that no name holds. What belongs to a client id stays; only
-/// its webhooks go with the access that let go of it, and stand aside meanwhile.
+/// Makes accesses release the user names and client ids that pass to other accesses, by adding a prefix character that no name
+/// contains. Data that belongs to a client id stays. Only its webhooks would be deleted with the old client id, so that they get a
+/// prefix of their own in the meantime.
 fn let_go(connection: &Connection, passed: &PassedOn<'_>) -> Result<(), ChangeError> {
     let aside = [
         "UPDATE webhooks SET client_id = char(2) || client_id WHERE client_id = ?",
@@ -177,7 +178,7 @@ fn let_go(connection: &Connection, passed: &PassedOn<'_>) -> Result<(), ChangeEr
     Ok(())
 }
 
-/// The access after a change, with the bounds of its tokens.
+/// Returns the access after a change, with the bounds of its tokens.
 fn bounded(
     connection: &Connection,
     (tokens, now): (TokenEffect, i64),
@@ -188,13 +189,13 @@ fn bounded(
     Ok(tokens.bounded((now, is_remade), before, after))
 }
 
-/// Whether there was an access of this name before.
+/// Returns whether an access with this name has existed before.
 fn existed(connection: &Connection, name: &str) -> Result<bool, ChangeError> {
     let mut found = connection.prepare_cached("SELECT 1 FROM changes WHERE access = ? LIMIT 1")?;
     Ok(found.exists([name])?)
 }
 
-/// Notes a change and returns its number.
+/// Records a change and returns its number.
 fn note(
     connection: &Connection,
     (actor, now): (&str, i64),
@@ -210,7 +211,7 @@ fn note(
     Ok(id)
 }
 
-/// Writes an access in the place of the one with its name.
+/// Adds an access, or replaces the access that has the same name.
 fn write(connection: &Connection, access: &Access) -> Result<(), ChangeError> {
     let document =
         serde_json::to_string(access).map_err(|error| StoreError::new(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! How the store's file is opened, and the one connection that writes it.
+//! Opens the store's file, and defines the one connection that writes it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,24 +7,26 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::StoreError;
 
-/// How long a statement waits for another process's lock before it fails. Only an operator's own tool ever holds one.
+/// Time that a statement waits for another process's lock before it fails. Only an operator's own tool ever holds such a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Pages of the write-ahead log, 32 MiB, after which SQLite copies them to the file: the journal writes the same pages again
-/// and again, and at SQLite's own 1,000 a row costs half as much again. A restart reads them within its bound.
+/// Number of pages in the write-ahead log, 32 MiB, after which SQLite makes a checkpoint. The journal writes the same pages many
+/// times, and with SQLite's default of 1,000 pages a row costs half as much again. A restart reads such a log within its time
+/// limit.
 const WAL_PAGES: u32 = 8192;
 
-/// Pages that the connection that writes keeps in memory, in SQLite's notation for kibibytes: the ends of all indexes of the
+/// Size of the page cache of the writing connection, in SQLite's notation for kibibytes: enough for the ends of all indexes of the
 /// journal.
 const CACHE_KIB: i32 = -4_096;
 
-/// Prepared statements that a connection keeps: more than the store has, so that the journal's always stay.
+/// Number of prepared statements that a connection caches: more than the store has, so that the journal's statements are never
+/// evicted.
 const STATEMENTS_MAX: usize = 64;
 
-/// Oldest SQLite that may hold our data, 3.51.3: versions before it can corrupt a WAL when it is reset.
+/// The oldest SQLite version that may hold our data, 3.51.3, because older versions can corrupt a WAL when it is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-/// Opens a connection that writes, and that overwrites what it deletes.
+/// Opens a connection that writes and that overwrites deleted data.
 ///
 /// # Errors
 /// When the file can't be opened.
@@ -40,7 +42,7 @@ pub(crate) fn open_for_writing(file: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
-    // Somebody said what is deleted, or it opens something: it is overwritten.
+    // Deleted data may be private text or a key, so that SQLite must overwrite it.
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES, |_| Ok(()))?;
     Ok(connection)
@@ -54,7 +56,7 @@ pub(crate) fn open_for_reading(file: &Path) -> Result<Connection, StoreError> {
     open(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// One thread at a time uses a connection, so that SQLite needs no mutex.
+/// Opens a connection without SQLite's mutex, because only one thread at a time uses a connection.
 fn open(file: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -62,10 +64,10 @@ fn open(file: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// The connection over which everything is written.
+/// The connection for all writes.
 pub(crate) struct WriteConnection {
     file: PathBuf,
-    /// Absent after a transaction that could not be ended; the next write opens it again.
+    /// The open connection; absent after a transaction that could not be ended. The next write opens a new one.
     connection: Option<Connection>,
 }
 
@@ -88,15 +90,15 @@ impl WriteConnection {
     /// Runs `write` in one transaction.
     ///
     /// # Errors
-    /// What `write` says, or that the store can't be written. Nothing of it has been written then.
+    /// The error of `write`, or an error because the store can't be written. Nothing has been written then.
     pub(crate) fn within<T, E: From<StoreError> + From<rusqlite::Error>>(
         &mut self,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let connection = self.connection()?;
         let written = in_transaction(connection, write);
-        // A failed transaction has been rolled back by now, by SQLite itself or by its guard. If even that failed, the next
-        // write must not become a part of it.
+        // A failed transaction has been rolled back by now, by SQLite itself or by its guard. If the rollback failed as well, the
+        // next write must not become part of the failed transaction.
         if !connection.is_autocommit() {
             self.connection = None;
         }
@@ -113,7 +115,7 @@ impl WriteConnection {
 /// Runs `write` in one transaction of this connection.
 ///
 /// # Errors
-/// What `write` says, or that the store can't be written. Nothing of it has been written then.
+/// The error of `write`, or an error because the store can't be written. Nothing has been written then.
 pub(crate) fn in_transaction<T, E: From<rusqlite::Error>>(
     connection: &mut Connection,
     write: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -136,7 +138,7 @@ mod tests {
         let connection = open_for_writing(file.path()).unwrap();
         for (pragma, expected) in [
             ("journal_mode", Value::Text("wal".to_owned())),
-            // FULL: a commit returns when its part of the log is on the disk.
+            // 2 is FULL: a commit returns when its part of the log is on the disk.
             ("synchronous", Value::Integer(2)),
             ("foreign_keys", Value::Integer(1)),
             ("secure_delete", Value::Integer(1)),

@@ -1,4 +1,4 @@
-//! Reading whole tables, for a copy into another engine.
+//! Reads whole tables, for a copy into another engine.
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
@@ -9,18 +9,18 @@ use super::journal::address_from_bytes;
 use super::store::SqliteStore;
 use crate::StoreError;
 
-/// Rows of one batch: some hundred kilobytes.
+/// Number of rows in one batch: a few hundred kilobytes.
 const BATCH_ROWS: usize = 500;
 
-/// The column whose bytes are an address.
+/// The column whose bytes represent an address.
 const ADDRESS: &str = "client";
 
 impl SqliteStore {
-    /// Reads all rows of a table and sends them as arrays of JSON objects, whose members have the names of the columns: bytes as
-    /// PostgreSQL writes them, addresses as text.
+    /// Reads all rows of a table and sends them as arrays of JSON objects, whose members have the names of the columns. Bytes have
+    /// PostgreSQL's notation, and addresses are texts.
     ///
     /// # Errors
-    /// When the table can't be read, or nobody wants more of it.
+    /// When the table can't be read, or the receiver has been dropped.
     pub(crate) async fn send_rows(
         &self,
         (table, columns, values): (&'static str, &'static str, &'static str),
@@ -45,10 +45,10 @@ impl SqliteStore {
         .await
     }
 
-    /// The numbers of the oldest and the newest row of the journal, if there is one.
+    /// Returns the numbers of the oldest and the newest row of the journal, if it has rows.
     ///
     /// # Errors
-    /// When they can't be read.
+    /// When the numbers can't be read.
     pub(crate) async fn journal_ends(&self) -> Result<Option<(i64, i64)>, StoreError> {
         self.read(|connection| {
             let ends = "SELECT min(id) AS oldest, max(id) AS newest FROM journal";
@@ -77,7 +77,7 @@ fn object(row: &Row<'_>, names: &[&str]) -> Result<Value, StoreError> {
             ValueRef::Null => continue,
             ValueRef::Integer(number) => number.into(),
             ValueRef::Real(number) => number.into(),
-            // PostgreSQL has no place for a zero in a text.
+            // PostgreSQL does not allow a zero byte in a text.
             ValueRef::Text(text) => String::from_utf8_lossy(text)
                 .replace('\0', "\u{fffd}")
                 .into(),

@@ -1,4 +1,4 @@
-//! Counts of a day.
+//! Daily counts of calls in SQLite.
 
 use rusqlite::OptionalExtension;
 
@@ -8,7 +8,7 @@ use crate::{DailyBlock, DailyCount, StoreError};
 impl SqliteStore {
     pub(crate) async fn daily_counts(&self, today: u32) -> Result<Vec<DailyCount>, StoreError> {
         self.write(move |transaction| {
-            // Yesterday's stay, in case the clock is set back over midnight.
+            // Yesterday's counts are kept, in case the clock is set back over midnight.
             let yesterday = today.saturating_sub(1);
             transaction.execute("DELETE FROM daily_counts WHERE day < ?", [yesterday])?;
             let mut counts = transaction.prepare("SELECT access, day, given FROM daily_counts")?;

@@ -1,4 +1,4 @@
-//! Forgetting a destination, and overwriting what SQLite leaves in the file of deleted rows.
+//! Erases a destination, and overwrites the remains of deleted rows that SQLite leaves in the file.
 
 mod destination;
 mod pages;

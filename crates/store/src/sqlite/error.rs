@@ -1,4 +1,4 @@
-//! What SQLite says, as the store says it.
+//! Converts SQLite's errors to the store's errors.
 
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 

@@ -1,4 +1,4 @@
-//! Events, and what is known of the upstream.
+//! The log of events, and the memory of the upstream's state, in SQLite.
 
 mod memory;
 mod record;
@@ -20,7 +20,8 @@ impl SqliteStore {
         bytes: usize,
     ) -> Result<EventPage, StoreError> {
         self.read(move |connection| {
-            // The marks and the events of one state: what is trimmed meanwhile is on the page or said to be gone.
+            // The marks and the events are read in one transaction, so that an event that is trimmed at the same time is either on
+            // the page or below the trimmed mark.
             let _state = connection.unchecked_transaction()?;
             let mut page = EventPage {
                 newest: mark(connection, "newest")?,
@@ -84,7 +85,7 @@ fn mark(connection: &Connection, name: &str) -> Result<Position, StoreError> {
     Ok(Position::of(mark.query_row([name], |row| row.get(0))?))
 }
 
-/// Takes an event that is about to be deleted off the bytes of the log; trimming does so by itself.
+/// Subtracts an event that is about to be deleted from the byte count of the log. Trimming does this itself.
 pub(super) fn discount(connection: &Connection, position: i64) -> Result<(), StoreError> {
     let discount = "UPDATE event_marks SET value = max(value - event.taken, 0)
          FROM (SELECT ?2 + coalesce(octet_length(row), 0) AS taken FROM events WHERE position = ?1) AS event

@@ -1,4 +1,4 @@
-//! The fact of the first start.
+//! The fact of the first start in SQLite.
 
 use rusqlite::{OptionalExtension, Transaction};
 
@@ -46,7 +46,7 @@ impl SqliteStore {
 mod tests {
     use crate::Store;
 
-    /// A store from before this fact was kept: what it has had says whether it has started.
+    /// In a store from before this fact was stored, its data show whether it has started.
     #[tokio::test]
     async fn an_older_store_that_has_had_an_access_has_started() {
         for (row, has_started) in [

@@ -1,6 +1,5 @@
-//! The journal's rows in SQLite: written by the store's thread that writes (`writer.rs`, `batch.rs`), read (`query.rs`), cleared
-//! (`retention.rs`, `surplus.rs`) and counted (`tally.rs`,
-//! `access_calls.rs`).
+//! The journal's rows in SQLite. The store's writer thread writes them (`writer.rs`, `batch.rs`); the other files read
+//! (`query.rs`), clear (`retention.rs`, `surplus.rs`) and count them (`tally.rs`, `access_calls.rs`).
 
 mod access_calls;
 mod address;

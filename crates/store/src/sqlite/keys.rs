@@ -1,4 +1,4 @@
-//! Key material.
+//! Key material in SQLite.
 
 use super::store::SqliteStore;
 use crate::{StoreError, StoredKey};

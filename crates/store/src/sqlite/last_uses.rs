@@ -1,4 +1,4 @@
-//! Writing last uses.
+//! Writes last uses to SQLite.
 
 use rusqlite::Connection;
 
@@ -6,11 +6,11 @@ use super::store::SqliteStore;
 use crate::StoreError;
 use crate::last_use::LastUse;
 
-/// Uses written in one transaction: a few milliseconds, for which a send may have to wait.
+/// Number of uses written in one transaction: a few milliseconds, for which a send may have to wait.
 const WRITTEN_AT_ONCE: usize = 1000;
 
 impl SqliteStore {
-    /// Writes these down, by client id.
+    /// Writes these uses, which are given by client id.
     pub(crate) async fn write_uses(&self, uses: &[(String, LastUse)]) -> Result<(), StoreError> {
         for uses in uses.chunks(WRITTEN_AT_ONCE) {
             let uses = uses.to_vec();

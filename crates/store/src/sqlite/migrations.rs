@@ -1,5 +1,5 @@
-//! The migrations of the store's file, and the table that records which it has had. The table has the name and the columns of
-//! sqlx's migrator, which earlier versions of the program used: each version reads what the others recorded.
+//! The migrations of the store's file, and the table that records the applied migrations. The table has the name and the columns of
+//! sqlx's migrator, which earlier versions of the program used, so that each version reads the records of the other versions.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::connection::in_transaction;
 use crate::StoreError;
 
-/// A migration: its version, what it is about, and its SQL, of which not a byte may change.
+/// A migration: its version, its subject, and its SQL, of which not a byte may change.
 type Migration = (i64, &'static str, &'static str);
 
 #[rustfmt::skip]
@@ -37,10 +37,10 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     execution_time BIGINT NOT NULL
 )";
 
-/// Brings the file up to date, each migration in a transaction of its own.
+/// Brings the file up to date; each migration runs in its own transaction.
 ///
 /// # Errors
-/// When the file can't be written, when a newer program has written it, or when it had a migration of another text.
+/// When the file can't be written, when a newer program has written it, or when it contains a migration with another text.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     connection.execute_batch(TABLE)?;
     let applied = applied(connection)?;
@@ -69,7 +69,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The migrations that the file has had, by version: whether each succeeded, and its checksum.
+/// Returns the migrations that were applied to the file, by version: whether each succeeded, and its checksum.
 fn applied(connection: &Connection) -> Result<BTreeMap<i64, (bool, Vec<u8>)>, StoreError> {
     let mut applied =
         connection.prepare("SELECT version, success, checksum FROM _sqlx_migrations")?;
@@ -108,7 +108,7 @@ mod tests {
         connection
     }
 
-    /// What sqlx's migrator has recorded in every store so far: the beginnings of its SHA-384 sums.
+    /// sqlx's migrator recorded these values in existing stores: the beginnings of its SHA-384 sums.
     #[test]
     fn what_existing_stores_have_recorded_is_what_is_expected_of_them() {
         let connection = migrated();

@@ -1,5 +1,5 @@
-//! Whether the store's file is still the one at its path. A file that was removed or replaced, or whose folder was moved, can
-//! be written as before, and all of it is gone with the process: a send would be sent again.
+//! Checks whether the store's file is still the file at its path. If the file was removed or replaced, or its folder was moved, the
+//! process can still write it, but all of the data is lost when the process ends: a message would be sent again.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Journal;
 
-/// A file, by its path and by itself.
+/// A file's path and identity.
 #[derive(Clone)]
 pub(super) struct StorePlace {
     file: PathBuf,
@@ -16,7 +16,7 @@ pub(super) struct StorePlace {
 }
 
 impl StorePlace {
-    /// The place of a file that was opened just now.
+    /// Records the place of a file that was just opened.
     pub(super) fn of(file: &Path) -> std::io::Result<StorePlace> {
         Ok(StorePlace {
             file: file.to_owned(),
@@ -24,7 +24,7 @@ impl StorePlace {
         })
     }
 
-    /// Looks whether the file is still there, and has the journal know. The log says so when that changes.
+    /// Checks whether the file is still at its path, and reports the result to the journal. A change of the result is logged.
     pub(super) async fn look(&self, journal: &Journal) {
         let place = self.clone();
         let looked = tokio::task::spawn_blocking(move || place.is_left()).await;
@@ -44,7 +44,7 @@ impl StorePlace {
         }
     }
 
-    /// Whether another file or none is there. One that can't be looked at may be there.
+    /// Returns whether another file or no file is at the path. If the path can't be examined, the file counts as present.
     fn is_left(&self) -> bool {
         match identity(&self.file) {
             Ok(found) => found != self.opened,

@@ -12,26 +12,27 @@ use tokio::time::timeout;
 use super::connection::open_for_reading;
 use crate::StoreError;
 
-/// Most connections that read at once: a long search of the journal leaves room for others, and none holds up the writer.
+/// Maximum number of connections that read at the same time: a long search of the journal leaves some for other reads, and no read
+/// delays the writer.
 const READERS_MAX: u32 = 4;
 
-/// How long a read waits until one of them is free.
+/// Time that a read waits for a free connection.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The readers of one store. Each read runs on a thread of the runtime that may block.
+/// The readers of one store. Each read runs on one of the runtime's blocking threads.
 pub(crate) struct Readers {
     permits: Arc<Semaphore>,
     connections: Arc<FreeConnections>,
 }
 
-/// FreeConnections that are open and free.
+/// The open connections that are free.
 struct FreeConnections {
     file: PathBuf,
     free: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    /// Opens nothing yet.
+    /// Makes the readers without opening a connection.
     pub(crate) fn new(file: PathBuf) -> Readers {
         Readers {
             permits: Arc::new(Semaphore::new(READERS_MAX as usize)),
@@ -42,10 +43,10 @@ impl Readers {
         }
     }
 
-    /// Runs `read` over one of the connections.
+    /// Runs `read` with one of the connections.
     ///
     /// # Errors
-    /// What `read` says, or that other reads take too long.
+    /// The error of `read`, or an error because other reads take too long.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -68,7 +69,7 @@ impl Readers {
         spawn_blocking(read).await?
     }
 
-    /// Closes them once they are free; those that read for longer close when they have ended.
+    /// Waits a limited time for the reads to end, and closes the free connections.
     pub(crate) async fn close(&self) {
         let _all = timeout(WAIT_MAX, self.permits.acquire_many(READERS_MAX)).await;
         self.permits.close();
@@ -78,7 +79,7 @@ impl Readers {
 
 impl FreeConnections {
     fn free(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // No push or pop can panic half way.
+        // A poisoned lock is usable, because no push or pop panics halfway.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

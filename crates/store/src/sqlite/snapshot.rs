@@ -1,4 +1,4 @@
-//! What is read into memory when the store is opened, and after changes.
+//! Reads the data that the store holds in memory, when the store is opened and after changes.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use rusqlite::Connection;
 use crate::last_use::{LastUse, LastUses};
 use crate::{Access, Accesses, AdminKey, Role, StoreError, StoredSecret};
 
-/// All accesses of the store.
+/// Reads all accesses of the store.
 pub(super) fn read_accesses(connection: &Connection) -> Result<Accesses, StoreError> {
     let mut rows = connection.prepare("SELECT name, document FROM accesses ORDER BY name")?;
-    // One at a time: beside the snapshot memory never holds all of them.
+    // The documents are read one at a time, so that memory never holds all of them in addition to the snapshot.
     let accesses = rows.query_and_then([], |row| {
         let document = row.get_ref("document")?.as_str().unwrap_or_default();
         serde_json::from_str::<Access>(document).map_err(|error| {
@@ -21,7 +21,7 @@ pub(super) fn read_accesses(connection: &Connection) -> Result<Accesses, StoreEr
     accesses?.collect()
 }
 
-/// All keys of the store, by name.
+/// Reads all operators' keys of the store, by name.
 pub(super) fn read_admin_keys(connection: &Connection) -> Result<Vec<AdminKey>, StoreError> {
     let keys = "SELECT name, role, hash, created_at FROM admin_keys ORDER BY name";
     let mut keys = connection.prepare(keys)?;
@@ -39,7 +39,7 @@ pub(super) fn read_admin_keys(connection: &Connection) -> Result<Vec<AdminKey>, 
     Ok(read)
 }
 
-/// The last uses that are on the disk. Those of accesses that are gone, which a crash may have left, are deleted.
+/// Reads the last uses from the disk. Deletes uses of accesses that do not exist any more, which a crash may have left behind.
 pub(super) fn read_last_uses(
     connection: &Connection,
     accesses: &Accesses,
@@ -53,7 +53,7 @@ pub(super) fn read_last_uses(
             gone.push(client_id);
             continue;
         }
-        // An address that can't be read does not keep the store from starting.
+        // An unreadable address does not prevent the store from starting.
         let Ok(address) = row.get_ref("address")?.as_str().unwrap_or_default().parse() else {
             continue;
         };
@@ -69,7 +69,7 @@ pub(super) fn read_last_uses(
     Ok(uses.into_iter().collect())
 }
 
-/// Forgets the use of an access that is gone, by its client id.
+/// Deletes the use of a deleted access, by its client id.
 pub(super) fn delete_use(connection: &Connection, client_id: &str) -> Result<(), StoreError> {
     let mut delete = connection.prepare_cached("DELETE FROM last_uses WHERE client_id = ?")?;
     delete.execute([client_id])?;

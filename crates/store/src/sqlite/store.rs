@@ -1,4 +1,4 @@
-//! A store in one SQLite file: what it holds, and how its verbs, each in a file of its own, come to read and write.
+//! A store in one SQLite file: its parts, and the common paths by which its methods, which are in separate files, read and write.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -32,13 +32,13 @@ pub(crate) struct SqliteStore {
     memory: Arc<StoreMemory>,
     /// The key of the hashes of destinations and of idempotency keys.
     journal_key: hmac::Key,
-    /// Held from before a change until its snapshot is in, so that an older snapshot never replaces a newer one.
+    /// Held from before a change until its snapshot is in memory, so that an older snapshot never replaces a newer one.
     change: Arc<Mutex<()>>,
-    /// Held while a copy is made: there is one name for it.
+    /// Held while a copy is made, because a copy has a fixed file name.
     copying: Arc<Mutex<()>>,
-    /// Whether rows went from the beginning of the journal, and what is left of them in the file has to be overwritten.
+    /// True if rows were deleted from the beginning of the journal, so that their remains in the file must be overwritten.
     edges_due: Arc<AtomicBool>,
-    /// Closed last of all.
+    /// The raw file, which must be closed last.
     pages: Arc<Pages>,
 }
 
@@ -49,7 +49,7 @@ impl SqliteStore {
     }
 
     fn open_now(file: PathBuf) -> Result<SqliteStore, StoreError> {
-        // SQLite gives the WAL the mode of the file, so that making the file first is enough.
+        // SQLite gives the WAL the mode of the file, so that it is enough to create the file with the right mode.
         let opened = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -91,16 +91,16 @@ impl SqliteStore {
         })
     }
 
-    /// Closes the file after all that was begun.
+    /// Closes the file after all running operations.
     pub(crate) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 
-    /// Reads over a connection of its own, beside everybody else.
+    /// Reads with a separate connection, concurrently with other work.
     ///
     /// # Errors
-    /// What `read` says, or that other reads take too long.
+    /// The error of `read`, or an error because other reads take too long.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -111,7 +111,8 @@ impl SqliteStore {
     /// Writes in one transaction, which is on the disk when this returns.
     ///
     /// # Errors
-    /// What `write` says, or that the store can't be written or another write takes too long. Nothing has been written then.
+    /// The error of `write`, or an error because the store can't be written or another write takes too long. Nothing has been
+    /// written then.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -121,22 +122,22 @@ impl SqliteStore {
         self.writer.run(write).await
     }
 
-    /// The thread that writes.
+    /// Returns the writer thread.
     pub(crate) fn writer(&self) -> &StoreWriter {
         &self.writer
     }
 
-    /// Keeps others from changing accesses or keys until the guard is dropped.
+    /// Prevents other changes of accesses or keys until the guard is dropped.
     ///
     /// # Errors
-    /// When another change takes too long, since a store that stalls holds it, or the file is not at its place any more.
+    /// When another change takes too long because the store stalls, or the file is not at its path any more.
     pub(crate) async fn changing(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
         self.memory.journal.check_place()?;
         let locked = timeout(BEGIN_MAX, Arc::clone(&self.change).lock_owned());
         locked.await.map_err(|_| too_long())
     }
 
-    /// Keeps others from making a copy until the guard is dropped.
+    /// Prevents other copies until the guard is dropped.
     pub(crate) async fn copying(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.copying).lock_owned().await
     }
@@ -149,7 +150,7 @@ impl SqliteStore {
         &self.journal_key
     }
 
-    /// Looks whether the file is still at its place.
+    /// Checks whether the file is still at its path.
     pub(crate) async fn look_for_file(&self) {
         self.place.look(&self.memory.journal).await;
     }
@@ -211,7 +212,7 @@ mod tests {
         let store = Store::open(&folder.path().join("chatgate.db"))
             .await
             .unwrap();
-        // As SQLite does when the disk is full.
+        // SQLite itself rolls back in this way when the disk is full.
         let broken = store
             .sqlite()
             .write(|transaction| Ok(transaction.execute_batch("ROLLBACK")?));

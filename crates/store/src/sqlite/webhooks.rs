@@ -1,4 +1,4 @@
-//! Webhooks, their deliveries and attempts.
+//! Webhooks, their deliveries and attempts in SQLite.
 
 use rusqlite::{Connection, Row, Transaction};
 
@@ -159,7 +159,7 @@ impl SqliteStore {
     }
 }
 
-/// Writes what has become of one webhook. Returns whether it is as it was.
+/// Writes the progress of one webhook. Returns whether the webhook has not changed since.
 fn settle(
     transaction: &Transaction<'_>,
     settlement: &WebhookSettlement,
@@ -183,7 +183,7 @@ fn settle(
     for position in &settlement.settled {
         settle.execute((id, signed(*position)))?;
     }
-    // Of one that has changed since, those that are there, and those beyond the position: others were skipped.
+    // For a changed webhook, only existing deliveries and those after its position are written, because the others were skipped.
     let mut put = transaction.prepare_cached(
         "INSERT INTO deliveries (webhook, position, event_id, state, attempts, first_at, next_at, cause)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
@@ -210,7 +210,7 @@ fn settle(
     Ok(moved > 0)
 }
 
-/// Writes attempts, and takes away what is too old or too much.
+/// Writes attempts, and deletes attempts and dead deliveries beyond their limits.
 fn log(
     transaction: &Transaction<'_>,
     id: &str,
@@ -282,7 +282,7 @@ fn webhook(row: &Row<'_>) -> Result<Webhook, StoreError> {
     })
 }
 
-/// Takes away what is left to send of a webhook, and returns the position that it goes on from: the newest event of the log.
+/// Deletes the pending deliveries of a webhook. Returns the position at which it continues: the newest event of the log.
 fn skip(transaction: &Transaction<'_>, id: &str) -> Result<u64, StoreError> {
     let left = "DELETE FROM deliveries WHERE webhook = ? AND state = 'pending'";
     transaction.execute(left, [id])?;
@@ -290,7 +290,7 @@ fn skip(transaction: &Transaction<'_>, id: &str) -> Result<u64, StoreError> {
     Ok(transaction.query_row(newest, [], |row| unsigned(row, "value"))?)
 }
 
-/// Puts a webhook in the place of the one with its id.
+/// Adds a webhook, or replaces the webhook that has the same id.
 fn put(transaction: &Transaction<'_>, webhook: &Webhook) -> Result<(), StoreError> {
     let at = &webhook.progress;
     transaction.prepare_cached(
@@ -308,7 +308,7 @@ fn put(transaction: &Transaction<'_>, webhook: &Webhook) -> Result<(), StoreErro
     Ok(())
 }
 
-/// SQLite's integers are signed; positions and counts stay below that for some 200,000 years.
+/// SQLite's integers are signed; positions and counts stay in their range for about 200,000 years.
 fn signed(number: u64) -> i64 {
     number.cast_signed()
 }

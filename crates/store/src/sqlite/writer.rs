@@ -1,5 +1,5 @@
-//! The one thread that writes the store. SQLite has one writer at a time, whatever the connection: what is to be written is
-//! handed to this thread as a job, and the thread writes the journal's rows in between.
+//! The one thread that writes the store. SQLite allows one writer at a time, whatever the connection. Callers hand their writes to
+//! this thread as jobs, and the thread writes the journal's rows between the jobs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -15,32 +15,32 @@ use super::erasure::Pages;
 use super::journal::JournalWriter;
 use crate::StoreError;
 
-/// How long a job waits to begin. With the time that SQLite waits for another process's lock, and that a change waits for the
-/// journal, a store that stalls refuses a change of an access within six seconds.
+/// Time that a job waits to begin. Together with the wait for another process's lock and the wait of a change for the journal, a
+/// store that stalls rejects a change of an access within six seconds.
 pub(crate) const BEGIN_MAX: Duration = Duration::from_secs(2);
 
-/// How long the end of the store waits for the thread: what has begun is written, and the write-ahead log copied to the file.
+/// Time that the store's shutdown waits for the thread, which finishes its work and copies the write-ahead log to the file.
 const END_MAX: Duration = Duration::from_secs(5);
 
-/// Most jobs that wait: each has a caller of its own, who waits no longer than [`BEGIN_MAX`].
+/// Maximum number of waiting jobs. Each has its own caller, which waits no longer than [`BEGIN_MAX`].
 const JOBS_MAX: usize = 1024;
 
-/// Something to write. It answers its caller itself.
+/// A write job, which sends the answer to its caller itself.
 type WriteJob = Box<dyn FnOnce(&mut WriteConnection) + Send>;
 
-/// The thread, as its callers see it. It ends when this is dropped.
+/// The handle to the thread. The thread ends when the handle is dropped.
 pub(crate) struct StoreWriter {
     jobs: Mutex<Option<SyncSender<WriteJob>>>,
     thread: Thread,
-    /// Comes to its end with the thread.
+    /// A channel that closes when the thread ends.
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl StoreWriter {
-    /// Starts the thread. It holds `pages` until its connection is closed.
+    /// Starts the thread. The thread holds `pages` until its connection is closed.
     ///
     /// # Errors
-    /// When the system has no thread for it.
+    /// When the system can't start a thread.
     pub(crate) fn start(
         connection: WriteConnection,
         journal: JournalWriter,
@@ -63,11 +63,11 @@ impl StoreWriter {
         })
     }
 
-    /// Runs `work` on the thread. A caller who goes away before it begins takes it along; one who goes away later does not
-    /// stop it.
+    /// Runs `work` on the thread. If the caller gives up before `work` begins, `work` is not run; if the caller gives up later,
+    /// `work` is finished.
     ///
     /// # Errors
-    /// What `work` says, or that it did not begin in time. It never begins then.
+    /// The error of `work`, or an error because it did not begin in time. In that case it never begins.
     pub(crate) async fn run<T, E>(
         &self,
         work: impl FnOnce(&mut WriteConnection) -> Result<T, E> + Send + 'static,
@@ -80,7 +80,7 @@ impl StoreWriter {
         let (answers, answer) = oneshot::channel();
         self.hand_over(Box::new(move |connection| {
             if begins.send(()).is_ok() {
-                // A caller who has gone away needs no answer.
+                // A send error is ignored, because a caller that has given up needs no answer.
                 let _ = answers.send(work(connection));
             }
         }))?;
@@ -102,7 +102,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Ends the thread after the jobs that wait.
+    /// Ends the thread after the waiting jobs.
     pub(crate) async fn close(&self) {
         self.end();
         let ended = locked(&self.ended).take();
@@ -124,7 +124,7 @@ impl Drop for StoreWriter {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
+    // A poisoned lock is usable, because nothing panics while the lock is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -132,13 +132,13 @@ fn closed() -> StoreError {
     StoreError::new("it is closed")
 }
 
-/// Waits until a job has begun. One that is given up never begins.
+/// Waits until a job has begun. If this wait gives up, the job never begins.
 async fn wait_for(mut begun: oneshot::Receiver<()>) -> Result<(), StoreError> {
     if let Ok(begun) = timeout(BEGIN_MAX, &mut begun).await {
         return begun.map_err(|_| closed());
     }
     begun.close();
-    // It may have begun in this very moment.
+    // The job may have begun at this very moment.
     begun.try_recv().map_err(|_| too_long())
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn too_long() -> StoreError {
     StoreError::new("another write takes too long")
 }
 
-/// Serves jobs and the journal in turn until the jobs have come to their end.
+/// Runs jobs and serves the journal in turn until the channel of jobs is closed.
 fn work(jobs: &Receiver<WriteJob>, mut connection: WriteConnection, mut journal: JournalWriter) {
     journal.begin();
     loop {
@@ -155,7 +155,7 @@ fn work(jobs: &Receiver<WriteJob>, mut connection: WriteConnection, mut journal:
         match job {
             Ok(job) => {
                 journal.health().begins(Instant::now());
-                // A panic is a defect of this one job, whose caller sees that it has no answer.
+                // A panic is a defect of this one job, whose caller gets an error because the answer is missing.
                 let _ = catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
                 journal.health().rests();
             }

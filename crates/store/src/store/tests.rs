@@ -1,4 +1,4 @@
-//! What every engine promises: what outlives the process, and what a change is.
+//! What every engine guarantees: which data outlives the process, and what a change does.
 
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
@@ -91,7 +91,7 @@ async fn accesses_that_are_put_at_once_may_have_exchanged_users_and_client_ids(e
     }
     store.save_uses().await.unwrap();
     let webhooks = store.webhooks().await.unwrap();
-    // Two exchange both, and a new one takes what a third gives up.
+    // Two accesses exchange both their users and client ids, and a new access takes the user that a third one gives up.
     let given = |name: &str, user: &str, client_id: &str| Access {
         client_id: client_id.to_owned(),
         ..access(name, user)
@@ -114,7 +114,7 @@ async fn accesses_that_are_put_at_once_may_have_exchanged_users_and_client_ids(e
         let was_used = ["cga_a", "cga_b"].contains(&&*access.client_id);
         assert_eq!(store.last_use(access), was_used.then(|| last.clone()));
     }
-    // What belongs to a client id is there, and what belonged to one that is gone is not.
+    // Data of an existing client id remains, and data of a removed client id does not.
     assert_eq!(store.webhooks().await.unwrap(), webhooks[..1]);
     let taken = [given("e", "ua", "cga_e")];
     let taken = store.put_accesses(("me", 9), &taken).await;
@@ -249,12 +249,12 @@ async fn blocks_of_a_day_are_never_more_than_the_limit(engine: TestEngine) {
     store.return_daily_calls(&unused(5, 3)).await.unwrap();
     store.return_daily_calls(&unused(4, 3)).await.unwrap();
     assert_eq!(take(&other, 5, 4).await, block(5, 3, 10));
-    // The next day has begun, and a clock that is late does not end it; one that was far ahead does.
+    // Once the next day has begun, a slow clock does not return to the old day; a day that was far ahead is dropped.
     assert_eq!(take(&store, 6, 4).await, block(6, 4, 4));
     assert_eq!(take(&other, 5, 4).await, block(6, 4, 8));
     assert_eq!(take(&store, 900, 4).await, block(900, 4, 4));
     assert_eq!(take(&store, 6, 4).await, block(6, 4, 4));
-    // A limit that has become lower gives nothing, and takes nothing back.
+    // If the limit is lowered, no calls are granted, and none are taken back.
     let lower = store.take_daily_block("a", 6, (4, 3)).await.unwrap();
     assert_eq!(lower, block(6, 0, 4));
 }
@@ -279,7 +279,7 @@ async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access(engine: 
     assert_eq!(store.last_use(&made), Some(last(2)));
     assert_eq!(store.accesses().named("a").unwrap().version, version);
     assert_eq!(store.changes("a", 10).await.unwrap().len(), 1);
-    // One that is made anew under the same name, with a client id of its own, has not been used.
+    // An access that is created again under the same name, with its own client id, has no last use.
     let anew = Access {
         client_id: "cga_anew".to_owned(),
         ..access("a", "u")

@@ -1,4 +1,4 @@
-//! What every engine has to keep of webhooks.
+//! What every engine guarantees for webhooks.
 
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
@@ -17,7 +17,7 @@ fn webhook(id: &str) -> Webhook {
     webhook_of(id, "cga_a")
 }
 
-/// A webhook of the access with this client id.
+/// Makes a webhook of the access with this client id.
 pub(crate) fn webhook_of(id: &str, client_id: &str) -> Webhook {
     Webhook {
         id: id.to_owned(),
@@ -84,7 +84,7 @@ pub(crate) fn settlement(of: &Webhook) -> WebhookSettlement {
     }
 }
 
-/// Has a store with an access and a webhook of it.
+/// Adds an access and its webhook to a store.
 pub(crate) async fn with_webhook(store: &Store) -> Webhook {
     let access = Access::new("a", "a", "cga_a");
     store.put_accesses(("me", 7), &[access]).await.unwrap();
@@ -92,7 +92,7 @@ pub(crate) async fn with_webhook(store: &Store) -> Webhook {
     store.webhooks().await.unwrap().remove(0)
 }
 
-/// A store with an access, a webhook of it, and the turn to deliver.
+/// Opens a store with an access and its webhook, in the term of this process.
 async fn with_one(engine: &TestEngine) -> (Store, Webhook) {
     let store = engine.open().await;
     let made = with_webhook(&store).await;
@@ -133,7 +133,7 @@ async fn a_webhook_is_gone_with_its_access(engine: TestEngine) {
     let mut settled = settlement(&made);
     settled.deliveries = vec![delivery(1)];
     store.settle(vec![settled]).await.unwrap();
-    // One that is made anew under the same name is another access.
+    // An access that is created again under the same name is another access.
     let anew = Access::new("a", "a", "cga_anew");
     store.put_accesses(("me", 8), &[anew]).await.unwrap();
     assert_eq!(store.webhooks().await.unwrap(), []);
@@ -244,7 +244,7 @@ async fn attempts_and_dead_deliveries_are_bounded(engine: TestEngine) {
     assert_eq!(store.attempts("whk_1", 5000).await.unwrap().len(), 1);
 }
 
-/// Has an event in the log, and returns its position.
+/// Adds an event to the log, and returns its position.
 async fn event(store: &Store) -> u64 {
     let event = NewEvent {
         id: "evt_new".to_owned(),
@@ -281,7 +281,7 @@ async fn what_is_skipped_stays_skipped(engine: TestEngine) {
     store.settle(vec![settled.clone()]).await.unwrap();
     let left = store.deliveries("whk_1").await.unwrap();
     let before = store.webhooks().await.unwrap().remove(0);
-    // Whoever finds something else than was seen skips nothing.
+    // A caller that finds another state than it saw skips nothing.
     let refuse = |_: &[Webhook]| Err(StoreError::new("it has changed"));
     let refused = store.skip_deliveries(("whk_1", "cga_a"), refuse).await;
     refused.unwrap_err();
@@ -303,7 +303,7 @@ async fn what_is_skipped_stays_skipped(engine: TestEngine) {
         store.deliveries("whk_1").await.unwrap(),
         std::slice::from_ref(&dead)
     );
-    // Whoever delivers has not heard of it yet, and writes an attempt that has failed, and a delivery that is new.
+    // The delivering process does not know of the skip yet, and settles an old delivery and a new one.
     settled.deliveries = vec![delivery(1), delivery(newest + 1)];
     assert_eq!(store.settle(vec![settled]).await.unwrap(), ["whk_1"]);
     assert_eq!(

@@ -1,14 +1,14 @@
-//! Reading and changing webhooks, delivering, and settling what has come of it.
+//! Reads and changes webhooks, decides which process delivers, and settles deliveries.
 
 use super::{Redelivery, Webhook, WebhookAttempt, WebhookDelivery, WebhookSettlement};
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
 impl Store {
-    /// All webhooks, by id. There are few: operators make them.
+    /// Returns all webhooks, by id. They are few, because operators make them.
     ///
     /// # Errors
-    /// When they can't be read.
+    /// When the webhooks can't be read.
     pub async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.webhooks().await,
@@ -16,11 +16,11 @@ impl Store {
         }
     }
 
-    /// Changes the webhook with this id: `change` gets all that its access has, and returns it as it shall be, or nothing to delete
-    /// it. Its version becomes the next one. Returns it as it is then.
+    /// Changes the webhook with this id: `change` gets all webhooks of the access, and returns the new state of this webhook, or
+    /// `None` to delete it. The webhook gets the next version. Returns the webhook after the change.
     ///
     /// # Errors
-    /// What `change` says, or why the store could not do it. Nothing has changed then.
+    /// The error of `change`, or the reason why the store failed. Nothing has changed in either case.
     pub async fn change_webhook<E: From<StoreError> + Send + 'static>(
         &self,
         of: (&str, &str),
@@ -32,11 +32,11 @@ impl Store {
         }
     }
 
-    /// Changes a webhook as [`Store::change_webhook`] does, and in the same transaction skips what is left to send of it: it goes on
-    /// from the newest event of the log.
+    /// Changes a webhook as [`Store::change_webhook`] does, and skips its pending deliveries in the same transaction: it continues
+    /// at the newest event of the log.
     ///
     /// # Errors
-    /// What `change` says, or why the store could not do it. Nothing has changed then, and nothing is skipped.
+    /// The error of `change`, or the reason why the store failed. In either case nothing has changed, and nothing is skipped.
     pub async fn skip_deliveries<E: From<StoreError> + Send + 'static>(
         &self,
         of: (&str, &str),
@@ -48,10 +48,10 @@ impl Store {
         }
     }
 
-    /// The deliveries of a webhook that are not settled, in the order of their events.
+    /// Returns the unsettled deliveries of a webhook, in the order of their events.
     ///
     /// # Errors
-    /// When they can't be read.
+    /// When the deliveries can't be read.
     pub async fn deliveries(&self, webhook: &str) -> Result<Vec<WebhookDelivery>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.deliveries(webhook).await,
@@ -59,10 +59,10 @@ impl Store {
         }
     }
 
-    /// The latest attempts of a webhook, newest first.
+    /// Returns the latest attempts of a webhook, newest first.
     ///
     /// # Errors
-    /// When they can't be read.
+    /// When the attempts can't be read.
     pub async fn attempts(
         &self,
         webhook: &str,
@@ -74,7 +74,7 @@ impl Store {
         }
     }
 
-    /// Has deliveries made once more, and returns how many. The webhook's version becomes the next one.
+    /// Schedules deliveries again, and returns their number. The webhook gets the next version.
     ///
     /// # Errors
     /// When the store can't be written. Nothing has changed then.
@@ -85,8 +85,9 @@ impl Store {
         }
     }
 
-    /// The term of this process, if it is the one that delivers, for the next [`DELIVERING_HELD_MS`](crate::DELIVERING_HELD_MS): of several that share the store
-    /// one is. It is another term once somebody else has delivered in between.
+    /// Returns the term of this process if it is the process that delivers for the next
+    /// [`DELIVERING_HELD_MS`](crate::DELIVERING_HELD_MS): of several processes that share the store, only one delivers. The term is
+    /// another one if another process has delivered in between.
     ///
     /// # Errors
     /// When the store can't be asked.
@@ -97,9 +98,10 @@ impl Store {
         }
     }
 
-    /// Writes what has become of deliveries, in one transaction. Returns the ids of those webhooks that an operator has changed or
-    /// deleted since, and of all whose term is over: of a changed one, deliveries and attempts are written, and how far it has come is
-    /// not; a delivery that its position has passed and that is not there is one that was skipped, and stays so. After its term, attempts are written and what is settled is taken away, and nothing else: the deliveries are another's.
+    /// Writes settlements in one transaction. Returns the ids of webhooks that an operator has changed or deleted since, and of all
+    /// webhooks whose term is over. For a changed webhook, deliveries and attempts are written, but not the progress. A delivery
+    /// before its position that does not exist any more was skipped, and is not written again. After the end of the term, only
+    /// attempts are written and settled deliveries deleted, because the deliveries belong to another process.
     ///
     /// # Errors
     /// When the store can't be written. Nothing has changed then.

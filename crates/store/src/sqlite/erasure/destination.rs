@@ -1,5 +1,5 @@
-//! Erasing a destination: rows are looked for beside everybody else, and taken away a few at a time, so that no send waits for
-//! more than a few milliseconds; then what SQLite leaves of them in the file is overwritten.
+//! Erases a destination. The search for rows runs concurrently with other work, and the rows are erased a few at a time, so that no
+//! send waits for more than a few milliseconds. Afterwards the remains that SQLite leaves in the file are overwritten.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::sqlite::journal::note_event;
 use crate::sqlite::store::SqliteStore;
 use crate::{JournalKind, StoreError};
 
-/// Rows changed in one transaction: with the longest answers 16 MiB, which a disk takes in a moment.
+/// Number of rows changed in one transaction: with the longest answers 16 MiB, which a disk writes in a moment.
 const ERASED_AT_ONCE: usize = 64;
 
 impl SqliteStore {
-    /// Takes a destination from all rows in which it stands.
+    /// Erases a destination from all rows that contain it.
     pub(crate) async fn erase(
         &self,
         (actor, now_ms): (&str, i64),
@@ -40,7 +40,7 @@ impl SqliteStore {
         Ok(erased)
     }
 
-    /// The rows of a table in which it stands.
+    /// Returns the rows of a table that contain the destination.
     async fn rows_with(
         &self,
         table: &'static SoughtTable,
@@ -57,7 +57,7 @@ impl SqliteStore {
         Ok(found)
     }
 
-    /// Takes it from these rows.
+    /// Erases the destination from these rows.
     async fn erase_rows(
         &self,
         table: &'static SoughtTable,

@@ -1,10 +1,9 @@
-//! Overwriting what SQLite leaves in the unused parts of its pages. `secure_delete` overwrites a row where it is deleted, and not
-//! the copies that were left behind when rows moved to other pages, nor what an earlier version deleted.
+//! Overwrites the unused parts of SQLite's pages. `secure_delete` overwrites a row where it is deleted, but neither the copies that
+//! stayed behind when rows moved to other pages, nor rows that an earlier version deleted.
 //!
-//! It is done beneath SQLite, in its own file format (<https://sqlite.org/fileformat2.html>), and only while nothing else can
-//! write to the file: on the store's thread that writes, with SQLite's lock for writing, and with an empty log, from which nothing
-//! can be copied.
-//! What is overwritten belongs to no row, so that readers notice nothing.
+//! The code works below SQLite, on its file format (<https://sqlite.org/fileformat2.html>), and only while nothing else can write
+//! to the file: on the store's writer thread, with SQLite's write lock, and with an empty log, from which nothing can be copied.
+//! The overwritten bytes belong to no row, so that readers do not notice.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -12,33 +11,33 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The first page has the header of the file before its own.
+/// The size of the file's header, which comes before the page's own header on the first page.
 const FILE_HEADER_BYTES: usize = 100;
 
-/// Where the page at this byte of the file begins, locks are taken: it holds nothing.
+/// SQLite takes its locks on the page that begins at this byte of the file; that page contains no data.
 const LOCKED_BYTE: u64 = 1 << 30;
 
-/// In a file of so many pages, 128 GiB as a rule, a page of a long row may begin as one of a tree does: with the number of the
-/// next one. Below it a first byte tells them apart.
+/// In a file with this number of pages, usually 128 GiB, an overflow page of a long row may begin like a page of a tree, because it
+/// begins with the number of the next page. In smaller files the first byte tells them apart.
 const PAGES_MAX: u32 = 2 << 24;
 
-/// Most levels of a tree that are walked down; four hold more rows than any disk.
+/// Maximum number of levels that are walked down in a tree; four levels hold more rows than any disk.
 const LEVELS_MAX: u32 = 8;
 
-/// A store's file as it lies on the disk. Closing it would drop the locks that SQLite has on it in this process, so that it is
-/// open as long as the store is.
+/// A store's file as it is on the disk. Closing it would release SQLite's locks on the file in this process, so that it stays open
+/// as long as the store.
 pub(crate) struct Pages {
     file: File,
 }
 
-/// What the header of the file says.
+/// The data from the file's header.
 struct FileLayout {
     page_bytes: usize,
-    /// Bytes of a page that SQLite uses.
+    /// Number of bytes of a page that SQLite uses.
     usable: usize,
-    /// Pages in the file.
+    /// Number of pages in the file.
     count: u32,
-    /// Pages that are free, and, with what they use of it, those that list them.
+    /// The free pages, and below them the pages that list free pages and use part of their own space for the list.
     free: HashSet<u32>,
     lists: HashSet<u32>,
 }
@@ -49,7 +48,8 @@ impl Pages {
         Ok(Pages { file })
     }
 
-    /// Overwrites what is unused in so many pages from this one on. Returns the page to go on with; none at the end.
+    /// Overwrites the unused parts of `count` pages, beginning with page `from`. Returns the page at which to continue; `None` at
+    /// the end.
     pub(super) fn scrub(&self, from: u32, count: u32) -> io::Result<Option<u32>> {
         let layout = self.layout()?;
         let end = from
@@ -62,7 +62,7 @@ impl Pages {
         Ok((end <= layout.count).then_some(end))
     }
 
-    /// Overwrites what is unused in the pages that lead to the first row of a table, and in the one that holds it.
+    /// Overwrites the unused parts of the pages that lead to the first row of a table, and of the page with that row.
     pub(super) fn scrub_edge(&self, root: u32) -> io::Result<()> {
         let layout = self.layout()?;
         let mut page = Some(root);
@@ -132,7 +132,7 @@ impl Pages {
         Ok(layout)
     }
 
-    /// Walks the lists of free pages.
+    /// Reads the lists of free pages.
     fn read_free(&self, layout: &mut FileLayout, first: u32) -> io::Result<()> {
         let mut list = first;
         while (1..=layout.count).contains(&list) && layout.lists.insert(list) {
@@ -152,8 +152,8 @@ impl FileLayout {
     }
 }
 
-/// What a page of a tree does not use: between its list of cells and the first of them, and in gaps between them. Nothing for
-/// a page of no tree, or of one that is damaged.
+/// Returns the unused parts of a tree's page: the space between the list of cells and the first cell, and the gaps between cells.
+/// `None` for a damaged page, or a page that is not part of a tree.
 fn unused(page: &[u8], header: usize, usable: usize) -> Option<Vec<(usize, usize)>> {
     let list = header + if is_leaf(*page.get(header)?)? { 8 } else { 12 };
     let list_end = list + 2 * short_at(page, header + 3)?;
@@ -177,7 +177,7 @@ fn unused(page: &[u8], header: usize, usable: usize) -> Option<Vec<(usize, usize
     Some(unused)
 }
 
-/// The page under which the first rows of a table are, if this is one that leads to others.
+/// Returns the page under which the first rows of a table are, if this is an interior page.
 fn first_child(page: &[u8], header: usize) -> Option<u32> {
     if is_leaf(*page.get(header)?)? {
         return None;
@@ -188,7 +188,7 @@ fn first_child(page: &[u8], header: usize) -> Option<u32> {
     }
 }
 
-/// Whether a page with this first byte is a leaf of its tree; nothing for a page of no tree.
+/// Returns whether a page with this first byte is a leaf of its tree; `None` if it is not part of a tree.
 fn is_leaf(kind: u8) -> Option<bool> {
     match kind {
         10 | 13 => Some(true),

@@ -1,5 +1,4 @@
-//! Overwriting what deleted rows have left in the file, a step at a time, between other writes and as soon as nobody reads what is
-//! in the log.
+//! Overwrites the remains of deleted rows in the file, step by step between other writes, as soon as no reader uses the log.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,29 +15,29 @@ use crate::sqlite::connection::open_for_writing;
 use crate::sqlite::files::log_of;
 use crate::sqlite::store::SqliteStore;
 
-/// Pages overwritten at once, 8 MiB: some 10 ms, for which a send may have to wait.
+/// Number of pages overwritten in one step, 8 MiB: about 10 ms, for which a send may have to wait.
 const SCRUBBED_AT_ONCE: u32 = 2048;
 
-/// How long others wait to write until those who read have left the log.
+/// Time that other writes wait for readers to leave the log.
 const READERS_WAIT: Duration = Duration::from_millis(50);
 
-/// Pause between two tries.
+/// Pause between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Longest that somebody may read before the scrubbing gives up: far longer than any page of the journal takes. A backup of a
-/// large store takes longer.
+/// Maximum time that a reader may hold the log before the scrubbing gives up: far longer than any page of the journal takes. A
+/// backup of a large store takes longer.
 const READERS_MAX: Duration = Duration::from_secs(5);
 
-/// The tables from whose beginnings rows go by age and by size.
+/// The tables whose first rows are cleared by age and by size.
 const CLEARED: [&str; 3] = ["journal", "journal_payload", "events"];
 
-/// How a step went.
+/// The result of a step.
 enum ScrubStep {
-    /// There was nothing left to do.
+    /// Nothing remains to be done.
     Done,
-    /// There is more.
+    /// More pages remain.
     Some,
-    /// Somebody reads, and what they read can't go.
+    /// A reader uses the log, so that the log can't be emptied.
     Held,
 }
 
@@ -63,13 +62,13 @@ impl SqliteStore {
         let (file, edges_due) = (self.file().to_owned(), Arc::clone(self.edges_due()));
         let pages = Arc::clone(self.pages());
         let prepare = move || {
-            // A connection of its own: what it writes has the others read pages anew.
+            // The step uses a separate connection, whose write makes the other connections read their pages again.
             let connection = open_for_writing(&file)?;
             connection.busy_timeout(READERS_WAIT)?;
             if next_page(&connection)?.is_none() && !edges_due.load(Ordering::Acquire) {
                 return Ok(None);
             }
-            // Most of the log goes to the file beside everybody else.
+            // Most of the log is copied to the file concurrently with other work.
             empty_log(&connection, "PASSIVE")?;
             Ok::<_, StoreError>(Some(Scrubber {
                 connection,
@@ -79,14 +78,14 @@ impl SqliteStore {
             }))
         };
         match spawn_blocking(prepare).await?? {
-            // On the thread that writes, so that nothing else is written meanwhile.
+            // The step runs on the writer thread, so that nothing else is written during the step.
             Some(mut scrubber) => self.writer().run(move |_| scrubber.step()).await,
             None => Ok(ScrubStep::Done),
         }
     }
 }
 
-/// Overwrites the pages of one store.
+/// Overwrites the unused parts of one store's pages.
 struct Scrubber {
     connection: Connection,
     edges_due: Arc<AtomicBool>,
@@ -101,7 +100,7 @@ impl Scrubber {
         }
         let immediate = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(immediate)?;
-        // Somebody's own tool may have written in between; as long as the lock is held nobody does.
+        // An operator's own tool may have written in between; while the lock is held, nobody writes.
         if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > 0) {
             return Ok(ScrubStep::Held);
         }
@@ -116,7 +115,7 @@ impl Scrubber {
             Some(next) => self.pages.scrub(next, SCRUBBED_AT_ONCE)?,
             None => None,
         };
-        // Something has to be written, so that every connection reads pages anew and none writes what it remembers of them.
+        // The transaction must write something, so that every connection reads its pages again and none writes cached pages back.
         scrub_from(&transaction, next.unwrap_or(0))?;
         if next.is_none() {
             transaction.execute("DELETE FROM scrubbing", [])?;
@@ -126,7 +125,7 @@ impl Scrubber {
     }
 }
 
-/// Has every page looked at from now on.
+/// Schedules the scrubbing of every page.
 pub(crate) fn scrub_all(connection: &Connection) -> Result<(), StoreError> {
     scrub_from(connection, 1)
 }
@@ -143,7 +142,7 @@ fn next_page(connection: &Connection) -> Result<Option<u32>, StoreError> {
     Ok(next.optional()?)
 }
 
-/// Copies what is in the log to the file. Returns whether all of it went, and for `TRUNCATE` whether the log is empty now.
+/// Copies the log to the file. Returns whether everything was copied and, for `TRUNCATE`, whether the log is empty now.
 fn empty_log(connection: &Connection, how: &str) -> Result<bool, StoreError> {
     let checkpoint = format!("PRAGMA wal_checkpoint({how})");
     let held: i64 = connection.query_row(&checkpoint, [], |row| row.get(0))?;

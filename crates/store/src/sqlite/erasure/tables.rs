@@ -1,4 +1,4 @@
-//! Where a destination may stand, and taking it from there.
+//! Finds a destination in the rows of a table, and removes it from them.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Transaction};
@@ -7,11 +7,11 @@ use crate::StoreError;
 use crate::erasure::sought::{EVENTS, Holds, Sought, SoughtTable};
 use crate::sqlite::events::discount;
 
-/// Rows that are read before others may use the connection: some milliseconds of reading.
+/// Number of rows that are read before other work may use the connection: some milliseconds of reading.
 const READ_AT_ONCE: usize = 5000;
 
-/// The rows beyond this one in which it stands, of as many as are read at once; and the last that was read, unless there are
-/// no more.
+/// Returns the rows after `beyond` that contain the destination, among one batch of read rows, and the last row of the batch,
+/// unless no rows follow.
 pub(super) fn find_some(
     table: &SoughtTable,
     connection: &Connection,
@@ -40,7 +40,7 @@ pub(super) fn find_some(
     Ok((found, last.filter(|_| count == READ_AT_ONCE)))
 }
 
-/// Takes it from a row, and returns whether it stood there.
+/// Removes the destination from a row. Returns whether the row contained it.
 pub(super) fn erase(
     table: &SoughtTable,
     transaction: &Transaction<'_>,
@@ -61,7 +61,7 @@ pub(super) fn erase(
         let select = format!("SELECT {column} FROM {name} WHERE {id} = ?");
         let mut select = transaction.prepare_cached(&select)?;
         let mut rows = select.query([number])?;
-        // Rows may have been cleared since.
+        // Rows may have been cleared since the search.
         let Some(row) = rows.next()? else { break };
         let Some(rest) = taken_from(sought, row.get_ref(0)?, *holds) else {
             continue;

@@ -1,4 +1,4 @@
-//! What an erasure and a clearing promise: not a byte of it is left in the store's files, nor in a copy made afterwards.
+//! What an erasure and a clearing guarantee: not a byte of the data remains in the store's files, nor in a copy made afterwards.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::{
 };
 use rusqlite::{Connection, OpenFlags};
 
-/// Whose traces are looked for, and the digits that all forms of it share.
+/// The destination to search for, and the digits that all its forms share.
 const DESTINATION: &str = "+34600111222";
 const DIGITS: &str = "34600111222";
 
-/// What was said.
+/// The text of the messages.
 const SAID: &str = "a secret between two";
 
-/// Rows around those of the destination: enough for trees of three levels, whose pages are split and filled again.
+/// Number of rows around the rows of the destination: enough for trees of three levels, whose pages are split and filled again.
 const ROWS: i64 = 3000;
 
 struct Bench {
@@ -43,7 +43,7 @@ impl Bench {
         }
     }
 
-    /// Sends and reads of many, every tenth of them with the destination everywhere.
+    /// Adds sends and reads with many destinations; every tenth of them contains the destination in every field.
     async fn fill(&self) {
         for n in 0..ROWS {
             let to = if n % 10 == 0 { DIGITS } else { "34999999999" };
@@ -64,7 +64,7 @@ impl Bench {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// How often this stands in the store, its log, its index, and a copy made now.
+    /// Returns the number of occurrences of this text in the store, its log, its index, and a copy made now.
     async fn hits(&self, text: &str) -> usize {
         let copy = self.store.backup().await.unwrap();
         count(std::io::BufReader::new(copy), text) + self.hits_in_files(text)
@@ -139,7 +139,7 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
         .write(move |transaction| Ok(transaction.execute(access, [])?));
     changed.await.unwrap();
     assert!(bench.hits(DIGITS).await > 1000);
-    // Others read all the while.
+    // Other callers read during the whole erasure.
     let ended = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..3)
         .map(|_| {
@@ -164,13 +164,14 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
     for reader in readers {
         reader.await.unwrap();
     }
-    // A read, a send and a receipt each, what was said in both, and the change.
+    // Each of these entries loses a row of its read, a row of its send, the payloads of both, and a receipt; the change is one more
+    // row.
     assert_eq!(erased, ROWS.unsigned_abs() / 10 * 5 + 1);
     assert_eq!((bench.hits(DIGITS).await, bench.is_sound()), (0, true));
     assert!(bench.hits("34999999999").await > 1000);
     let known = bench.store.obstacle(&claim(10, DIGITS)).await.unwrap();
     assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
-    // Later writes bring nothing back.
+    // Later writes do not bring anything back.
     bench.journal.add(said(3, "34999999999"));
     bench.journal.flush().await.unwrap();
     assert_eq!((bench.hits(DIGITS).await, bench.is_sound()), (0, true));
@@ -234,7 +235,7 @@ async fn what_an_earlier_version_deleted_is_overwritten_at_the_first_start() {
         "DELETE FROM journal_payload WHERE id % 7 > 0 OR id < (SELECT max(id) / 2 FROM journal)",
         "UPDATE journal SET user_agent = NULL, request_id = NULL, cause = NULL, upstream_code = NULL",
         "PRAGMA wal_checkpoint(TRUNCATE)",
-        // As the migration leaves a store with a past.
+        // The migration leaves an older store in this state.
         "INSERT INTO scrubbing (next_page) VALUES (1)",
     ] {
         let mut statement = earlier.prepare(statement).unwrap();

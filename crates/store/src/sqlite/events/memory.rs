@@ -1,4 +1,4 @@
-//! What is known of channels and chats.
+//! The memory of channels and chats in SQLite.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Keeping what was seen: memory and events in one transaction.
+//! Stores observations: memory and events in one transaction.
 
 use rusqlite::Transaction;
 
@@ -32,7 +32,7 @@ impl SqliteStore {
     }
 }
 
-/// One commit.
+/// The recording of one commit.
 struct SqliteRecording<'t> {
     transaction: &'t Transaction<'t>,
     next: Position,
@@ -117,7 +117,7 @@ impl SqliteRecording<'_> {
         }
     }
 
-    /// Whether what is said of a message is new.
+    /// Stores the state of a message. Returns whether this state is new.
     fn message(&self, chat: i64, message: &SeenMessage) -> Result<bool, StoreError> {
         let SeenMessage {
             id,
@@ -139,7 +139,7 @@ impl SqliteRecording<'_> {
         Ok(changed > 0)
     }
 
-    /// Gives an event its position, unless it is in the log already.
+    /// Adds an event at the next position, unless the log already contains it.
     fn event(
         &mut self,
         channel: &EventChannel,

@@ -1,4 +1,4 @@
-//! Trimming the log by age and by room, and forgetting messages.
+//! Trims the log by age and by size, and removes old messages from the memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,10 +55,10 @@ impl SqliteStore {
     }
 }
 
-/// Takes the oldest events away that are too old or too many, as many as go at once, and returns how many they were.
+/// Deletes one batch of the oldest events that exceed the age or size limit. Returns the number of deleted events.
 fn trim(transaction: &Transaction<'_>, below: Position, bytes: i64) -> Result<i64, StoreError> {
     let surplus = (mark(transaction, "bytes")?.number() - bytes).max(0);
-    // Up to the last one that is too old, or with which those before it make up the surplus.
+    // The batch ends with the last event that is too old, or with the event that together with earlier ones makes up the surplus.
     let cut = "SELECT max(position), count(*), total(taken) FROM (
              SELECT position, taken, sum(taken) OVER (ORDER BY position) - taken AS before FROM (
                  SELECT position, ?4 + coalesce(octet_length(row), 0) AS taken FROM events ORDER BY position LIMIT ?3))
@@ -83,7 +83,7 @@ fn trim(transaction: &Transaction<'_>, below: Position, bytes: i64) -> Result<i6
     Ok(count)
 }
 
-/// Forgets messages: those of a chat that are older than the last one forgotten are history from now on.
+/// Removes messages from the memory. The messages of a chat up to the last removed one count as history from now on.
 fn forget(transaction: &Transaction<'_>, below: Position) -> Result<(), StoreError> {
     transaction.execute(
         "UPDATE event_chats SET floor = gone.id, floor_datetime = gone.datetime

@@ -1,10 +1,10 @@
-//! How often accesses called lately.
+//! Counts recent calls of accesses in SQLite.
 
 use crate::journal::row::first_id_at;
 use crate::sqlite::store::SqliteStore;
 use crate::{AccessCalls, StoreError};
 
-/// The bound stands within: rows that are no calls are looked at as well.
+/// The limit is in the inner query, so that it also counts rows that are not calls.
 const CALLS: &str = "SELECT count(*) AS seen, sum(count * (kind = 'request')) AS calls,
      sum(count * (kind = 'request' AND code IS NOT NULL)) AS failed
      FROM (SELECT kind, code, count FROM journal WHERE access = ? AND id >= ? ORDER BY id DESC LIMIT ?)";

@@ -1,19 +1,19 @@
-//! Addresses as the journal keeps them, so that a network is one range of an index.
+//! The stored form of addresses in the journal, in which a network is one range of an index.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// What the bytes of a family begin with; without it short addresses would lie between long ones.
+/// The first byte of an address, which stands for its family; without it, IPv4 addresses would sort between IPv6 addresses.
 const V4: u8 = 4;
 const V6: u8 = 6;
 
-/// An address in its canonical form, as it is kept.
+/// Returns the stored form of an address in its canonical form.
 pub(super) fn to_bytes(address: IpAddr) -> Vec<u8> {
     raw(address.to_canonical())
 }
 
-/// The address that was kept so.
+/// Returns the address with this stored form.
 pub(in crate::sqlite) fn from_bytes(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.split_first()? {
         (&V4, octets) => Some(<[u8; 4]>::try_from(octets).ok()?.into()),
@@ -22,13 +22,13 @@ pub(in crate::sqlite) fn from_bytes(bytes: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The first and the last address of a network, as they are kept.
+/// Returns the stored forms of the first and the last address of a network.
 pub(super) fn range(network: IpNet) -> (Vec<u8>, Vec<u8>) {
     let network = network.trunc();
     (raw(network.network()), raw(network.broadcast()))
 }
 
-/// The family and the bytes, in the order of the network. An end of a network stays in the network's family.
+/// Returns the family and the bytes, whose order is the order of addresses. An end of a network keeps the network's family.
 fn raw(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => [&[V4][..], &address.octets()].concat(),

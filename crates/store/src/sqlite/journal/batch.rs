@@ -1,5 +1,5 @@
-//! Writing a batch of the journal in one transaction. Every request costs a row, so that statements are kept, rows go in groups,
-//! and a value is bound only where it differs from the row before.
+//! Writes a batch of the journal in one transaction. Because every request costs a row, statements are cached, rows are written in
+//! groups, and a value is only bound if it differs from the previous row.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -15,26 +15,26 @@ use crate::journal::row::{destination_hash, first_id_at};
 use crate::sqlite::receipts;
 use crate::{JournalPayload, JournalRow, Settlement, StoreError};
 
-/// Rows of one statement: its cursors stay where the last row went, which is where the next one goes as a rule. The values of
-/// more rows would not find room in the memory that SQLite sets aside for a connection.
+/// Number of rows in one statement: the statement's cursors stay at the last row, where the next row usually goes. The values of
+/// more rows would not fit into the memory that SQLite reserves for a connection.
 const GROUP: usize = 4;
 
-/// The columns of what was said, in the order in which [`Batch::bind_payload`] binds them.
+/// The columns of a call's content, in the order in which [`Batch::bind_payload`] binds them.
 const PAYLOAD_COLUMNS: [&str; 4] = ["id", "destination", "parameters", "answer"];
 
 const CLOSE: &str = "UPDATE journal SET open = 0, status = ?, canonical = ?, code = ?, upstream_code = ?, delivery = ?, \
      attempts = ?, queue_us = ?, upstream_us = ?, total_us = ?, cache = ?, limited_by = ?, limit_max = ?, limit_left = ?, \
      cause = ?, would_refuse = ? WHERE id = ? AND open = 1";
 
-/// The statement that writes so many rows. A failure undoes the whole transaction, which we would do anyway: otherwise SQLite
-/// would copy each page before each group.
+/// Returns the statement that inserts this number of rows. A failure rolls back the whole transaction, which we would do anyway;
+/// otherwise SQLite would copy each page before each group.
 fn insert_of(table: &str, columns: &[&str], rows: usize) -> String {
     let row = format!("({})", vec!["?"; columns.len()].join(", "));
     let (columns, rows) = (columns.join(", "), vec![row; rows].join(", "));
     format!("INSERT OR ROLLBACK INTO {table} ({columns}) VALUES {rows}")
 }
 
-/// The statements for a group and for one that is left over.
+/// The statements for a group and for a single row.
 type Inserts = LazyLock<[(usize, String); 2]>;
 
 static INSERT: Inserts =
@@ -48,14 +48,14 @@ static INSERT_PAYLOAD: Inserts = LazyLock::new(|| {
 pub(super) struct Batch<'c> {
     connection: &'c Connection,
     key: &'c hmac::Key,
-    /// The number of the last row, once there is one.
+    /// The number of the last row, if there is one.
     last: Option<i64>,
-    /// The last peer, and its text: as a rule the next row has the same.
+    /// The last peer and its text, because the next row usually has the same peer.
     peer: (Option<SocketAddr>, String),
 }
 
 impl<'c> Batch<'c> {
-    /// In this transaction, with this key for destinations and idempotency keys.
+    /// Makes a batch in this transaction, with this key for the hashes of destinations and idempotency keys.
     pub(super) fn of(connection: &'c Connection, key: &'c hmac::Key) -> Batch<'c> {
         Batch {
             connection,
@@ -68,7 +68,7 @@ impl<'c> Batch<'c> {
     /// Writes the entries in their order, and gives each row its number.
     ///
     /// # Errors
-    /// When the store can't be written. The transaction has to be rolled back then.
+    /// When the store can't be written. The transaction must then be rolled back.
     pub(super) fn write(&mut self, batch: &mut [JournalEntry]) -> Result<(), StoreError> {
         batch.iter_mut().try_for_each(|entry| self.prepare(entry))?;
         let rows: Vec<&JournalRow> = batch.iter().filter_map(JournalEntry::new_row).collect();
@@ -78,7 +78,7 @@ impl<'c> Batch<'c> {
         self.insert(&INSERT_PAYLOAD, &payloads, Batch::bind_payload)
     }
 
-    /// Gives a new row its number, and writes everything but new rows.
+    /// Gives a new row its number, and writes everything except new rows.
     fn prepare(&mut self, entry: &mut JournalEntry) -> Result<(), StoreError> {
         match entry {
             JournalEntry::Row(row) => {
@@ -109,7 +109,7 @@ impl<'c> Batch<'c> {
         }
     }
 
-    /// Makes the row of a count, or updates the one that was written before.
+    /// Makes the row of a count, or updates the count of the row that was written before.
     fn count(&mut self, update: &mut CountUpdate) -> Result<(), StoreError> {
         update.calls = update.counted.calls();
         let Some(id) = update.counted.id() else {
@@ -128,7 +128,7 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// The number that the next row gets at this time.
+    /// Returns the next row's number for this time.
     fn next_id(&mut self, at_ms: i64) -> Result<i64, StoreError> {
         let id = match self.last {
             Some(last) => first_id_at(at_ms).max(last + 1),
@@ -138,7 +138,7 @@ impl<'c> Batch<'c> {
         Ok(id)
     }
 
-    /// Writes these rows into one table, in groups as long as there are enough of them.
+    /// Inserts these rows into one table, in groups while enough rows remain.
     fn insert<'r>(
         &mut self,
         statements: &Inserts,
@@ -163,7 +163,7 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// Binds a row, which has its number.
+    /// Binds a row that has its number.
     fn bind_row<'r>(
         &mut self,
         values: &mut BoundValues<'_, '_, 'r>,
@@ -211,8 +211,8 @@ impl<'c> Batch<'c> {
         values.text(answer.as_deref())
     }
 
-    /// Closes an open row with its outcome; what was known when it was opened stays. A row that has been cleared since is not
-    /// made anew.
+    /// Closes an open row with its outcome; the values from its opening stay. A row that has been cleared in the meantime is not
+    /// created again.
     fn close(&self, id: i64, row: &JournalRow) -> Result<(), StoreError> {
         let mut close = self.connection.prepare_cached(CLOSE)?;
         let values = &mut BoundValues::of(&mut close);
@@ -229,7 +229,7 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// Takes an open row back: nothing of what it speaks of was begun.
+    /// Removes an open row, because its send was not begun.
     fn withdraw(&self, id: i64) -> Result<(), StoreError> {
         for statement in [
             "DELETE FROM journal WHERE id = ? AND open = 1",
@@ -241,10 +241,10 @@ impl<'c> Batch<'c> {
     }
 }
 
-/// Writes something that changes nothing, to see whether the store can be written.
+/// Makes a write that changes nothing, to test whether the store can be written.
 ///
 /// # Errors
-/// When it can't.
+/// When the store can't be written.
 pub(super) fn try_writing(connection: &Connection) -> Result<(), StoreError> {
     let nothing = "UPDATE keys SET created_at = created_at WHERE purpose = 'journal'";
     connection.prepare_cached(nothing)?.execute([])?;

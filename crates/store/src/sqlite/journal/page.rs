@@ -1,4 +1,4 @@
-//! The SQL of a page of the journal.
+//! Builds the SQL for a page of the journal.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
@@ -7,15 +7,15 @@ use super::address;
 use crate::journal::filter::{LOOKED_AT_MAX, USUAL_STATUS};
 use crate::{JournalFilter, JournalOrder, JournalStatus, StoreError};
 
-/// Up to so many rows of a network are sorted; of more than that the newest are quickly found among all. Either way a
-/// page of a million rows costs milliseconds.
+/// Limit for sorting: the rows of a network below this number are found by address and sorted. If a network has more rows, its
+/// newest rows are quickly found among all rows. Either way a page from a million rows costs milliseconds.
 const SORTED_MAX: i64 = 20_000;
 
-/// Of several conditions the one with the fewest rows finds them; each is counted so far. Where all have more, those that fit
-/// all of them are among the newest as a rule.
+/// Limit for counting the rows of a condition. Of several conditions, the index of the one with the fewest rows is used. If all
+/// conditions have more rows than this, the rows that match all of them are usually among the newest.
 const COUNTED_MAX: i64 = 2000;
 
-/// SQL in the making, with the values of its parameters in their order.
+/// An unfinished SQL query, with the values of its parameters in their order.
 pub(super) struct Query {
     pub(super) sql: String,
     pub(super) values: Vec<Value>,
@@ -26,7 +26,7 @@ impl Query {
         self.sql.push_str(sql);
     }
 
-    /// Adds SQL with one parameter, at its end.
+    /// Appends SQL that ends with one parameter.
     fn bind(&mut self, sql: &str, value: impl Into<Value>) {
         self.sql.push_str(sql);
         self.sql.push('?');
@@ -34,7 +34,8 @@ impl Query {
     }
 }
 
-/// The query for a page of rows with numbers of this range, found by this index, of which this is selected.
+/// Builds the query for a page of rows: `select` is the selection, `index` the index that finds the rows, and their numbers are in
+/// this range.
 pub(super) fn page(
     (select, filter, index): (&str, &JournalFilter, Option<&str>),
     (first, end): (i64, i64),
@@ -42,12 +43,12 @@ pub(super) fn page(
     count_max: u32,
 ) -> Query {
     let (sorts, direction) = (index == Some("client"), order.direction());
-    // The rows are found by their numbers first, so that only those of the page are read.
+    // The inner query finds the rows by their numbers, so that only the rows of the page are read.
     let mut query = Query {
         sql: select.to_owned(),
         values: Vec::new(),
     };
-    // Where the rows of a network are sorted, no range of ids is to be walked instead.
+    // If the rows of a network are sorted, SQLite must not walk through a range of ids instead.
     let sign = if sorts { "+" } else { "" };
     query.bind(
         &format!(" WHERE j.id IN (SELECT id FROM journal WHERE {sign}id >= "),
@@ -60,14 +61,15 @@ pub(super) fn page(
     query
 }
 
-/// The last row that a page looks at when more conditions than that of its index are to be met; none when it comes to the end.
+/// Returns the last row that a page examines, if the filter has more conditions than the one of its index; `None` if the page may
+/// reach the end.
 pub(super) fn last_looked_at(
     connection: &Connection,
     (filter, index): (&JournalFilter, Option<&str>),
     (first, end): (i64, i64),
     order: JournalOrder,
 ) -> Result<Option<i64>, StoreError> {
-    // Few rows are sorted, and few have one request's id.
+    // Only few rows are sorted, and only few have one request's id.
     let is_short = index == Some("client") || filter.request_id.is_some();
     if is_short || filter.conditions() <= usize::from(index.is_some()) {
         return Ok(None);
@@ -90,10 +92,10 @@ pub(super) fn last_looked_at(
     Ok(last.optional()?)
 }
 
-/// A column that a filter compares with one value.
+/// A column that a filter compares with one value, and this value.
 type Equality = (&'static str, Value);
 
-/// What the filter compares by columns that have an index; the one that narrows most as a rule comes first.
+/// Returns the comparisons of the filter by columns with an index; the one that usually narrows the search most comes first.
 fn equalities(filter: &JournalFilter) -> Vec<Equality> {
     let texts = filter.texts();
     let texts = texts.map(|(column, text)| (column, text.to_owned().into()));
@@ -103,9 +105,9 @@ fn equalities(filter: &JournalFilter) -> Vec<Equality> {
         .collect()
 }
 
-/// The column whose index finds the rows: that of the network when its rows are few enough to be sorted, and otherwise the one
-/// with the fewest rows between these numbers, as far as they are counted. None when the rows are walked, or found by the id of
-/// the request.
+/// Chooses the column whose index finds the rows: that of the network if the network has few enough rows to sort them, otherwise
+/// the column with the fewest rows in this range, counted up to a limit. `None` if the rows are walked through, or are found by the
+/// id of the request.
 pub(super) fn index(
     connection: &Connection,
     filter: &JournalFilter,
@@ -148,7 +150,7 @@ fn usual_status() -> Value {
     USUAL_STATUS.into()
 }
 
-/// What the index of statuses says of itself: SQLite does not take it without.
+/// Returns the condition of the index of statuses. SQLite uses this partial index only if the query contains the same condition.
 fn unusual(column: &str) -> String {
     if column == "status" {
         format!(" AND status <> {USUAL_STATUS}")
@@ -157,12 +159,12 @@ fn unusual(column: &str) -> String {
     }
 }
 
-/// Adds the conditions of the filter. SQLite uses the index of this column and no other: the sign `+` takes a column's index out
-/// of account.
+/// Adds the conditions of the filter. SQLite uses only the index of this column, because a `+` before a column excludes the
+/// column's index.
 fn conditions(query: &mut Query, filter: &JournalFilter, index: Option<&str>) {
     let sign = |column| if index == Some(column) { "" } else { "+" };
     if let Some(id) = &filter.request_id {
-        // Each half by its own index; either or both in one condition would be met by walking.
+        // Each half uses its own index; one condition with OR would make SQLite walk through the rows.
         query.bind(
             " AND id IN (SELECT id FROM journal WHERE request_id = ",
             id.clone(),

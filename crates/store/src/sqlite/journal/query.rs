@@ -1,4 +1,4 @@
-//! Reading the journal.
+//! Reads the journal in SQLite.
 
 use rusqlite::params_from_iter;
 
@@ -76,7 +76,7 @@ impl SqliteStore {
     ) -> Result<Vec<ReplayCall>, StoreError> {
         let (access, after) = (access.to_owned(), after(since_ms, beyond));
         self.read(move |connection| {
-            // A call is refused for the state of its access before its networks are asked.
+            // The state of an access is checked before its networks, so that a call with this code never reached its networks.
             let mut rows = connection.prepare_cached(
                 "SELECT id, client, request_id, caller_request_id, method, code, count FROM journal
                  WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'

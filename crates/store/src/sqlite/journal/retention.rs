@@ -1,4 +1,4 @@
-//! Clearing by age, and the row that records each clearing.
+//! Clears the journal by age, and writes the row that records each clearing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,20 +11,21 @@ use crate::journal::row::first_id_at;
 use crate::sqlite::store::SqliteStore;
 use crate::{JournalKind, Retention, StoreError};
 
-/// Rows taken away in one transaction: a few milliseconds, for which a change of an access may have to wait.
+/// Number of rows deleted in one transaction: a few milliseconds, for which a change of an access may have to wait.
 pub(super) const CLEARED_AT_ONCE: u32 = 1000;
 
-/// Bytes of answers taken away in one transaction, by and large: as many are written, since what is deleted is overwritten.
+/// Approximate size of the answers deleted in one transaction, in bytes: the same amount is written, because deleted data is
+/// overwritten.
 pub(super) const CLEARED_BYTES: i64 = 4 * 1024 * 1024;
 
-/// Why rows go.
+/// The reason for a deletion of rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Why {
     Age,
     Size,
 }
 
-/// One clearing under way: its row, once there is one, and what it has taken away so far.
+/// A clearing in progress: its row, once it is written, and the numbers of deleted rows and payloads so far.
 #[derive(Clone, Copy)]
 pub(super) struct Clearing {
     at_ms: i64,
@@ -50,8 +51,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Takes away the oldest rows and payloads below these numbers, as many as go at once, and returns whether there may be
-    /// more.
+    /// Deletes one batch of the oldest rows and payloads below these numbers. Returns whether there may be more.
     async fn clear_once(
         &self,
         clearing: &mut Clearing,
@@ -85,8 +85,8 @@ impl SqliteStore {
         Ok(has_more)
     }
 
-    /// What the store's file holds besides receipts and events, which have room of their own, in bytes; pages that are free and will be
-    /// filled again do not count.
+    /// Returns the used size of the store's file in bytes, without receipts and events, which have their own limits, and without
+    /// free pages, which will be filled again.
     pub(super) async fn bytes_in_use(&self) -> Result<u64, StoreError> {
         self.read(|connection| {
             let mut bytes = connection.prepare_cached(
@@ -112,7 +112,7 @@ impl Clearing {
         }
     }
 
-    /// Writes or rewrites its row, in the transaction that took something away.
+    /// Writes or updates the clearing's row, in the transaction of the deletion.
     pub(super) fn record(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let cause = format!(
             "{} rows and {} payloads, by {}",
@@ -134,7 +134,8 @@ impl Clearing {
     }
 }
 
-/// The first payload below this number that does not go with the oldest, whose answers together are large.
+/// Returns the first payload below this number that is not deleted with the oldest payloads, because the answers before it are
+/// large enough for one transaction.
 fn first_beyond(connection: &Connection, below: i64) -> Result<Option<i64>, StoreError> {
     let mut first = connection.prepare_cached(
         "SELECT id FROM (

@@ -1,5 +1,5 @@
-//! SQL that several parts of the journal share: the columns, whole rows as they are read, and rows that come with something
-//! else.
+//! SQL that several parts of the journal share: the columns, the reading of rows, and rows that are written together with other
+//! changes.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use crate::journal::filter::RowDetail;
 use crate::journal::row::first_id_at;
 use crate::{Calls, JournalKind, JournalPayload, JournalRow, StoreError};
 
-/// The columns of a row, in the order in which a batch binds them. A change has one more, `change`.
+/// The columns of a row, in the order in which a batch binds them. Rows of changes use one more column, `change`.
 pub(super) const COLUMNS: [&str; 32] = [
     "id",
     "kind",
@@ -47,7 +47,7 @@ pub(super) const COLUMNS: [&str; 32] = [
     "actor",
 ];
 
-/// Reads whole rows; what follows has to name them by `j.id`.
+/// Selects whole rows; the rest of the query must refer to them as `j.id`.
 pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {}, p.parameters, p.answer, c.before, c.after FROM journal j \
@@ -56,14 +56,14 @@ pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Reads rows in brief; what follows has to name them by `j.id`.
+/// Selects rows in brief; the rest of the query must refer to them as `j.id`.
 const SELECT_BRIEF: &str = "SELECT j.id, j.kind, j.count, j.access, j.client, j.canonical, j.code, j.delivery, j.upstream_us, \
      j.cause FROM journal j";
 
-/// How a row is read.
+/// A function that reads a row.
 type ReadRow = fn(&Row<'_>) -> Result<JournalRow, StoreError>;
 
-/// What selects so much of rows, and what reads it.
+/// Returns the selection for this amount of detail, and the function that reads its rows.
 pub(super) fn of(detail: RowDetail) -> (&'static str, ReadRow) {
     match detail {
         RowDetail::Whole => (&SELECT, read),
@@ -71,14 +71,14 @@ pub(super) fn of(detail: RowDetail) -> (&'static str, ReadRow) {
     }
 }
 
-/// The number that the next row gets at this time: above every number before it, whatever the clock does.
+/// Returns the next row's number for this time: higher than all numbers before it, whatever the clock shows.
 pub(super) fn next_id(connection: &Connection, at_ms: i64) -> Result<i64, StoreError> {
     let next = "SELECT max(coalesce((SELECT max(id) FROM journal), 0) + 1, ?)";
     let mut next = connection.prepare_cached(next)?;
     Ok(next.query_row([first_id_at(at_ms)], |row| row.get(0))?)
 }
 
-/// Notes a change of an access where the other rows are, in the same transaction as the change itself.
+/// Records a change of an access in the journal, in the same transaction as the change itself.
 pub(crate) fn note_change(
     connection: &Connection,
     (actor, now): (&str, i64),
@@ -92,7 +92,7 @@ pub(crate) fn note_change(
     Ok(())
 }
 
-/// Writes a row about the journal itself, and returns its number.
+/// Writes a row about the journal itself, and returns the row's number.
 pub(crate) fn note_event(
     connection: &Connection,
     at_ms: i64,
@@ -106,7 +106,7 @@ pub(crate) fn note_event(
     Ok(id)
 }
 
-/// A row as it was read by [`SELECT`].
+/// Reads a row that [`SELECT`] returned.
 pub(super) fn read(row: &Row<'_>) -> Result<JournalRow, StoreError> {
     let word = |name: &str| -> Result<Option<Cow<'static, str>>, StoreError> {
         let text: Option<String> = row.get(name)?;
@@ -168,7 +168,8 @@ fn kind_of(word: &str) -> Result<JournalKind, StoreError> {
     JournalKind::from_word(word).ok_or_else(unknown)
 }
 
-/// Thousands are read for one page: columns by their places, since to find each by its name takes longer than to read it.
+/// Reads columns by their positions, because a page has thousands of rows, and finding a column by name takes longer than reading
+/// it.
 fn read_brief(row: &Row<'_>) -> Result<JournalRow, StoreError> {
     let word = |at: usize| -> Result<Option<Cow<'static, str>>, StoreError> {
         let text: Option<String> = row.get(at)?;

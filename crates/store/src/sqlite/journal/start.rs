@@ -1,4 +1,4 @@
-//! The start of the journal.
+//! Prepares the start of the journal in SQLite.
 
 use super::batch::try_writing;
 use crate::StoreError;
@@ -6,7 +6,7 @@ use crate::sqlite::receipts::close_left_open;
 use crate::sqlite::store::SqliteStore;
 
 impl SqliteStore {
-    /// Closes what an earlier process left open, and returns the number of its rows.
+    /// Closes the rows that an earlier process left open. Returns the number of these rows.
     pub(crate) async fn close_left_open(&self) -> Result<u64, StoreError> {
         self.write(|transaction| {
             try_writing(transaction)?;

@@ -1,4 +1,5 @@
-//! Clearing by room. Rows of unknown callers have a small share of it and go first; sends and what operators did go last.
+//! Clears the journal by size. Rows of unknown callers have a small share of the room and are deleted first. Sends and the actions
+//! of operators are deleted last.
 
 use std::sync::atomic::Ordering;
 
@@ -11,19 +12,19 @@ use crate::sqlite::erasure::scrub_all;
 use crate::sqlite::store::SqliteStore;
 use crate::{CallerClass, Retention, StoreError};
 
-/// Which rows are looked for, the oldest first.
+/// The kind of rows to search for, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Which {
-    /// Those of unknown callers.
+    /// Rows of unknown callers.
     Unknown,
-    /// All requests but sends, and what was refused to operators and strangers on the operators' side.
+    /// All requests except sends, and rejected actions of operators and strangers on the operators' side.
     Plain,
-    /// All that is left, but for open rows: their receipts are found by them.
+    /// All remaining rows except open ones, whose receipts are found by them.
     Any,
 }
 
 impl Which {
-    /// Finds their ids beyond one and below another.
+    /// Returns the query for the ids of these rows, after one id and below another.
     fn query(self) -> &'static str {
         match self {
             Which::Unknown => {
@@ -39,10 +40,10 @@ impl Which {
     }
 }
 
-/// A clearing by size, and what it took away before its time.
+/// A clearing by size, and the numbers of rows that it deleted early.
 struct Surplus {
     clearing: Clearing,
-    /// Rows with this number and above have not come to the end of their retention.
+    /// Rows with this number and above have not reached the end of their retention.
     young_from: i64,
     early: EarlyRows,
 }
@@ -69,8 +70,8 @@ impl SqliteStore {
         surplus: &mut Surplus,
         retention: &Retention,
     ) -> Result<(), StoreError> {
-        // By the rows themselves and not by a clock: after one that was ahead, all of them are beyond it. The clearing's own row, and
-        // whatever else comes meanwhile, is above this number.
+        // The bound comes from the rows, not from the clock: if the clock was once ahead, all rows have numbers above the current
+        // time. The clearing's own row and all new rows are above this bound.
         let below = self.read(next_number).await?;
         self.clear_unknown(surplus, below, unknown_rows_max(retention.bytes))
             .await?;
@@ -79,7 +80,7 @@ impl SqliteStore {
         }
         let enough = retention.bytes / 100 * KEPT_PERCENT;
         for which in [Which::Plain, Which::Any] {
-            // Nothing but what goes last is left before this row: it is not walked through again.
+            // Before this row only the rows remain that are deleted last, so that the search skips them.
             let walked = &self.memory().journal.plain_cleared_to;
             let mut beyond = match which {
                 Which::Plain => walked.load(Ordering::Relaxed),
@@ -102,7 +103,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Takes away the oldest rows of unknown callers if they are more than this.
+    /// Deletes the oldest rows of unknown callers if there are more than `rows_max`.
     async fn clear_unknown(
         &self,
         surplus: &mut Surplus,
@@ -134,15 +135,15 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Takes away at most so many rows beyond a number and below another, with what was said. Returns the number of the last one, if
-    /// there was any.
+    /// Deletes at most this number of rows with their payloads, after one number and below another. Returns the number of the last
+    /// deleted row, if there was one.
     async fn clear_oldest(
         &self,
         surplus: &mut Surplus,
         (which, most): (Which, u32),
         (beyond, below): (i64, i64),
     ) -> Result<Option<i64>, StoreError> {
-        // They are looked for over a connection that reads, so that a long walk holds up nobody who writes.
+        // The search uses a reading connection, so that a long search does not delay writes.
         let ids = self.read(move |connection| {
             let mut ids = connection.prepare_cached(which.query())?;
             let ids = ids.query_map((beyond, below, most), |row| row.get(0))?;
@@ -164,7 +165,7 @@ impl SqliteStore {
             clearing.payloads += payloads as u64;
             clearing.record(transaction)?;
             if payloads > 0 {
-                // Rows go from among others, so that what is left of them may be anywhere.
+                // Rows are deleted from between other rows, so that their remains may be on any page.
                 scrub_all(transaction)?;
             }
             Ok((clearing, gone))
@@ -180,20 +181,20 @@ impl SqliteStore {
     }
 }
 
-/// The number above those of all rows.
+/// Returns the number above all rows.
 fn next_number(connection: &Connection) -> Result<i64, StoreError> {
     let next = "SELECT coalesce(max(id), 0) + 1 FROM journal";
     Ok(connection.query_row(next, [], |row| row.get(0))?)
 }
 
-/// A row that is gone.
+/// A deleted row.
 struct GoneRow {
     id: i64,
     is_unknown: bool,
     is_plain: bool,
 }
 
-/// Deletes the rows with these numbers, a JSON list.
+/// Deletes the rows with these numbers, which are given as a JSON list.
 fn delete_rows(connection: &Connection, list: &str) -> Result<Vec<GoneRow>, StoreError> {
     let mut gone = connection.prepare_cached(
         "DELETE FROM journal WHERE id IN (SELECT value FROM json_each(?))
@@ -210,7 +211,7 @@ fn delete_rows(connection: &Connection, list: &str) -> Result<Vec<GoneRow>, Stor
     Ok(gone.collect::<Result<_, _>>()?)
 }
 
-/// Of these rows as many of the first as have answers that go in one transaction.
+/// Returns as many of the first of these rows as have answers that fit into one transaction.
 fn few_enough(connection: &Connection, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
     let list = serde_json::to_string(&ids).unwrap_or_default();
     let mut beyond = connection.prepare_cached(
@@ -228,7 +229,7 @@ fn few_enough(connection: &Connection, mut ids: Vec<i64>) -> Result<Vec<i64>, St
 }
 
 impl Surplus {
-    /// Counts a row that is gone. Returns its class if it went before its time.
+    /// Counts a deleted row. Returns its class if its retention was not over.
     fn note(&mut self, gone: &GoneRow) -> Option<CallerClass> {
         if gone.id < self.young_from {
             return None;

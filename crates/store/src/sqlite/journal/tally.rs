@@ -1,4 +1,4 @@
-//! Counting calls.
+//! Counts calls in SQLite.
 
 use crate::journal::row::first_id_at;
 use crate::sqlite::store::SqliteStore;

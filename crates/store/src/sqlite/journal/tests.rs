@@ -1,4 +1,4 @@
-//! What the thread that writes promises when its file can't be written.
+//! What the writer thread guarantees when its file can't be written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ async fn bench() -> Bench {
 }
 
 impl Bench {
-    /// Does something to the connection that writes.
+    /// Runs `work` with the writing connection.
     async fn with_writer(&self, work: impl FnOnce(&Connection) + Send + 'static) {
         let work = move |connection: &mut WriteConnection| {
             work(connection.raw());
@@ -24,7 +24,7 @@ impl Bench {
         self.store.sqlite().writer().run(work).await.unwrap();
     }
 
-    /// The store may grow to so many pages: SQLite's own full disk.
+    /// Limits the store to this number of pages, so that SQLite itself reports a full disk.
     async fn pages_max(&self, expression: &'static str) {
         self.with_writer(move |connection| {
             let pages = format!("SELECT {expression}");
@@ -68,7 +68,7 @@ async fn a_connection_whose_transaction_could_not_be_ended_is_opened_anew() {
     let bench = bench().await;
     bench.journal.add(row(1, "before"));
     bench.journal.flush().await.unwrap();
-    // A transaction that nobody has ended: no other can be begun over this connection.
+    // Nobody has ended this transaction, so that no other one can begin on this connection.
     bench
         .with_writer(|connection| connection.execute_batch("BEGIN").unwrap())
         .await;
@@ -123,7 +123,7 @@ async fn rows_that_follow_a_clock_which_was_ahead_go_by_room_as_well() {
         access: Some("a".to_owned()),
         ..row(at_ms, n)
     };
-    // Since each row has a number above those before it, the rows of the right time have numbers of the wrong one.
+    // Each row has a higher number than the rows before it, so that these rows have a right time and a wrong number.
     bench.journal.add(large(2 * now_ms, 0));
     bench.journal.flush().await.unwrap();
     for n in 1..5000 {

@@ -1,21 +1,21 @@
-//! Binding the values of rows to a prepared statement.
+//! Binds the values of rows to a prepared statement.
 
 use rusqlite::CachedStatement;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
 use crate::{JournalRow, StoreError};
 
-/// The values of a statement, which is executed again and again. Only what differs from the last execution is bound: rows are
-/// much alike, and binding takes half the instructions that it takes for all of their thirty values.
+/// The values of a statement that is executed many times. Only values that differ from the previous execution are bound: rows are
+/// very similar, and binding all of their thirty values would take twice as many instructions.
 pub(super) struct BoundValues<'s, 'c, 'r> {
     statement: &'s mut CachedStatement<'c>,
-    /// What each parameter is; unset where the value did not outlive its binding.
+    /// The current value of each parameter; `None` if the value did not outlive its binding.
     held: Vec<Option<ValueRef<'r>>>,
     bound: usize,
 }
 
 impl<'s, 'c, 'r> BoundValues<'s, 'c, 'r> {
-    /// A statement comes without values: each is NULL.
+    /// Starts with a statement whose parameters are all NULL.
     pub(super) fn of(statement: &'s mut CachedStatement<'c>) -> BoundValues<'s, 'c, 'r> {
         let held = vec![Some(ValueRef::Null); statement.parameter_count()];
         BoundValues {
@@ -44,14 +44,14 @@ impl<'s, 'c, 'r> BoundValues<'s, 'c, 'r> {
         Ok(self.statement.raw_bind_parameter(self.bound, value)?)
     }
 
-    /// Binds a value that is gone when the next row comes.
+    /// Binds a value that does not live until the next row.
     pub(super) fn passing(&mut self, value: impl ToSql) -> Result<(), StoreError> {
         self.held[self.bound] = None;
         self.bound += 1;
         Ok(self.statement.raw_bind_parameter(self.bound, value)?)
     }
 
-    /// How a request ended, from its status to its limits: the columns that an open row gets when it is closed.
+    /// Binds the outcome of a request, from its status to its limits: the columns that an open row gets when it is closed.
     pub(super) fn outcome(&mut self, row: &'r JournalRow) -> Result<(), StoreError> {
         self.number(row.status)?;
         self.number(row.canonical)?;

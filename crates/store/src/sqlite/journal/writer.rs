@@ -1,5 +1,5 @@
-//! The journal's part of the thread that writes: it writes rows in batches, since a commit waits for the disk, and one wait is
-//! enough for many rows.
+//! The journal's part of the writer thread. It writes rows in batches because a commit waits for the disk, and one wait is enough
+//! for many rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,19 +16,19 @@ use crate::journal::queue::Queue;
 use crate::sqlite::connection::WriteConnection;
 use crate::{Journal, StoreError};
 
-/// How long a row that nobody waits for may wait for others to share its commit; what a crash can lose of reads and
-/// refusals. Ten commits a second leave even a slow disk idle.
+/// Time that a row may wait for other rows to share its commit, if no caller waits for it. A crash can lose this much of reads and
+/// rejections. With ten commits a second, even a slow disk is mostly idle.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Pause between two tries while the store can't be written, unless somebody waits.
+/// Pause between two attempts while the store can't be written, unless a caller waits.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes one journal.
+/// The writer of one journal.
 pub(crate) struct JournalWriter {
     journal: Arc<Journal>,
     /// The key of the hashes of destinations and of idempotency keys.
     key: hmac::Key,
-    /// When the next batch is written at the latest, or the next try made.
+    /// The latest time for the next batch or the next attempt.
     due: Option<Instant>,
 }
 
@@ -41,17 +41,17 @@ impl JournalWriter {
         }
     }
 
-    /// Has this thread woken when there is something to write.
+    /// Makes the queue wake the current thread when there is something to write.
     pub(crate) fn begin(&self) {
         self.journal.queue.wake_this_thread();
     }
 
-    /// What is known of this thread's writes.
+    /// Returns the health of this thread's writes.
     pub(crate) fn health(&self) -> &WriterHealth {
         self.journal.health(JournalPart::Rows)
     }
 
-    /// Writes a batch if one is due, and returns when to ask again at the latest.
+    /// Writes a batch if one is due. Returns the latest time for the next call.
     pub(crate) fn serve(&mut self, connection: &mut WriteConnection) -> Option<Instant> {
         let state = self.journal.queue.state();
         if !state.has_entries && !self.health().is_failing() {
@@ -68,7 +68,8 @@ impl JournalWriter {
         let written = if state.has_entries {
             self.write_batch(connection)
         } else {
-            // A gateway that is not ready may get no calls that would show that the store can be written again.
+            // A gateway that is not ready may get no calls, and without calls only this write shows that the store can be written
+            // again.
             let tried = connection.within(|transaction| try_writing(transaction));
             self.journal.judge(JournalPart::Rows, &tried);
             tried
@@ -77,19 +78,19 @@ impl JournalWriter {
         Some(Instant::now())
     }
 
-    /// Writes a batch in one transaction, and replies to those who wait.
+    /// Writes a batch in one transaction, and replies to the callers that wait.
     fn write_batch(&self, connection: &mut WriteConnection) -> Result<(), StoreError> {
         let queue = &self.journal.queue;
         let mut batch = queue.take();
         if batch.is_empty() {
-            // The callers who waited for it have given up.
+            // The callers that waited for these entries have given up.
             self.health().rests();
             return Ok(());
         }
         let key = &self.key;
         let written =
             connection.within(|transaction| Batch::of(transaction, key).write(&mut batch));
-        // A caller who gets a reply finds the journal's health in accord with it.
+        // The health is recorded first, so that a caller that gets a reply sees a health that matches the reply.
         self.journal.judge(JournalPart::Rows, &written);
         match &written {
             Ok(()) => {
@@ -101,7 +102,7 @@ impl JournalWriter {
         written
     }
 
-    /// Replies to those who wait.
+    /// Replies to the callers that wait.
     fn acknowledge(&self, batch: Vec<JournalEntry>) {
         let mut sends = Vec::new();
         for entry in batch {
@@ -116,14 +117,14 @@ impl JournalWriter {
     }
 }
 
-/// The replies to the sends of a batch whose callers wait in one runtime, sent when they are dropped.
+/// The replies to those sends of a batch whose callers wait in the same runtime. They are sent when this value is dropped.
 struct SendReplies {
     queue: Arc<Queue>,
     sends: Vec<JournalEntry>,
 }
 
 impl SendReplies {
-    /// Has each runtime send its own: from this thread each reply would wake the runtime by a call to the system of its own.
+    /// Lets each runtime send its own replies. From this thread, each reply would wake the runtime with a separate system call.
     fn hand_over(queue: &Arc<Queue>, mut sends: Vec<JournalEntry>) {
         sends.retain(|entry| entry.runtime().is_some());
         while let Some(runtime) = sends.last().and_then(JournalEntry::runtime).cloned() {
@@ -133,7 +134,7 @@ impl SendReplies {
                 queue: Arc::clone(queue),
                 sends: sends.extract_if(.., waits_there).collect(),
             };
-            // A runtime that has ended drops them at once.
+            // A runtime that has ended drops the replies immediately.
             runtime.spawn(async move { drop(replies) });
         }
     }

@@ -1,4 +1,4 @@
-//! Receipts that an earlier version kept under their keys, moved under keyed hashes at the first start after it.
+//! Moves receipts that an earlier version stored under their plain keys to keyed hashes, at the first start after the update.
 
 use aws_lc_rs::hmac;
 use rusqlite::{Connection, Transaction};
@@ -7,10 +7,10 @@ use crate::receipts::hash_of;
 use crate::sqlite::connection::in_transaction;
 use crate::{RECEIPT_ANSWER_BYTES_MAX, StoreError};
 
-/// Receipts moved in one transaction: few enough to hold in memory, with answers of any length.
+/// Number of receipts moved in one transaction: few enough to hold them in memory, with answers of any length.
 const MOVED_AT_ONCE: i64 = 1000;
 
-/// Moves what is left of them, and drops their table. Should it end in between, the next start goes on.
+/// Moves the remaining receipts, and drops their old table. If the process ends before that, the next start continues.
 ///
 /// # Errors
 /// When the store can't be written.
@@ -26,7 +26,7 @@ pub(crate) fn move_receipts(
     Ok(())
 }
 
-/// Moves as many as go at once, and returns whether there were any.
+/// Moves one batch of receipts. Returns whether there were any.
 fn move_some(transaction: &Transaction<'_>, secret: &hmac::Key) -> Result<bool, StoreError> {
     let some = "SELECT client_id, method, key FROM receipts_with_keys LIMIT ?";
     let mut some = transaction.prepare(some)?;

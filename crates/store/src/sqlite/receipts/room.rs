@@ -1,15 +1,15 @@
-//! The room that receipts may take: each access's own, and that of all together. Triggers of the store count what is taken
-//! (migration 8), in the transaction that changes it.
+//! The room that receipts may take: a limit for each access, and a limit for all accesses together. Triggers of the store
+//! (migration 8) count the occupied room in the same transaction as each change.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::{Claim, NoRoom, StoreError};
 
-/// Receipts deleted in one transaction: a few milliseconds, for which a send may have to wait.
+/// Number of receipts deleted in one transaction: a few milliseconds, for which a send may have to wait.
 const CLEARED_AT_ONCE: usize = 1000;
 
-/// Why there is no room for the receipt of this claim, if there is none. Makes room first, of the receipts of the same access
-/// that have expired.
+/// Returns the reason why the claim's receipt has no room, if it has none. First makes room by deleting expired receipts of the
+/// same access.
 pub(super) fn make_room(
     connection: &Connection,
     claim: &Claim,
@@ -22,8 +22,8 @@ pub(super) fn make_room(
     refused_now(connection, claim)
 }
 
-/// Why a claim would find no room, without writing anything. Nothing where only writing can say, because receipts of the access
-/// have expired and are still there.
+/// Returns the reason why a claim would find no room, without writing anything. `None` if expired receipts of the access still
+/// exist, because then only a write can decide.
 pub(super) fn no_room(
     connection: &Connection,
     claim: &Claim,
@@ -44,13 +44,14 @@ fn refused_now(connection: &Connection, claim: &Claim) -> Result<Option<NoRoom>,
     Ok(claim.refused(taken, oldest(connection, claim)?))
 }
 
-/// What the receipts of the claim's access take, and what those of all take, in bytes.
+/// Returns the room that the receipts of the claim's access take, and the room that all receipts take, in bytes.
 fn taken_for(connection: &Connection, claim: &Claim) -> Result<(i64, i64), StoreError> {
     let (own, all) = (taken(connection, &claim.client_id)?, taken(connection, "")?);
     Ok((own.1, all.1))
 }
 
-/// The number of receipts of an access, by its client id, and the bytes that they take; of all for an empty one.
+/// Returns the number of receipts of an access, given by client id, and their size in bytes; those of all accesses for an empty
+/// client id.
 pub(super) fn taken(connection: &Connection, client_id: &str) -> Result<(i64, i64), StoreError> {
     let taken = "SELECT receipts, bytes FROM receipt_room WHERE client_id = ?";
     let mut taken = connection.prepare_cached(taken)?;
@@ -64,7 +65,7 @@ fn oldest(connection: &Connection, claim: &Claim) -> Result<Option<i64>, StoreEr
     Ok(oldest.query_row([&claim.client_id], |row| row.get(0))?)
 }
 
-/// Deletes at most so many receipts of an access that were made before this, and returns how many those were.
+/// Deletes at most this number of receipts of an access that were made before this time. Returns the number of deleted receipts.
 pub(super) fn clear_some(
     connection: &Connection,
     (client_id, before): (&str, i64),
@@ -77,7 +78,7 @@ pub(super) fn clear_some(
     Ok(clear.execute((client_id, before, count_max as i64))?)
 }
 
-/// Deletes receipts of these accesses that were made before this, as many as go at once. Returns whether there may be more.
+/// Deletes one batch of these accesses' receipts that were made before this time. Returns whether there may be more.
 pub(super) fn clear_all_some(
     connection: &Connection,
     clients: &[String],
@@ -93,7 +94,7 @@ pub(super) fn clear_all_some(
     Ok(false)
 }
 
-/// The accesses, by client id, that have receipts which were made before this.
+/// Returns the client ids of accesses with receipts that were made before this time.
 pub(super) fn clients_to_clear(
     connection: &Connection,
     before: i64,

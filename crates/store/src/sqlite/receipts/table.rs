@@ -1,4 +1,4 @@
-//! The table of receipts: claiming a key, settling it, and finding it again.
+//! The table of receipts: claims, settles and finds keys.
 
 use aws_lc_rs::hmac;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
@@ -8,7 +8,7 @@ use super::room::make_room;
 use crate::receipts::BROKEN_OFF;
 use crate::{Claim, Obstacle, Receipt, ReceiptState, Settlement, StoreError};
 
-/// Claims a key for the send with this row; what stands in its way, if anything does.
+/// Claims a key for the send with this row. Returns the obstacle, if there is one.
 pub(crate) fn claim(
     connection: &Connection,
     secret: &hmac::Key,
@@ -17,7 +17,7 @@ pub(crate) fn claim(
 ) -> Result<Option<Obstacle>, StoreError> {
     let key = claim.hashed_key(secret);
     if let Some(no_room) = make_room(connection, claim)? {
-        // A known key is answered as before, room or not.
+        // A known key gets its old answer even if there is no room.
         let known = find(connection, claim, &key)?.filter(|receipt| {
             receipt.made_at >= claim.kept_since || receipt.state == ReceiptState::Open
         });
@@ -50,7 +50,7 @@ pub(crate) fn claim(
     Ok(Some(Obstacle::Known(known)))
 }
 
-/// The receipt of a claim's key, if there is one.
+/// Returns the receipt for a claim's key, if there is one.
 pub(super) fn find(
     connection: &Connection,
     claim: &Claim,
@@ -64,7 +64,7 @@ pub(super) fn find(
     Ok(receipt.optional()?)
 }
 
-/// The receipts of a key, whatever the method.
+/// Returns the receipts for a key, for all methods.
 pub(super) fn find_all(
     connection: &Connection,
     client_id: &str,
@@ -95,7 +95,7 @@ impl FromSql for ReceiptState {
     }
 }
 
-/// Leaves the key of the send with this row as it was settled.
+/// Applies the settlement to the key of the send with this row.
 pub(crate) fn settle(
     connection: &Connection,
     row: i64,
@@ -112,7 +112,8 @@ pub(crate) fn settle(
     Ok(())
 }
 
-/// Closes what an earlier process has left open, by the open rows of the journal: they are few, and receipts are many.
+/// Closes the receipts that an earlier process left open. They are found by the open rows of the journal, because these are few and
+/// receipts are many.
 pub(crate) fn close_left_open(connection: &Connection) -> Result<(), StoreError> {
     connection.execute(
         "UPDATE receipts SET state = 'unknown', answer = ?

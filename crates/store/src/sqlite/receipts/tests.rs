@@ -1,4 +1,4 @@
-//! What becomes of receipts that an earlier version of the program has written.
+//! Tests that receipts from an earlier version of the program are moved.
 
 use crate::receipts::tests::claim;
 use crate::{Obstacle, Store};

@@ -1,4 +1,4 @@
-//! Asking for receipts, and clearing them.
+//! Reads and clears receipts in SQLite.
 
 use super::room::{clear_all_some, clients_to_clear, no_room, taken};
 use super::table::{find, find_all};
@@ -6,8 +6,8 @@ use crate::receipts::hash_of;
 use crate::sqlite::store::SqliteStore;
 use crate::{Claim, Obstacle, Receipt, StoreError};
 
-/// Accesses whose receipts are cleared in one transaction: with one for each access, 100,000 of them would have the disk wait
-/// for as many.
+/// Number of accesses whose receipts are cleared in one transaction: with one transaction for each access, 100,000 accesses would
+/// wait for the disk 100,000 times.
 const CLIENTS_AT_ONCE: usize = 100;
 
 impl SqliteStore {

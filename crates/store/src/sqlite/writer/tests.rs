@@ -1,4 +1,4 @@
-//! What the thread that writes promises its callers.
+//! What the writer thread guarantees to its callers.
 
 use std::sync::mpsc;
 
@@ -10,7 +10,7 @@ async fn open(folder: &tempfile::TempDir) -> Arc<Store> {
     Arc::new(store.unwrap())
 }
 
-/// A job that occupies the thread until the sender is dropped.
+/// Starts a job that occupies the thread until the sender is dropped.
 async fn occupied(store: &Arc<Store>) -> mpsc::Sender<()> {
     let (begins, begun) = oneshot::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -61,7 +61,7 @@ async fn a_write_that_has_begun_is_finished_though_its_caller_has_gone() {
         begun = begun => begun.unwrap(),
     }
     drop(release);
-    // Whatever is written next comes after it.
+    // The next write comes after the first one.
     store.add_key("k-next", &[1], 1).await.unwrap();
     assert_eq!(keys(&store).await, 2);
 }
