@@ -1,4 +1,4 @@
-//! The one account of the sandbox.
+//! The only account of the sandbox.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,7 +14,7 @@ impl SandboxAccount {
         SandboxAccount { user, password }
     }
 
-    /// Both halves are always compared, each in constant time.
+    /// Checks user and password. Both are always compared, each in constant time.
     pub(crate) fn admits(&self, user: &str, password: &str) -> bool {
         let right_user = constant_time_eq(&self.user, user);
         right_user & constant_time_eq(self.password.expose_secret(), password)

@@ -1,4 +1,4 @@
-//! Answers and their bodies: the upstream's envelope, JSON of the control paths, plain text.
+//! Builds answers and their bodies: the upstream's envelope, JSON of the control paths, plain text.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 
-/// Any body that the sandbox answers with.
+/// The body of any answer of the sandbox.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Longest request body, in bytes: the widest legal call, percent-encoded thrice over, is a fifth of it.
+/// Maximum size of a request body, in bytes. The largest legal call, percent-encoded three times, has a fifth of this size.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long a client may take to send a body.
+/// Timeout for a client that sends a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 const JSON: &str = "application/json; charset=utf-8";
 const CHALLENGE: &[&str] = &[r#"Basic realm="sandbox", charset="UTF-8""#];
 
-/// Reads a whole body within its bounds.
+/// Reads a whole body within the size limit and the timeout.
 pub(crate) async fn read_body(body: Incoming) -> Result<Bytes, Error> {
     let collected = Limited::new(body, BODY_BYTES_MAX).collect();
     match tokio::time::timeout(BODY_TIMEOUT, collected).await {
@@ -36,12 +36,12 @@ pub(crate) async fn read_body(body: Incoming) -> Result<Bytes, Error> {
     }
 }
 
-/// `{"status":"SUCCESS","result":…}` around a result that is JSON text.
+/// Returns `{"status":"SUCCESS","result":…}` around a result that is JSON text.
 pub(crate) fn success(result: &str) -> Reply {
     reply(format!(r#"{{"status":"SUCCESS","result":{result}}}"#))
 }
 
-/// The refusal of a call. The chat API's codes have status 200; a code that the chat API lacks has its real status.
+/// Returns the error reply to a call. The chat API's codes have status 200; a code that the chat API lacks has its real status.
 pub(crate) fn refusal(way: Way, error: &Error) -> Reply {
     if let Some(cause) = error.cause() {
         tracing::error!(cause, "the sandbox failed");
@@ -53,7 +53,7 @@ pub(crate) fn refusal(way: Way, error: &Error) -> Reply {
     refused
 }
 
-/// The refusal with this word, whatever it is. Credential codes on the Basic way have status 401 and the challenge.
+/// Returns the error reply with any error word. Credential codes on the Basic way have status 401 and the challenge.
 pub(crate) fn refusal_word(way: Way, word: &str) -> Reply {
     let word = serde_json::Value::from(word);
     let mut refused = reply(format!(r#"{{"status":"ERROR","error":{word}}}"#));
@@ -68,7 +68,7 @@ pub(crate) fn refusal_word(way: Way, word: &str) -> Reply {
     refused
 }
 
-/// A reply of status 200 with this JSON text.
+/// Returns a reply with status 200 and this JSON text.
 pub(crate) fn reply(json: impl Into<Bytes>) -> Reply {
     Reply {
         status: 200,
@@ -79,7 +79,7 @@ pub(crate) fn reply(json: impl Into<Bytes>) -> Reply {
     }
 }
 
-/// The reply as it goes out.
+/// Converts a reply to an HTTP response.
 pub(crate) fn respond(reply: Reply) -> Response<Body> {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(status, reply.content_type, whole(reply.body));
@@ -91,7 +91,7 @@ pub(crate) fn respond(reply: Reply) -> Response<Body> {
     response
 }
 
-/// A JSON answer of a control path.
+/// Returns a JSON answer of a control path.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(mut text) => {
@@ -102,12 +102,12 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     }
 }
 
-/// A line of plain text.
+/// Returns a line of plain text.
 pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     response(status, "text/plain; charset=utf-8", whole(text))
 }
 
-/// The refusal of an HTTP method.
+/// Returns the error answer for an HTTP method that is not allowed.
 pub(crate) fn method_not_allowed(allow: &'static str) -> Response<Body> {
     let mut response = plain(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -119,7 +119,7 @@ pub(crate) fn method_not_allowed(allow: &'static str) -> Response<Body> {
     response
 }
 
-/// A response with any body.
+/// Returns a response with any body.
 pub(crate) fn response(
     status: StatusCode,
     content_type: &'static str,
@@ -133,7 +133,7 @@ pub(crate) fn response(
     response
 }
 
-/// A body that is there at once.
+/// Returns a body that is completely in memory.
 pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed_unsync()
 }

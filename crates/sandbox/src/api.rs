@@ -1,4 +1,4 @@
-//! The chat API as the upstream speaks it.
+//! Answers calls of the chat API as the upstream does.
 
 use adapter::{Reply, Way, Wire};
 use http::{Method, Response};

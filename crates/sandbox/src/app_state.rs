@@ -1,4 +1,4 @@
-//! What every connection shares.
+//! The state that all connections share.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::arrivals::ArrivalLog;
 use crate::chats::Chats;
 use crate::faults::Faults;
 
-/// Most pages that are kept up to date at once; each holds a connection.
+/// Maximum number of live pages at the same time, because each holds a connection.
 pub(crate) const WATCHERS_MAX: usize = 100;
 
 /// The state of a sandbox.

@@ -1,4 +1,4 @@
-//! The log of arrivals: counters over all calls, and the latest sends one by one.
+//! The log of arrivals: counters of all calls, and the latest sends individually.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,49 +9,49 @@ use serde::Serialize;
 use crate::call::ApiCall;
 use crate::faults::{Fault, FaultKind};
 
-/// Most sends kept one by one; at 20 KiB each, the longest legal one, they take 20 MiB.
+/// Maximum number of individually stored sends. The longest legal send has 20 KiB, so they take at most 20 MiB.
 const SENDS_KEPT_MAX: usize = 1000;
 
-/// The name under which calls without a known operation count.
+/// The name under which calls without a known operation are counted.
 const OTHER: &str = "other";
 
-/// What arrived since the start.
+/// All arrivals since the start.
 #[derive(Default)]
 pub(crate) struct ArrivalLog(Mutex<Arrived>);
 
 /// The answer of `GET /sandbox/sent`.
 #[derive(Clone, Default, Serialize)]
 pub(crate) struct Arrived {
-    /// Requests to the API whose body was read, whatever became of them.
+    /// Requests to the API whose body was read, regardless of their outcome.
     requests: u64,
-    /// The same by method; calls that name none of the six count as `other`.
+    /// The same requests by method. Calls that name none of the six methods count as `other`.
     methods: BTreeMap<&'static str, u64>,
-    /// Of these, `sendmessage` and `sendfile`.
+    /// The number of requests that are `sendmessage` or `sendfile`.
     sends: u64,
-    /// Of these, the ones that became a message.
+    /// The number of sends that became a message.
     stored: u64,
-    /// The latest sends whose parameters were legal, oldest first.
+    /// The latest sends with legal parameters, oldest first.
     list: VecDeque<Arrival>,
 }
 
-/// One send that arrived.
+/// A send that arrived.
 #[derive(Clone, Serialize)]
 struct Arrival {
-    /// 1 for the first send in the list since the start.
+    /// The number of the send, counted from 1 for the first listed send since the start.
     number: u64,
     method: &'static str,
-    /// The parameters as they came; those that were absent are left out.
+    /// The parameters as they arrived, without absent ones.
     #[serde(flatten)]
     parameters: BTreeMap<&'static str, String>,
-    /// Whether it became a message.
+    /// True if the send became a message.
     stored: bool,
-    /// The fault that it met.
+    /// The fault that was applied to the send.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<FaultKind>,
 }
 
 impl ArrivalLog {
-    /// Counts a call; returns its number when it is a send that is kept.
+    /// Counts a call. Returns the number of a send that is listed.
     pub(crate) fn arrived(&self, call: &ApiCall, fault: Option<&Fault>) -> Option<u64> {
         let mut arrived = self.lock();
         arrived.requests += 1;
@@ -81,14 +81,14 @@ impl ArrivalLog {
     pub(crate) fn stored(&self, number: u64) {
         let mut arrived = self.lock();
         arrived.stored += 1;
-        // From the back: it is one of the latest, unless a thousand came since.
+        // Search from the back, because the send is one of the latest unless a thousand others have arrived since.
         let mut latest = arrived.list.iter_mut().rev();
         if let Some(arrival) = latest.find(|arrival| arrival.number == number) {
             arrival.stored = true;
         }
     }
 
-    /// Everything, with a count for every method.
+    /// Returns the whole log, with a counter for every method.
     pub(crate) fn snapshot(&self) -> Arrived {
         let mut arrived = self.lock().clone();
         let asked = OPERATIONS.iter().filter(|row| row.effect != Effect::Watch);
@@ -99,7 +99,7 @@ impl ArrivalLog {
         arrived
     }
 
-    /// Counters stay usable after a panic elsewhere.
+    /// Locks the log. The counters stay usable after a panic elsewhere.
     fn lock(&self) -> MutexGuard<'_, Arrived> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

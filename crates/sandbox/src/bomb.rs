@@ -2,13 +2,13 @@
 //!
 //! RFC 1951 with fixed Huffman codes: one literal space, then copies of 258 bytes from one byte back, 13 bits each.
 
-/// One copy unpacks to this many bytes, the longest that the format knows.
+/// Number of bytes that one copy unpacks to, which is the maximum in the format.
 const COPY_BYTES: usize = 258;
 
-/// Magic, deflate, no flags, no time, no hints, unknown system.
+/// Magic number, deflate, no flags, no time, no hints, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// White space of at least `bytes` bytes, packed to about a hundred-and-sixtieth of that.
+/// Returns at least `bytes` bytes of white space, packed to about a hundred-and-sixtieth of that size.
 #[must_use]
 pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
     let copies = bytes.div_ceil(COPY_BYTES);
@@ -28,11 +28,11 @@ pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
     packed
 }
 
-/// Finished bytes, bits not yet written, and how many those are.
+/// Finished bytes, the bits not written yet, and the number of these bits.
 struct Bits(Vec<u8>, u32, u32);
 
 impl Bits {
-    /// Numbers go lowest bit first.
+    /// Appends a number, lowest bit first.
     fn low_first(&mut self, bits: u32, count: u32) {
         self.1 |= bits << self.2;
         self.2 += count;
@@ -43,7 +43,7 @@ impl Bits {
         }
     }
 
-    /// Huffman codes go highest bit first.
+    /// Appends a Huffman code, highest bit first.
     fn code(&mut self, code: u32, count: u32) {
         self.low_first(code.reverse_bits() >> (32 - count), count);
     }
@@ -56,15 +56,15 @@ impl Bits {
     }
 }
 
-/// The checksum of so many spaces. Appending n bytes is a linear map of the register, so maps of 1, 2, 4 … spaces are
-/// enough, and a hundred million bytes cost 27 steps.
+/// Returns the checksum of this number of spaces. Appending n bytes is an affine map of the register, so the maps of 1, 2, 4 …
+/// spaces are enough, and a hundred million bytes take 27 steps.
 fn crc32_of_spaces(mut count: usize) -> u32 {
     let one = |register: u32| {
         (0..8).fold(register ^ u32::from(b' '), |r, _| {
             (r >> 1) ^ (0xedb8_8320 & (r & 1).wrapping_neg())
         })
     };
-    // An affine map: where each single bit goes, and the constant that is added.
+    // The affine map of one space: the image of each single bit, and the constant that is added.
     let constant = one(0);
     let mut map: [u32; 32] = std::array::from_fn(|bit| one(1 << bit) ^ constant);
     let mut added = constant;
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_packed_form_is_that_of_the_format() {
-        // Checked against zlib: `gzip.decompress` gives 259 spaces.
+        // Verified with zlib: `gzip.decompress` returns 259 spaces.
         assert_eq!(
             gzip_bomb(1),
             [

@@ -1,21 +1,21 @@
-//! Reads a call of the chat API and checks it in the contract's order.
+//! Reads a call of the chat API and checks it in the order of the contract.
 
 use adapter::{Authorization, CLASS, Code, Effect, Error, Operation, Params, Request, Way, Wire};
 use secrecy::ExposeSecret;
 
 use crate::account::SandboxAccount;
 
-/// One call, read but not performed.
+/// A call that was read but not performed.
 pub(crate) struct ApiCall {
-    /// The operation that it names, whatever else is wrong with it.
+    /// The operation that the call names, regardless of other mistakes in the call.
     pub(crate) operation: Option<&'static Operation>,
-    /// Whether user, password, class and method are there and the account is right.
+    /// `Ok` if user, password, class and method are present and the credentials are right.
     pub(crate) entry: Result<(), Error>,
-    /// Class, method, parameters and values.
+    /// The checked class, method, parameters and values.
     pub(crate) request: Result<Request, Error>,
 }
 
-/// Reads a call and checks everything but channel and chat.
+/// Reads a call and checks everything except channel and chat.
 pub(crate) fn read(account: &SandboxAccount, way: Way, wire: &Wire<'_>) -> ApiCall {
     let mut params = match Params::read(wire) {
         Ok(params) => params,
@@ -33,7 +33,7 @@ pub(crate) fn read(account: &SandboxAccount, way: Way, wire: &Wire<'_>) -> ApiCa
         .as_ref()
         .ok()
         .and_then(|method| Operation::named(method.as_deref()?))
-        // The gateway's own: no upstream knows it.
+        // Watch operations are the gateway's own, and no upstream knows them.
         .filter(|operation| operation.effect != Effect::Watch);
     let request = method.and_then(|_| open(operation, &mut params));
     ApiCall {
@@ -43,7 +43,7 @@ pub(crate) fn read(account: &SandboxAccount, way: Way, wire: &Wire<'_>) -> ApiCa
     }
 }
 
-/// Presence of user, password, class and method, then the credentials.
+/// Checks that user, password, class and method are present, and then the credentials.
 fn enter(
     account: &SandboxAccount,
     way: Way,
@@ -77,10 +77,10 @@ fn enter(
     }
 }
 
-/// User and password, each if it was given.
+/// User and password, each if present.
 type GivenCredentials = (Option<String>, Option<String>);
 
-/// The credentials in the Authorization header; `None` when it is there but can't be right.
+/// Returns the credentials of the Authorization header. Returns `None` if the header is present but can't be right.
 fn basic_credentials(wire: &Wire<'_>, params: &Params) -> Result<Option<GivenCredentials>, Error> {
     params.refuse_credentials()?;
     Ok(match adapter::read_authorization(wire.headers)? {
@@ -93,7 +93,7 @@ fn basic_credentials(wire: &Wire<'_>, params: &Params) -> Result<Option<GivenCre
     })
 }
 
-/// Class, method, compulsory parameters, values, in that order.
+/// Checks class, method, compulsory parameters and values, in this order.
 fn open(operation: Option<&'static Operation>, params: &mut Params) -> Result<Request, Error> {
     if params.take("class")?.as_deref() != Some(CLASS) {
         return Err(Error::refused(Code::IncorrectClass));

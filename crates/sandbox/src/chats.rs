@@ -13,18 +13,19 @@ use crate::rows::{
     open_chat, store_sent, value,
 };
 
-/// Most rows in one answer, the newest: keeps an answer of ordinary messages within the gateway's 4 MiB.
+/// Maximum number of rows in one answer, which contains the newest ones. It keeps an answer of ordinary messages within the
+/// gateway's 4 MiB.
 const LIST_ROWS_MAX: i64 = 10_000;
 
-/// The chats.
+/// The chat service.
 pub(crate) struct Chats {
     pub(crate) database: Database,
-    /// Moves on with every message and cleared mark, for watchers.
+    /// Notifies watchers of every message and every cleared mark.
     news: watch::Sender<()>,
 }
 
 impl Chats {
-    /// Opens the file or an empty database in memory, and seeds an empty one.
+    /// Opens the file or an empty database in memory. An empty database gets sample data.
     pub(crate) fn open(
         file: Option<&Path>,
     ) -> Result<Chats, Box<dyn std::error::Error + Send + Sync>> {
@@ -34,7 +35,7 @@ impl Chats {
         })
     }
 
-    /// Signals changes from now on; several changes between two looks are one signal.
+    /// Returns a receiver that signals changes from now on. Several changes between two checks are one signal.
     pub(crate) fn news(&self) -> watch::Receiver<()> {
         self.news.subscribe()
     }
@@ -53,7 +54,7 @@ impl Chats {
         }
     }
 
-    /// Stores a message that came in, unread, and returns it as `getmessages` lists it. Opens the chat.
+    /// Stores an incoming message as unread, and returns it as `getmessages` lists it. Opens the chat if necessary.
     pub(crate) async fn receive(&self, request: &Request) -> Result<ListedMessage, Error> {
         let request = request.clone();
         self.change(move |db| receive(db, &request)).await
@@ -115,7 +116,7 @@ fn send_file(db: &Connection, request: &Request) -> Result<String, ServiceFailur
     Ok("{}".to_owned())
 }
 
-/// Each chat by its latest message, the chat with the newest first. A channel without chats lists none.
+/// Lists each chat with its latest message, the chat with the newest message first. A channel without chats has an empty list.
 fn chats(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let (channel, _) = channel_and_chat(db, request)?;
     let mut query = db.prepare_cached(
@@ -129,7 +130,7 @@ fn chats(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     listed(list.collect::<Result<_, _>>()?)
 }
 
-/// The messages of a chat, oldest first; its unread marks go.
+/// Lists the messages of a chat, oldest first, and clears their unread marks.
 fn messages(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let chat = existing_chat(db, request)?;
     let list = messages_of(db, request, (chat, false))?;
@@ -138,7 +139,7 @@ fn messages(db: &Connection, request: &Request) -> Result<String, ServiceFailure
     listed(list)
 }
 
-/// The unread messages of a chat, oldest first; their marks stay until `getmessages` clears them.
+/// Lists the unread messages of a chat, oldest first. Their marks stay until `getmessages` clears them.
 fn unread(db: &Connection, request: &Request) -> Result<String, ServiceFailure> {
     let chat = existing_chat(db, request)?;
     listed(messages_of(db, request, (chat, true))?)
@@ -149,7 +150,7 @@ fn messages_of(
     request: &Request,
     (chat, only_unread): (i64, bool),
 ) -> Result<Vec<ListedMessage>, ServiceFailure> {
-    // Two statements, since the unread ones have an index of their own.
+    // Use two statements, because unread messages have their own index.
     let mut query = db.prepare_cached(if only_unread {
         "SELECT id, ?2, message, sent, status, datetime FROM messages
          WHERE chat = ?1 AND unread = 1 ORDER BY id DESC LIMIT ?3"

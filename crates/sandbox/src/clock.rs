@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// The time as the API writes it, in UTC.
+/// Returns the current time in UTC, in the API's format.
 pub(crate) fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -1,15 +1,15 @@
-//! The control paths: play the other side, set faults, see what arrived. They ask for no credentials, as the sandbox is a
-//! tool on loopback; beyond it they answer only with `--control`.
+//! The control paths: act as the other side of a chat, set faults, list arrivals. They require no credentials, because the sandbox
+//! is a tool on loopback. Beyond loopback they answer only with `--control`.
 //!
-//! - `POST /sandbox/receive` `{"platform","platformid","destination","message"}`: a message comes in, unread; the chat is
-//!   opened when there is none. 201 with the message as `getmessages` lists it; 404 `{"error":"CHANNEL_NOT_FOUND"}`;
-//!   400 `{"error","text"}`.
-//! - `GET /sandbox/faults`: the rules that are left. `PUT` replaces them and answers the new list; 400 `{"error","text"}`,
-//!   and then the old ones stay.
+//! - `POST /sandbox/receive` `{"platform","platformid","destination","message"}`: a message arrives, unread. The chat is opened if
+//!   necessary. Answers 201 with the message as `getmessages` lists it; 404 `{"error":"CHANNEL_NOT_FOUND"}`; 400
+//!   `{"error","text"}`.
+//! - `GET /sandbox/faults`: the remaining rules. `PUT` replaces them and answers the new list, or 400 `{"error","text"}`, in which
+//!   case the old rules stay.
 //! - `GET /sandbox/sent`: `{"requests":3,"methods":{"getchats":1,"sendmessage":2,…},"sends":2,"stored":1,"list":[
 //!   {"number":1,"method":"sendmessage","destination":"…","message":"…","platform":"…","platformid":"…","stored":true},
-//!   {…,"stored":false,"fault":"reset"}]}`; files have `type`, `fileurl` and, if given, `thumburl`. The list holds the
-//!   latest 1,000 sends with legal parameters, whatever their credentials; see [`crate::arrivals::Arrived`].
+//!   {…,"stored":false,"fault":"reset"}]}`; files have `type`, `fileurl` and, if given, `thumburl`. The list contains the latest
+//!   1,000 sends with legal parameters, regardless of their credentials; see [`crate::arrivals::Arrived`].
 
 use adapter::{Code, Error, Operation, Params, Wire};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use crate::answer::{Body, json, method_not_allowed, read_body};
 use crate::app_state::AppState;
 use crate::faults::Fault;
 
-/// Plays the other side.
+/// Stores an incoming message, as if the other side of the chat had sent it.
 pub(crate) async fn receive(state: &AppState, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::POST {
         return method_not_allowed("POST");
@@ -54,7 +54,7 @@ pub(crate) async fn faults(state: &AppState, request: Request<Incoming>) -> Resp
     json(StatusCode::OK, &state.faults.list())
 }
 
-/// Lists what arrived.
+/// Lists the arrivals.
 pub(crate) fn sent(state: &AppState, request: &Request<Incoming>) -> Response<Body> {
     if request.method() != Method::GET {
         return method_not_allowed("GET");
@@ -62,8 +62,8 @@ pub(crate) fn sent(state: &AppState, request: &Request<Incoming>) -> Response<Bo
     json(StatusCode::OK, &state.arrivals.snapshot())
 }
 
-/// A message that comes in has the parameters and bounds of one that goes out. Its type is JSON whatever its head says:
-/// `curl -d` says that it is a form.
+/// Reads an incoming message, which has the same parameters and bounds as an outgoing one. Always reads JSON, because `curl -d`
+/// declares any body to be a form.
 fn read(body: &Bytes) -> Result<adapter::Request, Error> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,4 +1,5 @@
-//! The SQLite database. One connection does all the work in turn: in memory there can be only one, and no call takes long.
+//! The SQLite database. A single connection does all work sequentially, because a database in memory can have only one connection
+//! and no call takes long.
 
 use std::error::Error as StdError;
 use std::fs::OpenOptions;
@@ -12,18 +13,18 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::samples;
 
-/// How long a write waits for another process that holds the same file.
+/// Maximum time that a write waits for another process that holds the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The connection. A clone shares it.
+/// The connection. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Database(Arc<Mutex<Connection>>);
 
 /// The failure of work on the database.
 pub(crate) enum ServiceFailure {
-    /// The call is refused.
+    /// The call is rejected.
     Refused(Code),
-    /// The database or the result is broken; the text is for the log.
+    /// The database or the result is broken. The text is for the log.
     Broken(String),
 }
 
@@ -43,11 +44,11 @@ impl From<ServiceFailure> for Error {
 }
 
 impl Database {
-    /// Opens the file or an empty database in memory, and seeds an empty one.
+    /// Opens the file or an empty database in memory. An empty database gets sample data.
     pub(crate) fn open(file: Option<&Path>) -> Result<Database, Box<dyn StdError + Send + Sync>> {
         let mut connection = match file {
             Some(file) => {
-                // What people wrote is for the owner alone; SQLite gives the WAL the mode of the file.
+                // Only the owner may read the messages. SQLite gives the WAL the mode of the file.
                 OpenOptions::new()
                     .create(true)
                     .append(true)
@@ -59,7 +60,7 @@ impl Database {
         };
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        // What was answered survives the end of the process; a power cut may cost a sandbox its last second.
+        // Committed changes survive the end of the process. A power failure may cost the sandbox the last second.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         let writing = begin(&mut connection)?;
@@ -77,7 +78,7 @@ impl Database {
         self.run(|connection| query(connection)).await
     }
 
-    /// The same in a transaction, which lasts when this returns without an error.
+    /// Runs a change in a transaction, also on a thread that may block. The change is durable once this returns without an error.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> Result<T, ServiceFailure> + Send + 'static,
@@ -97,7 +98,7 @@ impl Database {
     ) -> Result<T, Error> {
         let database = Arc::clone(&self.0);
         let done = tokio::task::spawn_blocking(move || {
-            // A panic has rolled its transaction back, so the connection stays usable.
+            // A panic rolls its transaction back, so the connection stays usable.
             work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
         });
         let result = done.await;
@@ -106,7 +107,7 @@ impl Database {
     }
 }
 
-/// Takes the write lock at once: a transaction that began by reading could not wait for it.
+/// Begins a transaction that takes the write lock immediately. A transaction that first reads could not wait for the lock later.
 fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }

@@ -1,4 +1,4 @@
-//! Fault injection: what the client gets in place of the right answer.
+//! Fault injection: produces the answer that the client gets instead of the right one.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::bomb::gzip_bomb;
 use crate::connection_handle::ConnectionHandle;
 use crate::faults::{Fault, FaultKind};
 
-/// How long `no_answer` holds a connection: longer than any time-out of the gateway.
+/// The time for which `no_answer` holds a connection: longer than any timeout of the gateway.
 const NO_ANSWER: Duration = Duration::from_secs(60);
 
 /// The size of a huge body in bytes: far beyond the 4 MiB that the gateway reads.
 pub(crate) const HUGE_BYTES: usize = 100 * 1024 * 1024;
 
-/// One piece of a huge body, in bytes: few enough calls, little memory.
+/// The size of a piece of a huge body, in bytes: large enough for few calls, small enough for little memory.
 const HUGE_PIECE_BYTES: usize = 64 * 1024;
 
-/// Applies a fault. `honest` is the right answer, there when the call was performed.
+/// Applies a fault. `honest` is the right answer, present if the call was performed.
 pub(crate) async fn inject_fault(
     fault: &Fault,
     way: Way,
@@ -74,7 +74,7 @@ pub(crate) async fn inject_fault(
     }
 }
 
-/// An error page as web servers and proxies send it.
+/// Returns an error page like those of web servers and proxies.
 fn page(status: StatusCode) -> Response<Body> {
     let html = format!("<html><body><h1>{status}</h1></body></html>\n");
     response(status, "text/html; charset=utf-8", whole(html))
@@ -100,7 +100,7 @@ fn lowercase(body: &Bytes) -> String {
         .replacen(r#""status":"ERROR""#, r#""status":"error""#, 1)
 }
 
-/// The head of the right answer with this Content-Length, over pieces that may not keep the promise.
+/// Returns the head of the right answer with this Content-Length, followed by pieces whose total length may differ.
 fn promising(
     length: usize,
     honest: &Reply,
@@ -116,7 +116,7 @@ fn promising(
 
 type BodyFrame = Result<Frame<Bytes>, std::convert::Infallible>;
 
-/// One piece, which is flushed, and then either the end or a reset.
+/// Streams one piece, which is flushed, and then either ends or resets the connection.
 fn cut_off(piece: Bytes, handle: Option<ConnectionHandle>) -> impl Stream<Item = BodyFrame> {
     stream::unfold(Some(piece), move |piece| {
         let handle = handle.clone();
@@ -124,7 +124,7 @@ fn cut_off(piece: Bytes, handle: Option<ConnectionHandle>) -> impl Stream<Item =
             if let Some(piece) = piece {
                 return Some((Ok(Frame::data(piece)), None));
             }
-            // While this body is pending, hyper flushes what it has.
+            // While this body is pending, hyper flushes its buffer.
             tokio::task::yield_now().await;
             match handle {
                 Some(handle) => handle.reset().await,
@@ -147,7 +147,7 @@ fn dribbled(body: Bytes, pause: Duration) -> impl Stream<Item = BodyFrame> {
     })
 }
 
-/// White space, which a JSON parser reads to its end.
+/// Streams white space, which a JSON parser reads to its end.
 fn huge() -> impl Stream<Item = BodyFrame> {
     let piece = Bytes::from(vec![b' '; HUGE_PIECE_BYTES]);
     stream::unfold(HUGE_BYTES, move |left| {

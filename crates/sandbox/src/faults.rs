@@ -1,4 +1,4 @@
-//! The fault script: which calls go wrong, how, and how often.
+//! The fault script: defines which calls fail, how, and how often.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,37 +7,37 @@ use adapter::Operation;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// Most rules in one list: every call runs through all of them.
+/// Maximum number of rules in one list, because every call is compared with all of them.
 const RULES_MAX: usize = 1000;
 
-/// Longest `ms`, in milliseconds: ten minutes, far beyond any time-out worth rehearsing.
+/// Maximum value of `ms`, in milliseconds: ten minutes, longer than any timeout worth testing.
 const MS_MAX: u64 = 600_000;
 
-/// One rule. The first in the list that fits a call is applied to it.
+/// A rule. The first rule in the list that matches a call is applied to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The method it is for; any when absent.
+    /// The method that the rule is for; every method if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// What goes wrong.
+    /// The kind of fault.
     pub fault: FaultKind,
-    /// Milliseconds. `slow_body`: between two bytes; `refused`: how long it holds, from when the list is set; everything
-    /// else: how long to wait before the fault.
+    /// A time in milliseconds. For `slow_body`: the pause between two bytes. For `refused`: the lifetime of the rule, from the time
+    /// when the list was set. For all other kinds: the delay before the fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
-    /// How many calls it is for, then it is gone; always when absent.
+    /// The number of calls that the rule is for. Then it is removed. Without a count it stays forever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    /// The word that `error_code` answers; compulsory there, and nowhere else allowed.
+    /// The error word that `error_code` answers. Required for that kind, and not allowed for any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// The text that `body` answers; compulsory there, and nowhere else allowed.
+    /// The text that `body` answers. Required for that kind, and not allowed for any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
 }
 
-/// The kinds of faults. Unless a variant says otherwise, the call is performed first, so a send is stored.
+/// The kinds of faults. Unless the variant is marked "Not performed", the call is performed first, so that a send is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -57,29 +57,29 @@ pub enum FaultKind {
     Http503,
     /// A well-formed error with the rule's `code`. Not performed.
     ErrorCode,
-    /// Status 200 and the rule's `body` to the letter. Not performed.
+    /// Status 200 and exactly the rule's `body`. Not performed.
     Body,
-    /// The first half of the right answer as a whole one.
+    /// The first half of the right answer, as if it were the whole answer.
     BrokenJson,
     /// Status 200 without a body.
     Empty,
-    /// `"status":"success"`.
+    /// The right answer with `"status":"success"` in lower case.
     SuccessLowercase,
-    /// Half of what Content-Length promises, then an orderly close.
+    /// Half of the bytes that Content-Length promises, then an orderly close.
     Truncated,
-    /// A TCP reset when the request has been read. Not performed.
+    /// A TCP reset once the request has been read. Not performed.
     Reset,
-    /// A TCP reset in place of the answer.
+    /// A TCP reset instead of the answer.
     ResetAfter,
     /// Half of the answer, then a TCP reset.
     ResetMidBody,
-    /// A TCP reset as soon as the head of a request to the API has been read, on new and old connections; the request does
-    /// not count as arrived and is not performed. Comes before all other rules and knows no method, since it does not
-    /// wait for the body. The port stays open, so that the control paths can end it.
+    /// A TCP reset as soon as the head of a request to the API has been read, on new and existing connections. The request does not
+    /// count as arrived. Takes precedence over all other rules and can't have a method, because it does not wait for the body. The
+    /// port stays open, so that the control paths can end the fault. Not performed.
     Refused,
-    /// No answer until the client goes; after 60 s a TCP reset.
+    /// No answer until the client disconnects; a TCP reset after 60 s.
     NoAnswer,
-    /// The right answer byte by byte, `ms` between two.
+    /// The right answer byte by byte, with a pause of `ms` between two bytes.
     SlowBody,
     /// A body of 100 MiB. Not performed.
     Huge,
@@ -88,7 +88,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Whether the call is performed although its answer goes wrong.
+    /// Returns whether the call is performed before the fault is applied.
     pub(crate) fn performs(self) -> bool {
         use FaultKind::*;
         match self {
@@ -104,7 +104,7 @@ impl Fault {
     /// Reads a JSON list of rules.
     ///
     /// # Errors
-    /// A sentence that says which rule is wrong and how.
+    /// Returns a sentence that names the wrong rule and its mistake.
     pub fn parse_list(json: &str) -> Result<Vec<Fault>, String> {
         let rules: Vec<Fault> = serde_json::from_str(json)
             .map_err(|error| format!("This is not a list of faults: {error}."))?;
@@ -146,13 +146,13 @@ impl Fault {
         Ok(())
     }
 
-    /// `ms` as a duration; none is zero.
+    /// Returns `ms` as a duration, or zero if it is absent.
     pub(crate) fn wait(&self) -> Duration {
         Duration::from_millis(self.ms.unwrap_or(0))
     }
 }
 
-/// The rules in force.
+/// The current rules.
 pub(crate) struct Faults(Mutex<ActiveFaults>);
 
 struct ActiveFaults {
@@ -170,14 +170,14 @@ impl Faults {
         *self.lock() = ActiveFaults::new(rules);
     }
 
-    /// The rules that are left, each with the count that is left.
+    /// Returns the remaining rules, each with its remaining count.
     pub(crate) fn list(&self) -> Vec<Fault> {
         let mut active = self.lock();
         active.drop_elapsed();
         active.rules.clone()
     }
 
-    /// Whether a request is to be refused unread; uses up one count of the rule that says so.
+    /// Returns whether to reset a request unread. Uses up one count of the matching rule.
     pub(crate) fn refuse_now(&self) -> bool {
         let mut active = self.lock();
         active.drop_elapsed();
@@ -186,7 +186,7 @@ impl Faults {
             .is_some()
     }
 
-    /// The rule for a call, with one count used up.
+    /// Returns the rule for a call, and uses up one of its counts.
     pub(crate) fn take(&self, method: Option<&str>) -> Option<Fault> {
         self.lock().take(|rule| {
             let fits = rule.method.is_none() || rule.method.as_deref() == method;
@@ -194,7 +194,7 @@ impl Faults {
         })
     }
 
-    /// The list is whole after every statement, so a panic elsewhere does not spoil it.
+    /// Locks the rules. The list is consistent after every statement, so a panic elsewhere does not corrupt it.
     fn lock(&self) -> MutexGuard<'_, ActiveFaults> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,8 @@
 //! The embedded upstream: a real chat service over SQLite that speaks the upstream's own HTTP dialect on loopback.
 //!
-//! `/api/http/` and `/api/basic/` are the chat API (`api`), `/sandbox/…` plays the other side, sets faults and lists what
-//! arrived (`control`), `/chat/` and `/operator/` are pages for people (`web`). A call runs through `server` → `api` →
-//! `chats`; `fault_injection` breaks the answer when a [`Fault`] says so.
+//! `/api/http/` and `/api/basic/` are the chat API (`api`). `/sandbox/…` acts as the other side of a chat, sets faults and lists
+//! arrivals (`control`). `/chat/` and `/operator/` are pages for people (`web`). A call passes through `server` → `api` → `chats`;
+//! `fault_injection` breaks the answer if a [`Fault`] requires it.
 
 mod account;
 mod answer;
@@ -44,29 +44,29 @@ use arrivals::ArrivalLog;
 use chats::Chats;
 use faults::Faults;
 
-/// What a sandbox needs to start.
+/// The configuration of a sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// The SQLite database file; its folder must exist. `None` keeps everything in memory.
+    /// The SQLite database file, whose folder must exist. `None` stores everything in memory.
     pub data: Option<PathBuf>,
-    /// The name of the one account.
+    /// The user name of the only account.
     pub user: String,
-    /// Its password.
+    /// The password of the account.
     pub password: SecretString,
-    /// The faults in force from the start.
+    /// The faults that apply from the start.
     pub faults: Vec<Fault>,
-    /// Whether the pages of the web chat answer. They ask for no credentials, so they are for loopback.
+    /// True if the pages of the web chat are enabled. They require no credentials, so they are meant for loopback.
     pub pages: bool,
-    /// Whether the control paths answer. They ask for no credentials either.
+    /// True if the control paths are enabled. They do not require credentials either.
     pub control: bool,
 }
 
-/// Why a sandbox did not start.
+/// The reason why a sandbox did not start.
 #[derive(Debug)]
 pub enum SandboxError {
-    /// The address can't be listened on.
+    /// The sandbox can't listen on the address.
     Listen(SocketAddr, std::io::Error),
     /// The database can't be opened or prepared.
     Database(Box<dyn std::error::Error + Send + Sync>),
@@ -90,7 +90,7 @@ impl fmt::Display for SandboxError {
 
 impl std::error::Error for SandboxError {}
 
-/// A running sandbox. Dropping it stops it too, without waiting.
+/// A running sandbox. Dropping it also stops it, but does not wait.
 pub struct Sandbox {
     address: SocketAddr,
     state: Arc<AppState>,
@@ -99,10 +99,10 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Binds, prepares the database, seeds sample channels into an empty one, and serves in tasks of its own.
+    /// Listens, prepares the database, adds sample channels to an empty one, and serves in separate tasks.
     ///
     /// # Errors
-    /// The address is taken, or the database can't be used.
+    /// Returns an error if the address is taken or the database can't be used.
     pub async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError> {
         let cannot_listen = |error| SandboxError::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen)
@@ -130,13 +130,13 @@ impl Sandbox {
         })
     }
 
-    /// The address it really listens on.
+    /// Returns the actual address that the sandbox listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The base URL under which it can be reached, without a last slash.
+    /// Returns the base URL under which the sandbox can be reached, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         let mut reachable = self.address;
@@ -149,13 +149,13 @@ impl Sandbox {
         format!("http://{reachable}")
     }
 
-    /// Stops accepting, lets requests under way end for a moment, closes all connections and the database.
+    /// Stops accepting connections, gives requests in progress a moment to end, and closes all connections and the database.
     pub async fn stop(self) {
         drop(self.stop);
         if let Err(error) = self.server.await {
             tracing::error!(%error, "the sandbox's server task failed");
         }
-        // The last handle on the database closes it.
+        // Dropping the last handle closes the database.
         drop(self.state);
     }
 }

@@ -1,4 +1,5 @@
-//! What the chat service's statements share: finding a call's channel and chat, storing, and rows as the API lists them.
+//! Shared parts of the chat service's statements: finding a call's channel and chat, storing messages, and rows as the API lists
+//! them.
 
 use adapter::{Code, Request};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -7,7 +8,7 @@ use serde::Serialize;
 use crate::clock::now;
 use crate::database::ServiceFailure;
 
-/// A message as the API lists it: all values are strings, and `sent` is called `issent` among the unread ones.
+/// A message as the API lists it. All values are strings, and among unread messages `sent` is called `issent`.
 #[derive(Serialize)]
 pub(crate) struct ListedMessage {
     platformid: String,
@@ -36,7 +37,7 @@ struct ListResult<T> {
     list: Vec<T>,
 }
 
-/// The call's channel, and its chat when there is one.
+/// Returns the call's channel, and its chat if it exists.
 pub(crate) fn channel_and_chat(
     db: &Connection,
     request: &Request,
@@ -58,13 +59,13 @@ pub(crate) fn channel_and_chat(
     .ok_or(ServiceFailure::Refused(Code::ChannelNotFound))
 }
 
-/// The call's chat.
+/// Returns the call's chat.
 pub(crate) fn existing_chat(db: &Connection, request: &Request) -> Result<i64, ServiceFailure> {
     let (_, chat) = channel_and_chat(db, request)?;
     chat.ok_or(ServiceFailure::Refused(Code::ChatNotFound))
 }
 
-/// The call's chat, opened when there is none.
+/// Returns the call's chat. Opens it if it does not exist.
 pub(crate) fn open_chat(db: &Connection, request: &Request) -> Result<i64, ServiceFailure> {
     let (channel, chat) = channel_and_chat(db, request)?;
     if let Some(chat) = chat {
@@ -75,7 +76,7 @@ pub(crate) fn open_chat(db: &Connection, request: &Request) -> Result<i64, Servi
     Ok(db.last_insert_rowid())
 }
 
-/// Stores a message or a file that left through the API.
+/// Stores a message or a file that was sent through the API.
 pub(crate) fn store_sent(
     db: &Connection,
     chat: i64,
@@ -96,12 +97,12 @@ pub(crate) fn store_sent(
     Ok(())
 }
 
-/// A parameter's value; empty when it was not given.
+/// Returns a parameter's value, or an empty text if the parameter is absent.
 pub(crate) fn value<'a>(request: &'a Request, name: &str) -> &'a str {
     request.value(name).unwrap_or_default()
 }
 
-/// A row of id, destination, message, sent, status and datetime as the API lists it, in the wording of its method.
+/// Converts a row of id, destination, message, sent, status and datetime to the form in which the method lists it.
 pub(crate) fn listed_message(
     request: &Request,
     row: &Row<'_>,
@@ -121,7 +122,7 @@ pub(crate) fn listed_message(
     })
 }
 
-/// `{"list":[…]}` as JSON text.
+/// Returns `{"list":[…]}` as JSON text.
 pub(crate) fn listed<T: Serialize>(list: Vec<T>) -> Result<String, ServiceFailure> {
     serde_json::to_string(&ListResult { list })
         .map_err(|error| ServiceFailure::Broken(error.to_string()))

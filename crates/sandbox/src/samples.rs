@@ -1,10 +1,10 @@
-//! Sample channels and chats for an empty database, so that every operation has something to answer.
+//! Sample channels and chats for an empty database, so that every operation has a useful answer.
 
 use rusqlite::{Connection, params};
 
 use crate::clock::now;
 
-/// Platform, platformid, name. The second web chat has no chats: what an empty list looks like can be seen there.
+/// Platform, platformid, name. The second web chat has no chats, so that it shows an empty list.
 const CHANNELS: [(&str, &str, &str); 5] = [
     ("webchat", "1", "Website"),
     ("webchat", "2", "Help pages"),
@@ -13,7 +13,8 @@ const CHANNELS: [(&str, &str, &str); 5] = [
     ("operator", "300", "Front desk"),
 ];
 
-/// Platformid, destination, message, whether it left through the API; what came in last is unread.
+/// Platformid, destination, message, whether the message was sent through the API, and whether it is unread. The last incoming
+/// message is unread.
 const MESSAGES: [(&str, &str, &str, bool, bool); 7] = [
     (
         "1",
@@ -54,7 +55,7 @@ const MESSAGES: [(&str, &str, &str, bool, bool); 7] = [
     ),
 ];
 
-/// Fills an empty database; leaves any other as it is.
+/// Fills an empty database. Does not change any other database.
 pub(crate) fn seed(db: &Connection) -> rusqlite::Result<()> {
     let channels: i64 = db.query_row("SELECT count(*) FROM channels", [], |row| row.get(0))?;
     if channels > 0 {

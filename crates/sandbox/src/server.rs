@@ -1,4 +1,4 @@
-//! The accept loop and the life of one connection. A connection can be cut with a TCP reset from inside a request.
+//! The accept loop and the handling of a connection. A request can cut its own connection with a TCP reset.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,21 +19,22 @@ use crate::app_state::AppState;
 use crate::connection_handle::ConnectionHandle;
 use crate::{api, control, web};
 
-/// Most connections at once; one more waits in the kernel's queue. Below the usual limit of 1,024 open files.
+/// Maximum number of connections at the same time. Further connections wait in the kernel's queue. The maximum is below the usual
+/// limit of 1,024 open files.
 const CONNECTIONS_MAX: usize = 800;
 
-/// How long a connection may stay idle or take over a request head. Longer than clients keep a pooled connection (90 s),
-/// so that the sandbox does not close one just when it is used again.
+/// Timeout for an idle connection and for reading a request head. It is longer than clients keep a pooled connection (90 s), so
+/// that the sandbox does not close a connection just when a client reuses it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long requests under way may take to end when the sandbox stops.
+/// Maximum time for requests in progress to end when the sandbox stops.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// The pause after a failed accept: without free file descriptors the next one would fail at once.
+/// The pause after a failed accept. Without free file descriptors, the next accept would fail immediately.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves, in a task of its own, until the sender of `stopped` is dropped. The task is begun by no `async fn`, which would be
-/// compiled once more by each crate that awaits it.
+/// Serves in a separate task until the sender of `stopped` is dropped. This is not an `async fn`, because each crate that awaits
+/// one compiles it again.
 pub(crate) fn start(
     listener: TcpListener,
     state: Arc<AppState>,
@@ -106,7 +107,7 @@ async fn converse(stream: TcpStream, state: Arc<AppState>, mut stopped: watch::R
     }
 }
 
-/// Every path, with and without its last slash.
+/// Routes a request. Every path is accepted with and without a trailing slash.
 async fn route(
     state: &Arc<AppState>,
     handle: &ConnectionHandle,
@@ -116,7 +117,7 @@ async fn route(
     let path = request.uri().path();
     let path = path.strip_suffix('/').unwrap_or(path);
     let is_api = matches!(path, "/api/http" | "/api/basic");
-    // Credentials guard the API. All else is for the people at this machine, and not for the pages in their browsers.
+    // Credentials protect the API. All other paths are for the people at this machine, and not for foreign pages in their browsers.
     if !is_api && let Some(why) = web::guard::refusal(&request) {
         return plain(StatusCode::FORBIDDEN, why);
     }

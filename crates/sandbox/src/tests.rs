@@ -1,4 +1,4 @@
-//! The sandbox as its clients see it: raw bytes over real sockets.
+//! Tests of the sandbox from a client's view: raw bytes over real sockets.
 
 mod api;
 mod control;
@@ -16,7 +16,7 @@ use crate::{Sandbox, SandboxConfig};
 
 const ACCOUNT: &str = "user=demo&password=p%C3%A4ss";
 
-/// What came back: the answer's parts and how the connection ended.
+/// An answer: its parts, and how the connection ended.
 struct Heard {
     status: u16,
     head: String,
@@ -52,7 +52,7 @@ async fn start_on(data: Option<&Path>) -> Sandbox {
     .unwrap()
 }
 
-/// Writes these bytes on a connection of their own and reads to its end.
+/// Writes these bytes on a new connection and reads until the connection ends.
 async fn exchange(sandbox: &Sandbox, request: &[u8]) -> Heard {
     let mut stream = TcpStream::connect(sandbox.address()).await.unwrap();
     let written = stream.write_all(request).await;
@@ -82,7 +82,7 @@ async fn request(sandbox: &Sandbox, line: &str, headers: &str, body: &str) -> He
     exchange(sandbox, text.as_bytes()).await
 }
 
-/// A call by GET with the right account.
+/// Makes a call by GET with the right credentials.
 async fn call(sandbox: &Sandbox, method: &str, rest: &str) -> Heard {
     let line = format!("GET /api/http/?{ACCOUNT}&class=chat&method={method}&{rest}");
     request(sandbox, &line, "", "").await

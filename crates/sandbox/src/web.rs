@@ -1,8 +1,8 @@
 //! Pages for people: the web chat of a visitor, and the chats of all platforms as their operator sees them.
 //!
-//! They are rendered here, work without JavaScript, and are live with it (`live`). Nothing in them comes from elsewhere:
-//! not even a picture that was sent, which is a link, since loading it would tell a stranger's server who reads what and
-//! when. Nobody is asked who they are; `guard` keeps the pages of other sites away.
+//! The pages are rendered here, work without JavaScript, and are live with it (`live`). They load nothing from other sites. Even a
+//! sent picture is only a link, because loading it would reveal to a foreign server who reads which message and when. Visitors do
+//! not sign in; `guard` rejects requests from pages of other sites.
 
 pub(crate) mod guard;
 mod live;
@@ -29,11 +29,11 @@ use visitor::ChatVisitor;
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// What every page may do: show itself. Styles and the script are files of ours, and forms come back here.
+/// The content security policy of every page. Styles and the script are our own files, and forms are sent to this server only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Answers the paths beside the API. The request has passed the guard.
+/// Answers all paths outside the API. The request has already passed the guard.
 pub(crate) async fn answer(
     state: &Arc<AppState>,
     stopped: watch::Receiver<()>,
@@ -79,11 +79,11 @@ pub(crate) async fn answer(
     response
 }
 
-/// What a page has to know of its request.
+/// The data of a request that a page needs.
 struct PageRequest {
     is_post: bool,
     visitor: Option<ChatVisitor>,
-    /// The last message that the page has.
+    /// The id of the last message that the page shows.
     after: i64,
     stopped: watch::Receiver<()>,
 }
@@ -93,7 +93,7 @@ async fn front(state: &AppState) -> Result<Response<Body>, Error> {
     page(StatusCode::OK, &FrontPage { channels })
 }
 
-/// The chat of a visitor, who gets a name on the first visit.
+/// Shows a visitor's chat or stores the visitor's message. A visitor gets a name on the first visit.
 async fn visit(
     state: &AppState,
     asked: &PageRequest,
@@ -105,7 +105,7 @@ async fn visit(
     };
     let path = format!("/chat/{platformid}");
     if asked.is_post {
-        // A browser without a name has cookies switched off, or has waited longer than the cookie: the page says so.
+        // A browser without a name has cookies disabled, or its cookie has expired. The page explains this.
         let Some(visitor) = &asked.visitor else {
             return Ok(moved(&path));
         };
@@ -141,7 +141,8 @@ async fn visitors_page(
     chat_page(state, chat, true, refused).await
 }
 
-/// A chat as its operator sees it. Looking takes no unread mark away: that is for `getmessages`.
+/// Shows a chat to its operator, or sends the operator's message. Viewing a chat clears no unread marks, because only `getmessages`
+/// does that.
 async fn operate(
     state: &AppState,
     asked: &PageRequest,
@@ -231,7 +232,7 @@ fn missing() -> Response<Body> {
     plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n")
 }
 
-/// See Other: what was posted is not posted again when the page is loaded anew.
+/// Redirects with See Other, so that reloading the page does not send the form again.
 fn moved(path: &str) -> Response<Body> {
     let mut response = plain(StatusCode::SEE_OTHER, "");
     if let Ok(path) = HeaderValue::from_str(path) {
@@ -258,7 +259,7 @@ fn protect(headers: &mut HeaderMap) {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        // With no-referrer a browser would call the origin of our own forms "null".
+        // With no-referrer a browser would send the origin "null" with our own forms.
         (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
         (

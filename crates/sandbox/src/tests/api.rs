@@ -1,4 +1,4 @@
-//! Operations, codes and their order, unread marks, both ways in.
+//! Tests of operations, of codes and their order, of unread marks, and of both ways in.
 
 use super::*;
 
@@ -94,7 +94,7 @@ async fn only_getmessages_clears_unread_marks_and_only_of_its_chat() {
 
 const FILE: &str = "type=image&fileurl=https%3A%2F%2Fexample.com%2Fa.png";
 
-/// Calls with these parameters, each with the code that it must be refused with.
+/// Makes calls with these parameters, and checks that each is rejected with its code.
 async fn check_codes(cases: &[(&str, &str, &str)]) {
     let sandbox = start().await;
     for (method, rest, code) in cases {

@@ -1,4 +1,4 @@
-//! The control paths.
+//! Tests of the control paths.
 
 use super::*;
 use crate::{Fault, FaultKind};

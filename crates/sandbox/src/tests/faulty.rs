@@ -1,4 +1,4 @@
-//! Each fault as a client meets it, and whether the send was stored.
+//! Tests of each fault from a client's view, and of whether the send was stored.
 
 use super::*;
 use crate::fault_injection::HUGE_BYTES;
@@ -7,7 +7,7 @@ const MESSAGE: &str = "platform=whatsapp&platformid=100&destination=faulty&messa
 const HONEST: &str = r#"{"status":"SUCCESS","result":{}}"#;
 const RESET: Result<(), io::ErrorKind> = Err(io::ErrorKind::ConnectionReset);
 
-/// Sends one message under one rule, and tells what came and whether the message was stored.
+/// Sends a message under one rule. Returns the answer and whether the message was stored.
 async fn send_under(rule: &str) -> (Heard, bool) {
     let sandbox = start().await;
     put_faults(&sandbox, &format!("[{rule}]")).await;

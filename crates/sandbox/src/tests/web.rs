@@ -1,4 +1,4 @@
-//! The pages, as a browser without JavaScript and the pages of other sites see them.
+//! Tests of the pages, as a browser without JavaScript and foreign pages see them.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,7 +16,7 @@ async fn post(sandbox: &Sandbox, path: &str, headers: &str, body: &str) -> Heard
     request(sandbox, &format!("POST {path}"), headers, body).await
 }
 
-/// A first visit: the Cookie header that it gives, and the visitor's name.
+/// Makes a first visit. Returns the Cookie header for further requests, and the visitor's name.
 async fn visit(sandbox: &Sandbox) -> (String, String) {
     let page = get(sandbox, "/chat/1", "").await;
     assert_eq!(page.status, 200, "{}", page.text());
@@ -63,7 +63,7 @@ async fn a_visitor_talks_by_a_plain_form() {
     assert!(text.contains("Grüße &#38; mehr"), "{text}");
     assert!(text.contains("&#60;b&#62;Yes&#60;/b&#62;"), "{text}");
     assert!(!text.contains("<b>"), "{text}");
-    // Another visitor sees none of it.
+    // Another visitor does not see any of these messages.
     let (other, _) = visit(&sandbox).await;
     assert!(
         !get(&sandbox, "/chat/1", &other)
@@ -159,7 +159,7 @@ async fn pages_of_other_sites_reach_nothing_that_asks_for_no_credentials() {
             heard.status
         );
     }
-    // The API has its credentials, and may be called under any name.
+    // The API is protected by its credentials, so it may be called under any host name.
     let named = format!(
         "GET /api/http/?{}&class=chat&method=getchatchannels HTTP/1.1\r\nHost: sandbox.example\r\nConnection: close\r\n\r\n",
         super::ACCOUNT
@@ -206,7 +206,7 @@ async fn every_page_is_shut_against_what_comes_from_outside() {
     );
 }
 
-/// Opens a stream and reads until it has said this.
+/// Opens a stream and reads until it contains this text.
 async fn events_until(
     sandbox: &Sandbox,
     path: &str,
@@ -264,7 +264,7 @@ async fn a_stream_sends_what_is_new_and_resumes_where_it_broke_off() {
     let again = format!("{cookie}Last-Event-ID: {id}\r\n");
     let (_stream, rest) = events_until(&sandbox, path, &again, "Three").await;
     assert!(!rest.contains("One") && !rest.contains("Two"), "{rest}");
-    // A stranger's cookie gets a stranger's chat, and a page of another site none.
+    // Without the visitor's cookie, or for a page of another site, there is no stream.
     let heard = get(&sandbox, path, "").await;
     assert_eq!(heard.status, 404);
     let elsewhere = format!("{cookie}Sec-Fetch-Site: cross-site\r\n");

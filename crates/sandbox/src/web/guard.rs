@@ -1,9 +1,9 @@
-//! Keeps the pages of other sites away from what asks for no credentials. A browser on this machine reaches loopback for
-//! any page that it shows, so that being on loopback alone protects from nothing.
+//! Rejects requests from pages of other sites to paths that require no credentials. A browser on this machine can reach loopback
+//! for any page that it shows, so listening on loopback alone is no protection.
 //!
-//! - A name that somebody else owns may be made to point here (DNS rebinding). So only what nobody can own is answered:
-//!   addresses, `localhost` and what ends in it, and names without a dot, as containers call each other.
-//! - A page elsewhere may post a form here, or open a stream. Browsers say where a request comes from.
+//! - The owner of a foreign name can make it point here (DNS rebinding). Therefore only names that nobody can own are accepted:
+//!   addresses, `localhost` and its subdomains, and names without a dot, which containers use for each other.
+//! - A foreign page can post a form to this server, or open a stream. Browsers report where a request comes from.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap};
 use http::uri::Authority;
 use http::{Method, Request};
 
-/// Why a request is not answered, if so.
+/// Returns the reason why the request is rejected, or `None` if it is accepted.
 pub(crate) fn refusal<B>(request: &Request<B>) -> Option<&'static str> {
     let headers = request.headers();
     let Some(host) = host(headers).filter(|host| is_nobodys(host.host())) else {
@@ -25,7 +25,7 @@ pub(crate) fn refusal<B>(request: &Request<B>) -> Option<&'static str> {
     None
 }
 
-/// The one Host header.
+/// Returns the Host header. Returns `None` unless there is exactly one.
 fn host(headers: &HeaderMap) -> Option<Authority> {
     let mut all = headers.get_all(header::HOST).iter();
     let host = all.next()?.to_str().ok()?.parse().ok()?;
@@ -38,7 +38,7 @@ fn is_nobodys(host: &str) -> bool {
     address.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
 }
 
-/// A client without these headers is not a browser.
+/// Returns whether a browser reports another site as the request's origin. A client without these headers is not a browser.
 fn is_from_elsewhere(headers: &HeaderMap, host: &Authority) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let site = text("sec-fetch-site");
@@ -102,7 +102,7 @@ mod tests {
         }
         for site in ["cross-site", "same-site"] {
             check("POST", &[own, ("sec-fetch-site", site)], false);
-            // A link from elsewhere may lead here.
+            // A link on a foreign page may lead to this server.
             check("GET", &[own, ("sec-fetch-site", site)], true);
         }
     }

@@ -18,13 +18,14 @@ use super::views::{MessageView, PlatformList, rendered};
 use crate::answer::{Body, plain, response};
 use crate::app_state::AppState;
 
-/// The shortest time between two looks: however much happens, a page costs the database ten looks a second.
+/// Minimum interval between two queries for a page, so that a page never causes more than ten queries a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often something is written when nothing happens, so that a page that is gone is noticed.
+/// Interval of the keep-alives on an idle stream, which detect a page that has disconnected.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
-/// The last message that a page has: the browser's Last-Event-ID after a broken stream, or else the page's own number.
+/// Returns the id of the last message that a page has: the browser's Last-Event-ID after a broken stream, or else the page's own
+/// number.
 pub(super) fn after(head: &Parts) -> i64 {
     let again = head.headers.get("last-event-id");
     let again = again.and_then(|id| id.to_str().ok()?.parse().ok());
@@ -35,7 +36,7 @@ pub(super) fn after(head: &Parts) -> i64 {
     again.or_else(first).unwrap_or(0)
 }
 
-/// Streams the messages of a chat after this one.
+/// Streams the messages of a chat that follow the message `after`.
 pub(super) fn messages(
     state: &Arc<AppState>,
     (chat, is_visitor): (Chat, bool),
@@ -53,7 +54,7 @@ pub(super) fn messages(
     )
 }
 
-/// Streams the operator's list whenever it has changed.
+/// Streams the operator's list whenever it changes.
 pub(super) fn chats(
     state: &Arc<AppState>,
     stopped: watch::Receiver<()>,
@@ -61,7 +62,7 @@ pub(super) fn chats(
     stream_of(state, stopped, WatchTarget::Chats(String::new()))
 }
 
-/// What a page shows, and how much of it the page has.
+/// The content of a page, and the part of it that the page already has.
 enum WatchTarget {
     Messages {
         chat: Chat,
@@ -72,7 +73,7 @@ enum WatchTarget {
 }
 
 impl WatchTarget {
-    /// The events that bring the page up to date; empty when it is.
+    /// Returns the events that bring the page up to date; empty if it is up to date.
     async fn events(&mut self, state: &AppState) -> Result<String, Error> {
         let mut events = String::new();
         match self {
@@ -106,7 +107,7 @@ impl WatchTarget {
     }
 }
 
-/// The state of one stream between two events.
+/// The state of a stream between two events.
 struct SseWatcher {
     state: Arc<AppState>,
     target: WatchTarget,
@@ -128,7 +129,7 @@ fn stream_of(
         ));
     };
     let mut news = state.chats.news();
-    // The first look is at what has come since the page was made.
+    // The first query finds the messages that have arrived since the page was rendered.
     news.mark_changed();
     let mut pace = interval(LOOK_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -149,7 +150,7 @@ fn stream_of(
 }
 
 impl SseWatcher {
-    /// The next piece; none when the sandbox stops or its database fails.
+    /// Returns the next piece of the stream. Returns `None` if the sandbox stops or its database fails.
     async fn next(&mut self) -> Option<String> {
         loop {
             let changed = tokio::select! {
@@ -159,7 +160,7 @@ impl SseWatcher {
             if changed.is_err() {
                 return Some(":\n\n".to_owned());
             }
-            // However much happens meanwhile is looked at once.
+            // All changes during this pause are covered by one query.
             self.pace.tick().await;
             self.news.mark_unchanged();
             match self.target.events(&self.state).await {
@@ -174,7 +175,7 @@ impl SseWatcher {
     }
 }
 
-/// One event. A line end of any kind ends a line of the stream, so that each line of the text is one.
+/// Appends an event. Any kind of line end would end a line of the stream, so each line of the text becomes a separate line.
 fn push_event(events: &mut String, id: Option<i64>, html: &str) {
     if let Some(id) = id {
         events.push_str(&format!("id: {id}\n"));

@@ -1,4 +1,4 @@
-//! The form by which people send a message, as the call that it stands for.
+//! Converts the form with which people send a message to a call.
 
 use adapter::{Code, Error, Operation, Params, Wire};
 use bytes::Bytes;
@@ -8,15 +8,15 @@ use hyper::body::Incoming;
 use super::rows::ChatChannel;
 use crate::answer::read_body;
 
-/// A form that was sent.
+/// A sent form.
 pub(super) struct MessageForm {
     pub(super) request: Result<adapter::Request, Error>,
-    /// The text, shown again when it is refused.
+    /// The text, which is shown again if it is rejected.
     pub(super) message: String,
 }
 
 impl MessageForm {
-    /// Reads a form by the bounds of the API: what can be typed is what could be received.
+    /// Reads a form with the bounds of the API, so that a person can type exactly what a call could send.
     pub(super) async fn read(body: Incoming, channel: &ChatChannel, destination: &str) -> Self {
         let message = read_body(body).await.and_then(|body| typed(&body));
         let request = message.as_ref().map_err(Error::clone).and_then(|text| {
@@ -37,7 +37,7 @@ impl MessageForm {
     }
 }
 
-/// The field `message` of a form.
+/// Returns the field `message` of a form.
 fn typed(body: &Bytes) -> Result<String, Error> {
     let mut params = Params::read(&Wire {
         query: "",

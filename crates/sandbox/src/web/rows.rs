@@ -1,4 +1,4 @@
-//! What the pages show of the chats. Nothing here changes an unread mark.
+//! Queries for the content of the pages. They change no unread marks.
 
 use adapter::{Error, PLATFORMS};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -6,13 +6,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::chats::Chats;
 use crate::database::ServiceFailure;
 
-/// Most messages of a chat on its page, the newest.
+/// Maximum number of messages on a chat's page, which shows the newest ones.
 const MESSAGES_MAX: i64 = 200;
 
-/// Most chats of a platform on the operator's page, those with the newest messages.
+/// Maximum number of chats per platform on the operator's page, which shows those with the newest messages.
 const CHATS_MAX: i64 = 100;
 
-/// Most characters of a chat's latest message in the list.
+/// Maximum number of characters that the list shows of a chat's latest message.
 const EXCERPT_CHARS: i64 = 160;
 
 /// A channel.
@@ -23,16 +23,16 @@ pub(crate) struct ChatChannel {
     pub(crate) name: String,
 }
 
-/// A chat, which may have no message yet when it is a visitor's.
+/// A chat. A visitor's chat may not have a message yet.
 pub(crate) struct Chat {
     pub(crate) channel: ChatChannel,
     pub(crate) destination: String,
-    /// Its number among the operator's pages; none for a visitor.
+    /// The number in the address of the operator's page; `None` for a visitor.
     pub(crate) id: Option<i64>,
 }
 
 impl Chat {
-    /// The chat of this visitor on this channel.
+    /// Returns the chat of this visitor on this channel.
     pub(crate) fn of_visitor(channel: ChatChannel, name: &str) -> Chat {
         Chat {
             channel,
@@ -41,7 +41,7 @@ impl Chat {
         }
     }
 
-    /// Where its page is.
+    /// Returns the path of the chat's page.
     pub(crate) fn path(&self) -> String {
         match self.id {
             Some(id) => format!("/operator/chat/{id}"),
@@ -54,7 +54,7 @@ impl Chat {
 pub(crate) struct ShownMessage {
     pub(crate) id: i64,
     pub(crate) message: String,
-    /// Whether it left through the API or an operator.
+    /// True if the message was sent through the API or by an operator.
     pub(crate) sent: bool,
     pub(crate) datetime: String,
     kind: Option<String>,
@@ -62,7 +62,7 @@ pub(crate) struct ShownMessage {
 }
 
 impl ShownMessage {
-    /// What the file is and where, if this is one. A link to anywhere but the web is none.
+    /// Returns the kind and the URL of the file, if the message is a file. Ignores URLs that are not http or https.
     pub(crate) fn file(&self) -> Option<(&str, &str)> {
         let url = self.fileurl.as_deref()?;
         let (scheme, _) = url.split_once("://")?;
@@ -86,14 +86,14 @@ pub(crate) struct ChatSummary {
     pub(crate) datetime: String,
 }
 
-/// A platform with its chats, the one with the newest message first.
+/// A platform with its chats, the chat with the newest message first.
 pub(crate) struct PlatformChats {
     pub(crate) name: &'static str,
     pub(crate) chats: Vec<ChatSummary>,
 }
 
 impl PlatformChats {
-    /// As people write it.
+    /// Returns the platform's name for people.
     pub(crate) fn title(&self) -> &'static str {
         match self.name {
             "webchat" => "Web chat",
@@ -106,18 +106,18 @@ impl PlatformChats {
 }
 
 impl Chats {
-    /// The channels of the web chat, by which visitors come.
+    /// Returns the web chat's channels, through which visitors write.
     pub(crate) async fn web_channels(&self) -> Result<Vec<ChatChannel>, Error> {
         self.database.read(web_channels).await
     }
 
-    /// One of them.
+    /// Returns the web chat's channel with this platformid.
     pub(crate) async fn web_channel(&self, platformid: &str) -> Result<Option<ChatChannel>, Error> {
         let all = self.web_channels().await?;
         Ok(all.into_iter().find(|one| one.platformid == platformid))
     }
 
-    /// The chat with this number.
+    /// Returns the chat with this number.
     pub(crate) async fn chat(&self, id: &str) -> Result<Option<Chat>, Error> {
         match id.parse() {
             Ok(id) => self.database.read(move |db| chat(db, id)).await,
@@ -125,14 +125,14 @@ impl Chats {
         }
     }
 
-    /// The newest messages of a chat after one of them, oldest first.
+    /// Returns the newest messages of a chat that follow the message `after`, oldest first.
     pub(crate) async fn shown(&self, chat: &Chat, after: i64) -> Result<Vec<ShownMessage>, Error> {
         let (channel, destination) = (chat.channel.id, chat.destination.clone());
         let query = move |db: &Connection| shown(db, (channel, &destination), after);
         self.database.read(query).await
     }
 
-    /// The chats of every platform.
+    /// Returns the chats of every platform.
     pub(crate) async fn by_platform(&self) -> Result<Vec<PlatformChats>, Error> {
         let query = |db: &Connection| {
             let platforms = PLATFORMS.into_iter().map(|name| {

@@ -1,4 +1,4 @@
-//! The pages, each a template in `templates`. The templates escape every value.
+//! The pages, each with a template in `templates`. The templates escape every value.
 
 use adapter::{Code, Error};
 use askama::Template;
@@ -19,15 +19,15 @@ pub(super) struct ChatPage {
     pub(super) chat: Chat,
     pub(super) is_visitor: bool,
     pub(super) messages: Vec<ShownMessage>,
-    /// The last message on the page.
+    /// The id of the last message on the page.
     pub(super) last: i64,
-    /// Why the typed text was refused; empty when it was not.
+    /// The reason why the typed text was rejected; empty if it was not.
     pub(super) refusal: String,
-    /// The typed text then.
+    /// The typed text, if it was rejected.
     pub(super) message: String,
 }
 
-/// One message, on a page or in an event for it.
+/// A message, on a page or in an event.
 #[derive(Template)]
 #[template(path = "message.html")]
 pub(super) struct MessageView<'a> {
@@ -42,14 +42,14 @@ pub(super) struct OperatorPage {
     pub(super) platforms: Vec<PlatformChats>,
 }
 
-/// The part of it that events replace.
+/// The part of the operator's page that events replace.
 #[derive(Template)]
 #[template(path = "platforms.html")]
 pub(super) struct PlatformList<'a> {
     pub(super) platforms: &'a [PlatformChats],
 }
 
-/// The HTML of a template.
+/// Renders a template as HTML.
 pub(super) fn rendered(template: &impl Template) -> Result<String, Error> {
     let unrendered =
         |error: askama::Error| Error::refused(Code::InternalError).because(error.to_string());
@@ -57,7 +57,7 @@ pub(super) fn rendered(template: &impl Template) -> Result<String, Error> {
 }
 
 impl ChatPage {
-    /// One message as in an event.
+    /// Renders a message as an event would contain it.
     fn one(&self, shown: &ShownMessage) -> askama::Result<String> {
         let is_visitor = self.is_visitor;
         MessageView { shown, is_visitor }.render()
@@ -65,7 +65,7 @@ impl ChatPage {
 }
 
 impl OperatorPage {
-    /// The list as in an event.
+    /// Renders the list as an event would contain it.
     fn list(&self) -> askama::Result<String> {
         let platforms = &self.platforms;
         PlatformList { platforms }.render()
