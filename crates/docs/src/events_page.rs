@@ -1,11 +1,11 @@
-//! The page about events: streams, questions, and programs that read.
+//! The page about events: streams, queries, and programs that read events.
 
 use adapter::EVENT_TYPES;
 use askama::Template;
 
 use crate::interface::PublicInterface;
 
-/// What a stream looks like.
+/// An example of a stream.
 const STREAM: &str = r#"retry: 2719
 :
 id: 01k3b5nx40000

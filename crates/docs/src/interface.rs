@@ -1,14 +1,14 @@
-//! What the pages describe.
+//! The input of the documentation: the public listener.
 
 use adapter::{Adapter, Operation, Way, operations};
 
-/// The public listener as callers see it under one configuration.
+/// The public listener under one configuration, as callers see it.
 pub struct PublicInterface<'a> {
-    /// What callers reach it by, without a slash at its end.
+    /// The address under which callers reach the gateway, without a trailing slash.
     pub url: &'a str,
-    /// The ways in that are switched on, in the order of [`Way::ALL`].
+    /// The enabled ways in, in the order of [`Way::ALL`].
     pub ways: Vec<(Way, &'a dyn Adapter)>,
-    /// Whether callers can hear of events.
+    /// True if callers can receive events.
     pub has_events: bool,
 }
 
@@ -17,12 +17,12 @@ impl PublicInterface<'_> {
         self.ways.iter().any(|(open, _)| *open == way)
     }
 
-    /// The operations that there are.
+    /// Returns the available operations.
     pub(crate) fn operations(&self) -> impl Iterator<Item = &'static Operation> {
         operations(self.has_events)
     }
 
-    /// Whether there is a stream of events, which takes credentials in a header alone.
+    /// Returns whether there is a stream of events. A stream accepts credentials only in a header.
     pub(crate) fn has_streams(&self) -> bool {
         self.has_events && (self.is_open(Way::Basic) || self.is_open(Way::Jwt))
     }

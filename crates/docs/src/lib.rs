@@ -1,9 +1,10 @@
-//! The documentation pages: the ways in, operations, codes, events, samples and the OpenAPI document, under the current configuration.
+//! The documentation pages: the ways in, operations, codes, events, samples and the OpenAPI document, under the current
+//! configuration.
 //!
-//! The pages are rendered from what the gateway itself uses: the operation table, the codes, the adapters and the programs that
-//! `chatgate sample` prints. The OpenAPI document is rendered here (`openapi_page`) and not by a viewer in the browser: known
-//! viewers are larger than all of these pages together, and they write styles into the page, which the policy forbids. The only
-//! script is the few lines that copy a sample.
+//! The pages are rendered from the sources that the gateway itself uses: the operation table, the codes, the adapters and the
+//! programs that `chatgate sample` prints. The OpenAPI document is rendered here (`openapi_page`) and not by a viewer in the
+//! browser, because the known viewers are larger than all of these pages together, and they write styles into the page, which the
+//! policy forbids. The only script is a few lines that copy a sample.
 
 mod events_page;
 mod interface;
@@ -19,14 +20,14 @@ use askama::Template;
 pub use interface::PublicInterface;
 pub use openapi::document;
 
-/// The path below which the pages are.
+/// The path prefix of all pages.
 pub const PATH: &str = "/docs/";
 
-/// No script, no inline style, and nothing from elsewhere.
+/// The policy without scripts: no script, no inline style, and nothing from other sites.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 
-/// The same, but for our own script.
+/// The same policy, but with our own script.
 const WITH_SCRIPT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
 
@@ -42,10 +43,10 @@ pub struct Page {
     pub policy: &'static str,
 }
 
-/// Renders the page at this path, with the choices of this query; `None` if there is no page.
+/// Renders the page at this path, with the choices in this query. Returns `None` if the page does not exist.
 ///
 /// # Errors
-/// The cause, when a page can't be rendered.
+/// Returns the cause if the page can't be rendered.
 pub fn page(
     interface: &PublicInterface<'_>,
     path: &str,

@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document of the JSON ways in, the token endpoint and the public documents. Calls come from the operation table,
-//! and statuses from the adapters themselves under the current status policy.
+//! The OpenAPI 3.1 document of the ways in that use JSON, the token endpoint and the public documents. Calls come from the
+//! operation table, and statuses from the adapters themselves under the current status policy.
 
 mod stream;
 
@@ -79,7 +79,7 @@ fn way_in((way, adapter): (Way, &dyn Adapter), operations: &Described) -> Value 
     let examples = |with_credentials| examples(operations, with_credentials);
     let calls = |notation, with_credentials| calls(operations, notation, with_credentials);
     let (get, post) = match way {
-        // A body has room for the credentials; URLs end up in logs.
+        // Only a GET takes the credentials in the query. A POST has them in its body, because URLs end up in logs.
         Way::Http => (json!([{"user": [], "password": []}]), json!([])),
         Way::Basic => (json!([{"basic": []}]), json!([{"basic": []}])),
         Way::Jwt | Way::Soap => (json!([{"token": []}]), json!([{"token": []}])),
@@ -93,7 +93,7 @@ fn way_in((way, adapter): (Way, &dyn Adapter), operations: &Described) -> Value 
     let in_body = way == Way::Http;
     let content = |schema: Value| json!({"schema": schema, "examples": examples(in_body)});
     let mut parts = calls(Notation::Form, in_body);
-    // The name of a part stands in a header line.
+    // The name of a part appears in a header line.
     parts["propertyNames"] = json!({"pattern": "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$"});
     json!({
         "get": {
@@ -118,7 +118,7 @@ fn way_in((way, adapter): (Way, &dyn Adapter), operations: &Described) -> Value 
     })
 }
 
-/// Describes a call of any method, with user and password or without. The schema's type is object, so that readers know how to
+/// Describes a call of any method, with or without user and password. The schema's type is object, so that clients know how to
 /// write it in a query.
 fn calls(operations: &Described, notation: Notation, with_credentials: bool) -> Value {
     let mut calls: Vec<_> = operations
@@ -136,7 +136,7 @@ fn calls(operations: &Described, notation: Notation, with_credentials: bool) -> 
     json!({"type": "object", "oneOf": calls})
 }
 
-/// The credential parameters of the HTTP way in, with their largest sizes in bytes.
+/// The credential parameters of the HTTP way in, with their maximum sizes in bytes.
 const CREDENTIALS: [(&str, usize); 2] = [
     ("user", adapter::USER_BYTES_MAX),
     ("password", adapter::PASSWORD_BYTES_MAX),
@@ -156,7 +156,7 @@ fn examples(operations: &Described, with_credentials: bool) -> Value {
     examples.into()
 }
 
-/// Describes every status of a way in, with the codes that its adapter renders so.
+/// Describes every status of a way in, with the codes that its adapter renders with this status.
 fn responses(way: Way, adapter: &dyn Adapter, operations: &Described) -> Value {
     let mut words: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     let mut challenged = Vec::new();
@@ -197,7 +197,7 @@ pub(crate) fn can_occur(way: Way, code: Code) -> bool {
     match code {
         Code::MissingUser | Code::MissingPassword | Code::IncorrectUserPassword => way != Way::Jwt,
         Code::MissingToken | Code::IncorrectToken | Code::ExpiredToken => way == Way::Jwt,
-        // Another method or path than the document's.
+        // These codes belong to a method or path that the document does not contain.
         Code::HttpMethodNotAllowed | Code::NotFound => false,
         _ => true,
     }
@@ -286,7 +286,7 @@ fn token(operations: impl Iterator<Item = &'static Operation>) -> Value {
     })
 }
 
-/// The errors of the token endpoint by their status.
+/// Returns the errors of the token endpoint, by status.
 fn token_errors() -> BTreeMap<u16, Vec<&'static str>> {
     let mut errors: BTreeMap<u16, Vec<_>> = BTreeMap::new();
     let codes = Code::ALL

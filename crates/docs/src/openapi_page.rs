@@ -1,4 +1,4 @@
-//! The OpenAPI document as a page: what any viewer shows of it, in plain HTML.
+//! Renders the OpenAPI document as a page of plain HTML, with the content that any viewer shows.
 
 use askama::Template;
 use serde_json::Value;
@@ -12,9 +12,9 @@ pub(crate) struct OpenApi {
     calls: Vec<DocumentedCall>,
 }
 
-/// One method of one path.
+/// A method of a path.
 struct DocumentedCall {
-    /// Its name in the page's address.
+    /// The anchor in the page's address.
     id: String,
     method: String,
     path: String,
@@ -22,7 +22,7 @@ struct DocumentedCall {
     description: String,
     security: String,
     parameters: Vec<DocumentedParameter>,
-    /// Media types of the body, each with what it has to be.
+    /// The media types of the body, each with its schema.
     bodies: Vec<(String, String)>,
     responses: Vec<DocumentedAnswer>,
 }
@@ -39,7 +39,7 @@ struct DocumentedAnswer {
     status: String,
     description: String,
     headers: String,
-    /// Media types of the answer, each with what it is.
+    /// The media types of the answer, each with its schema.
     bodies: Vec<(String, String)>,
 }
 
@@ -89,7 +89,8 @@ impl DocumentedCall {
     }
 }
 
-/// The schemes that a call takes; one of the list is enough, and all of one belong together.
+/// Returns the authentication schemes that a call accepts. One entry of the list is enough, and all schemes of an entry are
+/// required together.
 fn security(security: &Value) -> String {
     let ways: Vec<_> = list(security)
         .map(|way| {

@@ -11,17 +11,17 @@ use serde_json::Value;
 use crate::interface::PublicInterface;
 use crate::openapi::can_occur;
 
-/// The first page: the ways in.
+/// The first page, which describes the ways in.
 #[derive(Template)]
 #[template(path = "docs/ways.html")]
 pub(crate) struct Ways<'a> {
-    /// What callers reach the gateway by, without the last slash.
+    /// The address under which callers reach the gateway, without a trailing slash.
     url: &'a str,
     ways: Vec<WayIn>,
     token_url: String,
     has_tokens: bool,
     has_events: bool,
-    /// How many methods there are, as a word.
+    /// The number of methods, as a word.
     methods: &'static str,
 }
 
@@ -75,7 +75,7 @@ impl WayIn {
     }
 }
 
-/// A way in as people call it.
+/// Returns the full name of a way in.
 pub(crate) fn title(way: Way) -> &'static str {
     match way {
         Way::Http => "HTTP parameters",
@@ -85,7 +85,7 @@ pub(crate) fn title(way: Way) -> &'static str {
     }
 }
 
-/// The same in a table.
+/// Returns the short name of a way in, for tables.
 fn short(way: Way) -> &'static str {
     match way {
         Way::Http => "HTTP",
@@ -140,7 +140,7 @@ impl Row {
         }
     }
 
-    /// What a value has to be, as the parser has it.
+    /// Describes the values that the parser accepts for a parameter.
     fn value(&self, parameter: &Parameter) -> String {
         let most = parameter.kind.bytes_max();
         let property = &self.schema["properties"][parameter.name];
@@ -167,13 +167,13 @@ impl Row {
     }
 }
 
-/// Every code, with its status by each way in.
+/// Every code, with its status in each way in.
 #[derive(Template)]
 #[template(path = "docs/codes.html")]
 pub(crate) struct Codes {
     ways: Vec<&'static str>,
     soap: bool,
-    /// The codes of the chat API, then ours.
+    /// The codes of the chat API, then the gateway's own codes.
     parts: [(&'static str, Vec<CodeRow>); 2],
 }
 
@@ -181,7 +181,7 @@ struct CodeRow {
     word: &'static str,
     text: &'static str,
     canonical: u16,
-    /// The status by each way in; none where the code can't occur.
+    /// The status in each way in; `None` if the code can't occur there.
     statuses: Vec<Option<u16>>,
 }
 
@@ -214,7 +214,7 @@ impl CodeRow {
                 operation: None,
                 outcome: Err(&error),
             };
-            // By SOAP a caller may show any kind of credentials; another method or path can be asked of all ways.
+            // A SOAP caller may present any kind of credentials, and every way in can get a request with another method or path.
             let comes_about = *way == Way::Soap
                 || can_occur(*way, code)
                 || matches!(code, Code::HttpMethodNotAllowed | Code::NotFound);

@@ -1,4 +1,4 @@
-//! The samples page: one program, in the language, by the way in and for the method that the reader chooses.
+//! The samples page: one program, for the language, way in and method that the reader chooses.
 
 use adapter::{OPERATIONS, Operation, Way};
 use askama::Template;
@@ -14,11 +14,11 @@ pub(crate) struct Samples {
     languages: Vec<Choice>,
     ways: Vec<Choice>,
     methods: Vec<Choice>,
-    /// The program, or why there is none.
+    /// The program, or the reason why there is none.
     written: Result<Sample, String>,
 }
 
-/// One entry of a list.
+/// An entry of a list.
 struct Choice {
     name: &'static str,
     title: &'static str,
@@ -26,7 +26,8 @@ struct Choice {
 }
 
 impl Samples {
-    /// Reads the choice from a query; what is missing or unknown there is the first of its list.
+    /// Reads the choices from a query. A missing or unknown choice becomes the first language, the first way in that is switched
+    /// on, or `sendmessage`.
     pub(crate) fn new(interface: &PublicInterface<'_>, query: Option<&str>) -> Samples {
         let query = query.unwrap_or_default();
         let asked = |name: &str| {

@@ -1,9 +1,9 @@
-//! The call that a template shows: everything from outside is an expression of the language already.
+//! The call that a template renders. All values from outside are already expressions of the language.
 
 use adapter::{Effect, Operation, Way};
 
-/// Most characters of a value in one literal. By number one takes up to twelve bytes, and Delphi ends a line at 1,023;
-/// SQL*Plus at 2,499.
+/// Maximum number of characters of a value in one literal. An escaped character takes up to twelve bytes, and Delphi limits a line
+/// to 1,023 characters, SQL*Plus to 2,499.
 const PIECE_CHARACTERS_MAX: usize = 80;
 
 /// The caller that the program is for.
@@ -13,21 +13,21 @@ pub struct SampleCaller<'a> {
     pub url: &'a str,
     /// The user name of the access.
     pub user: &'a str,
-    /// Its client id, for tokens.
+    /// The client id of the access, for tokens.
     pub client_id: &'a str,
 }
 
-/// One parameter of the call.
+/// A parameter of the call.
 pub(crate) struct SampleField {
-    /// A name of the operation table: letters and digits.
+    /// The name in the operation table, which consists of letters and digits.
     pub(crate) name: &'static str,
-    /// Its value as an expression.
+    /// The value as an expression of the language.
     pub(crate) value: String,
-    /// The same in pieces, for languages that bound a literal or a line. Each is an expression.
+    /// The value in pieces, for languages that limit the length of a literal or of a line. Each piece is an expression.
     pub(crate) pieces: Vec<String>,
 }
 
-/// One call. Names, the method and the way are words of ours; all else is an expression of the language.
+/// A call. Names, the method and the way in are fixed words of ours; all other values are expressions of the language.
 pub(crate) struct SampleCall {
     pub(crate) method: &'static str,
     pub(crate) way: &'static str,
@@ -35,7 +35,7 @@ pub(crate) struct SampleCall {
     pub(crate) basic: bool,
     pub(crate) jwt: bool,
     pub(crate) soap: bool,
-    /// A send: it carries an idempotency key.
+    /// True for a send, which carries an idempotency key.
     pub(crate) send: bool,
     pub(crate) url: String,
     pub(crate) token_url: String,
@@ -80,14 +80,14 @@ impl SampleCall {
     }
 }
 
-/// A text in pieces, none of them empty. Characters of more than one unit stay whole.
+/// Splits a text into non-empty pieces. A character of more than one unit is never split.
 fn pieces(text: &str) -> Vec<String> {
     let characters: Vec<_> = text.chars().collect();
     let pieces = characters.chunks(PIECE_CHARACTERS_MAX);
     pieces.map(|piece| piece.iter().collect()).collect()
 }
 
-/// The environment variable that holds the secret: a password, or that of a client by tokens.
+/// Returns the environment variable that contains the secret: a password, or the client secret if the way in uses tokens.
 pub(crate) fn secret_variable(way: Way) -> &'static str {
     match way {
         Way::Http | Way::Basic | Way::Soap => "CHATGATE_PASSWORD",

@@ -1,22 +1,22 @@
-//! The values of a call: those that were given, checked, and examples in the place of those that were not.
+//! The values of a call: the given values, checked, and examples for the others.
 
 use std::fmt;
 
 use adapter::{Operation, ParameterKind, call_example, has_forbidden_character};
 use serde_json::Value;
 
-/// The reason that there is no program.
+/// The reason why there is no program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
-    /// The language has no usual way to do this; the text says why.
+    /// The language has no usual way to make such a call. The text gives the reason.
     NoWay(&'static str),
     /// The operation has no such parameter.
     NoParameter(String),
-    /// The value is over the bound of its parameter, in bytes.
+    /// The value exceeds the bound of its parameter, in bytes.
     TooLong(&'static str, usize),
-    /// The value has a character that no call may carry.
+    /// The value contains a character that no call may contain.
     Forbidden(&'static str),
-    /// The template could not be written out.
+    /// The template could not be rendered.
     NotWritten(String),
 }
 
@@ -36,7 +36,8 @@ impl fmt::Display for WhyNot {
 
 impl std::error::Error for WhyNot {}
 
-/// Name and value in the table's order; the given ones win over examples, and an empty one leaves its parameter out.
+/// Returns names and values in the order of the operation table. A given value replaces the example, and an empty value omits its
+/// parameter.
 pub(crate) fn values(
     operation: &Operation,
     given: &[(&str, &str)],

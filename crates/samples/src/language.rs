@@ -1,40 +1,40 @@
-//! A language of the samples.
+//! The description of a sample language.
 
 use adapter::Way;
 
 use crate::call::SampleCall;
 
-/// One language: HTTP and Basic everywhere, tokens and SOAP where it has a usual way.
+/// A language. Every language has programs for HTTP and Basic, and for tokens and SOAP if there is a usual way to use them.
 #[derive(Debug)]
 pub struct Language {
-    /// The word on the command line.
+    /// The language's word on the command line.
     pub name: &'static str,
-    /// Its name for people.
+    /// The language's name for people.
     pub title: &'static str,
-    /// The library by which its programs get and use tokens, or why there are none.
+    /// The library with which the programs get and use tokens, or the reason why there are no such programs.
     pub jwt: Result<&'static str, &'static str>,
-    /// The library by which its programs speak SOAP, or why there are none.
+    /// The library with which the programs use SOAP, or the reason why there are no such programs.
     pub soap: Result<&'static str, &'static str>,
     /// The file name of a program.
     pub(crate) file: &'static str,
-    /// The command that runs it.
+    /// The command that runs the program.
     pub(crate) run: &'static str,
-    /// A value as an expression of the language.
+    /// Returns a value as an expression of the language.
     pub(crate) quote: fn(&str) -> String,
-    /// Fills the template.
+    /// Renders the template.
     pub(crate) render: fn(&SampleCall) -> askama::Result<String>,
 }
 
 impl Language {
-    /// The ways in that it has programs for.
+    /// Returns the ways in for which the language has programs.
     pub fn ways(&self) -> impl Iterator<Item = Way> {
         Way::ALL.into_iter().filter(|way| self.takes(*way).is_ok())
     }
 
-    /// Whether it has programs for this way in, and why not.
+    /// Checks whether the language has programs for this way in.
     ///
     /// # Errors
-    /// The reason, as a sentence without its full stop.
+    /// Returns the reason why not, as a sentence without its full stop.
     pub fn takes(&self, way: Way) -> Result<(), &'static str> {
         match way {
             Way::Http | Way::Basic => Ok(()),

@@ -1,4 +1,4 @@
-//! All languages: how each is named, run and quoted. The template of a language has the name of its file.
+//! All languages, with their names, commands and quoting. A language's template has the name of the program's file.
 
 use askama::Template;
 
@@ -6,7 +6,7 @@ use crate::call::SampleCall;
 use crate::language::Language;
 use crate::literal::{Escape, ascii_double_quoted, delphi, double_quoted, oracle, shell, tsql};
 
-/// A language whose programs fill this template.
+/// Makes a language whose programs fill this template.
 macro_rules! language {
     ($file:tt, { $($fields:tt)* }) => {{
         #[derive(Template)]
@@ -22,7 +22,7 @@ macro_rules! language {
     }};
 }
 
-/// The languages, in the order in which they are shown.
+/// The languages, in display order.
 pub static LANGUAGES: [&Language; 16] = [
     // PHP 8 with its extensions curl and soap.
     &language!("sample.php", {
@@ -33,7 +33,7 @@ pub static LANGUAGES: [&Language; 16] = [
         run: "php sample.php",
         quote: |text| double_quoted(text, "$", Escape::Braces),
     }),
-    // Java 11 and later: the JDK has an HTTP client and XML, and no JSON.
+    // Java 11 and later: the JDK has an HTTP client and XML, but no JSON.
     &language!("Sample.java", {
         name: "java",
         title: "Java",
@@ -42,7 +42,7 @@ pub static LANGUAGES: [&Language; 16] = [
         run: "java Sample.java",
         quote: |text| ascii_double_quoted(text, ""),
     }),
-    // C#: .NET, .NET Framework and Mono alike.
+    // C#, for .NET, .NET Framework and Mono.
     &language!("Sample.cs", {
         name: "csharp",
         title: "C#",
@@ -62,7 +62,7 @@ pub static LANGUAGES: [&Language; 16] = [
         run: "sh sample.sh",
         quote: shell,
     }),
-    // Unix shell with wget, where there is no curl.
+    // Unix shell with wget, for machines without curl.
     &language!("sample-wget.sh", {
         name: "wget",
         title: "Unix shell, wget",
@@ -91,7 +91,7 @@ pub static LANGUAGES: [&Language; 16] = [
         run: "python3 sample.py",
         quote: |text| double_quoted(text, "", Escape::Long),
     }),
-    // Android: Kotlin with what the platform has. No environment: the secret is an argument.
+    // Android: Kotlin with the platform's own libraries. There is no environment, so the secret is an argument.
     &language!("ChatSample.kt", {
         name: "android",
         title: "Android",
@@ -175,7 +175,7 @@ pub static LANGUAGES: [&Language; 16] = [
 ];
 
 impl Language {
-    /// The language with this name.
+    /// Returns the language with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Language> {
         LANGUAGES.into_iter().find(|language| language.name == name)

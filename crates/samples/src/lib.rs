@@ -1,8 +1,8 @@
-//! Programs that make one call, for developers to paste: written from the operation table for the caller's own endpoint,
+//! Programs that make one call, for developers to paste. They are generated from the operation table for the caller's own endpoint,
 //! access and method, in fifteen languages.
 //!
-//! A language is a row in `languages` with its template in `templates`. What a value looks like in a program's text is decided
-//! here, by the language's own rules for literals; what it looks like on the wire is left to the language's own library when
+//! A language is a row in `languages` with its template in `templates`. This crate decides how a value is written in a program's
+//! text, by the language's own rules for literals. The language's own library decides how the value is encoded in the request, when
 //! the program runs. Nothing here does IO.
 
 mod call;
@@ -21,23 +21,23 @@ pub use chosen::WhyNot;
 pub use language::Language;
 pub use languages::LANGUAGES;
 
-/// One program.
+/// A program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The name of its file.
+    /// The name of the program's file.
     pub file: &'static str,
-    /// Its text.
+    /// The text of the program.
     pub text: String,
-    /// The command that runs it, with the secret in the environment or where the language has its place.
+    /// The command that runs the program, with the secret in the environment or wherever the language expects it.
     pub run: &'static str,
-    /// The environment variable that holds the secret by this way in.
+    /// The environment variable that contains the secret for this way in.
     pub secret: &'static str,
 }
 
-/// Writes the program that makes one call. Compulsory parameters without a value get an example that the sandbox takes.
+/// Writes the program that makes one call. Compulsory parameters without a value get an example that the sandbox accepts.
 ///
 /// # Errors
-/// When the language has no usual way to make such a call, or a value can't be one of this operation's.
+/// Returns an error if the language has no usual way to make such a call, or if a value is not valid for this operation.
 pub fn sample(
     language: &Language,
     way: Way,

@@ -1,20 +1,22 @@
-//! Values as literals. A value in a program's text never changes the program, whatever it holds.
+//! Values as literals. A value in a program's text never changes the program, whatever the value contains.
 //!
-//! Line ends are escaped, so that no editor and no way of pasting changes them; so is all of Unicode that is neither letter
-//! nor digit, since it may be invisible, reorder the line or break it. Control characters never come here.
+//! Line ends are escaped, so that no editor and no way of pasting changes them. All other Unicode characters that are neither
+//! letters nor digits are also escaped, because they may be invisible, reorder the line or break it. Values never contain control
+//! characters.
 
-/// How a language writes a character by its number between double quotes.
+/// The ways in which languages escape a character by its number between double quotes.
 #[derive(Clone, Copy)]
 pub(crate) enum Escape {
-    /// `\u20ac`, and two of them beyond the first plane.
+    /// `\u20ac`, with two escapes for a character beyond the first plane.
     Utf16,
     /// `\u{20ac}`
     Braces,
-    /// `\u20ac`, and `\U0001f600` beyond the first plane.
+    /// `\u20ac`, and `\U0001f600` for a character beyond the first plane.
     Long,
 }
 
-/// A literal between double quotes with backslashes; `also` are characters that need one in this language alone.
+/// Returns a literal between double quotes with backslash escapes. `also` contains characters that need a backslash only in this
+/// language.
 pub(crate) fn double_quoted(text: &str, also: &str, escape: Escape) -> String {
     let mut literal = String::from("\"");
     for c in text.chars() {
@@ -31,7 +33,7 @@ pub(crate) fn double_quoted(text: &str, also: &str, escape: Escape) -> String {
     literal + "\""
 }
 
-/// The same with nothing but ASCII, for compilers that guess how a file is encoded.
+/// Returns such a literal in pure ASCII, for compilers that guess the encoding of a file.
 pub(crate) fn ascii_double_quoted(text: &str, also: &str) -> String {
     let literal = double_quoted(text, also, Escape::Utf16);
     let escaped = |c: char| match c.is_ascii() {
@@ -41,13 +43,14 @@ pub(crate) fn ascii_double_quoted(text: &str, also: &str) -> String {
     literal.chars().map(escaped).collect()
 }
 
-/// Between single quotes, where a shell reads nothing but the next quote.
+/// Returns a literal between single quotes, in which a shell interprets only the next quote.
 pub(crate) fn shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// T-SQL: literals of ASCII, and `NCHAR` for the rest, since `sqlcmd` guesses how a file is encoded, and a backslash before a
-/// line end would swallow both. `$(` is two literals, or `sqlcmd` would take what follows for a variable of its own.
+/// Returns a T-SQL expression: ASCII literals, and `NCHAR` for all other characters, because `sqlcmd` guesses the encoding of a
+/// file, and a backslash before a line end would remove both. `$(` is split into two literals, because `sqlcmd` would read it as
+/// the start of a variable.
 pub(crate) fn tsql(text: &str) -> String {
     let quoted = |run: &str| {
         let doubled = run.replace('\'', "''").replace("$(", "$' + N'(");
@@ -62,8 +65,9 @@ pub(crate) fn tsql(text: &str) -> String {
     })
 }
 
-/// Oracle: `UNISTR` with all but ASCII by number, so that the client's character set does not matter (the database's has to have the
-/// characters, as AL32UTF8 has all), and `CHR` for line ends. Each on a line of its own, since SQL*Plus bounds lines.
+/// Returns an Oracle expression: `UNISTR` with all non-ASCII characters by number, and `CHR` for line ends. The client's character
+/// set therefore does not matter, but the database's has to contain the characters, as AL32UTF8 does. Each part is on a separate
+/// line, because SQL*Plus limits the length of lines.
 pub(crate) fn oracle(text: &str) -> String {
     let quoted = |run: &str| {
         let mut literal = String::new();
@@ -83,7 +87,7 @@ pub(crate) fn oracle(text: &str) -> String {
     })
 }
 
-/// Delphi: quotes are doubled, and what is not ASCII stands as UTF-16 by number.
+/// Returns a Delphi literal: quotes are doubled, and non-ASCII characters are written as UTF-16 numbers.
 pub(crate) fn delphi(text: &str) -> String {
     let mut literal = String::new();
     let mut is_open = false;
@@ -110,7 +114,7 @@ pub(crate) fn delphi(text: &str) -> String {
     }
 }
 
-/// Runs of a text as literals, and the characters between them as calls.
+/// Returns runs of a text as literals, and the characters between them as calls.
 fn joined(
     text: &str,
     plus: &str,
@@ -135,7 +139,7 @@ fn joined(
     parts.join(plus)
 }
 
-/// Whether a character may stand as itself in a program that is read as UTF-8.
+/// Returns whether a character may appear unescaped in a program that is read as UTF-8.
 fn is_plain(c: char) -> bool {
     c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric()
 }
@@ -148,7 +152,7 @@ fn number(c: char, escape: Escape) -> String {
     }
 }
 
-/// Each unit in four digits behind a mark.
+/// Writes each UTF-16 unit as four digits after a mark.
 fn utf16(c: char, mark: &str) -> String {
     let mut units = [0; 2];
     let units = c.encode_utf16(&mut units);

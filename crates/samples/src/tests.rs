@@ -1,5 +1,5 @@
-//! What can be said of a program without running it: that its literals read back as the values, that every one is whole, and
-//! that none gives a secret away or passes over a check.
+//! Tests of programs without running them: their literals read back as the values, every literal is complete, and no program
+//! reveals a secret or skips a check.
 
 use adapter::{OPERATIONS, Operation, Way};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn written(language: &str, way: Way, method: &str, values: &[(&str, &str)]) -> S
     sample(language, way, operation, &CALLER, values).unwrap()
 }
 
-/// Every program that there is.
+/// Returns every program.
 fn all() -> impl Iterator<Item = (&'static Language, Way, &'static Operation, String)> {
     let pairs = LANGUAGES
         .into_iter()
@@ -78,7 +78,7 @@ fn every_program_takes_its_secret_from_outside_waits_with_a_bound_and_reads_the_
     }
 }
 
-/// How each language's ways out of a check are called.
+/// The names of the ways in which languages skip a certificate check.
 const WAYS_OUT: [&str; 16] = [
     "insecure",
     " -k ",
@@ -145,7 +145,7 @@ fn an_optional_parameter_stands_there_only_with_a_value() {
     assert!(!with.contains("\"message\""), "{with}");
 }
 
-/// Reads a literal between double quotes as Kotlin or Swift do.
+/// Reads a literal between double quotes as Kotlin or Swift does.
 fn read_double_quoted(literal: &str, interpolates: &str) -> String {
     let inner = literal.strip_prefix('"').unwrap();
     let inner = inner.strip_suffix('"').unwrap();
@@ -180,8 +180,8 @@ fn read_double_quoted(literal: &str, interpolates: &str) -> String {
     String::from_utf16(&units).unwrap()
 }
 
-/// Reads an expression of T-SQL or PL/SQL: literals with doubled quotes, `escape` before four digits, and calls of `CHR` or
-/// `NCHAR`, joined by `plus`.
+/// Reads a T-SQL or PL/SQL expression: literals with doubled quotes and calls of `CHR` or `NCHAR`, joined by `plus`. With `escape`,
+/// a backslash precedes four digits.
 fn read_sql(expression: &str, (opens, closes): (&str, &str), plus: &str, escape: bool) -> String {
     let mut units: Vec<u16> = Vec::new();
     let mut rest = expression.trim();
@@ -226,7 +226,7 @@ fn read_sql(expression: &str, (opens, closes): (&str, &str), plus: &str, escape:
     if escape { unescaped(&text) } else { text }
 }
 
-/// As `UNISTR` does.
+/// Decodes escapes as `UNISTR` does.
 fn unescaped(text: &str) -> String {
     let mut units: Vec<u16> = Vec::new();
     let mut rest = text;
@@ -245,7 +245,7 @@ fn unescaped(text: &str) -> String {
     String::from_utf16(&units).unwrap()
 }
 
-/// The text between two marks that enclose it, each time.
+/// Returns every text that is enclosed by two marks.
 fn between<'a>(text: &'a str, opens: &str, closes: &str) -> Vec<&'a str> {
     let starts = text.match_indices(opens).map(|(at, mark)| at + mark.len());
     starts
@@ -258,7 +258,7 @@ fn between<'a>(text: &'a str, opens: &str, closes: &str) -> Vec<&'a str> {
 
 const LANGUAGES_AS_TEXT: [&str; 4] = ["android", "swift", "sqlserver", "oracle"];
 
-/// The message as the program would send it, read out of its text by the language's own rules.
+/// Returns the message that the program would send, decoded from the program's text by the language's own rules.
 fn read_back(language: &str, message: &str) -> String {
     let text = written(language, Way::Basic, "sendmessage", &[("message", message)]).text;
     match language {
@@ -287,9 +287,9 @@ fn read_back(language: &str, message: &str) -> String {
     }
 }
 
-/// The longest lines that the tools read: SQL*Plus, and `sqlcmd`, which takes far more.
+/// Maximum length of a line that SQL*Plus reads. `sqlcmd` reads far longer lines.
 const LINE_BYTES_MAX: usize = 2499;
-/// Most characters of a literal: `N'…'` beyond 4,000 is of another type; UNISTR takes 4,000 bytes in plain SQL.
+/// Maximum number of characters of a literal: `N'…'` beyond 4,000 has another type, and UNISTR accepts 4,000 bytes in plain SQL.
 const LITERAL_CHARACTERS_MAX: usize = 4000;
 
 #[track_caller]
@@ -316,7 +316,7 @@ fn the_longest_messages_keep_within_the_bounds_of_literals_and_lines() {
             assert_eq!(read_back(language, &message), message, "{language}");
         }
     }
-    // Delphi ends a line after 1,023 characters and a literal after 255.
+    // Delphi limits a line to 1,023 characters and a literal to 255.
     let emoji = "😀".repeat(bytes / 4);
     let text = written("delphi", Way::Http, "sendmessage", &[("message", &emoji)]).text;
     assert!(text.lines().all(|line| line.len() < 1023));
@@ -334,7 +334,7 @@ fn ampersands_are_no_variables_of_sqlplus() {
     );
 }
 
-/// Texts that a call may carry, rich in what literals stumble over.
+/// Generates texts that a call may contain, with many characters that are difficult in literals.
 fn texts() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("'".to_owned()),

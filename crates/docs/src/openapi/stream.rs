@@ -1,4 +1,4 @@
-//! The stream of events in the OpenAPI document.
+//! Describes the stream of events in the OpenAPI document.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{can_occur, refusal, response};
 use crate::interface::PublicInterface;
 
-/// Describes the stream of events. Its parameters are those of the method that asks for events, but for what bounds an answer.
+/// Describes the stream of events. Its parameters are those of `getevents`, except the ones that bound an answer.
 pub(super) fn stream(interface: &PublicInterface<'_>) -> Value {
     let operation = Operation::named(GET_EVENTS);
     let schema = operation.map(|operation| call_schema(operation, Notation::Form));
