@@ -2,8 +2,8 @@
 //! engine that stores the data: one SQLite file in the data folder (`sqlite/`), or a PostgreSQL database that replicas share
 //! (`postgres/`). Code that does not depend on the engine is next to these folders.
 //!
-//! Requests never wait for the disk unless they must be durable: they read a snapshot of all accesses in memory, and a change is on
-//! the disk before the snapshot with the change replaces the old one.
+//! Requests find their access in a snapshot of all accesses in memory, without waiting for the disk. A change of an access is on
+//! the disk before a snapshot with the change replaces the old snapshot.
 
 mod access;
 mod accesses;

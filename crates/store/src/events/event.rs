@@ -96,7 +96,7 @@ impl fmt::Debug for Event {
 pub struct EventPage {
     /// The events after the requested position, oldest first.
     pub events: Vec<Arc<Event>>,
-    /// The last trimmed position: no event up to this position is stored any more.
+    /// The position up to which events were trimmed: events up to it are not stored any more.
     pub trimmed: Position,
     /// The newest position of the log when the page was read.
     pub newest: Position,

@@ -183,7 +183,7 @@ async fn the_log_is_trimmed_by_age_and_by_room_and_says_so(engine: TestEngine) {
         .unwrap();
     let keep = |age, bytes| EventRetention { age, bytes };
     let day = Duration::from_secs(86_400);
-    // The events are new by PostgreSQL's clock as well, which trims by its own clock.
+    // PostgreSQL trims by its own clock, by which the events are new as well.
     let now_ms = all.newest.time_ms();
     store
         .trim_events(now_ms, &keep(day, 1 << 20))

@@ -43,7 +43,7 @@ pub struct Journal {
     pub(crate) failovers: AtomicU64,
     /// Number of rows that were cleared for their space before their retention was over.
     pub(crate) cleared_early: ByClass,
-    /// The row up to which only those rows remain that are cleared last.
+    /// The row before which only rows remain that are cleared last.
     pub(crate) plain_cleared_to: AtomicI64,
 }
 

@@ -46,7 +46,7 @@ impl SqliteStore {
 mod tests {
     use crate::Store;
 
-    /// In a store from before this fact was stored, its data show whether it has started.
+    /// An older store did not store this fact, so that its other data must show whether it has started.
     #[tokio::test]
     async fn an_older_store_that_has_had_an_access_has_started() {
         for (row, has_started) in [

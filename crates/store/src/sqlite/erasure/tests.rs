@@ -164,8 +164,8 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
     for reader in readers {
         reader.await.unwrap();
     }
-    // Each of these entries loses a row of its read, a row of its send, the payloads of both, and a receipt; the change is one more
-    // row.
+    // For each number with the destination these rows: the row of the read, the row of the send, both payloads and a receipt. The
+    // change is one more row.
     assert_eq!(erased, ROWS.unsigned_abs() / 10 * 5 + 1);
     assert_eq!((bench.hits(DIGITS).await, bench.is_sound()), (0, true));
     assert!(bench.hits("34999999999").await > 1000);

@@ -80,7 +80,7 @@ impl SqliteStore {
         }
         let enough = retention.bytes / 100 * KEPT_PERCENT;
         for which in [Which::Plain, Which::Any] {
-            // Before this row only the rows remain that are deleted last, so that the search skips them.
+            // Before this row, only rows remain that are deleted last, so that the search skips them.
             let walked = &self.memory().journal.plain_cleared_to;
             let mut beyond = match which {
                 Which::Plain => walked.load(Ordering::Relaxed),
