@@ -116,8 +116,8 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
     }
 }
 
-/// Returns the notice on the page that follows a change which not all replicas have applied; `None` for any text that is not such a
-/// state.
+/// Returns the notice for the page after a change that not all replicas have applied. Returns `None` if the text does not describe
+/// such a state.
 pub(crate) fn notice(in_force: &str) -> Option<String> {
     if in_force == UNKNOWN {
         let text = "The change is stored. Which replicas have it in force is not known: the database does not say.";

@@ -19,8 +19,8 @@ enum OperatorWord {
 }
 
 impl Webhooks {
-    /// Pauses a webhook. The log retains its events for the usual time. `by` is the name of the admin key, for the history of the
-    /// access.
+    /// Pauses a webhook. Its events wait in the log until their retention ends. `by` is the name of the admin key, for the history
+    /// of the access.
     ///
     /// # Errors
     /// Returns an error if the webhook does not exist or the store can't be written.

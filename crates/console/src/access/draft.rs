@@ -214,8 +214,8 @@ pub(crate) fn one_network(text: &str) -> Result<Vec<IpNet>, String> {
     parse_network(text).map(|network| vec![network])
 }
 
-/// Reads the networks that an access is admitted from. Everybody is written either as `any` or as both networks. Answers write both
-/// networks, so that a client can write back what it read.
+/// Reads the networks that an access is admitted from. Everybody is written as `any`, or as the two networks of all IPv4 and all
+/// IPv6 addresses. Answers use the two networks, so that a client can write back what it read.
 pub(crate) fn allowed_networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
     let is_listed = |network: &&str| texts.iter().any(|text| text == network);
     let everybody = EVERYBODY.iter().all(is_listed);

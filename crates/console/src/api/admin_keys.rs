@@ -97,7 +97,8 @@ async fn rotate(
     let key = new.key.clone();
     let rotate = move |keys: &[AdminKey]| {
         let now = keys.iter().find(|other| other.name == key.name);
-        // If several operators rotate the key at the same time, only one of the new keys would work, so all other requests fail.
+        // If several requests rotate the key at the same time, only the last new key would work. Therefore only the first request
+        // succeeds.
         if now.ok_or_else(Problem::not_found)? != &seen {
             let text = "The key has been rotated by another request in this moment.";
             return Err(Problem::new(StatusCode::CONFLICT, "changed_since", text));

@@ -24,14 +24,14 @@ const PAGE_CALLS: u32 = 10_000;
 const LIMITED: &str = "RATE_LIMITED";
 
 /// Maximum difference between the order of rows and the order of arrival, in microseconds. Rows are ordered by the time when calls
-/// ended or were sent, but limits judge calls in order of arrival. The value is longer than any call waits and is retried.
+/// ended or were sent, but limits judge calls in order of arrival. The value is longer than a call can wait and be retried.
 const LATE_US: i64 = 120_000_000;
 
 /// Maximum number of calls of one row that are judged individually. Further calls in the same minute are ignored, because the
 /// limits are exhausted by then.
 const SPREAD_MAX: u64 = 10_000;
 
-/// Number of destinations above which those are removed whose rate limit has fully recovered.
+/// Number of tracked destinations above which the limiter removes destinations whose rate limit has fully recovered.
 const DESTINATIONS_MAX: usize = 50_000;
 
 const MINUTE_US: i64 = 60_000_000;

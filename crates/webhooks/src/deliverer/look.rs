@@ -148,8 +148,8 @@ impl Deliverer {
         if before.is_none_or(|before| !before.is_serving) {
             schedule.serve_from(self.webhooks.now_ms());
         }
-        // If nobody else has changed the state, which they would have recorded, the state recorded last here is still the latest
-        // one on record.
+        // If no operator and no other process has changed the state (they record their own changes), the state that was recorded
+        // here last is still the latest one on record.
         let state = webhook.progress.state;
         let noting = before
             .filter(|it| it.is_serving && it.term == term && it.schedule.progress().state == state);

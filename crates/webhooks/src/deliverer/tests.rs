@@ -96,8 +96,8 @@ async fn an_attempt_that_panics_is_made_again() {
     assert_eq!(causes, ["broken", "ok"]);
 }
 
-/// The receiver fails for every fifth event. Whatever a process was doing when it was cut off, no event is lost, a repeated event
-/// has its first id, and chats keep their order.
+/// The receiver fails for every fifth event. Whatever a process was doing when it was cut off, no event is lost, an event that
+/// arrives twice has the same id both times, and chats keep their order.
 #[tokio::test]
 async fn processes_that_are_cut_off_lose_nothing() {
     let rounds = if is_full() { 300 } else { 15 };
