@@ -79,7 +79,10 @@ impl PostgresStore {
         let note = "INSERT INTO chatgate.event_interests AS i (client_id, until_ms)
              SELECT * FROM unnest($1::text[], $2::bigint[])
              ON CONFLICT (client_id) DO UPDATE SET until_ms = greatest(i.until_ms, excluded.until_ms)";
-        let (clients, until): (Vec<_>, Vec<_>) = interests.iter().cloned().unzip();
+        let (clients, until): (Vec<_>, Vec<_>) = interests
+            .iter()
+            .map(|(client_id, until_ms)| (client_id.as_str(), self.lease().database_ms(*until_ms)))
+            .unzip();
         let values: [Value<'_>; 2] = [(&clients, Type::TEXT_ARRAY), (&until, Type::INT8_ARRAY)];
         self.pool().write(note, &values).await?;
         Ok(())
@@ -89,9 +92,12 @@ impl PostgresStore {
         let live = "SELECT client_id, until_ms FROM chatgate.event_interests WHERE until_ms > $1";
         let rows = self
             .pool()
-            .read_prepared(live, &[(&now_ms, Type::INT8)])
+            .read_prepared(live, &[(&self.lease().database_ms(now_ms), Type::INT8)])
             .await?;
-        let read = |row: &Row| Ok((row.try_get("client_id")?, row.try_get("until_ms")?));
+        let read = |row: &Row| {
+            let until_ms = self.lease().process_ms(row.try_get("until_ms")?);
+            Ok((row.try_get("client_id")?, until_ms))
+        };
         let read: Result<_, PgError> = rows.iter().map(read).collect();
         Ok(read?)
     }

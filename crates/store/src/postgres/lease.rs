@@ -151,4 +151,9 @@ impl ReplicaLease {
     pub(crate) fn database_ms(&self, ms: i64) -> i64 {
         ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
+
+    /// Converts a time of the database's clock to this process's. Both are in milliseconds since 1970.
+    pub(crate) fn process_ms(&self, ms: i64) -> i64 {
+        ms.saturating_sub(self.ahead_ms.load(Ordering::Relaxed))
+    }
 }

@@ -48,7 +48,7 @@ impl PostgresStore {
         let mut surplus = SizeClearing {
             rows: 0,
             payloads: 0,
-            young_from: first_id_at(now_ms.saturating_sub(age_ms)),
+            young_from: first_id_at(self.lease().database_ms(now_ms).saturating_sub(age_ms)),
             early: EarlyRows::default(),
         };
         let cleared = self.clear_by_size(&mut surplus, now_ms, retention).await;
