@@ -11,6 +11,9 @@ use crate::journal::row::first_id_at;
 /// ids of the next millisecond.
 const SEQUENCE_BITS: u32 = 12;
 
+/// The bits of the replica's slot in an id.
+const SLOT_MASK: i64 = 0xff << SEQUENCE_BITS;
+
 /// The identity of this process in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReplicaId {
@@ -49,12 +52,12 @@ impl RowIds {
         let slot = self.replica().slot << SEQUENCE_BITS;
         let first = first_id_at(at_ms) | slot;
         let after = |last: i64| {
-            let sequence_is_full = (last + 1) & ((1 << SEQUENCE_BITS) - 1) == 0;
-            if sequence_is_full {
-                // The first id of the next millisecond.
-                first_id_at((last >> 20) + 1) | slot
-            } else {
+            let is_ours = (last + 1) & SLOT_MASK == slot;
+            if is_ours {
                 last + 1
+            } else {
+                // The sequence is full, or the last id has the slot of an earlier life: the first id of the next millisecond.
+                first_id_at((last >> 20) + 1) | slot
             }
         };
         let taken = self
@@ -85,5 +88,21 @@ mod tests {
             last = id;
         }
         assert!(ids.next(1) > last, "a clock that goes back");
+    }
+
+    #[test]
+    fn ids_of_another_life_grow_on_and_have_its_slot() {
+        let slot_of = |id: i64| (id >> SEQUENCE_BITS) & 0xff;
+        let ids = RowIds::of(ReplicaId { id: 1, slot: 7 });
+        let mut last = ids.next(1_700_000_000_000);
+        for (life, slot) in [(2, 3), (3, 9), (4, 0), (5, 255), (6, 254)] {
+            ids.begin(ReplicaId { id: life, slot });
+            for at_ms in [1_700_000_000_000, 1] {
+                let id = ids.next(at_ms);
+                assert!(id > last);
+                assert_eq!(slot_of(id), slot);
+                last = id;
+            }
+        }
     }
 }
