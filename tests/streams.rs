@@ -1,5 +1,5 @@
-//! Events as callers get them: by `getevents` in every way in, and as streams; with the unmodified clients of others, while
-//! rights are taken away, and in numbers.
+//! Tests of events for callers: by `getevents` over every way in, and as streams; with unmodified third-party clients, while rights
+//! are withdrawn, and with many streams.
 
 mod asking;
 mod busy;

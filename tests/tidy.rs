@@ -1,4 +1,4 @@
-//! What holds for the tree as a whole: who may import whom, how long a file may be, what must and must not stand in it.
+//! Rules for the tree as a whole: permitted imports, maximum length of files, and required and forbidden content.
 
 mod imports;
 mod names;
@@ -11,13 +11,13 @@ use std::process::Command;
 
 use crate::harness::{repository, skipped};
 
-/// More lines than this, tests not counted, and a file is more than one thing.
+/// Maximum number of lines without tests; a longer file contains more than one thing.
 const FILE_LINES_MAX: usize = 350;
 
-/// Up to here a file is read in one go; longer ones are listed, not refused.
+/// Up to this length a file is easy to read at one go. Longer files are listed but not rejected.
 const FILE_LINES_AIM: usize = 250;
 
-/// Each crate by name, with what it depends on.
+/// Each crate by name, with its dependencies.
 type Imports = BTreeMap<String, Vec<String>>;
 
 #[test]
@@ -88,7 +88,7 @@ fn a_crate_of_ours_that_no_rule_names_is_reported() {
     );
 }
 
-/// A mutation whose place is gone shows nothing any more, and all of them take too long for every day.
+/// A mutation whose pattern no longer exists in the code shows nothing. Running all mutations takes too long for every day.
 #[test]
 fn every_mutation_has_its_place_and_its_test() {
     let mut looking = Command::new("python3");
@@ -149,10 +149,10 @@ fn the_pages_that_readers_look_for_exist() {
     }
 }
 
-/// The README is read before anything is decided: what is longer belongs into docs/.
+/// The README is read before any decision, so longer explanations belong into docs/.
 const README_LINES_MAX: usize = 180;
 
-/// Both pictures together are loaded with every look at the README.
+/// Every reader of the README loads both pictures.
 const PICTURES_BYTES_MAX: u64 = 200 * 1024;
 
 #[test]
@@ -178,7 +178,7 @@ fn every_file_that_the_architecture_names_exists() {
         .filter(|name| name.ends_with(".rs") && name.contains('/') && !name.contains('*'))
         .collect();
     assert!(named.len() > 30, "the files are named: {}", named.len());
-    // From the root, from the crates, or from the gateway, whose folders it speaks of most.
+    // Relative to the root, to the crates, or to the gateway, whose folders the page mentions most.
     let folders = ["", "crates", "crates/gateway/src"].map(|folder| root().join(folder));
     let missing: Vec<_> = named
         .into_iter()
@@ -187,14 +187,14 @@ fn every_file_that_the_architecture_names_exists() {
     assert!(missing.is_empty(), "there are no such files: {missing:#?}");
 }
 
-/// A name as long as a test's, beside short ones of keys and commands.
+/// Minimum length of a test's name, which distinguishes it from the short names of keys and commands.
 const TEST_NAME_BYTES_MIN: usize = 12;
 
 #[test]
 fn every_test_that_the_security_page_names_exists() {
     let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
     let table = page.lines().filter(|line| line.starts_with("| "));
-    // The second column alone names tests; the first is the requirement, the third a remark.
+    // Only the second column names tests; the first is the requirement, and the third is a remark.
     let shown_by: String = table.filter_map(|row| row.split('|').nth(2)).collect();
     let is_test = |name: &&str| name.len() >= TEST_NAME_BYTES_MIN && name.contains('_');
     let named: Vec<_> = shown_by
@@ -216,7 +216,7 @@ fn every_test_that_the_security_page_names_exists() {
 fn no_path_of_somebodys_machine_stands_in_the_tree() {
     let mut found = Vec::new();
     for path in files() {
-        // What is not UTF-8 is no text, and nobody reads a path in it.
+        // A file that is not UTF-8 is not text and has no readable path.
         let Ok(text) = fs::read_to_string(root().join(&path)) else {
             continue;
         };
@@ -300,14 +300,14 @@ fn a_pause_is_found_under_any_name() {
             "a clock that nobody waits for: {pause}"
         );
     }
-    // Lets others go on, once.
+    // A single `yield_now` only lets other tasks run.
     assert!(pauses(&format!("{real}\ntokio::task::yield_now().await;\n}}")).is_empty());
 }
 
-/// Where the tests wait, with a deadline, and time passes.
+/// The file in which the tests wait with a deadline and in which time passes.
 const WAITS: &str = "tests/harness/wait.rs";
 
-/// Where time itself is what a test is about, each with the reason.
+/// Files and folders whose tests are about time itself, each with the reason.
 const TIMED: &[(&str, &str)] = &[
     ("tests/tidy.rs", "names what it looks for"),
     ("tests/load", "a load lasts, and callers come at a pace"),
@@ -341,14 +341,14 @@ const TIMED: &[(&str, &str)] = &[
     ("tests/upstream_faults/standing.rs", "a storm lasts"),
 ];
 
-/// The lines of tests at which nothing but time is waited for, or a loop spins. A clock that is paused is no time.
+/// Returns the lines of tests that only wait for time to pass, and loops that spin. A paused clock does not count.
 fn pauses(tests: &str) -> Vec<String> {
     let mut found = Vec::new();
     let lines: Vec<_> = tests.lines().collect();
     let begins_test = |line: &&&str| line.trim_start().starts_with("#[tokio::test");
     for (n, line) in lines.iter().enumerate() {
         let near = |from: usize, to: usize| lines[from..to.min(lines.len())].join(" ");
-        // A loop over a range has an end.
+        // A loop over a range ends by itself.
         let is_spin = line.contains("yield_now") && {
             let before = near(n.saturating_sub(2), n);
             (before.contains("while ") || before.contains("loop {")) && !before.contains('}')
@@ -365,7 +365,7 @@ fn pauses(tests: &str) -> Vec<String> {
         let statement = near(n, n + 4);
         let statement = statement.split(';').next().unwrap_or_default();
         let is_endless = line.contains("timeout(") && statement.contains("pending");
-        // Helpers stand before the tests that they are of.
+        // A helper belongs to the test that follows it.
         let test = lines[..n]
             .iter()
             .rfind(begins_test)
@@ -379,16 +379,16 @@ fn pauses(tests: &str) -> Vec<String> {
     found
 }
 
-/// The inline module of tests of a file, if it has one.
+/// Returns the inline module of tests of a file, if it has one.
 fn test_module(text: &str) -> &str {
     let before = lines_without_tests(text);
     let at = text.split_inclusive('\n').take(before).map(str::len).sum();
     &text[at..]
 }
 
-/// Whether a crate of ours may depend on another or on a library. Imports point inward: the adapters know their
-/// contract and nothing else, the connection edge and the reader of settings know nobody, the middle knows neither way in nor way out beside it,
-/// the gateway joins, and the command line stands on top.
+/// Returns whether one of our crates may depend on another crate. Imports point inward: the adapters know only their contract; the
+/// connection edge and the reader of settings know no other crate; the crates in the middle know neither the ways in nor the other
+/// ways out; the gateway joins them, and the command line is on top.
 fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
     match used {
         _ if matches!(user, "server" | "settings" | "visible") && is_ours => false,
@@ -410,7 +410,7 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
         "visible" => matches!(user, "console" | "telemetry" | "chatgate"),
         "gateway" => user == "chatgate",
         "adapter-jwt" if user == "docs" => true,
-        // The commands that verify one token or parse one document.
+        // For the commands that verify one token or parse one document.
         "adapter-jwt" | "adapter-soap" if user == "chatgate" => true,
         adapter if adapter.starts_with("adapter-") => user == "gateway",
         "axum" => matches!(user, "console" | "gateway" | "server"),
@@ -418,12 +418,12 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
         "client" => matches!(user, "forward" | "webhooks" | "gateway" | "chatgate"),
         "webhooks" => matches!(user, "console" | "telemetry" | "gateway"),
         "reqwest" => user == "client",
-        // A library that no rule names is anybody's; a crate of ours has to be placed here first.
+        // Any crate may use a library that no rule names. One of our crates needs a rule here first.
         _ => !is_ours,
     }
 }
 
-/// Every dependency that may not be, as a sentence.
+/// Returns a sentence for every forbidden dependency.
 fn trespasses(imports: &Imports) -> Vec<String> {
     let mut found = Vec::new();
     for (user, dependencies) in imports {
@@ -436,13 +436,13 @@ fn trespasses(imports: &Imports) -> Vec<String> {
     found
 }
 
-/// What the crates depend on by their manifests. Dependencies of tests are left out: deny.toml minds them, and the
+/// Returns the crates' dependencies from their manifests, without dependencies of tests, because deny.toml checks those and the
 /// tests of the binary have to be clients.
 fn imports() -> Imports {
     let mut imports = Imports::new();
     let crates = fs::read_dir(root().join("crates")).unwrap();
     let folders = crates.map(|folder| folder.unwrap().path());
-    // The oracles use everybody and are used by nobody: no rule lets anybody use them.
+    // The oracles may use every crate, and no rule lets a crate use them.
     for folder in folders.chain([root().join("fuzz/oracles")]) {
         let manifest = folder.join("Cargo.toml");
         let text = fs::read_to_string(&manifest).unwrap();
@@ -464,7 +464,7 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// Every file of the tree by its path from the root, without what is built, installed or written by running.
+/// Returns every file of the tree by its path from the root, without build output, installed files and runtime data.
 fn files() -> Vec<PathBuf> {
     let root = root();
     let is_made = |path: &Path| {
@@ -488,7 +488,7 @@ fn files() -> Vec<PathBuf> {
     found
 }
 
-/// Every Rust file with its text.
+/// Returns every Rust file with its text.
 pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     let paths = files().into_iter();
     let rust = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
@@ -499,12 +499,12 @@ pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     .collect()
 }
 
-/// Whether a file holds tests and nothing else: `tests.rs`, or one in a folder `tests`.
+/// Returns whether a file contains only tests: `tests.rs`, or a file in a folder `tests`.
 pub(crate) fn is_test(path: &Path) -> bool {
     path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests")
 }
 
-/// How many lines stand before an inline module of tests.
+/// Returns the number of lines before an inline module of tests.
 fn lines_without_tests(text: &str) -> usize {
     let lines: Vec<_> = text.lines().collect();
     let is_start = |pair: &[&str]| {
@@ -513,9 +513,9 @@ fn lines_without_tests(text: &str) -> usize {
     lines.windows(2).position(is_start).unwrap_or(lines.len())
 }
 
-/// Whether a line holds an absolute path that means something on one machine only.
+/// Returns whether a line contains an absolute path that exists only on one machine.
 fn names_a_machine(line: &str) -> bool {
-    // Put together here, or this file would be found.
+    // The prefixes are put together here, because otherwise this file would be reported.
     let prefixes = ["home/", "root/", "work/", "tmp/bash"].map(|start| format!("/{start}"));
     let is_path = |(at, _): (usize, &str)| {
         let before = line[..at].chars().next_back();

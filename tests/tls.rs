@@ -1,4 +1,4 @@
-//! TLS on both listeners: handshakes, certificates that change, client certificates, and what is refused.
+//! Tests of TLS on both listeners: handshakes, certificates that change, client certificates, and refusals.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::configuration::mistakes;
 use crate::first_start::{paste, printed_calls};
 use crate::harness::{Answer, Gateway};
 
-/// A certificate for this machine that vouches for itself, and its key.
+/// A self-signed certificate for this machine, and its key.
 pub struct Pair {
     pub cert: String,
     key: String,
@@ -34,7 +34,7 @@ impl Pair {
         }
     }
 
-    /// One whose certificate ends so soon.
+    /// Makes a pair whose certificate expires after this time.
     pub fn ending_in(left: Duration) -> Pair {
         let mut certificate = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         certificate.not_after = (SystemTime::now() + left).into();
@@ -64,7 +64,7 @@ impl Files {
         path
     }
 
-    /// Writes the pair under this name, and gives back the section that names it.
+    /// Writes the pair under this name and returns the configuration section that names it.
     pub fn section(&self, name: &str, pair: &Pair) -> String {
         let cert = self.write(&format!("{name}.crt"), &pair.cert);
         let key = self.write(&format!("{name}.key"), &pair.key);
@@ -80,7 +80,7 @@ impl Files {
     }
 }
 
-/// A gateway with TLS where callers come in.
+/// Starts a gateway with TLS on the callers' side.
 pub fn gateway(pair: &Pair, more: &str) -> (Gateway, Files) {
     let files = Files::new();
     let toml = format!("{more}{}", files.section("tls", pair));
@@ -119,7 +119,7 @@ async fn connect(connector: &TlsConnector, gateway: &Gateway) -> TlsStream<TcpSt
     connector.connect(name, stream).await.unwrap()
 }
 
-/// One request on a connection that is kept, to the end of the answer's head; a session ticket comes on the way.
+/// Sends one request on a kept connection and reads the answer's head; a session ticket arrives in the meantime.
 async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
     let request = b"HEAD /nothing HTTP/1.1\r\nHost: x\r\n\r\n";
     stream.write_all(request).await.unwrap();
@@ -135,7 +135,7 @@ fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     certificates[0].clone().into_owned()
 }
 
-/// What comes back on a plain connection until it ends. A reset is an end as well.
+/// Returns all bytes that arrive on a plain connection until it ends. A reset counts as an end as well.
 async fn plain(gateway: &Gateway, sent: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(gateway.public).await.unwrap();
     stream.write_all(sent).await.unwrap();
@@ -144,7 +144,7 @@ async fn plain(gateway: &Gateway, sent: &[u8]) -> Vec<u8> {
     back
 }
 
-/// More clients than a server would remember the sessions of.
+/// Number of clients, more than a server would store sessions of.
 const CLIENTS: usize = 300;
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn http_without_tls_and_old_tls_end_in_an_alert_and_others_are_served() {
     let (gateway, _files) = gateway(&pair, "");
     let alert = plain(&gateway, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!(alert.first(), Some(&0x15), "{alert:?}");
-    // A greeting of TLS 1.1, with one cipher, one group and one signature.
+    // A ClientHello of TLS 1.1, with one cipher, one group and one signature algorithm.
     let mut hello = vec![0x16, 3, 1, 0, 63, 1, 0, 0, 59, 3, 2];
     hello.extend([7; 32]);
     hello.extend([0, 0, 2, 0xc0, 0x09, 1, 0]);
@@ -252,7 +252,7 @@ async fn with_http_2_off_http_1_is_agreed_on_and_a_client_of_something_else_alon
 async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     let (old, new) = (Pair::new(), Pair::new());
     let (gateway, files) = gateway(&old, "");
-    // One client for all, so that a session that were resumed would show the certificate that it began with.
+    // One connector for all connections, because a resumed session would show the old certificate.
     let connector = connector(&[&old, &new]);
     let mut kept = connect(&connector, &gateway).await;
     ask(&mut kept).await;
@@ -321,7 +321,7 @@ async fn a_slow_handshake_is_closed_at_its_deadline_and_does_not_hold_up_the_end
     let (long, _files) = gateway(&pair, "[limits]\nheader_timeout = \"1h\"\n");
     let mut slow = TcpStream::connect(long.public).await.unwrap();
     slow.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
-    // Accepted in order: when this one is served, the slow one is shaking hands.
+    // Connections are accepted in order, so when this one is served, the slow one is in its handshake.
     ask(&mut connect(&connector(&[&pair]), &long).await).await;
     long.process.signal("TERM");
     let began = Instant::now();
@@ -329,7 +329,7 @@ async fn a_slow_handshake_is_closed_at_its_deadline_and_does_not_hold_up_the_end
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-/// An authority, and what it says of one client: certificate and key in one text.
+/// Returns the certificate of an authority, and a client's certificate and key in one text.
 fn authority() -> (String, String) {
     let mut params = CertificateParams::new([]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -404,7 +404,7 @@ fn mistakes_about_tls_are_reported_with_their_place() {
     line 5, column 13: server.admin_tls.client_ca: DIR/no.pem: there is no PEM certificate in it
     line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
     ");
-    // With no authority at all nobody would be trusted, and the upstream be cut off by the reload that made it so.
+    // Without any authority no server would be trusted, and the reload would cut off the upstream.
     let roots = format!(
         "[upstream]\nurl = \"https://x/\"\nroots = \"file:DIR/no.pem\"\n[webhooks]\nroots = \"file:DIR/no.pem\"\n\
          [tracing]\nendpoint = \"https://x/\"\nroots = \"file:DIR/no.pem\"\n[shared]\nurl = \"rediss://x/\"\nca = {no_pem:?}\n"

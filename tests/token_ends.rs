@@ -1,4 +1,4 @@
-//! When a token ends before its time: with the access that it was issued for, with a secret, by an operator's word.
+//! Tests of tokens that end before they expire: with the access, with a secret, or by an operator's request.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ struct Client {
     secret: String,
 }
 
-/// Makes the access, and gives back the credentials of its client.
+/// Makes the access and returns the credentials of its client.
 async fn made(gateway: &Gateway, name: &str) -> Client {
     let draft = json!({"name": name, "allow": ["127.0.0.0/8"]});
     client_of(&admin(gateway, Method::POST, "accesses", draft).await, 201)
@@ -46,7 +46,7 @@ async fn token(gateway: &Gateway, by: &Client) -> String {
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-/// The status by every way in that takes bearer tokens; all have to agree.
+/// Returns the status for a token by every way in that takes bearer tokens; all have to agree.
 async fn status(gateway: &Gateway, token: &str) -> u16 {
     let jwt = gateway.url("/api/jwt/");
     let soap = gateway.url("/api/soap/");
@@ -80,7 +80,7 @@ fn now() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
-/// Waits until an outside token that is issued now is taken: in the second of the end itself it is not.
+/// Waits until an outside token that is issued now is accepted. Tokens from the same second as the end are still refused.
 async fn taken_in_a_moment(gateway: &Gateway, issuer: &Issuer, access: &str) {
     let fresh = || issuer.token_with(&json!({"sub": access, "scope": "chat", "iat": now()}));
     until("a fresh token is taken", async || {
@@ -116,7 +116,7 @@ async fn tokens_of_an_access_that_was_deleted_and_made_anew_open_nothing() {
     assert_eq!(status(&gateway, &token(&gateway, &second).await).await, 200);
     taken_in_a_moment(&gateway, &issuer, "shop").await;
 
-    // Under its old client id, too, it is not the one that the token was issued for.
+    // With its old client id, too, it is another access than the one that the token was issued for.
     admin(&gateway, Method::DELETE, "accesses/shop", Value::Null).await;
     let imported = admin(&gateway, Method::POST, "import", export.json()).await;
     assert_eq!(imported.json(), json!({"changed": 1}), "{}", imported.body);
@@ -140,7 +140,7 @@ async fn a_secret_that_is_dropped_takes_own_tokens_along_and_one_that_is_added_n
     let old = token(&gateway, &first).await;
     let second = rotate(false).await;
     assert_eq!(status(&gateway, &old).await, 200);
-    // The first secret is pushed out. What is issued in the very same second is good.
+    // The first secret is evicted. A token that is issued in the same second is valid.
     let third = rotate(false).await;
     let new = token(&gateway, &second).await;
     assert_eq!(status(&gateway, &old).await, 401);
@@ -149,7 +149,7 @@ async fn a_secret_that_is_dropped_takes_own_tokens_along_and_one_that_is_added_n
     assert_eq!(status(&gateway, &new).await, 401);
     assert_eq!(asked(&gateway, &third).await.status, 401);
     assert_eq!(status(&gateway, &token(&gateway, &last).await).await, 200);
-    // No secret of ours had to do with this one.
+    // This token was not issued for any of our secrets.
     assert_eq!(status(&gateway, &outside).await, 200);
 }
 
@@ -169,7 +169,7 @@ async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
     for token in [&outside, &no_time] {
         assert_eq!(status(&gateway, token).await, 200);
     }
-    // Many times within a second, and each end is one.
+    // Several times within a second, and each time the tokens end.
     for _ in 0..3 {
         let own = token(&gateway, &by).await;
         assert_eq!(status(&gateway, &own).await, 200);
@@ -201,7 +201,7 @@ async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
     assert_eq!(nobody.status, 404);
     let changes = admin(&gateway, Method::GET, "accesses/shop/changes", Value::Null).await;
     assert!(changes.body.contains("tokens_since"), "{}", changes.body);
-    // A change of something else ends nothing.
+    // A change of another field ends no token.
     let own = token(&gateway, &by).await;
     admin(
         &gateway,

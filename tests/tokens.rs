@@ -1,4 +1,4 @@
-//! The token endpoint and its documents, and the tokens of outside issuers.
+//! Tests of the token endpoint and its documents, and of the tokens of outside issuers.
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -203,7 +203,7 @@ async fn a_token_also_opens_the_soap_way_and_its_challenges_say_what_is_wrong() 
     );
 }
 
-/// A gateway that fetches the keys of this issuer from this listener.
+/// Starts a gateway that fetches the keys of this issuer from this listener.
 fn fetching(issuer: &Issuer, listener: &TcpListener) -> Gateway {
     let toml = issuer.as_configuration();
     let line = toml.lines().find(|line| line.starts_with("jwks")).unwrap();
@@ -221,7 +221,7 @@ async fn serve(stream: &mut TcpStream, document: &str) {
     stream.write_all(answer.as_bytes()).await.unwrap();
 }
 
-/// Answers one GET with this document; gives the listener back.
+/// Answers one GET with this document and returns the listener.
 async fn serve_once(listener: TcpListener, document: &str) -> TcpListener {
     let mut stream = accepted(&listener).await;
     let request = crate::sends::read_request(&mut stream).await;
@@ -235,20 +235,20 @@ async fn an_unknown_key_is_asked_for_once_and_the_last_good_keys_are_kept() {
     let (old, new) = (Issuer::new(), Issuer::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = fetching(&old, &listener);
-    // The first fetch, of its own accord or for the first token, brings the old key.
+    // The first fetch gets the old key; the gateway makes it by itself or for the first token.
     let listener = serve_once(listener, &old.jwks()).await;
     assert_eq!(
         call(&gateway, &old.token("demo", 300), CALL).await.status,
         200
     );
-    // The new key is not known, and a fetch has just been made: refused without another one.
+    // The new key is unknown, and a fetch was just made, so the token is refused without another fetch.
     for _ in 0..20 {
         assert_eq!(
             call(&gateway, &new.token("demo", 300), CALL).await.json()["error"],
             "INCORRECT_TOKEN"
         );
     }
-    // A fetch is begun before its caller is refused: none is waiting to be taken.
+    // A fetch would begin before its caller is refused, so none is waiting here to be accepted.
     let listener = listener.into_std().unwrap();
     assert!(listener.accept().is_err(), "a storm of fetches");
     assert_eq!(
@@ -269,7 +269,7 @@ async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
         .get(gateway.url(&format!("/api/jwt/?{CALL}")))
         .bearer_auth(&token);
     let waiting = tokio::spawn(Answer::of(request));
-    // Served from beginning to end while the call above is on its way.
+    // This request is served completely while the call above is on its way.
     assert_eq!(
         Answer::of(client().get(gateway.url("/nothing")))
             .await

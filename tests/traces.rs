@@ -1,4 +1,4 @@
-//! Traces: a receiver of OTLP over HTTP gets the spans of calls, read here by OpenTelemetry's own types.
+//! Tests of traces: a receiver of OTLP over HTTP gets the spans of calls, which are decoded here with OpenTelemetry's own types.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::harness::{
 use crate::metrics::{OPEN_METRICS, scrape};
 use crate::real_clients::read_by;
 
-/// The trace and the span of a caller, and what it passes on beside.
+/// The caller's trace and span, and its trace state.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER_SPAN: &str = "00f067aa0ba902b7";
 const STATE: &str = "vendor=opaque";
@@ -29,7 +29,7 @@ const MESSAGE: &str = "canary message";
 const DESTINATION: &str = "34611222333";
 const AUTHORIZATION: &str = "Bearer canary-of-the-receiver";
 
-/// Settings of a gateway whose traces go to the receiver.
+/// Returns settings of a gateway that sends its traces to the receiver.
 fn traced(receiver: &HttpSink, more: &str) -> String {
     let address = receiver.address;
     format!(
@@ -47,7 +47,7 @@ fn start(toml: &str) -> Gateway {
     Gateway::configured(toml, &environment)
 }
 
-/// All spans that have come.
+/// Returns all received spans.
 fn spans(receiver: &HttpSink) -> Vec<Span> {
     let requests = receiver.requests().into_iter();
     let requests = requests.map(|request| {
@@ -69,7 +69,7 @@ fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The attributes of a span as texts.
+/// Returns the attributes of a span as texts.
 fn attributes(span: &Span) -> BTreeMap<&str, String> {
     let pairs = span.attributes.iter().map(|pair| {
         let value = pair.value.as_ref().unwrap().value.as_ref().unwrap();
@@ -87,7 +87,7 @@ fn length(span: &Span) -> u64 {
     span.end_time_unix_nano - span.start_time_unix_nano
 }
 
-/// A send by SOAP, as a proxy that the gateway trusts passes it on.
+/// Returns a send by SOAP, as a trusted proxy passes it on.
 fn send(gateway: &Gateway) -> reqwest::RequestBuilder {
     let xml = envelope(
         "sendmessage",
@@ -104,7 +104,7 @@ fn send(gateway: &Gateway) -> reqwest::RequestBuilder {
     request.header("Content-Type", "text/xml").body(xml)
 }
 
-/// A read by HTTP parameters with this password.
+/// Returns a read by HTTP parameters with this password.
 fn read(gateway: &Gateway, password: &str) -> reqwest::RequestBuilder {
     let query = [
         ("class", "chat"),
@@ -118,7 +118,7 @@ fn read(gateway: &Gateway, password: &str) -> reqwest::RequestBuilder {
     client().post(gateway.url("/api/http/")).body(form)
 }
 
-/// The call's own span has the names of the conventions.
+/// Checks that the call's root span follows the naming conventions.
 fn check_names(root: &Span) {
     let of_call = attributes(root);
     for (name, value) in [
@@ -135,7 +135,7 @@ fn check_names(root: &Span) {
     }
 }
 
-/// Row and line name the trace, and the times of the spans are the row's.
+/// Checks that row and log line name the trace, and that the times of the spans match the row's.
 async fn check_times(gateway: &Gateway, spans: &[Span]) {
     let row = &rows(gateway, "method=sendmessage").await[0];
     assert_eq!(row["trace_id"], TRACE);
@@ -164,7 +164,7 @@ async fn the_spans_of_a_send_by_soap_are_one_tree_from_the_caller_to_the_upstrea
         &receiver,
         &format!("{trust}{}", upstream(asked.address)),
     ));
-    // The parent does not sample; sends are traced all the same.
+    // The parent is not sampled, but sends are traced anyway.
     let parent = format!("00-{TRACE}-{CALLER_SPAN}-00");
     let request = send(&gateway)
         .header("traceparent", parent)
@@ -196,7 +196,7 @@ async fn the_spans_of_a_send_by_soap_are_one_tree_from_the_caller_to_the_upstrea
     assert_eq!(ids.len(), spans.len());
     check_names(root);
 
-    // The upstream heard of the attempt's span, and that it is recorded.
+    // The upstream got the id of the attempt's span, with the sampled flag.
     let attempt = spans.last().unwrap();
     assert_eq!(attempt.kind(), SpanKind::Client);
     assert_eq!(
@@ -222,7 +222,7 @@ async fn failures_of_known_callers_are_traced_and_strangers_by_the_ratio() {
     assert_eq!(Answer::of(read(&gateway, "wrong")).await.status, 200);
     sandbox.faults(json!([{"fault": "http_500"}])).await;
     let refused = read(&gateway, SECRET).header("Cache-Control", "no-cache");
-    // A peer that is not trusted names no trace.
+    // A trace id from an untrusted peer is ignored.
     let refused = refused.header("traceparent", format!("00-{TRACE}-{CALLER_SPAN}-01"));
     Answer::of(refused).await;
     until("the spans are there", async || !spans(&receiver).is_empty()).await;
@@ -236,7 +236,7 @@ async fn failures_of_known_callers_are_traced_and_strangers_by_the_ratio() {
     assert!(roots[0].parent_span_id.is_empty());
     assert_eq!(roots[0].status.as_ref().unwrap().code(), StatusCode::Error);
     assert_eq!(attributes(roots[0])["error.type"], "UPSTREAM_ERROR");
-    // A read is asked for again, by spans of their own below the cache's.
+    // A read is retried; each attempt has its own span below the cache's span.
     let cache = spans.iter().find(|span| span.name == "cache").unwrap();
     let attempts: Vec<_> = spans
         .iter()
@@ -251,7 +251,7 @@ async fn failures_of_known_callers_are_traced_and_strangers_by_the_ratio() {
         assert_eq!(resent, (number > 0).then(|| number.to_string()));
         assert_eq!(attributes(attempt)["http.response.status_code"], "500");
     }
-    // The page of the row leads to the viewer.
+    // The page of the row has a link to the viewer.
     let row = &rows(&gateway, "status=UPSTREAM_ERROR").await[0];
     let trace = row["trace_id"].as_str().unwrap();
     assert_eq!(trace, hex(&roots[0].trace_id));
@@ -266,7 +266,7 @@ async fn histograms_name_the_last_traced_call_of_a_bucket() {
     let receiver = HttpSink::start("").await;
     let trust = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
     let gateway = start(&traced(&receiver, trust));
-    // Nobody samples this one.
+    // This call is not sampled.
     assert_eq!(Answer::of(read(&gateway, SECRET)).await.status, 200);
     let parent = format!("00-{TRACE}-{CALLER_SPAN}-01");
     let followed = send(&gateway).header("traceparent", parent);
@@ -317,7 +317,7 @@ async fn a_receiver_that_is_away_holds_nothing_up_and_what_it_misses_is_counted(
         has_line(&gateway.metrics().await, "chatgate_traces_exported_total 1")
     })
     .await;
-    // What waits when the gateway ends has its way to the receiver.
+    // Spans that wait at the shutdown are still sent to the receiver.
     let before = receiver.requests().len();
     assert_eq!(Answer::of(send(&gateway)).await.status, 200);
     gateway.process.signal("TERM");

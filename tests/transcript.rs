@@ -1,13 +1,13 @@
-//! The transcript in docs/operating.md, pasted into a shell as it stands.
+//! Runs the transcript in docs/operating.md unchanged in a shell.
 
 use std::process::Command;
 
 use crate::harness::{Gateway, binary, repository};
 
-/// Between the commands of the script, so that what each printed can be told apart.
+/// Printed after each command of the script, so that the outputs can be told apart.
 const MARK: &str = "=-=-=";
 
-/// The commands of the first transcript in a page, each with what it says that they print.
+/// Returns the commands of the first transcript in a page, each with the output that the page shows.
 fn transcript(page: &str) -> Vec<(String, String)> {
     let (_, rest) = page.split_once("```console\n").unwrap();
     let (block, _) = rest.split_once("```").unwrap();
@@ -31,7 +31,7 @@ fn the_operators_transcript_prints_what_it_says() {
     let steps = transcript(&page);
     assert!(steps.len() > 10);
     let gateway = Gateway::start();
-    // Where this gateway listens stands in the first line; everything else is run as it stands.
+    // The first line sets this gateway's addresses; all other lines are run unchanged.
     let here = format!(
         "export GATE={} CHATGATE_ADMIN={} CHATGATE_DATA={}",
         gateway.url(""),
@@ -59,7 +59,7 @@ fn the_operators_transcript_prints_what_it_says() {
     let complained = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{:?}\n{complained}", ran.status);
     let mut printed: Vec<&str> = said.split(&format!("{MARK}\n")).collect();
-    // Nothing stands behind the last mark.
+    // Nothing follows the last mark.
     assert_eq!(printed.pop(), Some(""));
     assert_eq!(printed.len(), steps.len(), "some did not run\n{complained}");
     for ((command, expected), printed) in steps.iter().zip(printed) {

@@ -1,5 +1,5 @@
-//! Answers that nobody takes: many connections that ask for megabytes and read nothing cost little memory, by every way in,
-//! kept or not, and others are served meanwhile.
+//! Tests of answers that nobody takes: many connections that request megabytes and read nothing cost little memory, by every way
+//! in, cached or not, while other callers are served.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::harness::{
     Answer, Demo, Gateway, UPSTREAM_ENVIRONMENT, admin, client, envelope, load, upstream,
 };
 
-/// How much the process may grow, in bytes.
+/// Maximum growth of the process, in bytes.
 const RISE_MAX: usize = 64 * 1024 * 1024;
 
-/// What a peer that reads nothing lets the system take for it, in bytes.
+/// Size of the system's receive buffer for a peer that reads nothing, in bytes.
 const RECEIVED_BYTES: u32 = 4096;
 
-/// Longest wait for what has to come: a busy machine, not a figure to measure.
+/// Longest wait for an expected event. It allows for a busy machine and is not a measured figure.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A message that XML has to escape, a hundred of which make four megabytes less a few.
+/// Returns a list of messages that XML has to escape, slightly less than four megabytes.
 fn list() -> String {
     let message = "<&> \u{fc}".repeat(5800);
     let item = json!({"platformid": "100", "message": message, "sent": "1"});
@@ -34,7 +34,7 @@ fn list() -> String {
     json!({"status": "SUCCESS", "result": {"list": items}}).to_string()
 }
 
-/// An upstream whose lists are long unless the channel is `small`. Ends with its value.
+/// An upstream whose lists are long unless the channel is `small`. It ends when it is dropped.
 struct Lists {
     address: SocketAddr,
     accepting: tokio::task::JoinHandle<()>,
@@ -95,7 +95,7 @@ async fn answer_all(mut stream: TcpStream, long: Arc<str>) -> Option<()> {
     }
 }
 
-/// A request for the chats of a channel, as it stands on the wire.
+/// Returns the bytes of a request for the chats of a channel.
 fn request(way: Way, (demo, token): (&Demo, &str), version: &str) -> String {
     let call = "class=chat&method=getchats&platform=whatsapp&platformid=100";
     let pair = BASE64_STANDARD.encode(format!("{}:{}", demo.user, demo.password));
@@ -138,7 +138,7 @@ fn request(way: Way, (demo, token): (&Demo, &str), version: &str) -> String {
     )
 }
 
-/// Asks, takes the status and no more, and keeps the connection.
+/// Sends a request, reads only the status, and keeps the connection.
 async fn ask_and_rest(gateway: SocketAddr, request: Arc<str>) -> (String, TcpStream) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(RECEIVED_BYTES).unwrap();
@@ -150,7 +150,7 @@ async fn ask_and_rest(gateway: SocketAddr, request: Arc<str>) -> (String, TcpStr
     (String::from_utf8_lossy(&status[9..]).into_owned(), stream)
 }
 
-/// The whole answer over a connection that ends behind it, as old clients read: its length is said, and it is that long.
+/// Reads the whole answer over a connection that ends after it, as old clients do. Checks the announced length and returns it.
 async fn whole(gateway: SocketAddr, request: &str) -> usize {
     let mut stream = TcpStream::connect(gateway).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -207,7 +207,7 @@ impl Stage {
         }
     }
 
-    /// A small read of another access.
+    /// Makes a small read of another access.
     async fn small(&self) -> Answer {
         let call = [
             ("class", "chat"),
@@ -219,8 +219,8 @@ impl Stage {
         Answer::of(request.basic_auth("modest", Some(&self.modest)).form(&call)).await
     }
 
-    /// Many ask in one way and take nothing. Says how much the process grew, how many were answered and how many told to come
-    /// again.
+    /// Makes many requests by one way whose answers nobody takes. Returns the growth of the process, the number of answers, and the
+    /// number of requests that were told to retry.
     async fn nobody_takes(&self, way: Way, connections: usize) -> (usize, usize, usize) {
         let process = &self.gateway.process;
         let request: Arc<str> = request(way, (&self.demo, &self.token), "HTTP/1.1").into();
@@ -262,7 +262,7 @@ async fn by_all_ways(kept_s: u32) {
             began.elapsed().as_secs_f64()
         );
         assert!(rise <= RISE_MAX, "{rise}");
-        // Whoever is gone makes room.
+        // Closed connections make room.
         let again = request(way, (&stage.demo, &stage.token), "HTTP/1.1");
         let began = Instant::now();
         while ask_and_rest(stage.gateway.public, again.as_str().into())

@@ -1,5 +1,5 @@
-//! Everything that can go wrong between us and the upstream, by every way in, for reads and for sends: the right code, in
-//! time, and a delivery word that the upstream's own count bears out.
+//! Tests of every fault between the gateway and the upstream, by every way in, for reads and for sends: the right code, in time,
+//! and a delivery word that the upstream's own count confirms.
 
 mod http2;
 mod moved;
@@ -18,29 +18,29 @@ use crate::harness::{
 };
 use raw::{Asked, FIRST_BYTES, Fault, Packing, Raw};
 
-/// What the gateway grants an answer, and a whole call.
+/// The gateway's timeouts for an answer, and for a whole call.
 const TIMEOUT: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(4);
 
-/// What an answer may take beyond the deadline.
+/// Extra time that an answer may take beyond the deadline.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Where the upstream is.
+/// The kind of upstream.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// Here, and it answers so.
+    /// An upstream that answers with this fault.
     Raw(Fault),
-    /// Nobody listens there.
+    /// A port on which nothing listens.
     Refused,
-    /// The name has no address.
+    /// A name that does not resolve.
     NoName,
-    /// Something that is not TLS answers there.
+    /// A server that does not speak TLS.
     NoTls,
-    /// It does not take the connection.
+    /// A server that does not accept the connection.
     NotAccepting,
 }
 
-/// A code of the contract, `SUCCESS` for none, and the delivery word of a send.
+/// A code of the contract (`SUCCESS` for none), and the delivery word of a send.
 type Expected = (&'static str, &'static str);
 
 const SENT: Expected = ("SUCCESS", "sent");
@@ -48,7 +48,7 @@ const NOT_SENT: Expected = ("UPSTREAM_UNAVAILABLE", "not_sent");
 const ERROR: Expected = ("UPSTREAM_ERROR", "unknown");
 const TIMED_OUT: Expected = ("UPSTREAM_TIMEOUT", "unknown");
 
-/// Each fault with what it comes to for a read and for a send.
+/// Each fault with the expected result of a read and of a send.
 const FAULTS: [(Place, Expected, Expected); 39] = [
     both(Place::Refused, NOT_SENT),
     both(Place::NoName, NOT_SENT),
@@ -83,13 +83,13 @@ const FAULTS: [(Place, Expected, Expected); 39] = [
     raw(Fault::Packed("identity", Packing::NotPacked), SENT),
     raw(Fault::Packed("gzip", Packing::Truncated), ERROR),
     raw(Fault::Packed("gzip", Packing::NotPacked), ERROR),
-    // Packed by what was not asked for.
+    // An encoding that was not requested.
     raw(Fault::Packed("br", Packing::Whole), ERROR),
     raw(Fault::Headers, ERROR),
     raw(Fault::DoubleLength, ERROR),
     raw(Fault::ExtraBytes, SENT),
     raw(Fault::Http10Close, SENT),
-    // A read is made again on another connection; what became of a send nobody knows.
+    // A read is retried on another connection; the outcome of a send is unknown.
     (Place::Raw(Fault::KeepAliveRace), SENT, ERROR),
 ];
 
@@ -106,10 +106,10 @@ struct Stage {
     gateway: Gateway,
     demo: Demo,
     token: String,
-    /// Keeps its connections: a client for each call runs the machine out of ports.
+    /// One client for all calls that keeps its connections, because a client for each call would use up the machine's ports.
     client: reqwest::Client,
     upstream: Option<Raw>,
-    /// What keeps the other end as it is.
+    /// A value that keeps the peer in its state.
     _held: Option<Held>,
 }
 
@@ -135,7 +135,7 @@ impl Stage {
                 held = Some(Box::new(closed) as Held);
                 url
             }
-            // RFC 6761 reserves it for names that are nobody's.
+            // RFC 6761 reserves this name, so that it never resolves.
             Place::NoName => "http://upstream.invalid/".to_owned(),
             Place::NoTls => {
                 let started = Raw::start(Fault::Status(400)).await;
@@ -156,12 +156,12 @@ impl Stage {
         }
     }
 
-    /// A gateway in front of this upstream, which the test itself runs.
+    /// Starts a gateway in front of this upstream, which the test itself runs.
     async fn before(url: &str, rest: &str) -> Stage {
         Stage::within(url, rest, &[]).await
     }
 
-    /// Likewise, in an environment.
+    /// Does the same in an environment.
     async fn within(url: &str, rest: &str, environment: &[(&str, &str)]) -> Stage {
         let (timeout, deadline) = (TIMEOUT.as_secs(), DEADLINE.as_secs());
         let toml = format!(
@@ -170,7 +170,7 @@ impl Stage {
              [limits]\nrequest_timeout = \"{deadline}s\"\nper_address_per_minute = 1000000\n\
              [cache]\ngetchats = \"0s\"\n"
         );
-        // With more than one thread nobody could say which connection a call goes over.
+        // With more than one thread, the connection of a call would be unpredictable.
         let environment = [&[UPSTREAM_ENVIRONMENT], environment].concat();
         let gateway = Gateway::on_one_core(&toml, &environment);
         let demo = gateway.demo();
@@ -210,7 +210,7 @@ impl Stage {
     }
 }
 
-/// A listener whose queue is full, so that the system drops every further attempt to connect.
+/// Returns a listener whose queue is full, so that the system drops every further attempt to connect.
 fn full_backlog() -> (SocketAddr, Held) {
     let socket = bound();
     socket.listen(0).unwrap();
@@ -225,7 +225,7 @@ fn full_backlog() -> (SocketAddr, Held) {
     (address, Box::new((listener, waiting)))
 }
 
-/// Plays one fault: each way in once, for reads or for sends. Gives the cells that are wrong.
+/// Plays one fault by each way in, for reads or for sends. Returns the wrong cells.
 async fn play(place: Place, expected: Expected, is_send: bool) -> Vec<String> {
     let stage = Stage::set(place).await;
     let mut wrong = Vec::new();
@@ -235,7 +235,7 @@ async fn play(place: Place, expected: Expected, is_send: bool) -> Vec<String> {
             let warm_up = format!("warm-up-{}", way.name());
             stage.call(way, &chats(&warm_up)).await;
         }
-        // Long enough to be several segments.
+        // Long enough for several segments.
         let message = format!("{} {}", way.name(), "x".repeat(10_000));
         let call = if is_send {
             message_call(&message).to_vec()
@@ -287,7 +287,7 @@ fn message_call(message: &str) -> [(&str, &str); 5] {
     ]
 }
 
-/// What is wrong with one answer.
+/// Returns the faults of one answer.
 fn judge(
     way: Way,
     place: Place,
@@ -295,7 +295,7 @@ fn judge(
     (answer, took): (&Answer, Duration),
     is_send: bool,
 ) -> Vec<String> {
-    // A connection that is reset at once may be noticed before or after the first byte: both are the truth then.
+    // A connection that is reset immediately may be noticed before or after the first byte; both results are correct then.
     let is_early = matches!(place, Place::Raw(Fault::ResetBefore)) && code_of(answer) == NOT_SENT.0;
     let (code, word) = if is_early { NOT_SENT } else { expected };
     let mut mistakes = Vec::new();
@@ -367,7 +367,6 @@ async fn a_send_of_which_the_upstream_has_read_a_byte_is_not_made_again() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What a caller is told about when to come again, in the header; the body has to say the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_closed_before_a_byte_is_read_has_carried_nothing() {
     for is_send in [false, true] {
@@ -378,7 +377,7 @@ async fn a_connection_that_is_closed_before_a_byte_is_read_has_carried_nothing()
             } else {
                 stage.call(way, &chats(way.name())).await
             };
-            // The end may be there before the first byte is written, or just after it.
+            // The end may arrive before the first byte is written, or just after it.
             let word = if is_send { delivery(&answer) } else { "" };
             let is_exact = match code_of(&answer) {
                 "UPSTREAM_UNAVAILABLE" => ["", "not_sent"].contains(&word),
@@ -392,6 +391,7 @@ async fn a_connection_that_is_closed_before_a_byte_is_read_has_carried_nothing()
     }
 }
 
+/// Returns the time to retry from the answer's header; the body has to give the same time.
 fn again(answer: &Answer) -> Option<u64> {
     let header = answer.header("retry-after").parse().ok();
     let reported = ["\"retry_after\":", "<c:retry_after>"];
@@ -407,8 +407,8 @@ fn again(answer: &Answer) -> Option<u64> {
     header
 }
 
-/// Plays an upstream that asks to be left alone, by one way in: the call that hears it, and those after it, which the
-/// upstream must not see.
+/// Plays an upstream that asks for a pause, by one way in: the call that gets the request, and later calls, which must not reach
+/// the upstream.
 async fn asked_to_wait(way: Way, fault: Fault, first: Expected, most_s: u64, is_send: bool) {
     let stage = Stage::set(Place::Raw(fault)).await;
     let upstream = stage.upstream.as_ref().unwrap();
@@ -424,7 +424,7 @@ async fn asked_to_wait(way: Way, fault: Fault, first: Expected, most_s: u64, is_
     let wait_s = again(&answer).unwrap();
     assert!((1..=most_s).contains(&wait_s), "{about}: {wait_s}");
     let mark = if is_send { "first" } else { "getchats" };
-    // Nor is a read made again.
+    // A read is not retried either.
     assert_eq!(upstream.arrived(mark), 1, "{about}");
     upstream.set(Fault::None);
     for way in Way::ALL {
@@ -452,7 +452,7 @@ async fn an_upstream_that_says_when_to_come_again_is_left_alone_for_so_long() {
             ("TOO_MANY", "not_sent"),
             60,
         ),
-        // No mistake, and nobody who wishes us ill, shuts everybody out for a day.
+        // Neither a mistake nor a malicious upstream can shut everybody out for a day.
         (Fault::ComeAgain(503, Asked::Words("86400")), ERROR, 300),
     ];
     let places = Arc::new(tokio::sync::Semaphore::new(3));

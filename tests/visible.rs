@@ -1,15 +1,15 @@
-//! Characters that nobody sees, or that turn what stands beside them, on their way to an operator's terminal: shown as escapes,
-//! wherever a caller or a file has put them.
+//! Tests of invisible characters, and of characters that reverse the text around them, on their way to an operator's terminal: they
+//! are shown as escapes, wherever a caller or a file has put them.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Gateway, admin, client, run, run_on};
 
-/// What turns the text behind it around, what has no width, and what begins an order to a terminal.
+/// Characters that reverse the following text, have no width, or begin a control sequence of a terminal.
 const UNSEEN: [char; 4] = ['\u{202e}', '\u{200b}', '\u{2066}', '\u{9b}'];
 
-/// Text of a caller's with all of them.
+/// Returns a caller's text with all of them.
 fn sly() -> String {
     format!("sly{}end", UNSEEN.iter().collect::<String>())
 }
@@ -24,7 +24,7 @@ fn check(what: &str, said: &str, escaped: &str) {
 async fn commands_show_what_nobody_would_see() {
     let gateway = Gateway::start();
     let draft = json!({"name": "shop", "user": "shop\u{202e}", "note": "a\u{202e}b", "allow": ["127.0.0.0/8"]});
-    // A user name in a path or header can't hold it; the admin API takes it.
+    // A user name in a path or header cannot contain it, but the admin API accepts it.
     let made = admin(&gateway, Method::POST, "accesses", &draft).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let text = r"\u{202e}";
@@ -83,7 +83,7 @@ async fn the_log_and_the_journal_show_what_nobody_would_see() {
             .process
             .wait_for("the line", |line| line.contains("sly"));
         check(format, &line, escaped);
-        // Colours are for terminals.
+        // Colors are for terminals only.
         assert!(!line.contains('\u{1b}'), "{line:?}");
         let rows = run_on(&gateway, &["log", "--request-id", "sly", "--json"]).output;
         check("log --json", &rows, r"sly\u202e\u200b\u2066");

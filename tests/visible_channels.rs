@@ -1,4 +1,4 @@
-//! An access sees the channels that it may use, by every way in and from memory as well.
+//! Tests that an access sees only its permitted channels, by every way in and from the cache as well.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::harness::{Answer, Gateway, admin, client, envelope};
 
 const READ: &str = "class=chat&method=getchatchannels";
 
-/// What an access may use, and the ids of the sample channels that it then sees.
+/// Returns restrictions of an access, each with the ids of the sample channels that the access then sees.
 fn bounds() -> [(&'static str, Value, Vec<&'static str>); 6] {
     let whatsapp = json!([{"platform": "whatsapp", "platformid": "100"}]);
     let two = json!([
@@ -31,7 +31,7 @@ fn bounds() -> [(&'static str, Value, Vec<&'static str>); 6] {
     ]
 }
 
-/// The ids in an answer, of whatever way in.
+/// Returns the ids in an answer by any way in.
 fn seen(body: &str) -> Vec<String> {
     let (begin, end) = if body.starts_with('<') {
         ("<c:platformid>", "<")
@@ -49,7 +49,7 @@ fn seen(body: &str) -> Vec<String> {
     ids
 }
 
-/// The same read by each way in.
+/// Makes the same read by each way in.
 async fn by_every_way(gateway: &Gateway, access: &Value) -> Vec<Answer> {
     let text = |name: &str| access[name].as_str().unwrap();
     let (user, password) = (text("user"), text("password"));
@@ -95,7 +95,7 @@ async fn an_access_sees_the_channels_that_it_may_use_and_no_others() {
             .extend(bound.as_object().unwrap().clone());
         let made = admin(&gateway, Method::POST, "accesses", draft).await;
         assert_eq!(made.status, 201, "{}", made.body);
-        // The second round comes from memory.
+        // The second round comes from the cache.
         for _ in 0..2 {
             for answer in by_every_way(&gateway, &made.json()).await {
                 assert_eq!(answer.status, 200, "{name}: {}", answer.body);

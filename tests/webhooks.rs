@@ -1,4 +1,4 @@
-//! Webhooks: receivers in four languages, addresses inside, loops, and what operators see of them.
+//! Tests of webhooks: receivers in four languages, internal addresses, loops, and the operators' view of them.
 
 mod half_done;
 mod killed;
@@ -20,7 +20,7 @@ use crate::real_clients::prepared;
 
 const CONFIGURATION: &str = "[webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n";
 
-/// Part of a receiver's address that nobody else may read.
+/// The confidential part of a receiver's address.
 const CANARY: &str = "canary-path-of-a-receiver";
 
 async fn with_access(toml: &str) -> Gateway {
@@ -42,10 +42,10 @@ async fn act(gateway: &Gateway, id: &str, what: &str, body: Value) -> Value {
     answer.json()
 }
 
-/// A receiver that listens: its name, its process, and its port.
+/// A listening receiver: its name, its process, and its port.
 struct Receiver(&'static str, Process, u16);
 
-/// Ports that are tried for a receiver.
+/// Number of ports that are tried for a receiver.
 const PORTS_TRIED: usize = 10;
 
 fn free_port() -> u16 {
@@ -53,7 +53,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Starts the receivers that are shown to readers, each with the secret; nothing where the libraries are missing.
+/// Starts the receivers of the documentation with the secret. Returns `None` if their libraries are missing.
 fn receivers(secret: &str, folder: &Path) -> Option<Vec<Receiver>> {
     let clients = prepared()?;
     let python = clients.join("webhooks/bin/python");
@@ -72,7 +72,7 @@ fn receivers(secret: &str, folder: &Path) -> Option<Vec<Receiver>> {
         Process::of(started, &[&both, environment].concat())
     };
     let modules = modules.to_str().unwrap();
-    // It keeps the ids of events in its folder for what is temporary.
+    // It stores the ids of events in its temporary folder.
     let of_php = [
         ("WEBHOOK_SECRET", secret),
         ("TMPDIR", folder.to_str().unwrap()),
@@ -95,8 +95,8 @@ fn listening(name: &'static str, process: Process) -> Receiver {
     Receiver(name, process, port)
 }
 
-/// Starts the receiver in PHP, which takes no port of the system's choice: one that was free a moment ago may be another's by now, and
-/// then it is started again.
+/// Starts the receiver in PHP, which cannot use a port that the system chooses. A port that was free a moment ago may be taken by
+/// now; then the receiver is started again.
 fn php_receiver(environment: &[(&str, &str)]) -> Receiver {
     for _ in 0..PORTS_TRIED {
         let (mut command, port) = (Command::new("php"), free_port());
@@ -146,7 +146,7 @@ async fn post(port: u16, (id, at): (&str, i64), (signature, body): (&str, &str))
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Without a key anybody could sign: the receivers that do without a library look themselves.
+/// With an empty key anybody could sign, so the receivers without a library check for it themselves.
 #[tokio::test]
 async fn receivers_without_a_secret_take_nothing() {
     let Some(clients) = prepared() else { return };
@@ -196,7 +196,7 @@ async fn receivers_of_four_languages_take_what_is_signed_and_nothing_else() {
             line.starts_with(&format!("{event} webhook.ping"))
         });
     }
-    // While both secrets live, a receiver with the old one goes on; after that it refuses.
+    // While both secrets are valid, a receiver with the old one still works. After that it refuses.
     let new = act(&gateway, id, "rotate", json!({"grace_s": 60})).await;
     let new = new["secret"].as_str().unwrap().to_owned();
     for Receiver(name, _, port) in &receivers {
@@ -222,7 +222,7 @@ async fn receivers_of_four_languages_take_what_is_signed_and_nothing_else() {
     );
 }
 
-/// Posts what is signed well and what is not to a receiver that has the old secret.
+/// Posts correctly and wrongly signed events to a receiver with the old secret.
 async fn check_by_hand((name, port): (&str, u16), (old, new): (&str, &str)) {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
     let body = r#"{"id":"evt_x","type":"message.received","data":{"message":"hello"}}"#;
@@ -264,7 +264,7 @@ async fn a_webhook_that_points_inside_is_refused_when_it_is_made() {
         assert_eq!(refused.status, 422, "{url}: {}", refused.body);
         assert_eq!(refused.json()["errors"][0]["field"], "url");
     }
-    // To the gateway itself nothing goes, whatever is allowed.
+    // Nothing is sent to the gateway itself, whatever networks are allowed.
     let named = "[server]\npublic_url = \"https://gate.example.com\"\n";
     let gateway = with_access(&format!("{named}{CONFIGURATION}")).await;
     for own in [
@@ -334,7 +334,7 @@ async fn operators_see_everything_of_a_webhook_but_its_secret_and_others_nothing
         made["secret"].as_str().unwrap(),
     );
     assert!(secret.starts_with("whsec_"), "{made}");
-    // Its access may not call getevents, so that nothing is sent.
+    // Its access may not call getevents, so nothing is sent.
     let cause = "its access may not call getevents";
     assert_eq!(
         (&made["state"], &made["cause"]),
@@ -366,7 +366,7 @@ async fn operators_see_everything_of_a_webhook_but_its_secret_and_others_nothing
     assert_eq!(gone.status, 404);
 }
 
-/// What has stopped a webhook and had it go on stands among the changes of its access.
+/// Checks that the pause and the resumption of a webhook are among the changes of its access.
 async fn check_changes(gateway: &Gateway, id: &str) {
     let path = "accesses/shop/changes";
     let changes = admin(gateway, Method::GET, path, Value::Null).await.json();
@@ -377,7 +377,7 @@ async fn check_changes(gateway: &Gateway, id: &str) {
     assert_eq!(turn, expected, "{changes}");
 }
 
-/// What is seen of a webhook holds what was done and no secret.
+/// Checks that the visible records of a webhook contain the actions and no secret.
 async fn check_traces(gateway: &Gateway, id: &str, secrets: &[&str]) {
     let log = run_on(gateway, &["webhook", "log", id, "--json"]).json();
     assert_eq!(log["deliveries"], json!([]));

@@ -1,4 +1,4 @@
-//! HTTP itself: old clients, odd methods, broken hosts, and what each way in takes as a request.
+//! Tests of HTTP itself: old clients, unusual methods, broken hosts, and what each way in accepts as a request.
 
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Answer, Gateway, client, envelope};
 
-/// Sends bytes on a connection of their own and reads until the gateway closes it.
+/// Sends bytes on a new connection and reads until the gateway closes it.
 async fn raw(gateway: &Gateway, request: &str) -> String {
     let mut stream = TcpStream::connect(gateway.public).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -150,7 +150,7 @@ async fn options_head_and_other_methods_are_as_the_contract_says() {
         (&row["upstream_ms"], &row["delivery"]),
         (&serde_json::Value::Null, &serde_json::json!(""))
     );
-    // Byte by byte, since an HTTP client reads no body after HEAD: nothing follows the head.
+    // As raw bytes, because an HTTP client reads no body after HEAD: nothing may follow the head.
     for credentials in ["user=demo&password=wrong", "platform=fax", &right_pair] {
         let path = format!("/api/http/?{send}&{credentials}");
         let request = format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -159,7 +159,7 @@ async fn options_head_and_other_methods_are_as_the_contract_says() {
             answer.ends_with("\r\n\r\n") && answer.matches("\r\n\r\n").count() == 1,
             "{answer}"
         );
-        // A refusal is as long by GET; of what was not asked for nobody knows.
+        // A refusal has the same length by GET. The length of an answer that was never fetched is unknown.
         let announces = answer.to_ascii_lowercase().contains("content-length:");
         assert_eq!(announces, credentials != right_pair, "{answer}");
     }
@@ -468,7 +468,7 @@ async fn a_refused_body_that_is_still_being_written_does_not_hide_the_answer() {
     let length = 20 * 1024 * 1024;
     let head = format!("POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    // As old clients do: everything is written before anything is read.
+    // Old clients write everything before they read anything.
     stream.write_all(&vec![b'x'; length]).await.unwrap();
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();

@@ -1,4 +1,4 @@
-//! `getevents` by every way in.
+//! Tests of `getevents` by every way in.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -32,7 +32,7 @@ async fn soap(gateway: &Gateway, pairs: &[(&str, &str)]) -> String {
     answer.body
 }
 
-/// The values of an element, wherever it stands.
+/// Returns the values of an element, wherever it is in the document.
 fn values(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<c:{name}>"), format!("</c:{name}>"));
     let parts = xml.split(&open).skip(1);
@@ -96,7 +96,7 @@ async fn the_same_question_has_the_same_answer_by_every_way_in() {
         (&json!("1"), &json!("0"))
     );
 
-    // Nothing is remembered of who asks: by the same cursor the same comes again.
+    // The gateway stores nothing about the reader: the same cursor gives the same answer.
     assert_eq!(ask(&gateway, &pairs).await.json(), by_http);
     let demo = gateway.demo();
     let form: Vec<_> = [("class", "chat"), ("method", "getevents")]
@@ -136,7 +136,7 @@ async fn the_same_question_has_the_same_answer_by_every_way_in() {
         );
     }
 
-    // The next page begins where this one ends, and a text comes as it was written.
+    // The next page begins where this one ends, and each text arrives unchanged.
     let cursor = by_http["result"]["cursor"].as_str().unwrap();
     let rest = ask(&gateway, &[("cursor", cursor)]).await.json();
     assert_eq!(rest["result"]["more"], "0");
@@ -183,7 +183,7 @@ async fn a_wait_ends_with_the_first_event_or_with_its_time() {
         answer["result"]["list"][0]["destination"], "34600999999",
         "{answer}"
     );
-    // A row each, as of any call.
+    // Each call has a row, like any other call.
     let rows = rows(&gateway, "method=getevents").await;
     assert!(rows.len() >= 5, "{}", rows.len());
     assert!(rows.iter().all(|row| row["status"] == 200));
@@ -195,7 +195,7 @@ async fn cursors_and_rights_are_judged_like_everything_else() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     for (name, wrong) in [
         ("cursor", "yesterday"),
-        // Of a time to come: nobody has given it, and its reader would hear nothing.
+        // A cursor of a future time: the gateway never issued it, and its reader would receive nothing.
         ("cursor", "7zzzzzzzzzzzz"),
         ("wait", "26"),
         ("limit", "0"),
@@ -211,10 +211,10 @@ async fn cursors_and_rights_are_judged_like_everything_else() {
         ask(&gateway, &[("platform", "fax")]).await.json()["error"],
         "CHANNEL_NOT_FOUND"
     );
-    // Below what is kept: the oldest that there is, and a word of it.
+    // A cursor from before the retention: the answer begins with the oldest event.
     let old = ask(&gateway, &[("cursor", "0000000000001")]).await.json();
     assert_eq!(old["status"], "SUCCESS");
-    // Who was given a list of methods gets what is on it.
+    // An access with a list of methods may use only those on the list.
     let draft = json!({"name": "sender", "allow": ["127.0.0.0/8"], "methods": ["sendmessage"]});
     let password = made(&gateway, draft).await;
     let pair = format!(
@@ -238,13 +238,13 @@ async fn cursors_and_rights_are_judged_like_everything_else() {
         (stream.status, stream.json()["error"].as_str()),
         (403, Some("OPERATION_NOT_ALLOWED"))
     );
-    // A token's scope bounds it.
+    // A token is limited by its scope.
     let narrow = bearer(&gateway, "getchats").await;
     let stream = client()
         .get(gateway.url("/api/events"))
         .header("Authorization", narrow);
     assert_eq!(Answer::of(stream).await.status, 403);
-    // One that was made with all methods has this one.
+    // An access that was created with all methods has this one.
     let password = made(&gateway, json!({"name": "whole", "allow": ["127.0.0.0/8"]})).await;
     let access = admin(&gateway, Method::GET, "accesses/whole", Value::Null)
         .await

@@ -1,4 +1,4 @@
-//! More streams than there are places.
+//! Tests of more streams than there are places.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ async fn who_finds_no_place_is_asked_to_come_again_in_a_way_that_a_browser_obeys
     for _ in 0..2 {
         held.push(Stream::of(&gateway, "").await);
     }
-    // To a browser any other status is the end.
+    // A browser does not reconnect after any other status than 200.
     let mut third = Stream::of(&gateway, "").await;
     let busy = third.next().await.unwrap();
     assert_eq!(busy.event, "busy");
@@ -22,7 +22,7 @@ async fn who_finds_no_place_is_asked_to_come_again_in_a_way_that_a_browser_obeys
     let refusal: Value = serde_json::from_str(&busy.data).unwrap();
     assert_eq!(refusal["error"], "RATE_LIMITED", "{refusal}");
     assert_eq!(third.next().await, None);
-    // What is told inside is in the journal as it is.
+    // The journal has the real code of a refusal inside a stream.
     let rows = rows(&gateway, "method=getevents").await;
     let refused = rows.iter().find(|row| row["code"] == "RATE_LIMITED");
     let refused = refused.unwrap();
@@ -36,7 +36,7 @@ async fn who_finds_no_place_is_asked_to_come_again_in_a_way_that_a_browser_obeys
         .basic_auth(&demo.user, Some(&demo.password));
     let plain = Answer::of(plain).await;
     assert_eq!((plain.status, plain.header("retry-after")), (429, "10"));
-    // A call that waits takes such a place, and one that does not needs none.
+    // A call that waits takes such a place; a call that does not wait needs none.
     let cursor = now(&gateway).await;
     let waiting = ask(&gateway, &[("cursor", &cursor), ("wait", "5")]).await;
     assert_eq!(
@@ -48,7 +48,7 @@ async fn who_finds_no_place_is_asked_to_come_again_in_a_way_that_a_browser_obeys
         "SUCCESS"
     );
 
-    // The last place of all is for anybody else, and after that there is none.
+    // The last place of all is for another access; after that no place is left.
     for (name, expected) in [("other", ""), ("late", "busy")] {
         let password = made(&gateway, json!({"name": name, "allow": ["127.0.0.0/8"]})).await;
         let request = client()
@@ -63,7 +63,7 @@ async fn who_finds_no_place_is_asked_to_come_again_in_a_way_that_a_browser_obeys
         }
         held.push(stream);
     }
-    // What is given back can be had.
+    // A place that was freed can be taken again.
     held.clear();
     until("a place is free", async || {
         let mut stream = Stream::of(&gateway, "").await;

@@ -1,4 +1,4 @@
-//! Streams with the unmodified clients of others, and the readers that the documentation shows.
+//! Tests of streams with unmodified third-party clients, and with the readers of the documentation.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::reading::{SALES, Stream, UNLIMITED, warm, write};
 use crate::harness::{Gateway, Process, admin, new_listen, repository};
 use crate::real_clients::{prepared, run};
 
-/// Runs a program that says `ready` when it reads, and `ok` when it has had the messages that are written then.
+/// Runs a program that prints `ready` when it reads, and `ok` when it has received the messages that are written then.
 async fn hears(program: &str) {
     let Some(folder) = prepared() else { return };
     let toml = format!("{UNLIMITED}[server]\ncors_origins = [\"http://127.0.0.1:1\"]\n");
@@ -74,7 +74,7 @@ async fn sseclient_py() {
     hears("events_sseclient.py").await;
 }
 
-/// Runs a reader of the documentation while it is killed and the gateway is replaced, and looks whether it had every message.
+/// Runs a reader of the documentation while it is killed and the gateway is replaced, and checks that it received every message.
 #[expect(clippy::too_many_lines, reason = "one story, read step by step")]
 async fn reads(file: &str, command: &str) {
     let Some(folder) = prepared() else { return };
@@ -106,7 +106,7 @@ async fn reads(file: &str, command: &str) {
         .iter()
         .map(|(name, value)| (*name, &**value))
         .collect();
-    // What `go run` starts would outlive it.
+    // A program that `go run` starts would outlive it.
     let mut command = match file {
         "reader.go" => vec![place.path().join("reader").to_str().unwrap().to_owned()],
         _ => vec![command.to_owned(), program.to_str().unwrap().to_owned()],
@@ -137,7 +137,7 @@ async fn reads(file: &str, command: &str) {
         heard.extend(events_of(&reader));
         match round {
             0 => {
-                // The reader is killed, and something happens meanwhile.
+                // The reader is killed, and a message arrives in the meantime.
                 drop(reader);
                 write(there, SALES, "34610000009", "While nobody read").await;
                 let mut other = Stream::of(there, "?cursor=earliest").await;
@@ -163,7 +163,7 @@ async fn reads(file: &str, command: &str) {
     for chat in ["34610000000", "34610000001", "34610000002"] {
         assert!(chats.iter().any(|known| known == chat), "{chats:?}");
     }
-    // The access is taken away: it says why, and ends.
+    // The access is deleted: the reader prints the reason and ends.
     let gateway = gateway.unwrap();
     admin(&gateway, Method::DELETE, "accesses/demo", Value::Null).await;
     let (code, lines) = reader.ended();
@@ -176,7 +176,7 @@ async fn reads(file: &str, command: &str) {
     );
 }
 
-/// Refuses the first who comes for a while, and breaks the stream of the second off.
+/// Refuses the first connection, and breaks off the stream of the second.
 async fn fail_twice(listen: &str) {
     let listener = TcpListener::bind(listen).await.unwrap();
     for answer in [

@@ -1,4 +1,5 @@
-//! What streams cost: memory for each, time from the log to the socket, and what readers who read nothing cost others.
+//! Measures the cost of streams: memory per stream, time from the log to the socket, and the effect of readers that read nothing on
+//! others.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,24 +12,24 @@ use tokio::task::JoinSet;
 use super::reading::{SALES, Stream, warm, write};
 use crate::harness::{Gateway, load, until};
 
-/// Streams that are open and hear nothing, every day and for a release.
+/// Number of open streams without events, every day and for a release.
 const IDLE: (usize, usize) = (400, 10_000);
 
-/// Streams that hear everything, and messages that are told to them.
+/// The number of streams that get every event, and the number of messages that are written for them.
 const READERS: usize = 100;
 const MESSAGES: (usize, usize) = (12, 200);
 
-/// Streams that nobody reads, and bytes of each message.
+/// The number of streams that nobody reads, and the size of each message in bytes.
 const SLOW: (usize, usize) = (10, 100);
 const LONG: usize = 8 * 1024;
 
-/// Most memory of one stream, in bytes.
+/// Maximum memory of one stream, in bytes.
 const STREAM_BYTES_MAX: usize = 24 * 1024;
 
-/// Longest way from the log to the socket.
+/// Maximum time from the log to the socket.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(20);
 
-/// No limit but that of the machine.
+/// Limits that only the machine can reach.
 const MANY: &str = "[limits]\nper_address_per_minute = 100000000\nconnections = 24000\nconnections_per_address = 20000\n\
     [events]\nstreams = 12000\nstreams_per_access = 12000\n";
 
@@ -67,7 +68,7 @@ async fn begun(stream: &mut TcpStream) {
 async fn a_stream_that_hears_nothing_costs_little_memory() {
     let gateway = Gateway::configured(MANY, &[]);
     let mut first = Vec::new();
-    // What is made once, for whomever.
+    // The first streams also cause the allocations that happen only once.
     for number in 0..50 {
         let mut stream = connected(&gateway, number, "?types=channel.resumed", None).await;
         begun(&mut stream).await;
@@ -87,13 +88,13 @@ async fn a_stream_that_hears_nothing_costs_little_memory() {
     drop(streams);
 }
 
-/// Milliseconds since 1970.
+/// Returns milliseconds since 1970.
 fn now_ms() -> i64 {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// The time in an event, in milliseconds since 1970: the last part of its cursor is no time.
+/// Returns the time in an event's cursor, in milliseconds since 1970. The last part of the cursor is not a time.
 fn logged_ms(line: &str) -> i64 {
     const DIGITS: &str = "0123456789abcdefghjkmnpqrstvwxyz";
     let cursor = line.trim_start_matches("id: ");
@@ -101,7 +102,7 @@ fn logged_ms(line: &str) -> i64 {
     cursor.chars().fold(0, |number, c| number << 5 | digit(c)) >> 20
 }
 
-/// Reads the events of this many messages and returns how old each was, in milliseconds.
+/// Reads the events of this many messages and returns the age of each, in milliseconds.
 async fn ages(mut stream: TcpStream, mark: &'static str, messages: usize) -> Vec<i64> {
     let (mut ages, mut text) = (Vec::new(), String::new());
     let mut cursor = 0;
@@ -123,7 +124,7 @@ async fn ages(mut stream: TcpStream, mark: &'static str, messages: usize) -> Vec
     ages
 }
 
-/// Tells messages to readers and returns how old each frame was when it was read, in milliseconds and in order.
+/// Writes messages for readers and returns the age of each frame when it was read, in milliseconds and sorted.
 async fn written_to(gateway: &Gateway, mark: &'static str, bytes: usize) -> Vec<i64> {
     let messages = load(MESSAGES.0, MESSAGES.1);
     let mut readers = JoinSet::new();
@@ -155,7 +156,7 @@ async fn readers_hear_at_once_whoever_else_reads_nothing() {
     warm(&gateway, &mut stream).await;
     let alone = written_to(&gateway, "4411", 0).await;
     let long = written_to(&gateway, "4422", LONG).await;
-    // They take what the system takes for them, and no more.
+    // Their streams take only what the system buffers for them.
     let mut slow = Vec::new();
     for number in 0..load(SLOW.0, SLOW.1) {
         slow.push(connected(&gateway, number, "?cursor=now", Some(4096)).await);

@@ -1,4 +1,4 @@
-//! How streams end: when the gateway stops, when they are old, and when their token is.
+//! Tests of the ends of streams: at the gateway's shutdown, at their maximum age, and at the end of their token.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::reading::{Stream, UNLIMITED, ask, now};
 use crate::harness::{Gateway, Issuer, assert_within, client, client_from, load};
 
-/// Streams at the end of a gateway, every day and for a release.
+/// Number of streams at a gateway's shutdown, every day and for a release.
 const STREAMS: (usize, usize) = (60, 1000);
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn an_old_stream_and_one_whose_token_ends_say_so() {
     assert_eq!((&*end.event, &*end.data), ("bye", r#"{"why":"life"}"#));
 
     let gateway = Gateway::configured(&format!("{UNLIMITED}{}", issuer.as_configuration()), &[]);
-    // The skew that is granted is half a minute.
+    // The permitted clock skew is half a minute.
     let token = issuer.token("demo", -28);
     let request = client().get(gateway.url("/api/events")).bearer_auth(token);
     let mut stream = Stream::open(request).await;

@@ -1,4 +1,4 @@
-//! Callers who close their side of a connection while `getevents` waits or a stream is open.
+//! Tests of callers that close their side of a connection while `getevents` waits or a stream is open.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 use super::reading::{SALES, UNLIMITED, logged, now, write};
 use crate::harness::{Gateway, until};
 
-/// How long a caller would wait who did not leave, in seconds.
+/// The wait of a caller that does not disconnect, in seconds.
 const WAIT_S: u64 = 25;
 
-/// How often a stream shows that it lives.
+/// Interval between the heartbeats of a stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Begins to wait over a connection of its own.
+/// Begins to wait over its own connection.
 async fn begin(gateway: &Gateway, cursor: &str) -> TcpStream {
     let path = format!("basic/?class=chat&method=getevents&wait={WAIT_S}&cursor={cursor}");
     get(gateway, &path).await
@@ -57,9 +57,9 @@ async fn read_until(stream: &mut TcpStream, wanted: &str) {
 #[tokio::test]
 async fn a_caller_who_hangs_up_gives_its_place_back_and_one_who_closes_its_side_is_answered() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
-    // Channels are looked at since then.
+    // The channels are polled since then.
     logged(&gateway, 1).await;
-    // The stream that read them is noticed to be gone when something is written to it.
+    // When something is written to the dropped stream, the gateway notices that it is gone.
     until_waiting(&gateway, 0).await;
     let cursor = now(&gateway).await;
     let began = Instant::now();
@@ -79,7 +79,7 @@ async fn a_caller_who_hangs_up_gives_its_place_back_and_one_who_closes_its_side_
         "both were noticed before the wait was over"
     );
 
-    // A caller who stays goes on waiting for what comes.
+    // A caller that stays connected continues to wait for events.
     let mut waiting = begin(&gateway, &cursor).await;
     write(&gateway, SALES, "34600000001", "hello").await;
     read_until(&mut waiting, "hello").await;

@@ -1,4 +1,4 @@
-//! Every reader gets exactly what a judge outside the gateway says.
+//! Tests that every reader gets exactly the events that a model outside the gateway predicts.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::reading::{Stream, UNLIMITED, now, warm, write};
 use crate::harness::{Answer, Chance, Gateway, client, load, made};
 
-/// Accesses, every day and for a release.
+/// Number of accesses, every day and for a release.
 const ACCESSES: (usize, usize) = (5, 20);
 
 /// The channels of every sandbox.
@@ -19,7 +19,7 @@ const CHANNELS: [(&str, &str); 5] = [
     ("operator", "300"),
 ];
 
-/// What an access may use, and what it asks for; drawn at random.
+/// The permitted channels of an access and the channel that it requests, drawn at random.
 struct Drawn {
     name: String,
     password: String,
@@ -69,7 +69,7 @@ async fn drawn(gateway: &Gateway, chance: &mut Chance, number: usize) -> Drawn {
         channels,
         query: None,
     };
-    // One of those that it may ask for by name: any other is refused at once.
+    // A permitted channel, because a request for any other one is refused immediately.
     let allowed: Vec<_> = CHANNELS
         .into_iter()
         .filter(|channel| drawn.hears(*channel))
@@ -111,7 +111,7 @@ async fn each_reader_hears_what_it_may_and_asks_for_and_nothing_else() {
             .await;
         }
     }
-    // The access that sees all says when all are in the log.
+    // The access that sees everything shows when all events are in the log.
     let mut heard = BTreeSet::new();
     let mut whole = Stream::of(&gateway, &format!("?cursor={cursor}")).await;
     let mut all = Vec::new();

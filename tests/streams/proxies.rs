@@ -1,4 +1,4 @@
-//! Streams through proxies as they come, and over HTTP/2.
+//! Tests of streams through proxies with their defaults, and over HTTP/2.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::reading::{SALES, Stream, UNLIMITED, warm, write};
 use crate::harness::{Gateway, PATIENCE, Process, client, http2, load, new_listen, stays, until};
 use crate::tls::{self, Pair};
 
-/// How long a stream is to live there: longer than the deadlines on its way.
+/// How long a stream has to live through a proxy in seconds, every day and for a release: longer than the proxy's timeouts.
 const LIVES: (u64, u64) = (35, 600);
 
 async fn through(gateway: &Gateway, url: String) {
@@ -30,14 +30,14 @@ async fn through(gateway: &Gateway, url: String) {
         number += 1;
         let chat = format!("34630{number:06}");
         write(gateway, SALES, &chat, "Through a proxy").await;
-        // The reader without a proxy has it when the gateway has written it.
+        // The event of the reader without a proxy shows that the gateway has written it.
         while warming.message().await["data"]["destination"] != *chat {}
         let written = Instant::now();
         while stream.message().await["data"]["destination"] != *chat {}
         lag = lag.max(written.elapsed());
         let next = began + Duration::from_secs(18 * number);
         let pause = next.saturating_duration_since(Instant::now());
-        // Nothing but signs of life.
+        // Only heartbeats may arrive now.
         if let Some(frame) = stream.within(pause).await {
             assert_eq!((&*frame.event, &*frame.data), ("", ""));
         }
@@ -68,7 +68,7 @@ async fn a_stream_through_nginx_with_its_defaults() {
         TempDir::new().unwrap(),
         new_listen(),
     );
-    // Buffering and compression as they are switched on as a rule.
+    // Buffering and compression as they are usually switched on.
     let text = format!(
         "user root;\ndaemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr warn;\nevents {{}}\nhttp {{\n access_log off;\n gzip on;\n gzip_types text/event-stream;\n \
          server {{ listen {listen}; location / {{ proxy_pass http://{}; }} }}\n}}\n",
@@ -91,7 +91,7 @@ async fn a_stream_through_haproxy_with_its_defaults() {
         TempDir::new().unwrap(),
         new_listen(),
     );
-    // The times of Debian's own file.
+    // The timeouts of Debian's own file.
     let text = format!(
         "defaults\n mode http\n timeout connect 5000\n timeout client 50000\n timeout server 50000\nfrontend f\n bind {listen}\n default_backend b\n\
          backend b\n server a {}\n",
@@ -128,7 +128,7 @@ async fn a_stream_over_http_2_lives_beside_calls_and_longer_than_any_of_them_may
         status == http2::OK && body.contains("SUCCESS")
     })
     .await;
-    // The stream has outlived ten times what a request may take, and shows that it lives.
+    // The stream has outlived ten times the request timeout, and its heartbeats continue.
     loop {
         let next = tokio::time::timeout(PATIENCE, peer.receive());
         let (kind, flags, of, payload) = next.await.unwrap().expect("the connection has ended");

@@ -1,4 +1,4 @@
-//! A reader of streams that shares nothing with the gateway, and the other side of chats.
+//! A reader of streams that shares no code with the gateway, and functions that write messages in chats.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use crate::harness::{Answer, Gateway, PATIENCE, client};
 
-/// No limit is to be met.
+/// The calls must not reach a limit.
 pub(crate) const UNLIMITED: &str = "[limits]\nper_address_per_minute = 100000000\n";
 
-/// One block of a stream, as WHATWG HTML 9.2.6 reads it.
+/// One block of a stream, parsed as in WHATWG HTML 9.2.6.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) event: String,
@@ -37,24 +37,24 @@ impl Frame {
         frame
     }
 
-    /// The event in it, if there is one.
+    /// Returns the block's event, if there is one.
     pub(crate) fn message(&self) -> Option<Value> {
         let is_message = self.event.is_empty() && !self.data.is_empty();
         is_message.then(|| serde_json::from_str(&self.data).unwrap())
     }
 }
 
-/// A stream that is read.
+/// A stream that is being read.
 pub(crate) struct Stream {
     pub(crate) response: Response,
-    /// What has come of the next block.
+    /// The received part of the next block.
     begun: Vec<u8>,
-    /// All blocks that have come.
+    /// All received blocks.
     pub(crate) all: String,
 }
 
 impl Stream {
-    /// Opens one, and has its first block read.
+    /// Opens a stream.
     pub(crate) async fn open(request: reqwest::RequestBuilder) -> Stream {
         let request = request.header("Accept", "text/event-stream");
         let response = timeout(PATIENCE, request.send()).await.unwrap().unwrap();
@@ -62,7 +62,7 @@ impl Stream {
         Stream::begun(response)
     }
 
-    /// The stream that an answer is.
+    /// Makes a stream from an answer.
     pub(crate) fn begun(response: Response) -> Stream {
         Stream {
             response,
@@ -71,19 +71,19 @@ impl Stream {
         }
     }
 
-    /// One of the demo access by Basic.
+    /// Opens a stream of the demo access by Basic.
     pub(crate) async fn of(gateway: &Gateway, query: &str) -> Stream {
         let demo = gateway.demo();
         let request = client().get(gateway.url(&format!("/api/events{query}")));
         Stream::open(request.basic_auth(demo.user, Some(demo.password))).await
     }
 
-    /// The next block; none at the end.
+    /// Returns the next block, or `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         timeout(PATIENCE, self.read()).await.expect("nothing comes")
     }
 
-    /// The next block within this time, or nothing.
+    /// Returns the next block if it arrives within this time.
     pub(crate) async fn within(&mut self, time: Duration) -> Option<Frame> {
         timeout(time, self.read()).await.ok().flatten()
     }
@@ -102,7 +102,7 @@ impl Stream {
         }
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub(crate) async fn message(&mut self) -> Value {
         loop {
             let Some(frame) = self.next().await else {
@@ -114,7 +114,7 @@ impl Stream {
         }
     }
 
-    /// The name and the data of the last block, and whether a message came before it.
+    /// Reads to the end. Returns the last block, and whether an event came before it.
     pub(crate) async fn end(&mut self) -> (Frame, bool) {
         let (mut last, mut heard) = (Frame::default(), false);
         while let Some(frame) = self.next().await {
@@ -125,12 +125,12 @@ impl Stream {
     }
 }
 
-/// Somebody writes in a chat of a channel.
+/// Writes a message in a chat of a channel, as a customer would.
 pub(crate) async fn write(gateway: &Gateway, channel: (&str, &str), destination: &str, text: &str) {
     write_at(&gateway.sandbox_url(), channel, destination, text).await;
 }
 
-/// The same at the sandbox at this address.
+/// Does the same at the sandbox at this address.
 async fn write_at(sandbox: &str, channel: (&str, &str), destination: &str, text: &str) {
     let message = json!({"platform": channel.0, "platformid": channel.1, "destination": destination, "message": text});
     let url = format!("{sandbox}/sandbox/receive");
@@ -141,7 +141,7 @@ async fn write_at(sandbox: &str, channel: (&str, &str), destination: &str, text:
 /// The channel of most tests.
 pub(crate) const SALES: (&str, &str) = ("whatsapp", "100");
 
-/// A question for events of the demo access by HTTP parameters.
+/// Requests events for the demo access by HTTP parameters.
 pub(crate) async fn ask(gateway: &Gateway, pairs: &[(&str, &str)]) -> Answer {
     let demo = gateway.demo();
     let mut form = vec![
@@ -154,18 +154,18 @@ pub(crate) async fn ask(gateway: &Gateway, pairs: &[(&str, &str)]) -> Answer {
     Answer::of(client().post(gateway.url("/api/http/")).form(&form)).await
 }
 
-/// The cursor of now.
+/// Returns the current cursor.
 pub(crate) async fn now(gateway: &Gateway) -> String {
     let answer = ask(gateway, &[]).await.json();
     assert_eq!(answer["result"]["list"], json!([]), "{answer}");
     answer["result"]["cursor"].as_str().unwrap().to_owned()
 }
 
-/// Writes so many messages, each in a chat of its own, and reads their events in the order of the log. Returns the cursor before
-/// them, and the events.
+/// Writes this many messages, each in its own chat, and reads their events in the order of the log. Returns the cursor before them,
+/// and the events.
 pub(crate) async fn logged(gateway: &Gateway, count: usize) -> (String, Vec<Value>) {
     let cursor = now(gateway).await;
-    // Channels are looked at since then: what was there before is history.
+    // The channels are polled since then; earlier messages are history.
     let mut stream = Stream::of(gateway, &format!("?cursor={cursor}")).await;
     warm(gateway, &mut stream).await;
     let from = now(gateway).await;
@@ -182,7 +182,7 @@ pub(crate) async fn logged(gateway: &Gateway, count: usize) -> (String, Vec<Valu
     while count > distinct(&heard) {
         heard.push(stream.message().await);
     }
-    // What was on its way before is not of these.
+    // Drops events of earlier messages.
     heard.retain(|event| event["cursor"].as_str().unwrap() > from.as_str());
     (from, heard)
 }
@@ -195,12 +195,12 @@ fn distinct(heard: &[Value]) -> usize {
     chats.collect::<std::collections::HashSet<_>>().len()
 }
 
-/// Writes until something is heard: from then on the channel is looked at.
+/// Writes messages until an event arrives; from then on the channel is polled.
 pub(crate) async fn warm(gateway: &Gateway, stream: &mut Stream) {
     warm_at(&gateway.sandbox_url(), stream).await;
 }
 
-/// The same at the sandbox at this address. Returns how many messages it took.
+/// Does the same at the sandbox at this address. Returns the number of messages that it took.
 pub(crate) async fn warm_at(sandbox: &str, stream: &mut Stream) -> usize {
     for number in 0.. {
         assert!(number < 20, "no event comes");

@@ -1,14 +1,14 @@
-//! A stream that breaks anywhere is gone on with behind the last whole event.
+//! Tests that a stream that breaks anywhere is resumed after the last complete event.
 
 use serde_json::{Value, json};
 
 use super::reading::{Stream, UNLIMITED, ask, logged, now};
 use crate::harness::{Answer, Gateway, client, load};
 
-/// Events of the stream that is cut, every day and for a release.
+/// Number of events in the stream that is cut, every day and for a release.
 const EVENTS: (usize, usize) = (20, 200);
 
-/// The ids of the events in a text, with the cursor behind each whole block.
+/// Returns the ids of the events in the complete blocks of a text, and the last cursor among them.
 fn whole(text: &str) -> (Vec<String>, Option<String>) {
     let (mut ids, mut cursor) = (Vec::new(), None);
     let blocks = text.rsplit_once("\n\n").map_or("", |(blocks, _)| blocks);
@@ -51,7 +51,7 @@ async fn a_stream_cut_at_any_byte_goes_on_where_it_was() {
             continue;
         }
         let (before, cursor) = whole(&text[..at]);
-        // What is not read yet is begun with the cursor that the reader began with.
+        // A reader that has no cursor yet resumes with the cursor that it began with.
         let cursor = cursor.unwrap_or_else(|| from.clone());
         let again = known
             .as_ref()
@@ -70,10 +70,10 @@ async fn a_stream_cut_at_any_byte_goes_on_where_it_was() {
     );
 }
 
-/// The ids of the next events behind a cursor, as a reader that comes again gets them.
+/// Returns the ids of the next events after a cursor, as a reader that reconnects gets them.
 async fn behind(gateway: &Gateway, cursor: &str, count: usize) -> Vec<String> {
     let demo = gateway.demo();
-    // The header counts more than where it once began.
+    // The header takes precedence over the cursor in the URL, with which the stream once began.
     let request = client()
         .get(gateway.url("/api/events?cursor=now"))
         .header("Last-Event-ID", cursor);
@@ -109,7 +109,7 @@ async fn a_stream_begins_with_what_a_reader_needs_to_come_again() {
     assert!(first.id.as_ref().unwrap() >= &cursor, "{first:?}");
     assert_eq!((&*first.event, &*first.data), ("", ""));
 
-    // Two that are no cursors, and one of two headers.
+    // An invalid cursor, and two headers instead of one.
     let demo = gateway.demo();
     for ids in [&["yesterday"][..], &["0000000000001", "0000000000002"]] {
         let mut request = client()
@@ -124,7 +124,7 @@ async fn a_stream_begins_with_what_a_reader_needs_to_come_again() {
             (400, json!("INCORRECT_PARAM"))
         );
     }
-    // No URL holds credentials.
+    // No credentials are accepted in the URL.
     let url = format!("/api/events?user={}&password={}", demo.user, demo.password);
     assert_eq!(
         Answer::of(client().get(gateway.url(&url))).await.status,

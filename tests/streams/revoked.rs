@@ -1,4 +1,4 @@
-//! Whoever may not read any more hears nothing that is told a second later.
+//! Tests that a reader that loses a right gets no event that occurs a second later.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 use super::reading::{SALES, Stream, UNLIMITED, now, warm, write};
 use crate::harness::{Answer, Gateway, admin, client, has_line, load, until};
 
-/// Times that each right is taken away, every day and for a release.
+/// How often each right is withdrawn, every day and for a release.
 const TIMES: (usize, usize) = (1, 20);
 
-/// How long a stream may go on after the change.
+/// Time after the change for which a stream may still deliver events.
 const HEARD_FOR: Duration = Duration::from_secs(1);
 
-/// How a right is taken away.
+/// The way in which a right is withdrawn.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
     Suspended,
@@ -50,7 +50,7 @@ struct Reader {
     stream: Stream,
 }
 
-/// Makes an access, and gives what it shows to be let in.
+/// Makes an access and returns its Authorization header.
 async fn authorization(gateway: &Gateway, name: &str, by_token: bool) -> String {
     let draft = json!({"name": name, "allow": ["127.0.0.0/8"]});
     let made = admin(gateway, Method::POST, "accesses", draft).await.json();
@@ -83,7 +83,7 @@ async fn reader(gateway: &Gateway, name: &str, by_token: bool) -> Reader {
     }
 }
 
-/// Takes the right away, and returns when that was acknowledged.
+/// Withdraws the right and returns the time of the acknowledgement.
 async fn lose(gateway: &Gateway, name: &str, loss: Loss) -> Instant {
     let path = format!("accesses/{name}");
     let patch = |fields: Value| admin(gateway, Method::PATCH, &path, fields);
@@ -109,13 +109,14 @@ async fn lose(gateway: &Gateway, name: &str, loss: Loss) -> Instant {
         answer.body
     );
     match loss {
-        // It comes then.
+        // The right ends when the access expires.
         Loss::Expired => Instant::now() + Duration::from_secs(2),
         _ => Instant::now(),
     }
 }
 
-/// Reads on while somebody writes twice a second, and returns when the last event was heard after the change, if any was.
+/// Reads on while a message is written twice a second. Returns the time of the last event after the change, if there was one, and
+/// whether the stream ended.
 async fn heard_after(
     gateway: &Gateway,
     reader: &mut Reader,
@@ -152,7 +153,7 @@ async fn a_reader_that_loses_a_right_hears_nothing_a_second_later() {
                 || number % 2 == 1 && !matches!(loss, Loss::Way);
             let mut reader = reader(&gateway, &name, by_token).await;
             write(&gateway, SALES, "34700000001", &name).await;
-            // Others' messages may be on their way yet.
+            // Events of earlier messages may still arrive first.
             while reader.stream.message().await["data"]["message"] != *name {}
             let lost = lose(&gateway, &name, loss).await;
             let (heard, ended) = heard_after(&gateway, &mut reader, lost).await;
@@ -161,7 +162,7 @@ async fn a_reader_that_loses_a_right_hears_nothing_a_second_later() {
                 heard.is_none_or(|heard| heard <= HEARD_FOR),
                 "{loss:?}: {heard:?}"
             );
-            // A channel that is gone is no reason to end: there may be others.
+            // The loss of one channel does not end the stream, because there may be other channels.
             assert_eq!(ended, !matches!(loss, Loss::Channel), "{loss:?}");
         }
     }
@@ -172,7 +173,7 @@ async fn a_reader_that_loses_a_right_hears_nothing_a_second_later() {
     );
 }
 
-/// Asks for events behind a cursor, and waits for one.
+/// Requests events after a cursor, with a wait for one.
 fn waits(gateway: &Gateway, authorization: &str, cursor: &str) -> JoinHandle<Answer> {
     let is_token = authorization.starts_with("Bearer ");
     let way = if is_token { "jwt" } else { "basic" };
@@ -193,7 +194,7 @@ async fn a_call_that_waits_for_events_is_given_none_of_what_it_may_not_read_any_
     let mut stream = Stream::of(&gateway, "").await;
     warm(&gateway, &mut stream).await;
     let (key, others) = LOSSES.split_last().unwrap();
-    // The key is that of all tokens.
+    // The retired key is the key of all tokens, so this loss has its own round.
     for losses in [others, std::slice::from_ref(key)] {
         write(&gateway, SALES, "34700000002", "Before").await;
         while stream.message().await["data"]["message"] != "Before" {}
@@ -205,7 +206,7 @@ async fn a_call_that_waits_for_events_is_given_none_of_what_it_may_not_read_any_
             let authorization = authorization(&gateway, &name, by_token).await;
             waiting.push((*loss, name, waits(&gateway, &authorization, &cursor)));
         }
-        // Beside the stream of this test itself.
+        // In addition to the stream of this test itself.
         let all = format!("chatgate_event_streams {}", waiting.len() + 1);
         until("all wait", async || {
             has_line(&gateway.metrics().await, &all)
@@ -219,7 +220,7 @@ async fn a_call_that_waits_for_events_is_given_none_of_what_it_may_not_read_any_
         write(&gateway, SALES, "34700000002", "Lost").await;
         while stream.message().await["data"]["message"] != "Lost" {}
         for (loss, _, answer) in waiting {
-            // Who has lost one channel of two waits for what comes in the other.
+            // A reader that has lost one of two channels waits for events of the other.
             until("the answer", async || {
                 write(&gateway, ("telegram", "200"), "34700000003", "Kept").await;
                 answer.is_finished()

@@ -1,5 +1,5 @@
-//! Which file uses which, by the `use` lines: no two files use each other, by however many others, and in the gateway no
-//! folder uses one of a higher floor.
+//! Checks imports by the `use` lines: no two files use each other, directly or through other files, and in the gateway no folder
+//! uses a folder of a higher floor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::sources;
 type Modules = BTreeMap<ModulePath, Module>;
 type Edges = BTreeMap<ModulePath, BTreeSet<ModulePath>>;
 
-/// The folders of the gateway, from the ground up; files of the root stand on the floor of their name.
+/// The gateway's folders from the lowest floor up. Files in the root belong to the floor of their name.
 const FLOORS: [&[&str]; 7] = [
     &["client_addr", "paths"],
     &["config"],
@@ -47,7 +47,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         ],
         1,
     );
-    // By a name that the root passes on.
+    // Through a name that the root re-exports.
     check_circles(
         &[
             ("lib", "pub use a::A; pub use b::B;"),
@@ -64,7 +64,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         ],
         0,
     );
-    // By what the parent itself defines and uses.
+    // Through definitions and imports of the parent itself.
     check_circles(
         &[
             ("lib", ""),
@@ -74,7 +74,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         1,
     );
     check_circles(&[("lib", ""), ("a", "use b::B; struct A;"), ("a/b", "")], 0);
-    // By a third file, in an inline module; tests don't count.
+    // Through a third file, in an inline module; tests don't count.
     check_circles(
         &[
             ("lib", ""),
@@ -139,7 +139,7 @@ fn an_import_from_a_higher_floor_is_found() {
     assert_eq!(climbs("use crate::tokens::Tokens;"), 0);
 }
 
-/// Each circle as a line that names its files.
+/// Returns each circle as a line that names its files.
 fn circles_of(sources: &[(PathBuf, String)]) -> Vec<String> {
     let mut found = Vec::new();
     for modules in crates(sources).values() {
@@ -154,7 +154,7 @@ fn circles_of(sources: &[(PathBuf, String)]) -> Vec<String> {
     found
 }
 
-/// Each import within the gateway that goes up, or across between folders of one floor.
+/// Returns each import within the gateway from a higher floor or from another folder of the same floor.
 fn climbs_of(sources: &[(PathBuf, String)]) -> Vec<String> {
     let crates = crates(sources);
     let modules = &crates["gateway"];
@@ -183,14 +183,14 @@ fn floor(folder: &str) -> usize {
     })
 }
 
-/// Which module uses which others.
+/// Returns the modules that each module uses.
 fn edges(modules: &Modules) -> Edges {
     let mut edges = Edges::new();
     for (user, module) in modules {
         let used = edges.entry(user.clone()).or_default();
         for item in &module.items {
             let Item::Use(item) = item else { continue };
-            // A file that passes names on does not use them.
+            // A re-export does not count as a use.
             if is_reexport(item) {
                 continue;
             }
@@ -207,7 +207,7 @@ fn edges(modules: &Modules) -> Edges {
     edges
 }
 
-/// A path from the root of its crate; none for one of another crate.
+/// Returns a path relative to the root of its crate, or `None` for a path into another crate.
 fn absolute(path: &[String], user: &ModulePath, modules: &Modules) -> Option<Vec<String>> {
     let (first, rest) = path.split_first()?;
     let mut base = match first.as_str() {
@@ -230,10 +230,10 @@ fn absolute(path: &[String], user: &ModulePath, modules: &Modules) -> Option<Vec
     Some(base)
 }
 
-/// Deeper than any chain of re-exports that somebody would write; ends one that goes round.
+/// Maximum length of a chain of re-exports, longer than any real one. It ends circular chains.
 const REEXPORTS_MAX: usize = 8;
 
-/// The module that defines what a path names, through the modules that only pass it on.
+/// Returns the module that defines the item of a path, through modules that only re-export it.
 fn definer(path: &[String], modules: &Modules, depth: usize) -> Option<ModulePath> {
     let mut at = path.len();
     while !modules.contains_key(&path[..at]) {
@@ -257,7 +257,7 @@ fn definer(path: &[String], modules: &Modules, depth: usize) -> Option<ModulePat
     Some(module)
 }
 
-/// The sets of two modules and more that reach each other.
+/// Returns the sets of two or more modules that reach each other.
 fn circles(edges: &Edges) -> Vec<Vec<ModulePath>> {
     let reach: BTreeMap<_, _> = edges
         .keys()

@@ -1,4 +1,4 @@
-//! One name for one thing: no type is defined twice, and identifiers use the field's words.
+//! Checks names: no type is defined twice, and identifiers use precise words.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use syn::Item;
 use super::source::crates;
 use super::sources;
 
-/// Type names that stand in several files, each with the reason.
+/// Names of types that may be defined in several files, each with the reason.
 const SHARED: &[(&str, &str)] = &[];
 
-/// Words that have meant so many things here that they mean nothing.
+/// Words that have had so many meanings here that they mean nothing any more.
 const WORN: [&str; 4] = ["told", "tell", "tells", "telling"];
 
 #[test]
@@ -54,7 +54,7 @@ fn a_type_name_that_is_defined_twice_is_found() {
 fn no_identifier_has_a_worn_word() {
     let mut found = BTreeMap::new();
     for (path, text) in sources() {
-        // What stands here names the words.
+        // This file names the words.
         if path.ends_with("tidy/names.rs") {
             continue;
         }
@@ -87,7 +87,7 @@ fn a_worn_word_is_found_within_a_name_and_not_within_a_word() {
     }
 }
 
-/// Every type name that is defined in several places, with its files.
+/// Returns every name of a type that is defined in several places, with its files.
 fn doubles(sources: &[(PathBuf, String)]) -> BTreeMap<String, Vec<PathBuf>> {
     let mut defined: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     let crates = crates(sources);
@@ -110,7 +110,7 @@ fn doubles(sources: &[(PathBuf, String)]) -> BTreeMap<String, Vec<PathBuf>> {
     defined
 }
 
-/// Calls for every identifier; documentation comments are literals, and are not looked at.
+/// Calls `each` for every identifier. Doc comments are literals and are skipped.
 fn identifiers(tokens: TokenStream, each: &mut dyn FnMut(&str)) {
     for token in tokens {
         match token {
@@ -121,7 +121,7 @@ fn identifiers(tokens: TokenStream, each: &mut dyn FnMut(&str)) {
     }
 }
 
-/// Whether a part of a name, by underscores or capitals, is a worn word.
+/// Returns whether a part of a name, split at underscores and capitals, is a worn word.
 fn is_worn(name: &str) -> bool {
     let mut parts = vec![String::new()];
     let mut was_small = false;

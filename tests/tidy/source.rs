@@ -1,4 +1,4 @@
-//! The Rust sources of the crates as trees: which module a file is, and what stands in it outside its tests.
+//! Parses the Rust sources of the crates: the module of each file, and its items outside its tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ pub type ModulePath = Vec<String>;
 /// One file of a crate.
 pub struct Module {
     pub file: PathBuf,
-    /// Its items, with those of inline modules, without tests.
+    /// The file's items and those of its inline modules, without tests.
     pub items: Vec<Item>,
 }
 
-/// The modules of every crate, by the crate's folder.
+/// Returns the modules of every crate, by the crate's folder.
 pub fn crates(sources: &[(PathBuf, String)]) -> BTreeMap<String, BTreeMap<ModulePath, Module>> {
     let mut crates: BTreeMap<String, BTreeMap<ModulePath, _>> = BTreeMap::new();
     let mut test_modules: Vec<(String, ModulePath)> = Vec::new();
@@ -45,7 +45,8 @@ pub fn crates(sources: &[(PathBuf, String)]) -> BTreeMap<String, BTreeMap<Module
     crates
 }
 
-/// `crates/CRATE/src/A/B.rs` is the module `A::B` of `CRATE`; binaries and tests are no modules of it.
+/// Returns the crate and the module of a file: `crates/CRATE/src/A/B.rs` is the module `A::B` of `CRATE`. Binaries and tests are
+/// not modules of it.
 fn place(file: &Path) -> Option<(String, ModulePath)> {
     let mut parts: Vec<_> = file
         .iter()
@@ -66,8 +67,8 @@ fn place(file: &Path) -> Option<(String, ModulePath)> {
     Some((parts.swap_remove(1), module))
 }
 
-/// Takes over all items but tests, and the names of modules that are tests; what stands in an inline module counts as its
-/// file's.
+/// Collects all items except tests, and the names of modules that contain tests. Items of an inline module count as items of the
+/// file.
 fn flatten(items: Vec<Item>, into: &mut Vec<Item>, tests: &mut Vec<String>) {
     for item in items {
         if attributes(&item).iter().any(is_for_tests) {
@@ -88,7 +89,7 @@ fn flatten(items: Vec<Item>, into: &mut Vec<Item>, tests: &mut Vec<String>) {
 fn is_for_tests(attribute: &Attribute) -> bool {
     let mut is_test = false;
     if attribute.path().is_ident("cfg") {
-        // Anything but `cfg(test)` is no error here: it is code like other code.
+        // Anything other than `cfg(test)` is not an error here but normal code.
         let _ = attribute.parse_nested_meta(|meta| {
             is_test |= meta.path.is_ident("test");
             Ok(())
@@ -113,7 +114,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// Every path that a `use` item names, one for each leaf, with the name under which it is known there.
+/// Returns every path that a `use` item names, one for each leaf, with its local name.
 pub fn leaves(item: &ItemUse) -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     walk(&item.tree, &mut Vec::new(), &mut found);
@@ -154,7 +155,7 @@ fn leaf(path: &[String], name: &str, renamed: Option<String>) -> (Vec<String>, S
     (path, renamed.unwrap_or(known_as))
 }
 
-/// Whether a `use` item passes a name on instead of using it.
+/// Returns whether a `use` item re-exports a name instead of using it.
 pub fn is_reexport(item: &ItemUse) -> bool {
     !matches!(item.vis, Visibility::Inherited)
 }

@@ -1,4 +1,4 @@
-//! An upstream that speaks HTTP/2: whatever it does to a connection or a stream, the word on delivery is the exact one.
+//! Tests of an upstream that speaks HTTP/2: whatever it does to a connection or a stream, the delivery word is exact.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -18,27 +18,28 @@ use crate::harness::http2::{
 };
 use crate::harness::until;
 
-/// What the upstream does with a request.
+/// The upstream's reaction to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Behaviour {
     Answers,
-    /// GOAWAY that names no stream, when the request is there: the stream was not processed (RFC 9113, 6.8).
+    /// Sends GOAWAY that names no stream after the request has arrived: the stream was not processed (RFC 9113, 6.8).
     GoAwayBefore,
-    /// GOAWAY that names the stream, and then the end.
+    /// Sends GOAWAY that names the stream, and ends the connection.
     GoAwayAfter,
-    /// GOAWAY that names the stream, and then the answer.
+    /// Sends GOAWAY that names the stream, and then answers.
     GoAwayThenAnswers,
-    /// RST_STREAM with REFUSED_STREAM: not processed (RFC 9113, 8.7).
+    /// Sends RST_STREAM with REFUSED_STREAM: not processed (RFC 9113, 8.7).
     RefusesStream,
-    /// RST_STREAM with INTERNAL_ERROR.
+    /// Sends RST_STREAM with INTERNAL_ERROR.
     ResetsStream,
-    /// A frame that breaks the protocol: the gateway says goodbye itself, which does not say what became of the request.
+    /// Sends a frame that violates the protocol. The gateway itself sends GOAWAY then, which does not reveal the outcome of the
+    /// request.
     BreaksProtocol,
-    /// The connection ends in the middle.
+    /// Ends the connection in the middle.
     Closes,
-    /// The connection ends before a byte of a request is read, right after the handshake.
+    /// Ends the connection right after the handshake, before a byte of a request is read.
     ClosesAtOnce,
-    /// Answers once, and lets no stream be opened after that until it is told to.
+    /// Answers once, and then lets no stream be opened until it is told to.
     Pauses,
 }
 
@@ -68,17 +69,17 @@ struct Counts {
     connections: usize,
     requests: usize,
     answered: usize,
-    /// How often the gateway has taken over settings.
+    /// Number of settings that the gateway has acknowledged.
     acknowledged: usize,
-    /// Told when a pause is to end.
+    /// Notified when a pause is to end.
     goes_on: Arc<Notify>,
 }
 
-/// An upstream over TLS that agrees on HTTP/2.
+/// An upstream over TLS that negotiates HTTP/2.
 struct Upstream {
     address: SocketAddr,
     counts: Arc<Mutex<Counts>>,
-    /// The PEM file that names its certificate.
+    /// The PEM file with the upstream's certificate.
     roots: tempfile::NamedTempFile,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -110,7 +111,7 @@ impl Upstream {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, counts) = (acceptor.clone(), Arc::clone(&counting));
                 connections.spawn(async move {
-                    // A connection that ends early is what some of these are about.
+                    // Some of the tests are about connections that end early.
                     if let Ok(stream) = acceptor.accept(stream).await {
                         counts.lock().unwrap().connections += 1;
                         let _ = serve(stream, behaviour, &counts).await;
@@ -143,7 +144,7 @@ async fn serve(
     let mut open = HashSet::new();
     let goes_on = Arc::clone(&counts.lock().unwrap().goes_on);
     loop {
-        // Told while nothing is on its way, so that no part of a frame is lost.
+        // The tests notify this while no frame is on its way, so that no part of a frame is lost.
         let (kind, flags, id, payload) = tokio::select! {
             next = next_frame(&mut stream) => next?,
             () = goes_on.notified() => {
@@ -191,7 +192,7 @@ async fn serve(
     }
 }
 
-/// The next frame: kind, flags, stream, payload.
+/// Returns the next frame as kind, flags, stream and payload.
 async fn next_frame(
     stream: &mut tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
 ) -> std::io::Result<(u8, u8, u32, Vec<u8>)> {
@@ -224,8 +225,8 @@ async fn answer(
     Ok(())
 }
 
-/// Ends the connection, and takes what the peer still sends: what is not read when a socket closes makes the system reset the
-/// connection, and the peer may lose the last frames.
+/// Ends the connection, and reads what the peer still sends. With unread bytes the system would reset the connection on closing,
+/// and the peer might lose the last frames.
 async fn leave(
     mut stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
 ) -> std::io::Result<()> {
@@ -238,7 +239,7 @@ fn reset(id: u32, code: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, id, &code.to_be_bytes())
 }
 
-/// Lets so many streams be open at once.
+/// Returns the settings that let this many streams be open at the same time.
 fn streams_max(most: u32) -> Vec<u8> {
     let setting = [&STREAMS_MAX.to_be_bytes()[..], &most.to_be_bytes()].concat();
     frame(SETTINGS, 0, 0, &setting)

@@ -1,4 +1,4 @@
-//! An upstream whose name gets another address: it is followed without a restart, and nobody notices.
+//! Tests of an upstream whose name gets another address: the gateway follows without a restart, and no call fails.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::raw::{Fault, Raw};
 use super::{Stage, chats, code_of};
 use crate::harness::{skipped, until};
 
-/// What a connection to the upstream may live; the setting's own default is five minutes.
+/// Maximum life of a connection to the upstream; the default is five minutes.
 const CONNECTION_LIFE: Duration = Duration::from_secs(2);
 
-/// What a busy machine may add to it: the last request on an old connection may have begun just before its end.
+/// Extra time for a busy machine: the last request on an old connection may have begun just before the connection's end.
 const GRACE: Duration = Duration::from_secs(2);
 
 const CALLERS: usize = 8;
 
-/// Resolves the gateway's names by a file, as `/etc/hosts` would for the whole machine.
+/// A file that resolves the gateway's names, as `/etc/hosts` does for the whole machine.
 struct Hosts {
     file: PathBuf,
     wrapper: String,
@@ -29,7 +29,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// Nothing where Debian's `libnss-wrapper` is missing.
+    /// Writes the file. Returns `None` if Debian's `libnss-wrapper` is missing.
     fn of(line: &str) -> Option<Hosts> {
         let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
         let wrapper = folders
@@ -45,7 +45,8 @@ impl Hosts {
         Some(hosts)
     }
 
-    /// With time for the look: a busy machine takes a second to read a file by another process now and then.
+    /// Returns the environment, with a long timeout for the lookup: on a busy machine, reading the file by way of another process
+    /// sometimes takes a second.
     fn environment(&self) -> [(&str, &str); 3] {
         [
             ("LD_PRELOAD", &self.wrapper),
@@ -54,13 +55,13 @@ impl Hosts {
         ]
     }
 
-    /// From the next look on.
+    /// Changes the file; this applies from the next lookup on.
     fn change(&self, line: &str) {
         replace(&self.file, line);
     }
 }
 
-/// Puts a file in the place of another that nobody has seen: the wrapper looks at the second of its change.
+/// Replaces a file with one of a later modification time, because the wrapper detects changes by the second.
 fn replace(file: &Path, text: &str) {
     let next = file.with_extension("next");
     std::fs::write(&next, text).unwrap();
@@ -104,7 +105,7 @@ async fn an_upstream_that_moves_under_load_is_followed_within_a_connections_life
 
     hosts.change("127.0.0.2 chat.upstream.test\n");
     let changed = Instant::now();
-    // Followed: of so many reads in a row the old address gets none.
+    // The gateway has followed when the old address gets none of this many reads in a row.
     let (mut old, mut new) = (before.arrived("getchats"), 0);
     let mut followed = changed;
     until("the old address gets no more", async || {

@@ -1,4 +1,4 @@
-//! A pool of connections whose other end closes them when it likes: nothing is sent twice, and each word is true.
+//! Tests of a pool of connections that the peer closes at any time: nothing is sent twice, and each delivery word is true.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,33 +14,33 @@ use tokio::task::JoinSet;
 use super::{Stage, delivery, message_call};
 use crate::harness::load;
 
-/// Sends in CI, and in the release check.
+/// Number of sends in CI, and in the release check.
 const SENDS: usize = 4_000;
 const SENDS_FULL: usize = 100_000;
 
-/// Callers at once, each with a connection of its own at the upstream for most of the time.
+/// Number of concurrent callers, each with its own connection at the upstream most of the time.
 const CALLERS: usize = 16;
 
-/// How often each message arrived whole.
+/// Number of complete arrivals of each message.
 type Arrivals = Arc<Mutex<HashMap<String, usize>>>;
 
-/// What the upstream does after it has read a request.
+/// The upstream's action after it has read a request.
 #[derive(Clone, Copy, Debug)]
 enum Ends {
-    /// Answers, and goes on.
+    /// Answers and continues.
     Never,
-    /// Answers and closes at once, without having said so.
+    /// Answers and closes immediately, without having announced it.
     AfterAnswer,
-    /// Answers, and closes when the next bytes come.
+    /// Answers, and closes when the next bytes arrive.
     AtNextRequest,
     /// Closes without an answer.
     BeforeAnswer,
-    /// Answers and resets.
+    /// Answers and resets the connection.
     ByReset,
 }
 
-/// How a request ends, by chance. So few break that the endpoint's breaker, which opens when half of the last twenty do, answers for
-/// none of them.
+/// Returns a random end of a request. So few requests break that the endpoint's breaker, which opens when half of the last twenty
+/// requests fail, stays closed.
 fn ends(random: u64) -> Ends {
     match random % 24 {
         0 => Ends::AtNextRequest,
@@ -74,7 +74,7 @@ impl Upstream {
             let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
             while let Ok((stream, _)) = listener.accept().await {
                 let (arrivals, seed) = (Arc::clone(&arriving), random.next_u64());
-                // A connection that breaks is what this is about.
+                // Breaking connections are the subject of this test.
                 connections.spawn(async move { drop(serve(stream, seed, &arrivals).await) });
                 while connections.try_join_next().is_some() {}
             }
@@ -122,7 +122,7 @@ async fn serve(
     }
 }
 
-/// The body of the next request.
+/// Reads the body of the next request.
 async fn read_form(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -143,7 +143,7 @@ async fn connections_that_close_at_random_double_no_send_and_leave_no_wrong_word
     let sends = load(SENDS, SENDS_FULL);
     let upstream = Upstream::start().await;
     let url = format!("http://{}/", upstream.address);
-    // Broken connections are no reason to leave this upstream alone: its breaker would answer for it.
+    // Broken connections are too few to open the upstream's breaker, which would answer in its place.
     let stage = Arc::new(Stage::before(&url, "attempts = 1").await);
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {

@@ -1,4 +1,4 @@
-//! An upstream that answers as it is told, byte by byte, and counts what arrived.
+//! An upstream that answers byte by byte as the test says, and counts its requests.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -11,21 +11,21 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::pass;
 
-/// Longer than any time-out of the gateway in these tests.
+/// Longer than any timeout of the gateway in these tests.
 pub const LATE: Duration = Duration::from_millis(1600);
 
-/// How it answers.
+/// The kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
     ResetBefore,
     ResetDuring,
     ResetAfter,
-    /// Closed, and not reset, as soon as it is accepted.
+    /// Closed, without a reset, as soon as it is accepted.
     ClosedBefore,
-    /// Closed, and not reset, when the head has been read and nothing of the body.
+    /// Closed, without a reset, when the head has been read and nothing of the body.
     ClosedAfterHead,
-    /// Closed, and not reset, when the whole request has been read.
+    /// Closed, without a reset, when the whole request has been read.
     ClosedAfter,
     NoAnswer,
     SlowFirstByte,
@@ -37,26 +37,26 @@ pub enum Fault {
     Status(u16),
     /// This status for every third request of a mark.
     EveryThird(u16),
-    /// It does not know this user.
+    /// Refuses this user.
     Refuses(&'static str),
     InvalidJson,
     Empty,
     Huge,
     GzipBomb,
-    /// The answer, packed like this under this name.
+    /// The answer, packed in this way and labelled with this encoding.
     Packed(&'static str, Packing),
-    /// This status, with a page or a well-formed error, and when to come again.
+    /// This status, with a page or a well-formed error, and a time to retry.
     ComeAgain(u16, Asked),
     Headers,
     DoubleLength,
     ExtraBytes,
     LateAnswer,
     Http10Close,
-    /// A connection that has answered once is closed when the next request has been read.
+    /// Closes a connection that has answered once, as soon as the next request has been read.
     KeepAliveRace,
 }
 
-/// What the bytes of a packed answer are.
+/// The bytes of a packed answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     Whole,
@@ -66,19 +66,19 @@ pub enum Packing {
     NotPacked,
 }
 
-/// How an answer says when to come again.
+/// The form in which an answer gives the time to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// By these words.
+    /// This text.
     Words(&'static str),
-    /// By the date in so many seconds.
+    /// The date in this many seconds.
     Date(u64),
-    /// By these words, beside a well-formed error.
+    /// This text, with a well-formed error.
     Error(&'static str),
 }
 
 impl Asked {
-    /// The value of the header, and the body beside it.
+    /// Returns the value of the header and the body.
     fn header_and_body(self) -> (String, &'static str) {
         match self {
             Asked::Words(words) => (words.to_owned(), "<html></html>"),
@@ -91,10 +91,10 @@ impl Asked {
     }
 }
 
-/// The mark of requests of which nothing but the beginning is read.
+/// The mark of requests of which only the beginning is read.
 pub const FIRST_BYTES: &str = "(the first bytes)";
 
-/// One upstream on a port of its own.
+/// An upstream on its own port.
 pub struct Raw {
     pub address: SocketAddr,
     fault: Arc<Mutex<Fault>>,
@@ -102,7 +102,7 @@ pub struct Raw {
     accepting: tokio::task::JoinHandle<()>,
 }
 
-/// By the first word of the message, or by the method when there is none.
+/// Counts by the first word of the message, or by the method if there is no message.
 #[derive(Default)]
 pub struct Counts {
     /// Requests that began to arrive.
@@ -116,7 +116,7 @@ impl Raw {
         Raw::at("127.0.0.1:0", fault).await
     }
 
-    /// On this address.
+    /// Starts an upstream on this address.
     pub async fn at(address: &str, fault: Fault) -> Raw {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -128,7 +128,7 @@ impl Raw {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (counts, fault) = (Arc::clone(&counting), Arc::clone(&in_force));
-                // Ends when the other side has had enough.
+                // Ends when the client disconnects.
                 connections.spawn(async move { serve(stream, &fault, &counts).await });
             }
         });
@@ -140,7 +140,7 @@ impl Raw {
         }
     }
 
-    /// Answers so from the next request on.
+    /// Sets the fault from the next request on.
     pub fn set(&self, fault: Fault) {
         *self.fault.lock().unwrap() = fault;
     }
@@ -169,7 +169,7 @@ fn reset(stream: TcpStream) {
 
 async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Counts>) -> Option<()> {
     match *faults.lock().unwrap() {
-        // Accepted, and gone before anything was read.
+        // Reset before anything was read.
         Fault::ResetBefore => {
             reset(stream);
             return None;
@@ -210,7 +210,7 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
         }
         if matches!(fault, Fault::ClosedAfterHead | Fault::ClosedAfter) {
             stream.shutdown().await.ok()?;
-            // What is not read would make a reset of it.
+            // Unread bytes would turn the close into a reset.
             tokio::io::copy(&mut stream, &mut tokio::io::sink())
                 .await
                 .ok()?;
@@ -228,7 +228,7 @@ async fn serve(mut stream: TcpStream, faults: &Mutex<Fault>, counts: &Mutex<Coun
     }
 }
 
-/// How much of a request is read before something happens.
+/// The part of a request that is read before the fault happens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Enough {
     FirstBytes,
@@ -236,7 +236,7 @@ enum Enough {
     Whole,
 }
 
-/// Reads as much of one request, and gives its mark and its user.
+/// Reads this part of one request, and returns its mark and its user.
 async fn request(stream: &mut TcpStream, enough: Enough) -> Option<(String, String)> {
     let mut seen = Vec::new();
     loop {
@@ -310,12 +310,12 @@ fn head(status: &str, length: usize) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n")
 }
 
-/// Answers, and says whether the connection goes on.
+/// Answers. Returns `Some` if the connection continues.
 async fn answer(stream: &mut TcpStream, fault: Fault) -> Option<()> {
     match fault {
-        // Until the other side goes.
+        // Until the client disconnects.
         Fault::NoAnswer => drop(stream.read(&mut [0]).await),
-        // A quarter of what the gateway grants: the machine has other things to do.
+        // A quarter of the gateway's timeout, because the machine may be busy.
         Fault::SlowFirstByte => pass(Duration::from_millis(250)).await,
         Fault::LateAnswer => pass(LATE).await,
         Fault::SlowBody => {
@@ -346,7 +346,7 @@ async fn answer(stream: &mut TcpStream, fault: Fault) -> Option<()> {
     (!ends).then_some(())
 }
 
-/// The whole of an answer; none when it is another thing than its bytes that is wrong.
+/// Returns the bytes of an answer, or `None` if the fault is not in the bytes.
 fn text(fault: Fault) -> Option<Vec<u8>> {
     let length = BODY.len();
     let right = head("200 OK", length);
@@ -389,7 +389,7 @@ fn text(fault: Fault) -> Option<Vec<u8>> {
                 format!("{right}{many}\r\n{BODY}")
             }
             Fault::DoubleLength => format!("{right}Content-Length: 7\r\n\r\n{BODY}"),
-            // A second answer that nobody has asked for: the next caller must not be told it.
+            // A second answer to no request, which the next caller must not get.
             Fault::ExtraBytes => format!("{whole}{}\r\n{REFUSAL}", head("200 OK", REFUSAL.len())),
             Fault::Http10Close => {
                 format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{BODY}")

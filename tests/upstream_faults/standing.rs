@@ -1,5 +1,5 @@
-//! What stands between a failing upstream and its callers: breakers, other endpoints, the account that is to replace the
-//! first, and lines in which accesses take turns.
+//! Tests of the protection between a failing upstream and its callers: breakers, other endpoints, the account that replaces the
+//! first one, and queues in which accesses take turns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +15,18 @@ use crate::harness::{
     until,
 };
 
-/// What came of the calls of a storm.
+/// The results of a storm's calls.
 #[derive(Default)]
 struct Storm {
     reads: usize,
-    /// The upstream got each of these once, by what the caller was told.
+    /// Sends that were made. The upstream got each of them once.
     sends_made: usize,
     sends_kept: usize,
-    /// When the first call was refused because the endpoint is left alone.
+    /// Time of the first call that was refused because the breaker was open.
     opened: Option<Instant>,
 }
 
-/// Calls as fast as it can until `done`: one send for every five reads.
+/// Calls as fast as possible until `done`: one send for every five reads.
 async fn storm(stage: &Stage, caller: usize, done: &AtomicBool) -> Storm {
     let mut storm = Storm::default();
     for n in 0.. {
@@ -82,7 +82,7 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
     let arrived = upstream.arrived("getchats") - before;
     upstream.set(Fault::None);
     let ended = Instant::now();
-    // A caller beside the storm, who waits for the first answer.
+    // A caller outside the storm, which waits for the first success.
     let read = [
         ("method", "getchats"),
         ("platform", "webchat"),
@@ -117,9 +117,9 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
 #[tokio::test]
 async fn reads_that_fail_now_and_then_are_made_again_for_a_tenth_of_the_calls() {
     const READS: usize = 300;
-    /// Retries that are saved up.
+    /// Number of retries in the initial budget.
     const SAVED: usize = 5;
-    // So few of them that no breaker opens.
+    // Failures are too rare to open a breaker.
     let stage = Stage::configured(Place::Raw(Fault::EveryThird(503)), "attempts = 3").await;
     let mut failed = 0;
     for _ in 0..READS {
@@ -138,7 +138,7 @@ async fn reads_that_fail_now_and_then_are_made_again_for_a_tenth_of_the_calls() 
     assert!((READS + READS / 20..=most).contains(&arrived), "{arrived}");
 }
 
-/// What `/admin/v1/status` says of the upstream.
+/// Returns the upstream part of `/admin/v1/status`.
 async fn upstream_status(gateway: &Gateway) -> Value {
     let status = admin(gateway, reqwest::Method::GET, "status", &Value::Null).await;
     status.json()["upstream"].clone()
@@ -170,7 +170,7 @@ async fn another_endpoint_takes_over_and_the_first_is_left_alone() {
         .map(|endpoint| endpoint["state"].as_str().unwrap())
         .collect();
     assert_eq!(states, ["resting", "in use"], "{status}");
-    // Left alone, it is not tried first any more.
+    // While its breaker is open, the first endpoint is not tried first.
     let answer = stage.call(Way::Http, &chats("1")).await;
     assert_eq!(
         stage.gateway.logged(answer.header("x-request-id"))["attempts"],
@@ -203,7 +203,7 @@ async fn the_next_account_is_tried_taken_and_given_back() {
         "SUCCESS"
     );
     assert_eq!(upstream_status(&stage.gateway).await["account"], "first");
-    // Nobody reads a password out of all this.
+    // The log contains no password.
     let reported = log.lines().concat();
     assert!(!reported.contains(UPSTREAM_PASSWORD));
 }
@@ -218,7 +218,7 @@ async fn a_next_account_that_waits_does_not_make_an_outage_last() {
             "SUCCESS"
         );
     }
-    // From here on nobody calls until the next account's time has come, which is long after the breaker's first rest.
+    // From here on nobody calls until the next account is due, which is long after the breaker's first pause.
     stage.gateway.process.wait_for("the next account", |line| {
         line.contains("the next account is not tried while no endpoint is well")
     });
@@ -248,7 +248,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
         let stage = Arc::clone(&stage);
         greedy.spawn(async move { code_of(&stage.call(Way::Basic, &chats("1")).await).to_owned() });
     }
-    // They are in the line when it has its length.
+    // Wait until the queue is full.
     until("the line has its length", async || {
         upstream_status(&stage.gateway).await["waiting"] == 40
     })
@@ -258,7 +258,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
     let call = client()
         .post(stage.gateway.url("/api/basic/"))
         .basic_auth(&demo.user, Some(&demo.password));
-    // The line is full: who has filled it is told so at once, and nothing was sent.
+    // The queue is full: the access that has filled it is refused immediately, and nothing is sent.
     let full = Answer::of(call.form(&[
         ("class", "chat"),
         ("method", "sendmessage"),
@@ -274,7 +274,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
     );
     assert_within(began.elapsed(), Duration::from_millis(400));
     assert!(!full.header("retry-after").is_empty());
-    // Who has nobody in it yet goes before the last of them, and it is this one's turn after one of the others.
+    // An access without a call in the queue replaces the last of the other access's calls, and its turn comes after one of them.
     let began = Instant::now();
     let call = client()
         .post(stage.gateway.url("/api/basic/"))
@@ -288,7 +288,7 @@ async fn one_access_cannot_keep_the_others_waiting() {
     .await;
     assert_eq!(code_of(&answer), "SUCCESS", "{}", answer.body);
     let served = began.elapsed();
-    // Two places of a quarter of a second each: its turn comes within two of them, not behind forty others.
+    // Two places of a quarter of a second each: the turn comes within two of them, not after forty other calls.
     assert_within(served, Duration::from_millis(2500));
     let reported = greedy.join_all().await;
     let overloaded = reported

@@ -1,4 +1,4 @@
-//! Stores that fail in the middle of what an operator does: it is done and said, or not done.
+//! Tests of stores that fail in the middle of an operator's action: the action is done and reported, or not done.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{CONFIGURATION, act, make, with_access};
 use crate::harness::{ClosedPort, Gateway, admin, is_postgres, skipped};
 
-/// Executes statements in the store's file beside the gateway. `false` where that can't be done.
+/// Executes statements in the store's file, in parallel to the gateway. Returns `false` if that is not possible.
 fn executed(gateway: &Gateway, sql: &str) -> bool {
     if is_postgres() {
         skipped("it writes into SQLite's file");
@@ -34,7 +34,7 @@ async fn a_secret_that_was_made_is_shown_whatever_becomes_of_its_webhook() {
     let gateway = with_access(CONFIGURATION).await;
     let url = format!("http://{}/", ClosedPort::new().address);
     let first = make(&gateway, &url).await.json();
-    // As soon as it has a secret it is gone from the list, as if its access had been deleted.
+    // As soon as the webhook has a secret, it disappears from the list, as if its access had been deleted.
     let gone = "UPDATE webhooks SET client_id = 'gone' WHERE id = NEW.id;";
     let triggers = format!(
         "CREATE TRIGGER gone_at_once AFTER INSERT ON webhooks BEGIN {gone} END;
@@ -84,7 +84,7 @@ async fn a_backlog_is_not_skipped_where_its_webhook_cannot_go_on() {
     assert_eq!(left().await, 1);
     assert!(executed(&gateway, "DROP TRIGGER stays"));
     let resumed = resume().await.json();
-    // Its access may not call getevents, which is why it waits now.
+    // The webhook waits now because its access may not call getevents.
     assert_ne!(resumed["cause"], paused["cause"]);
     assert_eq!(left().await, 0);
 }

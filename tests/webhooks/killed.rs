@@ -1,4 +1,4 @@
-//! Gateways that are killed while messages come in and a receiver fails now and then.
+//! Tests of gateways that are killed while messages arrive and a receiver fails now and then.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::harness::{
     made, pass, until,
 };
 
-/// Messages in the life of one gateway, and the chats that they are in: a chat waits for its oldest message, so that the more
-/// chats there are the less the receiver's failures hold up.
+/// The number of messages in the life of one gateway, and the number of chats. A chat waits for its oldest message, so with more
+/// chats the receiver's failures delay fewer messages.
 const MESSAGES: u64 = 20;
 const CHATS: u64 = 20;
 
-/// Longest pause between two messages, in milliseconds.
+/// Maximum pause between two messages, in milliseconds.
 const PAUSE_MS: u64 = 20;
 
-/// One delivery in so many is refused, and each event at most once: the second pause after a failure is longer than a test may
-/// take.
+/// One delivery in this many is refused, each event at most once, because the second pause after a failure is longer than a test
+/// may take.
 const FAILS_ONE_IN: u64 = 5;
 
-/// How long a gateway lives at most, in milliseconds, counted from when it is ready: until after its last message.
+/// Maximum life of a gateway in milliseconds, counted from readiness: until after its last message.
 const LIFE_MS: u64 = 600;
 
 async fn receive(sandbox: &Sandbox, chat: u64, text: &str) {
@@ -36,7 +36,7 @@ async fn receive(sandbox: &Sandbox, chat: u64, text: &str) {
     assert_eq!(answer.status(), 201);
 }
 
-/// Messages come in one after the other, each with its chat and its number as its text.
+/// Writes messages one after the other, each with its chat and its number as its text.
 async fn receive_some(sandbox: Arc<Sandbox>, first: u64, mut chance: Chance) {
     for number in first..first + MESSAGES {
         let chat = number % CHATS;
@@ -45,7 +45,7 @@ async fn receive_some(sandbox: Arc<Sandbox>, first: u64, mut chance: Chance) {
     }
 }
 
-/// Has a receiver refuse some, chosen by chance.
+/// Makes a receiver refuse random deliveries.
 fn fail_some(sink: &HttpSink, mut chance: Chance) {
     let mut refused = HashSet::new();
     sink.answer_by(move |request| {
@@ -55,7 +55,8 @@ fn fail_some(sink: &HttpSink, mut chance: Chance) {
     });
 }
 
-/// The event, the chat and the number of a delivery; nothing for the first message, which only shows that all is ready.
+/// Returns the event, the chat and the number of a delivery, or `None` for the first message, which only shows that everything is
+/// ready.
 fn read(request: &SunkRequest) -> Option<(String, u64, u64)> {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     let (chat, number) = body["data"]["message"].as_str()?.split_once(' ')?;
@@ -63,14 +64,14 @@ fn read(request: &SunkRequest) -> Option<(String, u64, u64)> {
     Some((event, chat.parse().unwrap(), number.parse().unwrap()))
 }
 
-/// The numbers of the messages that were delivered and answered well.
+/// Returns the numbers of the messages that were delivered and accepted.
 fn delivered(sink: &HttpSink) -> BTreeSet<u64> {
     let well = sink.requests().into_iter();
     let well = well.filter(|request| request.status == 200);
     well.filter_map(|request| Some(read(&request)?.2)).collect()
 }
 
-/// Waits for all messages: as long as there is always one more.
+/// Waits for all messages, as long as one more keeps arriving in time.
 async fn until_all_are_delivered(sink: &HttpSink, sent: u64) {
     loop {
         let before = delivered(sink);
@@ -84,7 +85,8 @@ async fn until_all_are_delivered(sink: &HttpSink, sent: u64) {
     }
 }
 
-/// What comes again has the first one's id, whether that was refused or not, and each chat's messages came first in their order.
+/// Checks that repeated deliveries have the first one's id, refused or not, and that the first deliveries of each chat are in
+/// order.
 fn check(requests: &[SunkRequest]) {
     let (mut ids, mut newest) = (HashMap::new(), BTreeMap::new());
     for (id, chat, number) in requests.iter().filter_map(read) {
@@ -119,7 +121,7 @@ async fn a_receiver_that_fails_gets_every_message_whatever_is_killed() {
         "types": ["message.received"]});
     let webhook = admin(&gateway, Method::POST, "webhooks", draft).await;
     assert_eq!(webhook.status, 201, "{}", webhook.body);
-    // What is there at the first look is history.
+    // Messages that exist at the first poll are history and make no events.
     until("a first message", async || {
         receive(&sandbox, 0, "first").await;
         !sink.requests().is_empty()
@@ -130,7 +132,7 @@ async fn a_receiver_that_fails_gets_every_message_whatever_is_killed() {
         let some = receive_some(Arc::clone(&sandbox), life * MESSAGES, chance.branch());
         let receiving = tokio::spawn(some);
         pass(Duration::from_millis(chance.below(LIFE_MS))).await;
-        // It is killed with SIGKILL.
+        // Dropping the gateway kills it with SIGKILL.
         drop(gateway);
         gateway = start();
         receiving.await.unwrap();
