@@ -5,7 +5,8 @@ use std::io::Write;
 /// Reports that this test is skipped, and what is missing. Writes to standard error directly, because the macros' output is shown
 /// for failed tests alone. Under CI, where everything has to be present, a skipped test is a failure.
 ///
-/// # Panics When `CI` is `true`.
+/// # Panics
+/// When `CI` is `true`.
 pub(crate) fn skipped(want: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {want}", thread.name().unwrap_or("a test"));

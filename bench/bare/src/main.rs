@@ -1,6 +1,6 @@
-//! A proxy that does nothing but forward, by the server and the client that Chatgate is built on: what is left of Chatgate's
-//! cost beside its own is what its work costs. `bare-proxy URL` prints its port, asks the URL the same for every request, and
-//! tells at `/counted` how often it has.
+//! A proxy that only forwards, with the same server and client libraries as Chatgate. The difference between Chatgate's cost and
+//! this proxy's is the cost of Chatgate's own work. `bare-proxy URL` prints its port, makes the same call to the URL for every
+//! request, and returns the number of its answers at `/counted`.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use reqwest::{Client, Method, Request, Url, redirect, retry};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What Chatgate sends for the call that the benchmark makes.
+/// The call as Chatgate sends it for the benchmark's call.
 const CALL: &str = "class=chat&method=getmessages&user=bench&password=upstream-password&platform=whatsapp&platformid=100&destination=34600000000";
 
-/// As long as an answer may take by Chatgate's default.
+/// Chatgate's default timeout for an answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 struct Proxy {

@@ -1,4 +1,4 @@
-//! The `Authorization` header. Input: its lines.
+//! Judges the `Authorization` header. Input: its lines.
 
 use adapter::{
     Adapter, Authorization, Code, PASSWORD_BYTES_MAX, StatusPolicy, USER_BYTES_MAX, Wire,
@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 
 use crate::reading::{Reading, Who, headers};
 
-/// Longest header that is read: a token of 8 KiB behind its scheme.
+/// Longest header that is read: a scheme and a token of 8 KiB.
 const BYTES_MAX: usize = 8 * 1024 + 16;
 
 pub(crate) fn judge(input: &[u8]) {
@@ -73,7 +73,7 @@ pub(crate) fn judge(input: &[u8]) {
     check_adapter(&found, &headers);
 }
 
-/// The adapter takes what a Basic header holds, within its bounds, and nothing else.
+/// Checks that the adapter accepts exactly what a Basic header holds, within its limits.
 fn check_adapter(found: &Authorization, headers: &HeaderMap) {
     let wire = Wire {
         query: "class=chat&method=getchatchannels",
@@ -93,7 +93,7 @@ fn check_adapter(found: &Authorization, headers: &HeaderMap) {
     }
 }
 
-/// What stands behind a scheme, without the spaces around it.
+/// Returns the text after a scheme, without the spaces around it.
 fn credentials(line: &str, scheme: &str) -> Option<String> {
     let (written, rest) = line.split_once(' ').unwrap_or((line, ""));
     let is = written.eq_ignore_ascii_case(scheme);

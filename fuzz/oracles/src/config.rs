@@ -1,18 +1,18 @@
-//! The configuration file. Input: its text.
+//! Judges the configuration file. Input: its text.
 
 use std::collections::BTreeMap;
 
 use gateway::config::{ChangedKeys, Config};
 use settings::{ConfigError, Sources};
 
-/// What a secret named `env:CANARY` is: no error may repeat it.
+/// The value of the secret `env:CANARY`, which no error may repeat.
 const CANARY: &str = "canary-7f3a";
 
 pub(crate) fn judge(input: &[u8]) {
     let Ok(file) = std::str::from_utf8(input) else {
         return;
     };
-    // Settings name files, and some files of a system have no end.
+    // Settings name files, and some special files never end.
     if ["/dev", "/proc", "/sys", "\\u", "\\U", "\\x"]
         .iter()
         .any(|part| file.contains(part))
@@ -58,7 +58,7 @@ fn sources(file: &str) -> Sources {
     }
 }
 
-/// What no configuration may come to, whatever was written.
+/// Checks properties that every accepted configuration has.
 fn bounds(config: &Config) {
     assert!(config.limits.body_bytes > 0 && config.limits.soap_bytes > 0);
     assert!(config.limits.connections > 0 && config.limits.connections_per_address > 0);
@@ -74,7 +74,7 @@ fn bounds(config: &Config) {
     }
 }
 
-/// An error has a text without secrets, and stands where the file has a line.
+/// Checks that an error has a text without secrets, and a line that exists in the file.
 fn describes(error: &ConfigError, lines: usize) {
     let text = error.to_string();
     assert!(!text.is_empty() && !text.contains(CANARY), "{text}");

@@ -1,5 +1,5 @@
-//! Host, method and request target. Input: a byte (bit 0: HTTP/1.0; the rest: the method), the target, then lines that
-//! begin with `H` for Host or `T` for Transfer-Encoding.
+//! Judges Host, method and request target. Input: a byte (bit 0: HTTP/1.0; the rest: the method), the target, then lines that begin
+//! with `H` for Host or `T` for Transfer-Encoding.
 
 use adapter::Way;
 use gateway::fuzzing::{kind, readable};
@@ -59,7 +59,7 @@ pub(crate) fn judge(input: &[u8]) {
         [host] => is_host(host),
         _ => false,
     };
-    // A target that is a whole URL names a host of its own, which is the header's.
+    // If the target is a whole URL, its host has to equal the header's.
     let target_fits = head.uri.authority().is_none_or(|authority| {
         let named = authority.as_str().as_bytes();
         let is_of_http = matches!(head.uri.scheme_str(), None | Some("http" | "https"));
@@ -77,8 +77,8 @@ pub(crate) fn judge(input: &[u8]) {
     }
 }
 
-/// RFC 3986, 3.2.2 and 3.2.3, less what no client of ours writes: an empty name, an address of the future, a zone, a port
-/// of six digits.
+/// Implements RFC 3986, 3.2.2 and 3.2.3, except what none of our clients writes: an empty name, a future address format, a zone, a
+/// port of six digits.
 fn is_host(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else {
         return false;
@@ -99,7 +99,7 @@ fn is_host(host: &[u8]) -> bool {
     is_name && port.len() <= 5 && port.chars().all(|c| c.is_ascii_digit())
 }
 
-/// unreserved, sub-delims and the start of an escape; but no comma, by which somebody before us may have joined two lines.
+/// Accepts unreserved, sub-delims and the start of an escape, but no comma, because a proxy may have joined two lines with it.
 fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~!$&'()*+;=%".contains(c)
 }

@@ -1,5 +1,5 @@
-//! What lists of one chat say that is new. Input: lines, each a letter for what the list has and how it is said to be sorted, and
-//! the result of a call; the first line is what was there before, the second the chat's last message.
+//! Judges which messages the lists of one chat report as new. Input: lines, each with a letter for the list's kind and order and
+//! the result of a call. The first line is the earlier state, and the second holds the chat's last message.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,7 +28,7 @@ pub(crate) fn judge(bytes: &[u8]) {
     for (how, rows) in lists {
         for tip in [None, last.first()] {
             chat.take(&diff(&chat.memory, &rows, how, tip), &rows, tip);
-            // A list that has been taken has nothing new any more; a row that stands in it twice may have got further.
+            // A list that was processed contains nothing new. Only the status of a row that it contains twice may change again.
             let again = diff(&chat.memory, &rows, how, tip);
             let is_status = |change: &RowChange<'_>| change.kind == EventKind::MessageStatus;
             assert!(again.iter().all(is_status), "{again:?}");
@@ -36,7 +36,7 @@ pub(crate) fn judge(bytes: &[u8]) {
     }
 }
 
-/// A chat as it is known, and the messages of it that were shown.
+/// The known state of a chat, and the messages that were reported.
 struct Chat {
     memory: ChatMemory,
     shown: HashSet<String>,

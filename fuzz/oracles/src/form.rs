@@ -1,4 +1,4 @@
-//! Query and urlencoded body. Input: the query, a line feed, the body.
+//! Judges query and urlencoded body. Input: the query, a line feed, the body.
 
 use adapter::{Code, Params, Wire};
 use bytes::Bytes;
@@ -6,12 +6,12 @@ use url::form_urlencoded::{Serializer, parse};
 
 use crate::reading::{DECLARED, Taken, expected, headers, pairs, split, taken};
 
-/// Most pairs in a request.
+/// Maximum number of pairs in a request.
 const PAIRS_MAX: usize = 256;
 
 pub(crate) fn judge(input: &[u8]) {
     let (query, body) = split(input, b'\n');
-    // hyper lets no other query through.
+    // hyper accepts only queries that are UTF-8.
     let Ok(query) = std::str::from_utf8(query) else {
         return;
     };
@@ -35,7 +35,7 @@ fn read(query: &str, body: &[u8]) -> Result<Taken, Code> {
     Params::read(&wire).map(taken).map_err(|error| error.code())
 }
 
-/// The WHATWG rules by the `url` crate, which replaces what is no UTF-8 where we refuse it.
+/// Applies the WHATWG rules with the `url` crate, which replaces bytes that are not UTF-8 where we refuse them.
 fn reference(query: &str, body: &[u8]) -> Result<Taken, Code> {
     let pieces = |text: &[u8]| -> Vec<Vec<u8>> {
         let pieces = text.split(|byte| *byte == b'&').map(<[u8]>::to_vec);
@@ -58,7 +58,7 @@ fn reference(query: &str, body: &[u8]) -> Result<Taken, Code> {
     Ok(expected(&read))
 }
 
-/// The bytes that a value stands for.
+/// Returns the decoded bytes of a value.
 fn decoded(mut raw: &[u8]) -> Vec<u8> {
     let hex = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
     let mut bytes = Vec::new();

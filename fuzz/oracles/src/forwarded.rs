@@ -1,4 +1,4 @@
-//! The walk to the caller's address. Input: a byte (bit 0: `Forwarded`; bit 1: the peer is no trusted proxy), then the
+//! Judges the walk to the caller's address. Input: a byte (bit 0: `Forwarded`; bit 1: the peer is not a trusted proxy), then the
 //! lines of the header.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
@@ -10,13 +10,13 @@ use ipnet::IpNet;
 
 use crate::reading::headers;
 
-/// Most hops that are walked.
+/// Maximum number of hops.
 const HOPS_MAX: usize = 10;
 
-/// Most empty elements that are passed over.
+/// Maximum number of empty elements that are skipped.
 const EMPTIES_MAX: usize = 32;
 
-/// What a caller may send ahead of what a proxy adds to the same line.
+/// Text that a caller may send before the part that a proxy adds to the same line.
 const BEGUN: [&[u8]; 3] = [
     b"for=6.6.6.6;by=\"x, ",
     b"for=6.6.6.6;by=\"\\\", ",
@@ -62,13 +62,13 @@ pub(crate) fn judge(input: &[u8]) {
     if header == ForwardedHeader::XForwardedFor && is_proxy(peer.ip()) {
         plainly_walked(Some(peer.ip()), &lines, found);
     }
-    // Only when everybody was trusted does it matter what stands further left, which anybody may have written.
+    // Only if every hop is trusted do the entries further left matter, which anybody may have written.
     if last.1.is_none_or(|(_, trusted)| !trusted) {
         let further = [&[b"6.6.6.6, for=6.6.6.6, \"".as_slice()], lines.as_slice()].concat();
         let again = walked(peer, header, &further).expect("they are headers");
         assert_eq!(again.0, found, "a line to the left counts");
     }
-    // What a proxy adds closes its own quotes.
+    // The part that a proxy adds closes its own quotes.
     let quotes = lines[0].iter().filter(|byte| **byte == b'"').count();
     let is_decided = last.1.is_none_or(|(_, trusted)| !trusted) && quotes % 2 == 0;
     for begun in BEGUN {
@@ -103,7 +103,7 @@ fn is_proxy(address: IpAddr) -> bool {
     PROXIES.iter().any(|net| net.contains(&address))
 }
 
-/// The walk written down in the plainest way, for lines in which no quote changes where a hop ends.
+/// Repeats the walk in the simplest way, for lines in which no quote changes the end of a hop.
 fn plainly_walked(peer: Option<IpAddr>, lines: &[&[u8]], found: Option<IpAddr>) {
     let texts: Option<Vec<_>> = lines
         .iter()
@@ -134,7 +134,7 @@ fn plainly_walked(peer: Option<IpAddr>, lines: &[&[u8]], found: Option<IpAddr>) 
     assert_eq!(found, answer);
 }
 
-/// What the standard library makes of a hop, less what it takes beyond addresses and ports of up to five digits.
+/// Parses a hop with the standard library, but rejects what that accepts beyond addresses and ports of up to five digits.
 fn address(hop: &str) -> Option<IpAddr> {
     let port = hop.rsplit_once(':').map_or("", |(_, port)| port);
     let has_port = hop.contains("]:") || (hop.contains('.') && hop.matches(':').count() == 1);

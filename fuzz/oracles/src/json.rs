@@ -1,4 +1,4 @@
-//! JSON bodies. Input: the body.
+//! Judges JSON bodies. Input: the body.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use crate::json_reader::{members, unescaped};
 use crate::reading::{DECLARED, Reading, Taken, headers, pairs, taken};
 
-/// Most pairs in a request.
+/// Maximum number of pairs in a request.
 const PAIRS_MAX: usize = 256;
 
-/// Where our reader may stop following: serde_json goes 128 deep.
+/// Depth up to which our reader has to accept a body; serde_json accepts 128.
 const DEPTH_FREE: usize = 100;
 
 pub(crate) fn judge(body: &[u8]) {
@@ -48,7 +48,7 @@ pub(crate) fn judge(body: &[u8]) {
     }
 }
 
-/// Each value is the string's text or the number's digits; nothing else is a value.
+/// Checks that each value is the string's text or the number's digits, and that nothing else counts as a value.
 fn compare(found: &Taken, members: &[(String, &str)]) {
     for (name, value) in found {
         let written = members.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
@@ -66,7 +66,7 @@ fn compare(found: &Taken, members: &[(String, &str)]) {
     }
 }
 
-/// A doubled key, declared or not, never makes a call.
+/// Checks that a duplicate key, declared or not, never makes a call.
 fn refuses_doubled(body: &[u8]) {
     let decoded = with_wire(body, |wire| {
         HttpAdapter::new(StatusPolicy::Compat).decode(wire).1
@@ -90,7 +90,7 @@ fn with_wire<T>(body: &[u8], work: impl FnOnce(&Wire<'_>) -> T) -> T {
     })
 }
 
-/// An upper bound of how deep it goes.
+/// Returns an upper bound of the nesting depth.
 fn depth(body: &[u8]) -> usize {
     body.iter().filter(|byte| b"[{".contains(byte)).count()
 }

@@ -1,13 +1,13 @@
-//! RFC 8259, read a second time: slow, small, and no relation of serde's.
+//! A second implementation of RFC 8259: slow, small, and independent of serde.
 
-/// A value that is right, as the text it was written in.
+/// A reader that accepts only valid values and returns their source text.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// The pairs of a JSON object, in order: the keys without their escapes, the values as they are written. `None` when the
-/// text is something else, or a key holds half a surrogate pair.
+/// Returns the pairs of a JSON object in order: the keys without escapes, the values as they are written. `None` if the text is not
+/// an object, or if a key holds half a surrogate pair.
 pub(crate) fn members(text: &str) -> Option<Vec<(String, &str)>> {
     let mut reader = Reader { text, at: 0 };
     reader.space();
@@ -20,7 +20,7 @@ pub(crate) fn members(text: &str) -> Option<Vec<(String, &str)>> {
     whole.then(|| named.collect()).flatten()
 }
 
-/// Whether the text is one JSON value.
+/// Returns whether the text is one JSON value.
 pub(crate) fn is_json(text: &str) -> bool {
     let mut reader = Reader { text, at: 0 };
     reader.space();
@@ -29,7 +29,7 @@ pub(crate) fn is_json(text: &str) -> bool {
     read && reader.at == text.len()
 }
 
-/// What a string, quotes included, stands for; `None` for half a surrogate pair.
+/// Returns the decoded text of a string, given with its quotes; `None` for half a surrogate pair.
 pub(crate) fn unescaped(quoted: &str) -> Option<String> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
     let mut units = Vec::new();

@@ -1,5 +1,5 @@
-//! Tokens, judged at a fixed time with a fixed key. Input: `0` and a token; or any other byte, a header, a line feed and
-//! claims, which are signed with that key before they are judged.
+//! Judges tokens at a fixed time with a fixed key. Input: `0` and a token; or any other byte, a header, a line feed and claims,
+//! which are signed with that key before they are judged.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -21,7 +21,7 @@ const NOW: i64 = 1_800_000_000;
 const OWN: &str = "https://gate.example";
 const OUTSIDE: &str = "https://issuer.example";
 
-/// Any bytes are a key of Ed25519.
+/// Any bytes are a valid Ed25519 key.
 const SEED: [u8; 32] = [7; 32];
 
 pub(crate) fn judge(input: &[u8]) {
@@ -90,7 +90,7 @@ fn signed(parts: &[u8]) -> String {
 
 type Claims = BTreeMap<String, String>;
 
-/// One part of a token as an object, read by the reader that is no relation of serde's.
+/// Returns one part of a token as an object, by the reader that is independent of serde.
 fn part(token: &str, index: usize) -> Claims {
     let part = token.split('.').nth(index).expect("there are three parts");
     let bytes = BASE64_URL_SAFE_NO_PAD
@@ -116,7 +116,7 @@ fn number(claims: &Claims, name: &str) -> Option<f64> {
     claims.get(name)?.parse().ok()
 }
 
-/// What RFC 8725 and RFC 9068 ask of a token that was taken.
+/// Checks an accepted token against RFC 8725 and RFC 9068.
 fn fits(token: &str, subject: &Subject) {
     assert!(token.len() <= TOKEN_BYTES_MAX);
     let (header, claims) = (part(token, 0), claims(token));
@@ -167,7 +167,8 @@ fn fits(token: &str, subject: &Subject) {
     }
 }
 
-/// The words of the first claim that may hold a scope, be it a text or a list of texts; without one there are none.
+/// Returns the words of the first existing scope claim, which is a text or a list of texts. Without such a claim there are no
+/// words.
 fn scope_words(claims: &Claims, issuer: &Issuer) -> Vec<String> {
     let claim = issuer
         .scopes
@@ -183,7 +184,7 @@ fn scope_words(claims: &Claims, issuer: &Issuer) -> Vec<String> {
     serde_json::from_str(claim).expect("a scope that was taken is a text or a list of texts")
 }
 
-/// One character changed anywhere, or one more, and nothing is left of it.
+/// Checks that a token with one character changed or added is refused.
 fn forge(token: &str) {
     for at in [token.len() / 3, token.len() / 2, token.len() - 1] {
         let new = if token.as_bytes()[at] == b'A' {

@@ -1,9 +1,9 @@
-//! What has to hold of every parser, whatever bytes it is given. Three callers ask: the fuzz targets in
-//! `fuzz/fuzz_targets`, the replay of their corpora, and the property tests, both in `tests/` here.
+//! Oracles: properties that every parser must have, whatever bytes it gets. They are used by the fuzz targets in
+//! `fuzz/fuzz_targets`, by the replay of their corpora, and by the property tests; the latter two are in `tests/` here.
 //!
-//! An oracle calls a pure function of the product and judges what came out by other means: a second parser, a reader
-//! written here for the plain shapes, writing the result and reading it again, or the same call by another way in. It
-//! panics when they disagree.
+//! An oracle calls a pure function of the product and judges the result by other means: a second parser, a reader for the plain
+//! shapes that is written here, writing the result and reading it again, or the same call by another way in. It panics if the
+//! results disagree.
 
 mod basic;
 mod config;
@@ -25,17 +25,17 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest that one input may take, all judging included: a thread that reads for longer keeps others waiting.
+/// Maximum time for one input, including all judging, because a thread that reads for longer delays other calls.
 const TIME_MAX: Duration = Duration::from_millis(100);
 
 /// An oracle, and the name of its fuzz target and corpus.
 pub struct Target {
-    /// The name.
+    /// The name of the fuzz target and of its corpus.
     pub name: &'static str,
     judge: fn(&[u8]),
 }
 
-/// All of them.
+/// All oracles.
 pub static TARGETS: [Target; 13] = [
     target("basic", basic::judge),
     target("config", config::judge),
@@ -59,7 +59,7 @@ const fn target(name: &'static str, judge: fn(&[u8])) -> Target {
 /// Judges one input for the target of this name.
 ///
 /// # Panics
-/// When what has to hold does not, when the input takes too long, and when there is no such target.
+/// When a property does not hold, when the input takes too long, and when there is no such target.
 pub fn run(name: &str, bytes: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name);
     let target = target.unwrap_or_else(|| panic!("there is no target {name}"));
@@ -70,7 +70,7 @@ impl Target {
     /// Judges one input.
     ///
     /// # Panics
-    /// When what has to hold does not, and when the input takes too long.
+    /// When a property does not hold, and when the input takes too long.
     pub fn run(&self, bytes: &[u8]) {
         let began = Instant::now();
         (self.judge)(bytes);
@@ -78,7 +78,7 @@ impl Target {
         if began.elapsed() <= slowest {
             return;
         }
-        // The machine may have had other things to do meanwhile: what counts is the time that the thread was given.
+        // The machine may have been busy, so only the thread's own processor time counts.
         let began = on_processor();
         (self.judge)(bytes);
         let took = on_processor().saturating_sub(began);
@@ -87,7 +87,8 @@ impl Target {
     }
 }
 
-/// How long this thread has been on a processor, to a few milliseconds. Linux counts it; elsewhere the wall clock stands in.
+/// Returns the time that this thread has been on a processor, to a few milliseconds. Linux counts it; on other systems the wall
+/// clock is used.
 fn on_processor() -> Duration {
     static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
     let line = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
@@ -95,10 +96,10 @@ fn on_processor() -> Duration {
     nanoseconds.map_or_else(|| BEGAN.elapsed(), Duration::from_nanos)
 }
 
-/// The slowest input so far, in microseconds; what is faster than the first figure is not worth a word.
+/// The time of the slowest input so far, in microseconds. Inputs faster than the initial value are not reported.
 static SLOWEST_US: AtomicU64 = AtomicU64::new(1000);
 
-/// Leaves a line for the report of a long run each time that an input is slower than all before it.
+/// Prints a line for the report of a long run whenever an input is slower than all before it.
 fn report(took: Duration) {
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     if SLOWEST_US.fetch_max(took_us, Ordering::Relaxed) < took_us {

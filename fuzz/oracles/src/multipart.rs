@@ -1,4 +1,4 @@
-//! Multipart bodies. Input: what follows `multipart/form-data` in the Content-Type, a line feed, the body.
+//! Judges multipart bodies. Input: the text after `multipart/form-data` in the Content-Type, a line feed, the body.
 
 use adapter::{Adapter, Code, Params, StatusPolicy, Wire};
 use adapter_http::HttpAdapter;
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::reading::{DECLARED, Taken, expected, headers, pairs, split, taken};
 
-/// Most parts in a request.
+/// Maximum number of parts in a request.
 const PARTS_MAX: usize = 256;
 
 pub(crate) fn judge(input: &[u8]) {
@@ -28,7 +28,7 @@ pub(crate) fn judge(input: &[u8]) {
     );
     let whole = pairs(&found);
     for (_, value) in &whole {
-        // A part's bytes are its value, to the letter.
+        // The bytes of a part are exactly its value.
         let framed = [b"\r\n", value.as_bytes(), b"\r\n--", boundary.as_bytes()].concat();
         assert!(position(body, &framed).is_some(), "{value:?} is no part");
     }
@@ -55,7 +55,7 @@ fn read(parameters: &[u8], body: &[u8]) -> Result<Taken, Code> {
     params.map(taken).map_err(|error| error.code())
 }
 
-/// The boundary, where it is written so that there is no doubt about it.
+/// Returns the boundary if it is written unambiguously.
 fn plain_boundary(parameters: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(parameters).ok()?;
     let boundary = text.strip_prefix("; boundary=")?;
@@ -63,12 +63,12 @@ fn plain_boundary(parameters: &[u8]) -> Option<String> {
     is_plain.then(|| boundary.to_owned())
 }
 
-/// The parts of a body that is written as plainly as one can be: each with its name and nothing else.
+/// Returns the parts of a body in the simplest form: each part has its name and nothing else.
 fn plain_parts(boundary: &str, body: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     let delimiter = format!("\r\n--{boundary}");
     let end = format!("{delimiter}--\r\n");
     let inner = body.strip_suffix(end.as_bytes())?;
-    // With a line end put before it, the first delimiter looks like all others.
+    // With a line end before it, the first delimiter looks like all others.
     let framed = [b"\r\n", inner].concat();
     let mut rest = framed.as_slice();
     let mut parts = Vec::new();
@@ -102,7 +102,7 @@ fn expected_of(parts: &[(String, Vec<u8>)]) -> Result<Taken, Code> {
     Ok(expected(&read))
 }
 
-/// The pairs as a body.
+/// Writes the pairs as a body.
 pub(crate) fn write(boundary: &str, pairs: &[(String, String)]) -> Vec<u8> {
     let mut body = String::new();
     for (name, value) in pairs {

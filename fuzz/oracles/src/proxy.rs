@@ -1,5 +1,5 @@
-//! The PROXY protocol. Input: an even byte and a line of version 1, or an odd one, command, family and the rest of a
-//! header of version 2.
+//! Judges the PROXY protocol. Input: an even byte and a line of version 1; or an odd byte, command, family and the rest of a header
+//! of version 2.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -61,7 +61,7 @@ fn version_2(command: u8, family: u8, rest: &[u8]) {
     assert_eq!(rest[..address.len()], address);
     assert_eq!(rest[ports..ports + 2], source.port().to_be_bytes());
     assert!(rest.len() >= ports + 4);
-    // Extensions change nothing, and what is cut off is refused.
+    // Extensions change nothing, and a truncated header is refused.
     assert_eq!(
         proxy_protocol::version_2(command, family, &rest[..ports + 4]).ok(),
         Some(found)

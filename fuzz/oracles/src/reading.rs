@@ -1,4 +1,4 @@
-//! What a way in says of a call, in a form that can be compared.
+//! The result of a way in for a call, in a comparable form.
 
 use std::sync::LazyLock;
 
@@ -6,10 +6,10 @@ use adapter::{Code, Credentials, Decoded, Error, OPERATIONS, Params, Request};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-/// The names that every call may have.
+/// Names of parameters that every call may have.
 const COMMON: [&str; 5] = ["class", "method", "user", "password", "idempotency_key"];
 
-/// A call that could be read, credentials in the clear.
+/// A readable call, with credentials in the clear.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) who: Who,
@@ -24,7 +24,7 @@ pub(crate) enum Who {
 }
 
 impl Reading {
-    /// What an adapter has read.
+    /// Converts the result of an adapter.
     pub(crate) fn of(decoded: Result<Decoded, Error>) -> Result<Reading, Code> {
         let decoded = decoded.map_err(|error| error.code())?;
         Ok(Reading {
@@ -40,7 +40,7 @@ impl Reading {
     }
 }
 
-/// Every name that is declared, each once.
+/// Every declared parameter name, each once.
 pub(crate) static DECLARED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let of_rows = OPERATIONS.iter().flat_map(|row| row.parameters);
     let mut names: Vec<_> = COMMON.into_iter().chain(of_rows.map(|p| p.name)).collect();
@@ -49,10 +49,10 @@ pub(crate) static DECLARED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     names
 });
 
-/// A declared name with what a reader took for it.
+/// Declared names with the values that a reader returned for them.
 pub(crate) type Taken = Vec<(&'static str, Result<Option<String>, Code>)>;
 
-/// Takes everything out that is declared.
+/// Takes all declared parameters out of `params`.
 pub(crate) fn taken(mut params: Params) -> Taken {
     let take = |name| {
         let value = params.take(name).map_err(|error| error.code());
@@ -61,7 +61,7 @@ pub(crate) fn taken(mut params: Params) -> Taken {
     DECLARED.iter().copied().map(take).collect()
 }
 
-/// What has to be taken when these pairs were written: nothing for an empty value, and a mistake for two that differ.
+/// Returns the expected values of these pairs: none for an empty value, and an error for two that differ.
 pub(crate) fn expected(pairs: &[(String, String)]) -> Taken {
     let of = |name: &'static str| {
         let mut values = pairs.iter().filter(|(n, _)| n == name).map(|(_, v)| v);
@@ -76,7 +76,7 @@ pub(crate) fn expected(pairs: &[(String, String)]) -> Taken {
     DECLARED.iter().copied().map(of).collect()
 }
 
-/// The pairs that were taken.
+/// Returns the pairs that have a value.
 pub(crate) fn pairs(taken: &Taken) -> Vec<(String, String)> {
     let with_value = taken.iter().filter_map(|(name, value)| {
         let value = value.as_ref().ok()?.clone()?;
@@ -85,7 +85,7 @@ pub(crate) fn pairs(taken: &Taken) -> Vec<(String, String)> {
     with_value.collect()
 }
 
-/// Header lines; `None` when hyper would never hand over such a value.
+/// Returns header lines, or `None` if hyper would never pass on such a value.
 pub(crate) fn headers(lines: &[(&'static str, &[u8])]) -> Option<HeaderMap> {
     let mut map = HeaderMap::new();
     for (name, value) in lines {
@@ -95,7 +95,7 @@ pub(crate) fn headers(lines: &[(&'static str, &[u8])]) -> Option<HeaderMap> {
     Some(map)
 }
 
-/// The input before the first byte of this kind, and behind it.
+/// Returns the input before and after the first such byte.
 pub(crate) fn split(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
     match bytes.iter().position(|byte| *byte == at) {
         Some(found) => (&bytes[..found], &bytes[found + 1..]),

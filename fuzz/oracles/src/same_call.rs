@@ -1,5 +1,5 @@
-//! The same call by every way in is the same call, or the same code. Input: a byte that chooses the method, then fields
-//! with 0xFF between them: the user, the password, and parameters, each a byte that chooses its name and its value.
+//! Judges that the same call gives the same request, or the same code, by every way in. Input: a byte that chooses the method, then
+//! fields with 0xFF between them: the user, the password, and parameters, each a byte that chooses its name and its value.
 
 use adapter::{Adapter, Code, OPERATIONS, StatusPolicy, Wire};
 use adapter_basic::BasicAdapter;
@@ -14,7 +14,7 @@ use url::form_urlencoded::Serializer;
 use crate::multipart;
 use crate::reading::{DECLARED, Reading, Who, headers};
 
-/// More would be no call that anybody makes; the bound on pairs has oracles of its own.
+/// No real call has more pairs; the limit on pairs has its own oracles.
 const PAIRS_MAX: usize = 40;
 
 const BOUNDARY: &str = "same9call7boundary";
@@ -26,7 +26,7 @@ const WSSE: &str =
 type Pairs = Vec<(String, String)>;
 type Verdict = Result<Reading, Code>;
 
-/// What is said, not how it is written.
+/// The content of a call, without its serialization.
 struct Call {
     method: &'static str,
     user: String,
@@ -49,7 +49,7 @@ pub(crate) fn judge(input: &[u8]) {
     let [json, numbers] =
         [false, true].map(|with| http(json_type, "", json(&said, with).into_bytes()));
     if call.is_doubled() {
-        // An object with a key twice is no object that anybody can be sure of.
+        // An object with a duplicate key is ambiguous, so no call may come of it.
         assert!(!json.is_ok_and(|reading| reading.call.is_ok()));
         assert!(!numbers.is_ok_and(|reading| reading.call.is_ok()));
     } else {
@@ -60,7 +60,7 @@ pub(crate) fn judge(input: &[u8]) {
     call.check_soap(&form);
 }
 
-/// What has to be equal, whoever called.
+/// Returns the parts that have to be equal by all ways.
 fn comparable(verdict: &Verdict) -> Result<(&Who, String), Code> {
     let reading = verdict.as_ref().map_err(|code| *code)?;
     Ok((&reading.who, what(reading)))
@@ -131,7 +131,7 @@ impl Call {
         names.len() < count
     }
 
-    /// The ways that any call can be written in.
+    /// Returns the verdicts of the ways in which any call can be written.
     fn other_ways(&self, said: &Pairs) -> Vec<(&'static str, Verdict)> {
         let multipart_type = format!("Content-Type: multipart/form-data; boundary={BOUNDARY}");
         let mut ways = vec![
@@ -142,7 +142,7 @@ impl Call {
                 http(&multipart_type, "", multipart::write(BOUNDARY, said)),
             ),
         ];
-        // A name with a colon can't stand in the header.
+        // A user name with a colon cannot be in the header.
         if !self.user.contains(':') {
             let rest = self.without_credentials();
             let header = self.basic();
@@ -161,7 +161,7 @@ impl Call {
         format!("Authorization: Basic {pair}")
     }
 
-    /// With a token the call is what it is with a password, if the password is none to be refused.
+    /// Checks that the call with a token is the same as with an acceptable password.
     fn check_tokens(&self, known: &Verdict) {
         let Ok(known) = known else {
             return;
@@ -209,7 +209,7 @@ impl Call {
             if self.fits_xml() {
                 assert_eq!(comparable(&verdict), comparable(known), "{name}");
             } else {
-                // XML has no way to say these characters, and no other way takes them where they count.
+                // XML cannot express these characters, and no other way accepts them where they matter.
                 assert_eq!(verdict.err(), Some(Code::MalformedRequest), "{name}");
             }
         }
@@ -286,7 +286,7 @@ fn form(pairs: &Pairs) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// Every byte as an escape, in small letters.
+/// Writes every byte as an escape, in lower case.
 fn escaped(pairs: &Pairs) -> String {
     let escape = |text: &str| {
         text.bytes()

@@ -1,4 +1,4 @@
-//! XML and envelopes. Input: a byte that chooses the Content-Type, then the document.
+//! Judges XML and envelopes. Input: a byte that chooses the Content-Type, then the document.
 
 use adapter::{Adapter, Answer, Code, Decoded, Dialect, Error, Response, Wire};
 use adapter_soap::{FaultStatus, SoapAdapter, check_document, check_document_in};
@@ -11,7 +11,7 @@ const NAMESPACE: &str = "urn:chatgate:chat:v1";
 const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const SOAP12: &str = "http://www.w3.org/2003/05/soap-envelope";
 
-/// Media types, and the character set that each names.
+/// Media types, each with the character set that it names.
 const TYPES: [(&[u8], Option<&str>); 6] = [
     (b"text/xml; charset=utf-8", Some("utf-8")),
     (b"application/soap+xml", None),
@@ -21,7 +21,7 @@ const TYPES: [(&[u8], Option<&str>); 6] = [
     (b"application/soap+xml; charset=us-ascii", Some("us-ascii")),
 ];
 
-/// Names of ISO-8859-1 that a declaration may give it.
+/// Names for ISO-8859-1 in a declaration.
 const LATIN1: [&str; 10] = [
     "iso-8859-1",
     "iso_8859-1",
@@ -49,7 +49,7 @@ pub(crate) fn judge(input: &[u8]) {
     let text = characters(document, charset);
     if is_checked {
         let text = text.expect("what was taken is text");
-        // XML 1.0, 2.11: before anything else. The other parser leaves a line end in front of a reference as it is.
+        // XML 1.0, 2.11 normalizes line ends first. The other parser leaves a line end before a reference unchanged.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         match Document::parse(&text) {
             Ok(tree) => {
@@ -57,7 +57,7 @@ pub(crate) fn judge(input: &[u8]) {
                     stands_there(&tree, decoded);
                 }
             }
-            // The prefix is bound by definition; the other parser forgets that where an element has it.
+            // The prefix `xml` is bound by definition, but the other parser does not know that for elements.
             Err(roxmltree::Error::UnknownNamespace(prefix, _)) if prefix == "xml" => {}
             Err(error) => panic!("what was taken is no XML for others: {error}"),
         }
@@ -77,7 +77,7 @@ fn decode(media_type: &'static [u8], document: &[u8]) -> (Dialect, Result<Decode
     })
 }
 
-/// The document as characters, without the mark. A declaration is believed where nobody else says anything.
+/// Returns the document as characters, without the byte order mark. The declaration counts only if nothing else names an encoding.
 fn characters(document: &[u8], charset: Option<&str>) -> Option<String> {
     let units = |unit: fn([u8; 2]) -> u16| {
         let pairs = document[2..]
@@ -105,14 +105,14 @@ fn declares_latin1(document: &[u8]) -> bool {
     label.is_some_and(|label| LATIN1.contains(&label) || label == "csisolatin1")
 }
 
-/// A call that was read stands in the document as the other parser sees it: one element in one body, its values the texts
-/// of its children.
+/// Checks that a call is in the document as the other parser sees it: one element in one body, with the texts of its children as
+/// values.
 fn stands_there(tree: &Document<'_>, decoded: &Decoded) {
     let envelope = tree.root_element();
     let version = envelope.tag_name().namespace().unwrap_or_default();
     assert!(version == SOAP11 || version == SOAP12, "{version}");
     assert_eq!(envelope.tag_name().name(), "Envelope");
-    // The other parser takes a declaration for one where its first space is a line break.
+    // The other parser returns a declaration as a PI if its first space is a line break.
     let is_one = |node: Node<'_, '_>| node.pi().is_some_and(|pi| pi.target != "xml");
     assert!(!tree.descendants().any(is_one), "a PI was taken");
     let mut bodies = elements(envelope).filter(|part| part.has_tag_name((version, "Body")));
@@ -170,7 +170,7 @@ fn content(node: Node<'_, '_>) -> String {
         .collect()
 }
 
-/// However the caller spoke, the answer is XML.
+/// Checks that the answer is XML in every dialect.
 fn speak(dialect: Dialect, error: Option<&Error>) {
     let response = Response::empty();
     let answer = Answer {

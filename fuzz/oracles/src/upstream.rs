@@ -1,4 +1,4 @@
-//! The upstream's answer, and what callers get of it. Input: the answer.
+//! Judges the upstream's answer and the answers to callers. Input: the upstream's answer.
 
 use adapter::{
     Adapter, Answer, Dialect, Error, OPERATIONS, Operation, Response, SoapDialect, SoapVersion,
@@ -42,12 +42,12 @@ pub(crate) fn judge(body: &[u8]) {
     }
 }
 
-/// Every way renders a result, whatever its shape, as the very value that came.
+/// Checks that every way renders a result of any shape as the same value.
 fn is_rendered(response: &Response, result: &str) {
     let text = response.result();
     assert!(is_json(text) && !text.contains(['\n', '\r']));
     assert_eq!(compact(text).as_deref(), Some(text));
-    // serde_json refuses some right JSON: half a surrogate pair, a number beyond f64, great depth.
+    // serde_json refuses some valid JSON: half a surrogate pair, a number beyond f64, great depth.
     if let Ok(value) = serde_json::from_str::<Value>(result) {
         assert_eq!(serde_json::from_str::<Value>(text).ok(), Some(value));
     }
@@ -79,7 +79,7 @@ fn answer<'a>(
     }
 }
 
-/// What the SOAP way says is XML by two parsers, in both versions.
+/// Checks that the SOAP answer is XML for two parsers, in both versions.
 fn well_formed(answer: &Answer<'_>) {
     for version in [SoapVersion::V11, SoapVersion::V12] {
         let dialect = Dialect::Soap(SoapDialect {
@@ -87,7 +87,7 @@ fn well_formed(answer: &Answer<'_>) {
             ..SoapDialect::default()
         });
         let reply = SoapAdapter::new(FaultStatus::Strict).encode(dialect, answer);
-        // The reader takes documents of up to 256 KiB; answers may be longer.
+        // The reader accepts documents of up to 256 KiB; answers may be longer.
         let said = reply.rest.as_ref().map_or(0, adapter::Rest::bytes) + reply.body.len() as u64;
         let pieces = [reply.body]
             .into_iter()

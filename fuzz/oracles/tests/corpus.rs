@@ -1,4 +1,4 @@
-//! What fuzzing has found worth keeping, judged again by the oracles that judged it then.
+//! Judges the stored inputs of fuzzing again with their oracles.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 #![expect(clippy::print_stdout, reason = "the figures are what is asked for")]
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use oracles::TARGETS;
 
-/// Fewer would mean that a folder was not found, or that a target has no seeds.
+/// Minimum number of inputs; fewer would mean that a folder was not found, or that a target has no seeds.
 const INPUTS_MIN: usize = 5;
 
-/// Most bytes of all corpora together: they are read by people and carried by every clone.
+/// Maximum size of all corpora together in bytes, because people read them and every clone contains them.
 const BYTES_MAX: usize = 400 * 1024;
 
 #[test]

@@ -1,5 +1,5 @@
-//! The oracles under inputs that proptest makes: words of the target's dictionary between any bytes, and kept inputs cut
-//! and joined. A fuzzer goes further; this goes with every change.
+//! Runs the oracles with inputs from proptest: words of the target's dictionary between arbitrary bytes, and stored inputs that are
+//! cut and joined. A fuzzer finds more, but this runs with every change.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
@@ -10,10 +10,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Bytes between two words.
+/// Maximum number of bytes between two words.
 const BETWEEN_MAX: usize = 12;
 
-/// Judges inputs made for one target.
+/// Judges inputs for one target.
 fn holds(name: &str) {
     let words = words(name);
     let kept = kept(name);
@@ -24,7 +24,7 @@ fn holds(name: &str) {
         1 => "\\PC{0,6}".prop_map(String::into_bytes),
     ];
     let pieces = vec(piece, 0..24).prop_map(|pieces| pieces.concat());
-    // The start of one kept input, something else, the end of another.
+    // The start of one stored input, other bytes, and the end of another one.
     let spliced = (
         select(kept.clone()),
         any::<u16>(),
@@ -40,7 +40,7 @@ fn holds(name: &str) {
     });
     let config = ProptestConfig {
         cases: 512,
-        // An input that fails goes into the corpus.
+        // A failing input belongs into the corpus.
         failure_persistence: None,
         ..ProptestConfig::default()
     };
@@ -70,7 +70,7 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The words of a dictionary, which is written as libFuzzer reads it.
+/// Returns the words of a dictionary in libFuzzer's format.
 fn words(name: &str) -> Vec<Vec<u8>> {
     let path = fuzz().join(format!("dictionaries/{name}.dict"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
