@@ -1,12 +1,12 @@
-//! Which program this is.
+//! The name and version of this build.
 
 use std::sync::LazyLock;
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that the program was built from, and the day of that commit. Both are empty unless the build's environment names
-/// them, as that of a release does: a build that asked git itself would differ from the same sources elsewhere.
+/// The commit from which the program was built, and the date of that commit. Both are empty unless the environment of the build
+/// sets them, as a release does. The build does not ask git, because then the same sources would give different binaries elsewhere.
 pub(crate) const COMMIT: &str = or_empty(option_env!("CHATGATE_COMMIT"));
 pub(crate) const COMMIT_DATE: &str = or_empty(option_env!("CHATGATE_COMMIT_DATE"));
 
@@ -24,7 +24,7 @@ static FULL_VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{VERSION} ({COMMIT} {COMMIT_DATE})")
 });
 
-/// Returns the version with commit and date, where they are known.
+/// Returns the version with commit and date, if they are known.
 #[must_use]
 pub fn full_version() -> &'static str {
     &FULL_VERSION

@@ -1,5 +1,5 @@
-//! A histogram of durations. prometheus-client's own keeps its buckets to itself, which the console's snapshot needs, and takes no
-//! exemplar without a lock in every call.
+//! A histogram of durations. prometheus-client's own histogram does not expose its buckets, which the console's snapshot needs, and
+//! takes a lock in every call to support exemplars.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use console::MetricsFormat;
 use forward::TraceParent;
 
-/// Upper bounds in seconds: answers from memory take microseconds, an upstream up to its time-out of 15 s.
+/// Upper bounds in seconds. Answers from memory take microseconds, and an upstream takes up to its timeout of 15 s.
 const BOUNDS_S: [f64; 13] = [
     0.0005,
     0.001,
@@ -26,30 +26,30 @@ const BOUNDS_S: [f64; 13] = [
     f64::INFINITY,
 ];
 
-/// The traced call that stands for others of its bucket: a picture of durations leads to its trace.
+/// A traced call as an example for its bucket, so that a chart of durations links to a trace.
 #[derive(Clone, Copy, Debug)]
 pub struct Exemplar {
-    /// Its trace.
+    /// The id of the trace.
     pub trace_id: u128,
-    /// When it ended, since 1970, UTC.
+    /// The time at which the call ended, since 1970, UTC.
     pub at: Duration,
 }
 
-/// The last exemplar of each bucket, with its duration.
+/// The latest exemplar of each bucket, with its duration.
 type Exemplars = Mutex<[Option<(Exemplar, Duration)>; BOUNDS_S.len()]>;
 
-/// A histogram.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct DurationHistogram {
-    /// How many durations lie between each bound and the one before.
+    /// Number of durations between each bound and the previous one.
     counts: [AtomicU64; BOUNDS_S.len()],
     sum_ns: AtomicU64,
-    /// Made by the first traced call.
+    /// Created by the first traced call.
     exemplars: OnceLock<Box<Exemplars>>,
 }
 
 impl DurationHistogram {
-    /// Counts one duration, of this call if it is traced.
+    /// Counts one duration, with an exemplar if the call is traced.
     pub fn observe(&self, duration: Duration, exemplar: Option<Exemplar>) {
         let seconds = duration.as_secs_f64();
         let bucket = BOUNDS_S.iter().position(|bound| seconds <= *bound);
@@ -58,21 +58,22 @@ impl DurationHistogram {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.sum_ns.fetch_add(ns, Ordering::Relaxed);
         if let Some(exemplar) = exemplar {
-            // Whoever holds the lock leaves an exemplar as good, or reads them: nobody waits for that.
+            // The exemplar is skipped if the lock is taken, because the holder of the lock is storing another one or reading them.
+            // No call waits for the lock.
             if let Ok(mut exemplars) = self.exemplars.get_or_init(Box::default).try_lock() {
                 exemplars[bucket] = Some((exemplar, duration));
             }
         }
     }
 
-    /// Returns the upper bounds in seconds, and how many durations lie between each and the one before.
+    /// Returns each upper bound in seconds with the number of durations between it and the previous bound.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let counts = self.counts.iter();
         let counts = counts.map(|count| count.load(Ordering::Relaxed));
         BOUNDS_S.into_iter().zip(counts)
     }
 
-    /// Appends its series, under this name and with these labels, which need no escapes. Only OpenMetrics has exemplars.
+    /// Appends the series of the histogram, with this name and these labels, which need no escapes. Only OpenMetrics has exemplars.
     pub(crate) fn write(&self, text: &mut String, name: &str, labels: &str, format: MetricsFormat) {
         let exemplars = self.exemplars.get();
         let exemplars = exemplars.filter(|_| format == MetricsFormat::OpenMetrics);
@@ -80,12 +81,12 @@ impl DurationHistogram {
             *exemplars.lock().unwrap_or_else(PoisonError::into_inner)
         });
         let mut count = 0;
-        // Writing into a String can't fail.
+        // Writing into a String cannot fail.
         for ((bound, in_bucket), exemplar) in self.buckets().zip(exemplars) {
             count += in_bucket;
             let _ = match bound {
                 f64::INFINITY => write!(text, "{name}_bucket{{le=\"+Inf\",{labels}}} {count}"),
-                // As OpenMetrics has it: `1.0` and not `1`.
+                // OpenMetrics requires `1.0` instead of `1`.
                 bound => write!(text, "{name}_bucket{{le=\"{bound:?}\",{labels}}} {count}"),
             };
             if let Some((Exemplar { trace_id, at }, duration)) = exemplar {

@@ -1,6 +1,6 @@
-//! What operators see of a running gateway: the log and the metrics.
+//! The log, the metrics and the traces of a running gateway, for operators.
 //!
-//! To follow a line of the log: `log_line` → `log_buffer` → `log_queue` → `log_writer`.
+//! A line of the log passes through `log_line` → `log_buffer` → `log_queue` → `log_writer`.
 
 mod build_info;
 mod histogram;

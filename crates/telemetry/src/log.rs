@@ -1,5 +1,5 @@
-//! Starts and ends the log. Only its own thread (`log_writer.rs`) waits for standard output, and a running gateway writes nothing
-//! to standard error.
+//! Starts and ends the log. Only the log's own thread (`log_writer.rs`) waits for standard output, and a running gateway writes
+//! nothing to standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
@@ -18,46 +18,47 @@ use crate::log_queue::LogClass;
 use crate::log_writer;
 use crate::logfmt::LogfmtEvents;
 
-/// How long the end of the process waits for lines to be written: longer than a working reader needs for all of them.
+/// Maximum time for which the exit of the process waits until all lines are written. It is longer than a working reader needs for
+/// all of them.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The log of this process, once it is started.
+/// The log of this process, after its start.
 static LOG: OnceLock<Output> = OnceLock::new();
 
-/// The log.
+/// The configuration of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// An `EnvFilter` directive such as `info` or `chatgate=debug`.
     pub level: String,
-    /// How lines look.
+    /// The format of the lines.
     pub format: LogFormat,
 }
 
-/// How lines of the log look.
+/// The format of the log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// A JSON object.
     Json,
-    /// `name=value`, for programs and people.
+    /// `name=value` pairs, for programs and people.
     Logfmt,
-    /// Text for a person.
+    /// Text for people.
     Text,
 }
 
-/// Starts the log on standard output. The second call in one process does nothing.
+/// Starts the log on standard output. A second call in the same process does nothing.
 ///
 /// # Errors
-/// When the level can't be read, or there is no descriptor or thread for it.
+/// The level is invalid, or the system has no descriptor or thread for the log.
 pub fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     let filter = filter(&log.level)?;
-    // A file or a pipe is no place for colours.
+    // Colors are not written to a file or a pipe.
     let is_coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
     let form = match log.format {
         LogFormat::Json | LogFormat::Logfmt => LineFormat::Programs,
         LogFormat::Text => LineFormat::Text { is_coloured },
     };
     let output = Output::new(form);
-    // A failure means that a log is already there, which only happens in tests.
+    // Setting fails only if a log exists already, which happens only in tests.
     if LOG.set(output.clone()).is_ok() {
         let file = standard_output().map_err(|error| format!("standard output: {error}"))?;
         let started = log_writer::start(Arc::clone(&output.queue), file);
@@ -66,7 +67,7 @@ pub fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // It would report write errors on standard error, and panic if that is closed as well.
+        // Otherwise the subscriber would report write errors on standard error, and panic if that is closed as well.
         .log_internal_errors(false)
         .with_ansi(form == LineFormat::Text { is_coloured: true })
         .with_writer(output.clone());
@@ -99,33 +100,34 @@ pub fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     }
 }
 
-/// Another handle of standard output, without a buffer. A descriptor that was closed when the process began leads to
-/// /dev/null: the standard library sees to it, so that no socket or file of ours is ever mistaken for it.
+/// Returns another, unbuffered handle of standard output. If the descriptor was closed when the process started, it leads to
+/// /dev/null. The standard library ensures that, so that none of our sockets or files is mistaken for standard output.
 fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
-/// Prints text for people between the lines of the log.
+/// Prints text for people, in sequence with the lines of the log.
 pub fn print(text: &str) {
     if let Some(output) = LOG.get() {
         output.line(LogClass::Known, true).take(text.as_bytes());
     }
 }
 
-/// Waits until the log is written, at most `FINISH_TIMEOUT`. Returns how many lines were dropped.
+/// Waits until the log is written, at most `FINISH_TIMEOUT`. Returns the number of dropped lines.
 pub async fn finish_log() -> u64 {
     let Some(output) = LOG.get() else { return 0 };
     let finishing = tokio::task::spawn_blocking(|| output.queue.finish(FINISH_TIMEOUT));
     finishing.await.unwrap_or(0)
 }
 
-/// Returns how many lines of this class were dropped.
+/// Returns the number of dropped lines of this class.
 pub(crate) fn dropped_lines(class: LogClass) -> u64 {
     LOG.get()
         .map_or(0, |log| log.queue.dropped()[class as usize])
 }
 
-/// Logs a panic: standard error may be a pipe that nobody reads, which would block a thread that serves.
+/// Logs a panic. It is not written to standard error, because that may be a pipe that nobody reads, which would block a serving
+/// thread.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();
@@ -139,14 +141,14 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// The level of the log, which can change while the log runs.
+/// The level of the log, which can be changed while the log is running.
 pub struct LogLevel(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
 
 impl LogLevel {
-    /// Sets the level by a directive.
+    /// Sets the level to this directive.
     ///
     /// # Errors
-    /// When it can't be read.
+    /// The directive is invalid.
     pub fn set(&self, level: &str) -> Result<(), String> {
         (self.0)(filter(level)?).map_err(|error| format!("log.level: {error}"))
     }
@@ -156,14 +158,14 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
 }
 
-/// Longest `log.level`, in bytes: a dozen modules.
+/// Maximum length of `log.level`, in bytes: about a dozen modules.
 const LOG_LEVEL_BYTES_MAX: usize = 512;
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Checks a `log.level`: levels, and levels of modules, separated by commas. The filter would accept more: it takes any other word
-/// for a module, and would then show everything of that module and nothing else, and an expression in brackets can take it a
-/// second to read.
+/// Checks a `log.level`: levels, and levels of modules, separated by commas. The filter itself accepts more, with bad effects: it
+/// reads any other word as a module and then shows only that module's events, and it may need a second to parse an expression in
+/// brackets.
 ///
 /// # Errors
 /// The reason.

@@ -1,6 +1,6 @@
-//! The log buffer of each thread. A thread that serves connections collects its lines and hands them over before it sleeps:
-//! under load many lines cost one lock, and without load no line is late. Without the buffer, every line takes the lock of the
-//! queue that all threads share.
+//! The log buffer of each thread. A thread that serves connections collects its lines and hands them over to the queue before it
+//! sleeps. Under load, many lines need only one lock; without load, no line is delayed. Without the buffer, every line would take
+//! the lock of the queue, which all threads share.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::log_queue::{LogClass, LogQueue, PIECE_BYTES};
 use visible::{visible, visible_json};
 
-/// A thread hands its lines over at this many bytes, even if it never sleeps.
+/// Number of bytes at which a thread hands over its lines even if it does not sleep.
 const GATHERED_BYTES_MAX: usize = PIECE_BYTES;
 
 thread_local! {
@@ -21,7 +21,7 @@ thread_local! {
     static GATHERED: RefCell<Gathered> = const {
         RefCell::new(Gathered { known: Vec::new(), unknown: Vec::new(), output: None })
     };
-    /// The class of this thread's events.
+    /// The class of the events of this thread.
     static CLASS: Cell<LogClass> = const { Cell::new(LogClass::Known) };
 }
 
@@ -44,44 +44,44 @@ impl Gathered {
     }
 }
 
-/// Makes this thread buffer its lines; it has to call [`write_lines`] before it sleeps and at its end.
+/// Makes this thread buffer its lines. The thread must call [`write_lines`] before it sleeps and before it ends.
 pub fn gather_lines() {
     GATHERS.set(true);
 }
 
-/// Hands over the lines of this thread.
+/// Hands over the lines of this thread to the queue.
 pub fn write_lines() {
     GATHERED.with_borrow_mut(|gathered| gathered.hand_over(false));
 }
 
-/// Runs `work`; events that it logs are of this class.
+/// Runs `work` and assigns this class to the events that it logs.
 pub fn in_class(class: LogClass, work: impl FnOnce()) {
     let before = CLASS.replace(class);
     work();
     CLASS.set(before);
 }
 
-/// How lines look.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineFormat {
-    /// For programs, with the escapes of JSON's strings in quotes.
+    /// For programs. Characters in quotes are escaped as in JSON strings.
     Programs,
-    /// Text for people, with colours for a terminal or without.
+    /// Text for people, with colors for a terminal or without.
     Text { is_coloured: bool },
 }
 
-/// The log's queue, as the subscriber needs it.
+/// The queue of the log, in the form that the subscriber needs.
 #[derive(Clone)]
 pub(crate) struct Output {
     pub(crate) queue: Arc<LogQueue>,
     form: LineFormat,
 }
 
-/// Takes one line.
+/// The writer of one line.
 pub(crate) struct BufferedLine<'a> {
     output: &'a Output,
     class: LogClass,
-    /// Whether it is to be written at once, with all that was gathered before it: a warning is.
+    /// True if the line must be written immediately, with all lines before it, as a warning must.
     is_urgent: bool,
 }
 
@@ -91,20 +91,20 @@ impl Output {
         Output { queue, form }
     }
 
-    /// A line of the subscriber's as it is written: what callers and upstreams have put into it is one line, and steers no
-    /// terminal.
+    /// Returns a line of the subscriber in its written form. Values from callers and upstreams cannot add line breaks or control
+    /// the terminal.
     fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let LineFormat::Text { is_coloured } = self.form else {
             return visible_json(line);
         };
         let words = line.strip_suffix('\n').unwrap_or(line);
-        // Those of the colours are ours; the subscriber shows all others.
+        // These escape characters are the subscriber's own colors; the subscriber escapes all others.
         let shown = words.split(|c| is_coloured && c == '\x1b').map(visible);
         let shown = shown.collect::<Vec<_>>().join("\x1b");
         format!("{shown}\n").into()
     }
 
-    /// For one line.
+    /// Returns a writer for one line.
     pub(crate) fn line(&self, class: LogClass, is_urgent: bool) -> BufferedLine<'_> {
         BufferedLine {
             output: self,
@@ -115,7 +115,7 @@ impl Output {
 }
 
 impl BufferedLine<'_> {
-    /// Takes the whole line.
+    /// Writes the line.
     pub(crate) fn take(self, line: &[u8]) {
         let is_gathered = GATHERS.get() && self.gather(line);
         if !is_gathered {
@@ -127,7 +127,7 @@ impl BufferedLine<'_> {
         }
     }
 
-    /// Whether the thread could gather it: not while it hands over, or at its very end.
+    /// Adds the line to the buffer. Returns false while the thread hands over its lines, and at the very end of the thread.
     fn gather(&self, line: &[u8]) -> bool {
         let gathered = GATHERED.try_with(|gathered| {
             let mut gathered = gathered.try_borrow_mut().ok()?;
@@ -155,7 +155,7 @@ impl<'a> MakeWriter<'a> for Output {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> BufferedLine<'a> {
-        // What strangers cause before a call is logged below INFO, and so are the most frequent events.
+        // Events below INFO can be caused by strangers before a call, or are the most frequent ones.
         let class = if *metadata.level() > Level::INFO {
             LogClass::Unknown
         } else {
@@ -166,7 +166,7 @@ impl<'a> MakeWriter<'a> for Output {
 }
 
 impl Write for BufferedLine<'_> {
-    /// The subscriber gives each line in one piece.
+    /// Writes one line, because the subscriber calls this once per line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let shown = self.output.shown(&text);
@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// What waits of each class, in the order in which it is written.
+    /// Returns the queued lines in the order in which they would be written.
     fn waiting(output: &Output) -> String {
         let mut text = String::new();
         while let Some((class, piece)) = output.queue.next(Some(Instant::now())) {
@@ -196,10 +196,10 @@ mod tests {
         text
     }
 
-    /// What waits after the work, and what waits once the thread rests.
+    /// Returns the queued lines after the work, and the lines queued after a call of [`write_lines`].
     fn written(work: impl FnOnce(&Output) + Send) -> (String, String) {
         let output = Output::new(LineFormat::Programs);
-        // In a thread of its own: gathering is for good.
+        // A separate thread is needed, because buffering cannot be switched off again.
         std::thread::scope(|scope| {
             let working = scope.spawn(|| {
                 work(&output);

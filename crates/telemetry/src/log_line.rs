@@ -1,5 +1,5 @@
-//! The log line of a request, written in one pass into the buffer of its thread. By way of `tracing` fields, the same line costs
-//! a tenth of a cached read more instructions. The filter of the log holds for it as well.
+//! Writes the log line of a request in one pass into the buffer of its thread. With `tracing` fields, the same line would add a
+//! tenth of the instructions of a cached read. The filter of the log applies to these lines as well.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -13,19 +13,19 @@ use crate::log_buffer::{Output, in_class};
 use crate::log_queue::LogClass;
 use visible::{escape_in_json, is_unseen};
 
-/// The target of the lines about requests.
+/// The target of the request lines.
 const REQUEST_TARGET: &str = "chatgate::request";
 
-/// The initial capacity of a thread's buffer, in bytes: more than nearly every line takes.
+/// The initial capacity of a thread's buffer, in bytes. Nearly every line is shorter.
 const LINE_BYTES: usize = 2048;
 
-/// So many bytes are looked at at once, in search of those that need an escape.
+/// Number of bytes that are checked at a time for characters that need an escape.
 const PIECE_BYTES: usize = 16;
 
-/// How many bytes a time to the second takes: `2026-11-22T00:00:00`.
+/// Length of a time with a precision of seconds, in bytes: `2026-11-22T00:00:00`.
 const SECOND_BYTES: usize = 19;
 
-/// The output for lines that programs read, and what stands around the fields; unset when the log is text for people.
+/// The output for lines that programs read, with the fixed parts of a line. Unset if the log is text for people.
 static PROGRAMS_OUTPUT: OnceLock<(Output, LineFrame)> = OnceLock::new();
 
 thread_local! {
@@ -36,7 +36,7 @@ thread_local! {
     });
 }
 
-/// What stands before the time of a line, between time and fields, and behind the fields.
+/// The fixed parts of a line: before the time, between the time and the fields, and after the fields.
 struct LineFrame {
     is_json: bool,
     start: &'static str,
@@ -61,17 +61,17 @@ const LOGFMT: LineFrame = LineFrame {
 /// The name of a field in both formats of a line.
 #[derive(Clone, Copy)]
 pub struct Name {
-    /// As the next field of an object.
+    /// The name as the start of the next JSON member.
     pub json: &'static str,
-    /// As the next word of a line.
+    /// The name as the start of the next logfmt word.
     pub text: &'static str,
-    /// With the quote that a text begins with.
+    /// The JSON form with the opening quote of a text.
     pub json_quoted: &'static str,
-    /// Likewise.
+    /// The logfmt form with the opening quote of a text.
     pub text_quoted: &'static str,
 }
 
-/// A field's name. It is ours and needs no escapes.
+/// Returns the name of a field. The name is a literal of this code and needs no escapes.
 #[macro_export]
 macro_rules! name {
     ($name:literal) => {
@@ -87,7 +87,7 @@ macro_rules! name {
 /// A line that is being written.
 pub struct RequestLine {
     text: String,
-    /// The second that it begins with, since 1970, UTC.
+    /// The second with which the line begins, since 1970, UTC.
     second: i64,
     is_json: bool,
 }
@@ -95,12 +95,12 @@ pub struct RequestLine {
 /// Sends lines to this output from now on, as JSON or as logfmt.
 pub(crate) fn write_for_programs(output: Output, is_json: bool) {
     let frame = if is_json { JSON } else { LOGFMT };
-    // Set before only in tests, which start more than one log.
+    // The output is already set only in tests, which start more than one log.
     let _ = PROGRAMS_OUTPUT.set((output, frame));
 }
 
-/// Logs a request, if the log shows such lines: a line of this class and of this moment since 1970, UTC, with the fields that
-/// `write` adds.
+/// Logs a request if the level of the log includes such lines. The line has this class, this time since 1970, UTC, and the fields
+/// that `write` adds.
 pub fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut RequestLine)) {
     if !tracing::enabled!(target: REQUEST_TARGET, Level::INFO) {
         return;
@@ -123,19 +123,19 @@ pub fn log_request(class: LogClass, at: Duration, write: impl FnOnce(&mut Reques
 }
 
 impl RequestLine {
-    /// Begins a new line with the time to the microsecond (RFC 3339). Within one second, a thread reuses the beginning of its
-    /// last line.
+    /// Begins a new line with the time in microseconds (RFC 3339). Within one second, a thread reuses the beginning of its last
+    /// line.
     fn begin(&mut self, frame: &LineFrame, at: Duration) {
         let second = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
         if self.second != second {
             self.text.clear();
             let time = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
-            // Writing into a String can't fail.
+            // Writing into a String cannot fail.
             let _ = write!(self.text, "{}{time:.0}", frame.start);
             self.second = second;
             self.is_json = frame.is_json;
         }
-        // The Z comes behind the microseconds.
+        // The Z follows after the microseconds.
         self.text.truncate(frame.start.len() + SECOND_BYTES);
         self.text.push('.');
         let mut digits = itoa::Buffer::new();
@@ -149,7 +149,7 @@ impl RequestLine {
             .push_str(if self.is_json { name.json } else { name.text });
     }
 
-    /// Appends a word that needs no escapes: one of ours, or one whose characters were checked.
+    /// Appends a word that needs no escapes: a literal of this code, or a word with checked characters.
     pub fn word(&mut self, name: Name, word: &str) {
         self.quoted(name, |text| text.push_str(word));
     }
@@ -159,7 +159,7 @@ impl RequestLine {
         self.quoted(name, |line| escape(line, text));
     }
 
-    /// Appends what `write` adds, in quotes; it must not need escapes.
+    /// Appends the text that `write` adds, in quotes. The text must not need escapes.
     pub fn quoted(&mut self, name: Name, write: impl FnOnce(&mut String)) {
         self.text.push_str(if self.is_json {
             name.json_quoted
@@ -191,7 +191,7 @@ impl RequestLine {
     }
 }
 
-/// Appends text with the escapes of a JSON string (RFC 8259, 7), and with those for what a terminal does not show.
+/// Appends text with the escapes of a JSON string (RFC 8259, 7), and with escapes for characters that a terminal does not show.
 pub(crate) fn escape(line: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = first_to_escape(rest.as_bytes()) {
@@ -212,11 +212,11 @@ pub(crate) fn escape(line: &mut String, text: &str) {
     line.push_str(rest);
 }
 
-/// Where the first byte stands that may not go as it is.
+/// Returns the position of the first byte that may need an escape.
 fn first_to_escape(text: &[u8]) -> Option<usize> {
-    // What else nobody sees has bytes beyond ASCII.
+    // All other invisible characters have bytes beyond ASCII.
     let may_not = |b: &u8| !(0x20..0x7f).contains(b) | (*b == b'"') | (*b == b'\\');
-    // Without a way out, in the loop or in the question, a piece is done at once, and most have none of these.
+    // The fold has no early exit, so that the compiler can check a whole piece at once. Most pieces need no escape.
     let is_plain = |piece: &&[u8]| !piece.iter().fold(false, |found, b| found | may_not(b));
     let plain = text.chunks_exact(PIECE_BYTES).take_while(is_plain).count() * PIECE_BYTES;
     text[plain..].iter().position(may_not).map(|at| plain + at)

@@ -1,5 +1,5 @@
-//! The queue of log lines before the thread that writes them (`log_writer.rs`), in bounded memory: a stalled reader of standard
-//! output costs lines, and delays no request.
+//! The queue of log lines before the thread that writes them (`log_writer.rs`). Its memory is bounded: a stalled reader of standard
+//! output causes dropped lines but delays no request.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,33 +8,35 @@ use std::time::{Duration, Instant};
 
 use memchr::memchr_iter;
 
-/// Most bytes of known lines in the queue: some 16,000 lines of calls, a second or two of a busy gateway.
+/// Maximum size of the known lines in the queue, in bytes: about 16,000 lines of calls, a second or two of a busy gateway.
 const KNOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Most bytes of unknown lines in the queue. Strangers can cause any number of lines, so that more room would not help.
+/// Maximum size of the unknown lines in the queue, in bytes. Strangers can cause any number of lines, so more room would not help.
 const UNKNOWN_BYTES_MAX: usize = 1024 * 1024;
 
-/// Most bytes in one write: a pipe takes as many at once, and no known line waits for more unknown ones.
+/// Maximum size of one write, in bytes. A pipe accepts this much at once, and a known line waits for at most one such piece of
+/// unknown lines.
 pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 
-/// How long the writing thread sleeps after each write: the lines of that time become one write without a wake-up for each.
+/// The time that the writing thread sleeps after each write. The lines that arrive meanwhile are written together, without a
+/// wake-up for each.
 const REST: Duration = Duration::from_millis(5);
 
-/// The class of a line, which decides about its room in the queue. Neither class takes room of the other, and known lines are
+/// The class of a line, which determines its room in the queue. Neither class uses the room of the other, and known lines are
 /// written first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogClass {
     /// A call by an authenticated caller, a change, or an event of the gateway itself.
     Known,
-    /// A call that was refused before its caller authenticated, or an event below the level INFO.
+    /// A call that was rejected before its caller authenticated, or an event below the level INFO.
     Unknown,
 }
 
 impl LogClass {
-    /// Both classes, by number.
+    /// Both classes, in the order of their numbers.
     pub(crate) const ALL: [LogClass; 2] = [LogClass::Known, LogClass::Unknown];
 
-    /// Returns the class of lines about a caller who has authenticated, or has not.
+    /// Returns the class of lines about a caller that has authenticated or has not.
     #[must_use]
     pub fn of(is_known: bool) -> LogClass {
         if is_known {
@@ -44,7 +46,7 @@ impl LogClass {
         }
     }
 
-    /// The word in the metric.
+    /// Returns the word in the metric.
     pub(crate) fn word(self) -> &'static str {
         match self {
             LogClass::Known => "known",
@@ -66,7 +68,7 @@ pub(crate) struct LogQueue {
     waiting: Mutex<Waiting>,
     /// Wakes the writing thread.
     work: Condvar,
-    /// Wakes the caller that waits until everything is written.
+    /// Wakes the caller that waits until all lines are written.
     written: Condvar,
     dropped: [AtomicU64; 2],
 }
@@ -74,37 +76,37 @@ pub(crate) struct LogQueue {
 #[derive(Default)]
 struct Waiting {
     rooms: [Room; 2],
-    /// Lines of the piece that is being written.
+    /// The class and number of lines of the piece that is being written.
     writing: Option<(LogClass, u64)>,
     writer: Writer,
-    /// Whether there is an urgent line.
+    /// True if the queue contains an urgent line.
     is_urgent: bool,
     is_ending: bool,
-    /// The memory of the last piece, for the next one.
+    /// The buffer of the last piece, for reuse.
     spare: Vec<u8>,
 }
 
-/// What the writing thread waits for.
+/// The state of the writing thread, with the event for which it waits.
 #[derive(Default, PartialEq, Eq)]
 enum Writer {
     #[default]
     Works,
-    /// Until [`REST`] is over, there is a whole piece, or a line is urgent.
+    /// Waits until [`REST`] has passed, a whole piece is queued, or a line is urgent.
     Rests,
-    /// Until there is a line.
+    /// Waits until a line is queued.
     Sleeps,
 }
 
-/// Lines of one class.
+/// The lines of one class.
 #[derive(Default)]
 struct Room {
     pieces: VecDeque<Vec<u8>>,
-    /// With those of the piece that is being written.
+    /// Size of the lines, including the piece that is being written.
     bytes: usize,
 }
 
 impl Room {
-    /// Adds the lines that fit, and returns how many did not.
+    /// Adds the lines for which there is room, and returns the number of the others.
     fn put(&mut self, lines: &[u8], bytes_max: usize, spare: &mut Vec<u8>) -> u64 {
         let room = bytes_max.saturating_sub(self.bytes);
         let fit = if lines.len() <= room {
@@ -134,13 +136,13 @@ impl Waiting {
         self.rooms.iter().all(|room| room.pieces.is_empty())
     }
 
-    /// Returns whether the writing thread should write at once.
+    /// Returns whether the writing thread should write immediately.
     fn is_pressing(&self) -> bool {
         let bytes: usize = self.rooms.iter().map(|room| room.bytes).sum();
         self.is_urgent || self.is_ending || bytes >= PIECE_BYTES
     }
 
-    /// Returns the next piece: a known one as long as there is one.
+    /// Returns the next piece. Known lines come before unknown ones.
     fn take(&mut self) -> Option<(LogClass, Vec<u8>)> {
         let found = LogClass::ALL
             .into_iter()
@@ -155,7 +157,7 @@ impl Waiting {
 }
 
 impl LogQueue {
-    /// Adds lines of both classes, and counts those for which there is no room. An urgent line is written at once.
+    /// Adds lines of both classes, and counts the lines for which there is no room. An urgent line is written immediately.
     pub(crate) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
         let mut waiting = self.lock();
         let Waiting { rooms, spare, .. } = &mut *waiting;
@@ -178,7 +180,7 @@ impl LogQueue {
         }
     }
 
-    /// Returns the next piece to the writing thread, after its sleep; `None` if there is none until then.
+    /// Returns the next piece to the writing thread, after its sleep. Returns `None` if there is none until the deadline.
     pub(crate) fn next(&self, until: Option<Instant>) -> Option<(LogClass, Vec<u8>)> {
         let mut waiting = self.lock();
         if !waiting.is_pressing() {
@@ -216,18 +218,18 @@ impl LogQueue {
         waiting
     }
 
-    /// Takes from the writing thread that a piece is written, but for this many lines.
+    /// Records that the writing thread has written a piece, except for `lost` lines.
     pub(crate) fn done(&self, class: LogClass, mut piece: Vec<u8>, lost: u64) {
         let mut waiting = self.lock();
         if waiting.writing.take().is_none() {
-            // Given up meanwhile, and counted.
+            // `finish` has already dropped and counted this piece.
             return;
         }
         self.drop_lines(class, lost);
         let room = &mut waiting.rooms[class as usize];
         room.bytes = room.bytes.saturating_sub(piece.len());
         piece.clear();
-        // A line may be longer than a piece; its memory is not kept.
+        // A line may be longer than a piece; its buffer is not reused.
         if piece.capacity() <= 2 * PIECE_BYTES {
             waiting.spare = piece;
         }
@@ -236,7 +238,7 @@ impl LogQueue {
         }
     }
 
-    /// Waits until everything is written. Drops what is left at the deadline, counts it, and returns its number of lines.
+    /// Waits until all lines are written. At the deadline, drops and counts the remaining lines, and returns their number.
     pub(crate) fn finish(&self, within: Duration) -> u64 {
         let mut waiting = self.lock();
         waiting.is_ending = true;
@@ -260,7 +262,7 @@ impl LogQueue {
         left
     }
 
-    /// Returns how many lines of each class were dropped since the start.
+    /// Returns the number of dropped lines of each class since the start.
     pub(crate) fn dropped(&self) -> [u64; 2] {
         self.dropped
             .each_ref()
@@ -278,7 +280,7 @@ impl LogQueue {
     }
 }
 
-/// Counts lines; an unfinished last line counts.
+/// Counts lines, including an unfinished last line.
 pub(super) fn count_lines(lines: &[u8]) -> u64 {
     let ends = memchr_iter(b'\n', lines).count();
     let is_open = lines.last().is_some_and(|b| *b != b'\n');

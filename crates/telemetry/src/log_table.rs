@@ -1,11 +1,11 @@
-//! The table of all fields of the log, with what OpenTelemetry calls them.
+//! The table of all log fields, with their OpenTelemetry names.
 
-/// What the value of a field is.
+/// The type of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFieldKind {
-    /// In quotes.
+    /// Text in quotes.
     Text,
-    /// Digits, with a point where they have one.
+    /// Digits, possibly with a decimal point.
     Number,
     /// `true` or `false`.
     Flag,
@@ -16,18 +16,18 @@ pub enum LogFieldKind {
 pub struct LogField {
     /// The name in the line.
     pub name: &'static str,
-    /// What its value is.
+    /// The type of the value.
     pub kind: LogFieldKind,
-    /// Its place in OpenTelemetry's log data model, or the attribute of the semantic conventions.
+    /// The place in OpenTelemetry's log data model, or the attribute of the semantic conventions.
     pub open_telemetry: &'static str,
-    /// What it says.
+    /// The meaning of the field.
     pub meaning: &'static str,
 }
 
-/// Declares the fields, one row each: kind, name, OpenTelemetry's name, and what it says.
+/// Declares the fields, one per row: kind, name, OpenTelemetry's name, and meaning.
 macro_rules! fields {
     ($($kind:ident $name:literal $open_telemetry:literal $meaning:literal;)*) => {
-        /// Every field, in the order of the documentation. Which of them a line has depends on what it says.
+        /// All fields, in the order of the documentation. The content of a line determines which fields it has.
         pub const LOG_FIELDS: &[LogField] = &[$(LogField {
             name: $name,
             kind: LogFieldKind::$kind,
@@ -140,7 +140,7 @@ conventions. Lines of libraries, at the levels DEBUG and TRACE, may have other f
 |---|---|---|---|
 ";
 
-    /// The page of the documentation.
+    /// Returns the page of the documentation.
     fn log_page() -> String {
         let mut page = PAGE_HEAD.to_owned();
         for field in LOG_FIELDS {
@@ -155,7 +155,7 @@ conventions. Lines of libraries, at the levels DEBUG and TRACE, may have other f
                 meaning,
                 ..
             } = field;
-            // Writing into a String can't fail.
+            // Writing into a String cannot fail.
             let _ = writeln!(
                 page,
                 "| `{name}` | {kind} | `{open_telemetry}` | {meaning} |"

@@ -1,5 +1,5 @@
-//! The thread that writes the log, the only thread that waits for standard output. If the reader stalls or is gone, or the disk
-//! is full, lines that can't be written are counted, and the next lines are tried again.
+//! The thread that writes the log, which is the only thread that waits for standard output. If the reader stalls or has closed the
+//! pipe, or the disk is full, the thread counts the lines that it cannot write and continues with the next ones.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use crate::log_queue::{LogQueue, count_lines};
 
-/// The shortest time between two reports of dropped lines.
+/// Minimum time between two reports of dropped lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the thread waits for an output that is full and does not block (`O_NONBLOCK`, which another process may have set:
-/// all processes with the descriptor share the flag).
+/// The pause before a retry if the output is full and does not block. Another process may have set `O_NONBLOCK`, because all
+/// processes with the descriptor share the flag.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Starts the thread that writes the lines of this queue until the process ends.
 ///
 /// # Errors
-/// When the system can't start a thread.
+/// The system cannot start a thread.
 pub(crate) fn start(queue: Arc<LogQueue>, output: File) -> io::Result<()> {
     let thread = thread::Builder::new().name("log".to_owned());
     thread.spawn(move || work(&queue, output)).map(|_| ())
@@ -52,10 +52,10 @@ fn work(queue: &LogQueue, output: impl Write) {
     }
 }
 
-/// An output for whole lines.
+/// An output that writes whole lines.
 struct Lines<W> {
     output: W,
-    /// Whether the last line is unfinished: the output failed in the middle of it.
+    /// True if the last line is unfinished, because the output failed within it.
     is_torn: bool,
 }
 
@@ -67,7 +67,7 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// Writes lines, and returns how many were not written whole.
+    /// Writes lines, and returns the number of lines that were not written completely.
     fn write(&mut self, lines: &[u8]) -> u64 {
         if self.is_torn && self.write_all(b"\n") > 0 {
             return count_lines(lines);
@@ -80,7 +80,7 @@ impl<W: Write> Lines<W> {
         count_lines(left)
     }
 
-    /// Writes a piece, and returns how many bytes were not written.
+    /// Writes a piece, and returns the number of bytes that were not written.
     fn write_all(&mut self, mut bytes: &[u8]) -> usize {
         while !bytes.is_empty() {
             match self.output.write(bytes) {
@@ -99,7 +99,7 @@ impl<W: Write> Lines<W> {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes, then fails; sometimes it is asked in vain.
+    /// A disk that accepts `room` bytes and then fails. It also returns temporary errors.
     struct Disk {
         text: Vec<u8>,
         room: usize,

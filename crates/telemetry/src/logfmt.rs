@@ -1,5 +1,5 @@
-//! Events as logfmt: `name=value` by `name=value`, texts in quotes with the escapes of a JSON string. Lines of requests are written
-//! by `log_line.rs`, with the same fields in the same form.
+//! Writes events as logfmt: `name=value` pairs, with texts in quotes and escaped as in JSON strings. `log_line.rs` writes request
+//! lines with the same fields in the same form.
 
 use std::fmt;
 
@@ -34,13 +34,13 @@ where
     }
 }
 
-/// The fields of an event, each with the space before it.
+/// The fields of an event, each with a leading space.
 struct LogfmtFields(String);
 
 impl LogfmtFields {
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
         use fmt::Write as _;
-        // Writing into a String can't fail.
+        // Writing into a String cannot fail.
         let _ = write!(self.0, " {}={value}", field.name());
     }
 }
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// What is written.
+    /// A writer that records the output.
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
 

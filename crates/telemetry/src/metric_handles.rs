@@ -1,4 +1,4 @@
-//! The metrics that every call moves, kept at hand: found by small numbers, not by hashing five words for each of them.
+//! Counters that every call updates, indexed by small numbers, so that a call need not hash five labels for each counter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
@@ -18,33 +18,33 @@ pub(crate) struct RequestLabels {
     pub(crate) code: &'static str,
 }
 
-/// Most accesses that have series of their own: what a scrape carries does not grow with the accesses.
+/// Maximum number of accesses with their own series, so that the size of a scrape does not grow with the number of accesses.
 const ACCESSES_MAX: usize = 1000;
 
-/// Most series of accesses by name. With the longest names and codes, a scrape stays below 2 MiB.
+/// Maximum number of series of named accesses. With the longest names and codes, a scrape stays below 2 MiB.
 const SERIES_MAX: usize = 8000;
 
-/// An access takes the place of one by name when it calls this many times as often, and this often more. Series that come and go
-/// cost Prometheus more than those that stay.
+/// An access replaces a named one if it makes this many times as many calls, and this many calls more. The threshold exists because
+/// new and ended series cost Prometheus more than lasting ones.
 const BUSIER_TIMES: u64 = 2;
 const BUSIER_CALLS: u64 = 10;
 
-/// Most accesses that get a place in one round: others wait for the lock meanwhile.
+/// Maximum number of accesses that become named in one round, because calls wait for the lock meanwhile.
 const PLACES_PER_ROUND: usize = 50;
 
-/// The label of all other accesses together; no access can have this name.
+/// The label of all other accesses together. No access can have this name.
 const OTHERS: &str = "(other)";
 
-/// The label of requests of nobody known.
+/// The label of requests without a known access.
 const NOBODY: &str = "none";
 
-/// The ways in, and none.
+/// The number of ways in, plus one for none.
 const WAYS: usize = Way::ALL.len() + 1;
 
-/// The operations, and none.
+/// The number of operations, plus one for none.
 const CALLS: usize = OPERATIONS.len() + 1;
 
-/// One metric for each way in and operation, made when it is first needed.
+/// One metric for each way in and operation, created on first use.
 pub(crate) struct ByCall<M>([[OnceLock<M>; CALLS]; WAYS]);
 
 impl<M> ByCall<M> {
@@ -54,7 +54,7 @@ impl<M> ByCall<M> {
         }))
     }
 
-    /// Returns those that were made so far, each with the names of its way in and its operation.
+    /// Returns the metrics that have been created, each with the names of its way in and its operation.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, &M)> {
         self.0.iter().enumerate().flat_map(|(way, calls)| {
             let calls = calls.iter().enumerate();
@@ -64,7 +64,7 @@ impl<M> ByCall<M> {
         })
     }
 
-    /// The one of this call.
+    /// Returns the metric of this way in and operation.
     pub(crate) fn of(
         &self,
         way: Option<Way>,
@@ -75,40 +75,41 @@ impl<M> ByCall<M> {
     }
 }
 
-/// How many requests were answered, and how. The busiest accesses have series of their own, all others share those of
-/// `(other)`. A count that others share stays there when an access gets series of its own, so that it never falls.
+/// The number of answered requests by outcome. The busiest accesses have their own series, and all others share the series
+/// `(other)`. When an access gets its own series, its earlier calls remain in `(other)`, so that no counter ever decreases.
 #[derive(Default)]
 pub struct Requests {
     pub(crate) family: Family<RequestLabels, Counter>,
-    /// Those for which the upstream refused the gateway's own account. It is there from the start: the first count of a series that
-    /// is not there yet is no increase, and alerts would not see it.
+    /// The requests for which the upstream rejected the gateway's own account. The series exists from the start, because the first
+    /// count of a new series is not an increase and alerts would miss it.
     pub(crate) account_refusals: Counter,
     at_hand: RwLock<HandleTable>,
 }
 
-/// The counters so far.
+/// The counters created so far.
 #[derive(Default)]
 struct HandleTable {
     counters: HashMap<Kept, Counter>,
-    /// The accesses that have counters of their own, and how busy they are.
+    /// The accesses with their own counters, and their recent numbers of calls.
     named: HashMap<Box<str>, Standing>,
-    /// How often the other accesses called lately.
+    /// The recent number of calls of each other access.
     others: HashMap<Box<str>, AtomicU64>,
-    /// What counters had counted that are gone: successes and failures.
+    /// The sums of removed counters: successes and failures.
     gone: (u64, u64),
 }
 
-/// How busy an access is.
+/// The recent number of calls of an access.
 #[derive(Default)]
 struct Standing {
-    /// What its counters said in the last round.
+    /// The sum of its counters in the last round.
     counted: u64,
-    /// Calls of the last round, and half of those before it.
+    /// The calls of the last round, plus half of the value before it.
     lately: u64,
 }
 
 impl HandleTable {
-    /// Whether an access may have one more counter of its own. Nobody is no access, and has a few.
+    /// Returns whether an access may have one more counter of its own. Requests without an access always may, because they need
+    /// only a few.
     fn has_room(&self, access: &str) -> bool {
         if access == NOBODY {
             return true;
@@ -117,7 +118,7 @@ impl HandleTable {
         has_place && self.counters.len() < SERIES_MAX
     }
 
-    /// Counts by what is at hand. Returns whether all of it was.
+    /// Counts a request with existing counters. Returns false if a counter is missing.
     fn count(&self, kind: Kind, access: &str) -> bool {
         if let Some(counter) = self.counters.get(&Wanted(kind, access)) {
             counter.inc();
@@ -134,7 +135,7 @@ impl HandleTable {
         true
     }
 
-    /// Returns the others that are to have a place by name, each with the access that has to make room for it.
+    /// Returns the accesses that should become named, each with the named access that it replaces.
     fn changes(&self) -> Vec<(Box<str>, Box<str>)> {
         let others = self.others.iter();
         let mut others: Vec<_> = others
@@ -145,7 +146,7 @@ impl HandleTable {
             .iter()
             .map(|(name, at)| (at.lately, name))
             .collect();
-        // The few that matter, without sorting all of them.
+        // Selects only the few candidates that matter, without sorting all accesses.
         let places = PLACES_PER_ROUND.min(others.len()).min(named.len());
         if places == 0 {
             return Vec::new();
@@ -166,7 +167,7 @@ impl HandleTable {
             .collect()
     }
 
-    /// Notes how busy all have been since the last round.
+    /// Updates the recent number of calls of each named access.
     fn rank(&mut self) {
         let mut counted: HashMap<&str, u64> = HashMap::new();
         for (Kept(_, access), counter) in &self.counters {
@@ -179,7 +180,7 @@ impl HandleTable {
         }
     }
 
-    /// Takes the counters of these accesses away, and returns what they counted.
+    /// Removes the counters of these accesses, adds their values to `gone`, and returns their keys.
     fn take(&mut self, accesses: &HashSet<Box<str>>) -> Vec<Kept> {
         self.named.retain(|access, _| !accesses.contains(access));
         let taken = self
@@ -202,7 +203,7 @@ type Kind = (usize, usize, Option<Code>);
 #[derive(Hash, PartialEq, Eq)]
 struct Kept(Kind, Box<str>);
 
-/// What finds a kept one; a borrowed name hashes as an owned one does.
+/// The key for a lookup of `Kept`. A borrowed name has the same hash as an owned one.
 #[derive(Hash)]
 struct Wanted<'a>(Kind, &'a str);
 
@@ -213,7 +214,7 @@ impl Equivalent<Kept> for Wanted<'_> {
 }
 
 impl Requests {
-    /// Returns how many requests succeeded, and how many failed.
+    /// Returns the numbers of successful and of failed requests.
     pub(crate) fn served_and_failed(&self) -> (u64, u64) {
         let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
         let (mut served, mut failed) = at_hand.gone;
@@ -228,7 +229,7 @@ impl Requests {
         (served, failed)
     }
 
-    /// Counts one of an access, or of nobody known, that ended with this code, or well.
+    /// Counts a request of an access, or without a known access, that failed with this code or succeeded.
     pub fn count(
         &self,
         way: Option<Way>,
@@ -261,7 +262,7 @@ impl Requests {
         at_hand.count(kind, access);
     }
 
-    /// Gives the places by name to the busiest. Call it every few seconds.
+    /// Gives the busiest accesses their own series. Call it every few seconds.
     pub fn rank(&self) {
         let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
         if at_hand.others.is_empty() {
@@ -290,7 +291,7 @@ impl Requests {
     }
 }
 
-/// The labels of a kind of request of an access.
+/// Returns the labels for a kind of request of an access.
 fn labels((way, operation, code): Kind, access: &str) -> RequestLabels {
     RequestLabels {
         way: way_name(way),
@@ -373,7 +374,7 @@ mod tests {
         );
     }
 
-    /// How many series there are, and what those of an access say.
+    /// Returns the number of series, and a function that returns the count of an access.
     fn counted(
         requests: &Requests,
         operation: Option<&'static Operation>,
@@ -413,13 +414,13 @@ mod tests {
         call("late", 5);
         call("rare", 1);
         let (whole, of) = counted(&requests, read);
-        // What others share never falls, and the one that made room is counted on among them.
+        // The shared count does not decrease, and the replaced access is counted there from now on.
         assert_eq!((whole, of("late")), (ACCESSES_MAX + 1, 5));
         assert_eq!(of(OTHERS), 1 + 2 * BUSIER_TIMES + BUSIER_CALLS + 2);
         assert_eq!(requests.served_and_failed(), (all.0 + 6, 0));
         let left = (0..ACCESSES_MAX).filter(|number| of(&number.to_string()) == 2);
         assert_eq!(left.count(), ACCESSES_MAX - 1);
-        // Those that are as busy as before stay.
+        // Accesses that are as busy as before keep their series.
         requests.rank();
         assert_eq!(counted(&requests, read).0, ACCESSES_MAX + 1);
     }

@@ -1,37 +1,37 @@
-//! The table of all metrics. A metric is registered by its row, so that what is scraped and what is documented are the same.
+//! The table of all metrics. Each metric is registered from its row, so that scrapes and documentation agree.
 
 use prometheus_client::metrics::MetricType;
 
-/// What a metric is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// It only rises, but for a restart.
+    /// A value that only increases, except at a restart.
     Counter,
-    /// It rises and falls.
+    /// A value that increases and decreases.
     Gauge,
     /// Durations, counted by upper bounds.
     Histogram,
-    /// 1, with what there is to say in its labels.
+    /// The value 1, with information in its labels.
     Info,
 }
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricRow {
-    /// The name as it is scraped; a histogram's series add `_bucket`, `_sum` and `_count`.
+    /// The name in a scrape. The series of a histogram add `_bucket`, `_sum` and `_count`.
     pub name: &'static str,
-    /// What it is.
+    /// The kind of the metric.
     pub kind: MetricKind,
-    /// The names of its labels.
+    /// The names of the labels.
     pub labels: &'static [&'static str],
-    /// What it counts.
+    /// The meaning of the value.
     pub help: &'static str,
-    /// What it takes to be there; nothing if it always is.
+    /// The condition under which the metric exists; empty if it always does.
     pub only: &'static str,
 }
 
 impl MetricRow {
-    /// The name without the ending that the format adds to counters and infos.
+    /// Returns the name without the suffix that the format adds to counters and infos.
     pub(crate) fn base(&self) -> &'static str {
         let ending = match self.kind {
             MetricKind::Counter => "_total",
@@ -51,10 +51,10 @@ impl MetricRow {
     }
 }
 
-/// Declares the metrics, one row each: name, kind, labels, what it counts, and what it takes to be there.
+/// Declares the metrics, one per row: name, kind, labels, meaning, and the condition under which the metric exists.
 macro_rules! metrics {
     ($($kind:ident $name:literal $labels:tt $help:literal $($only:literal)?;)*) => {
-        /// Every metric, in the order of the documentation.
+        /// All metrics, in the order of the documentation.
         pub const METRICS: &[MetricRow] = &[$(MetricRow {
             name: $name,
             kind: MetricKind::$kind,
@@ -137,7 +137,7 @@ metrics! {
     Gauge "process_start_time_seconds" [] "When the process started";
 }
 
-/// The row of a metric by its whole name.
+/// Returns the row of the metric with this full name.
 pub(crate) fn row(name: &str) -> Option<&'static MetricRow> {
     METRICS.iter().find(|row| row.name == name)
 }
@@ -159,7 +159,7 @@ condition for a metric to exist. In OpenMetrics, buckets of the histograms have 
 |---|---|---|---|
 ";
 
-    /// The page of the documentation.
+    /// Returns the page of the documentation.
     fn metrics_page() -> String {
         let mut page = PAGE_HEAD.to_owned();
         for row in METRICS {
@@ -179,7 +179,7 @@ condition for a metric to exist. In OpenMetrics, buckets of the histograms have 
             } else {
                 format!(" ({})", row.only)
             };
-            // Writing into a String can't fail.
+            // Writing into a String cannot fail.
             let _ = writeln!(
                 page,
                 "| `{}` | {kind} | {} | {}{only} |",

@@ -48,14 +48,14 @@ pub(crate) struct ReloadLabel {
     pub(crate) outcome: &'static str,
 }
 
-/// How reading a configuration again ends.
+/// The outcomes of reading the configuration again.
 const RELOAD_TAKEN: &str = "taken";
 const RELOAD_REFUSED: &str = "refused";
 
-/// What the requests of one gateway count. How its parts are is asked when somebody scrapes.
+/// The metrics that the requests of one gateway update. The state of the gateway's parts is collected at each scrape instead.
 pub struct Metrics {
     registry: Registry,
-    /// Requests answered.
+    /// Answered requests.
     pub requests: Requests,
     pub(crate) request_durations: ByCall<DurationHistogram>,
     pub(crate) upstream_durations: ByCall<DurationHistogram>,
@@ -64,19 +64,19 @@ pub struct Metrics {
     cache_results: [OnceLock<Counter>; CacheStatus::WORDS.len()],
     pub(crate) denied: Family<ReasonLabel, Counter>,
     denied_counts: [Counter; Code::ALL.len()],
-    /// Requests that a rule which only reports would have refused.
+    /// Requests that a report-only rule would have rejected.
     pub would_deny: Counter,
     pub(crate) cache: Family<ResultLabel, Counter>,
     pub(crate) deliveries: Family<DeliveryLabel, Counter>,
-    /// Requests under way.
+    /// Requests in progress.
     pub inflight: Gauge<i64, AtomicI64>,
     reloads: Family<ReloadLabel, Counter>,
-    /// What has become of traced calls.
+    /// The outcomes of traced calls.
     pub traces: TraceCounts,
 }
 
 impl Default for Metrics {
-    /// All of them at zero.
+    /// Returns all metrics with the value zero.
     fn default() -> Metrics {
         note_start();
         let mut registry = Registry::default();
@@ -121,7 +121,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// How long requests of this kind took, in seconds.
+    /// Returns the histogram of the durations of requests with this way in and operation, in seconds.
     pub fn request_duration(
         &self,
         way: Option<Way>,
@@ -131,13 +131,13 @@ impl Metrics {
             .of(way, operation, DurationHistogram::default)
     }
 
-    /// How long the upstream took for an operation, in seconds.
+    /// Returns the histogram of the upstream's durations for an operation, in seconds.
     pub fn upstream_duration(&self, operation: Option<&Operation>) -> &DurationHistogram {
         self.upstream_durations
             .of(None, operation, DurationHistogram::default)
     }
 
-    /// How often the cache had this to do with an answer.
+    /// Returns the number of answers with this cache status.
     pub fn cache_result(&self, cache: CacheStatus) -> &Counter {
         self.cache_results[cache.number()].get_or_init(|| {
             let result = cache.word();
@@ -145,7 +145,7 @@ impl Metrics {
         })
     }
 
-    /// How often the upstream was asked for an operation.
+    /// Returns the number of calls to the upstream for an operation.
     pub fn upstream_attempts(&self, operation: Option<&Operation>) -> &Counter {
         self.upstream_attempt_counts.of(None, operation, || {
             let method = method_of(operation);
@@ -154,7 +154,7 @@ impl Metrics {
         })
     }
 
-    /// Counts a request that the gateway refused itself.
+    /// Counts a request that the gateway itself rejected.
     pub fn count_denied(&self, code: Code) {
         self.denied_counts[code as usize].inc();
     }
@@ -165,7 +165,7 @@ impl Metrics {
         self.deliveries.get_or_create(&labels).inc();
     }
 
-    /// Counts a configuration that was read again.
+    /// Counts a reload of the configuration.
     pub fn count_reload(&self, is_taken: bool) {
         let outcome = if is_taken {
             RELOAD_TAKEN
@@ -175,7 +175,7 @@ impl Metrics {
         self.reloads.get_or_create(&ReloadLabel { outcome }).inc();
     }
 
-    /// Makes the series that alerts look at: the first count of a series that is not there yet is no increase.
+    /// Creates the series that alerts use, because the first count of a new series is not an increase.
     fn begin(&self) {
         for delivery in Delivery::ALL.map(Delivery::word) {
             drop(self.deliveries.get_or_create(&DeliveryLabel { delivery }));
@@ -201,14 +201,13 @@ impl Metrics {
         }
     }
 
-    /// Returns the text that Prometheus scrapes: what requests have counted, and how the parts of the gateway are, those of one
-    /// name together.
+    /// Returns the text of a scrape: the metrics of requests and the state of the gateway's parts, grouped by name.
     #[must_use]
     pub fn render(&self, parts: Vec<MetricSample>, format: MetricsFormat) -> String {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape(parts)));
         let mut text = String::new();
-        // Writing into a String can't fail.
+        // Writing into a String cannot fail.
         let _ = encode_registry(&mut text, &self.registry);
         self.write_durations(&mut text, format);
         let _ = encode_registry(&mut text, &registry);
@@ -222,7 +221,7 @@ impl Metrics {
     }
 }
 
-/// Begins a family as the registry does.
+/// Writes the head of a family in the same form as the registry.
 fn describe(text: &mut String, name: &str) {
     if let Some(row) = row(name) {
         let _ = writeln!(text, "# HELP {name} {}.\n# TYPE {name} histogram", row.help);
@@ -233,7 +232,7 @@ fn method_of(operation: Option<&Operation>) -> &'static str {
     operation.map_or("none", |operation| operation.method)
 }
 
-/// Turns OpenMetrics into Prometheus's older format, where a counter is described by its whole name, and an info is a gauge.
+/// Converts OpenMetrics to Prometheus's older format, in which a counter is described by its full name and an info is a gauge.
 fn prometheus_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     for line in open_metrics.lines() {
@@ -251,7 +250,7 @@ fn prometheus_text(open_metrics: &str) -> String {
     text
 }
 
-/// Makes metrics by their rows in the table.
+/// Creates metrics from their rows in the table.
 struct MetricNames<'a>(&'a mut Registry);
 
 impl MetricNames<'_> {

@@ -1,4 +1,4 @@
-//! The metrics as the console shows them.
+//! The snapshot of the metrics for the console.
 
 use std::hash::Hash;
 

@@ -1,11 +1,11 @@
-//! Spans as OTLP carries them (opentelemetry-proto 1.x, `trace/v1` and `collector/trace/v1`): the messages and fields that we
-//! fill, with the numbers of the protocol. The end-to-end tests read them by OpenTelemetry's own types.
+//! Spans in OTLP (opentelemetry-proto 1.x, `trace/v1` and `collector/trace/v1`): only the messages and fields that we use, with the
+//! protocol's numbers. The end-to-end tests read them with OpenTelemetry's own types.
 
 use prost::Message;
 
 use crate::build_info::VERSION;
 
-/// `SpanKind`: what a span is to others.
+/// `SpanKind`: the role of a span in its trace.
 pub(crate) const KIND_INTERNAL: i32 = 1;
 pub(crate) const KIND_SERVER: i32 = 2;
 pub(crate) const KIND_CLIENT: i32 = 3;
@@ -74,7 +74,7 @@ pub(crate) struct Span {
     pub(crate) status: Option<SpanStatus>,
 }
 
-/// Whether it failed.
+/// The status of a span.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct SpanStatus {
     #[prost(int32, tag = "3")]
@@ -106,7 +106,7 @@ enum AttributeValue {
 }
 
 impl Span {
-    /// Adds a word, if there is one.
+    /// Adds a word as an attribute, if it is not empty.
     pub(crate) fn word(&mut self, key: &str, word: impl Into<String>) {
         let word = word.into();
         if !word.is_empty() {
@@ -114,13 +114,13 @@ impl Span {
         }
     }
 
-    /// Adds a number.
+    /// Adds a number as an attribute.
     pub(crate) fn number(&mut self, key: &str, number: impl Into<i64>) {
         let number = AttributeValue::Number(number.into());
         self.attributes.push(attribute(key, number));
     }
 
-    /// Marks it as failed, with a word that says how.
+    /// Marks the span as failed, with a word for the kind of failure.
     pub(crate) fn fail(&mut self, kind: &str) {
         let code = STATUS_ERROR;
         self.status = Some(SpanStatus { code });
@@ -128,7 +128,7 @@ impl Span {
     }
 }
 
-/// Encodes a request to a receiver of traces: spans of the service with this name.
+/// Encodes a request to a receiver of traces, with spans of the service with this name.
 pub(crate) fn encode(service: &str, spans: Vec<Span>) -> Vec<u8> {
     let resource = [
         ("service.name", service),

@@ -1,4 +1,4 @@
-//! How the parts of a gateway are at the moment of a scrape.
+//! Collects the state of the gateway's parts at the time of a scrape.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::log;
 use crate::log_queue::LogClass;
 use crate::scrape::MetricSample;
 
-/// Clock ticks of a second in `/proc`: the kernel's interface says 100 on every architecture that a release is for.
+/// Clock ticks per second in `/proc`. The kernel's interface uses 100 on every architecture that has a release.
 const TICKS_PER_S: f64 = 100.0;
 
-/// Returns how the queue in front of the upstream is.
+/// Returns the state of the queue before the upstream.
 #[must_use]
 pub fn upstream_samples(status: &UpstreamStatus) -> Vec<MetricSample> {
     let resting = status.endpoints.iter().filter(|(_, rests)| *rests).count();
@@ -37,7 +37,7 @@ pub fn upstream_samples(status: &UpstreamStatus) -> Vec<MetricSample> {
     endpoints.into_iter().chain(gauges).collect()
 }
 
-/// Returns how the store and its journal are, and what is known of the replicas that share it.
+/// Returns the state of the store and its journal, and of the replicas that share the store.
 #[must_use]
 pub fn store_samples(store: &Store) -> Vec<MetricSample> {
     let mut samples = vec![MetricSample::of(
@@ -105,7 +105,7 @@ fn journal_samples(journal: &Journal) -> Vec<MetricSample> {
     samples
 }
 
-/// Returns the size of a store's file and of the file system that it is on.
+/// Returns the sizes of a store's file and of its file system.
 fn disk_samples(file: &Path) -> Vec<MetricSample> {
     let mut log = file.to_owned().into_os_string();
     log.push("-wal");
@@ -123,7 +123,7 @@ fn disk_samples(file: &Path) -> Vec<MetricSample> {
     samples
 }
 
-/// Returns what the log counts itself.
+/// Returns the log's own counters.
 #[must_use]
 pub fn log_samples() -> Vec<MetricSample> {
     let classes = LogClass::ALL.map(|class| {
@@ -137,18 +137,18 @@ pub fn log_samples() -> Vec<MetricSample> {
     classes.into()
 }
 
-/// When the process started, as well as it knows itself.
+/// The start time of the process, as precisely as the process knows it.
 static STARTED: LazyLock<f64> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs_f64()
 });
 
-/// Notes the time of the start. Call it once, early.
+/// Records the start time. Call it once, early.
 pub(crate) fn note_start() {
     LazyLock::force(&STARTED);
 }
 
-/// Returns what the process takes of the machine, by the names that all programs use.
+/// Returns the resources that the process uses, under the standard names of process metrics.
 #[must_use]
 pub fn process_samples() -> Vec<MetricSample> {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -158,7 +158,7 @@ pub fn process_samples() -> Vec<MetricSample> {
     let samples = [
         ("process_cpu_seconds_total", cpu_s(&stat)),
         ("process_resident_memory_bytes", resident_bytes(&status)),
-        // Without the one that lists them.
+        // Does not count the descriptor that lists the others.
         (
             "process_open_fds",
             files.checked_sub(1).map(|files| files as f64),
@@ -172,9 +172,9 @@ pub fn process_samples() -> Vec<MetricSample> {
         .collect()
 }
 
-/// Reads the processor time, of the process and of the kernel for it, from `/proc/self/stat`.
+/// Reads the processor time of the process, in user and kernel mode, from `/proc/self/stat`.
 fn cpu_s(stat: &str) -> Option<f64> {
-    // The name in parentheses may hold anything.
+    // The name in parentheses may contain any character.
     let fields = stat.rsplit_once(')')?.1;
     let mut ticks = fields.split_whitespace().skip(11);
     let user: f64 = ticks.next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! What is asked when somebody scrapes: each part of the gateway says how it is at that moment.
+//! The samples that each part of the gateway provides at the time of a scrape.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 
 use crate::metric_table::{MetricKind, row};
 
-/// The value of a counter or a gauge at one moment.
+/// The value of a counter or a gauge at one point in time.
 #[derive(Clone, Debug)]
 pub struct MetricSample {
     /// The name in the table of metrics.
     name: &'static str,
-    /// The label and its value, if it has one.
+    /// The label and its value, if the metric has a label.
     label: Option<(&'static str, String)>,
     value: f64,
 }
 
 impl MetricSample {
-    /// One without a label.
+    /// Creates a sample without a label.
     #[must_use]
     pub fn of(name: &'static str, value: f64) -> MetricSample {
         let label = None;
         MetricSample { name, label, value }
     }
 
-    /// One of several, which their label tells apart.
+    /// Creates a sample of a metric whose samples are distinguished by a label.
     #[must_use]
     pub fn labelled(name: &'static str, label: (&'static str, &str), value: f64) -> MetricSample {
         MetricSample {
@@ -35,7 +35,7 @@ impl MetricSample {
         }
     }
 
-    /// Returns the value of the one with this name, rounded down, if it is among them.
+    /// Returns the value of the first sample with this name, rounded down, if there is one.
     #[must_use]
     pub fn find(samples: &[MetricSample], name: &str) -> Option<u64> {
         let found = samples.iter().find(|sample| sample.name == name)?;
@@ -43,7 +43,7 @@ impl MetricSample {
     }
 
     fn encode(&self, kind: MetricKind, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        // As people write it: `1` and not `1.0`.
+        // Whole numbers are written as `1` instead of `1.0`.
         let whole = Some(self.value as i64).filter(|whole| *whole as f64 == self.value);
         match (kind, whole) {
             (MetricKind::Counter, Some(whole)) => {
@@ -58,7 +58,7 @@ impl MetricSample {
     }
 }
 
-/// All samples of one scrape; those of one name stand together.
+/// All samples of one scrape. Samples with the same name are adjacent.
 #[derive(Debug)]
 pub(crate) struct Scrape(pub(crate) Vec<MetricSample>);
 

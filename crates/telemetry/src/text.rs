@@ -1,5 +1,5 @@
-//! Numbers and addresses as text, in log lines and headers. Every answer has a dozen of them, and by way of `Display` each
-//! costs several times as much.
+//! Writes numbers and addresses as text, for log lines and headers. Every answer has a dozen of them, and with `Display` each would
+//! cost several times as much.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,7 +18,7 @@ pub fn push_address(text: &mut String, address: IpAddr) {
     }
 }
 
-/// So short a number costs less digit by digit than as a text of its own that is copied.
+/// Writes digit by digit, because that costs less for such a short number than formatting it and copying the result.
 fn push_octet(text: &mut String, octet: u8) {
     let mut push_digit = |number: u8| text.push(char::from(b'0' + number % 10));
     if octet >= 100 {
@@ -41,7 +41,7 @@ pub fn push_socket(text: &mut String, address: SocketAddr) {
     }
 }
 
-/// Appends a word and a number behind it.
+/// Appends a word, followed by a number.
 pub fn push_number(text: &mut String, word: &str, number: impl itoa::Integer) {
     text.push_str(word);
     text.push_str(itoa::Buffer::new().format(number));

@@ -1,5 +1,5 @@
-//! A traced call, and the spans that are made of it once it is over. Names follow OpenTelemetry's conventions for HTTP. No span holds
-//! an address of a caller, a secret, a destination, a parameter or a text.
+//! A traced call, and the spans that are created from it after its end. Names follow OpenTelemetry's conventions for HTTP. No span
+//! contains a caller's address, a secret, a destination, a parameter or a text.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,22 +8,22 @@ use forward::{AttemptLog, TraceParent, TracedAttempt};
 
 use crate::otlp::{KIND_CLIENT, KIND_INTERNAL, KIND_SERVER, Span};
 
-/// A step of a call. Each lasts until the next one begins.
+/// A step of a call. Each step lasts until the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStep {
-    /// The caller's address is resolved and judged.
+    /// Resolves and checks the caller's address.
     Admit,
-    /// The body is read and decoded.
+    /// Reads and decodes the body.
     Decode,
-    /// The caller is authenticated, and its rights are judged.
+    /// Authenticates the caller and checks its rights.
     Authorize,
-    /// The call is counted against the limits of its access.
+    /// Counts the call against the limits of its access.
     Limit,
-    /// The intent of a send goes to disk.
+    /// Writes the intent of a send to disk.
     Journal,
-    /// The cache and the upstream are asked.
+    /// Queries the cache and calls the upstream.
     Forward,
-    /// The answer is encoded.
+    /// Encodes the answer.
     Encode,
 }
 
@@ -41,32 +41,32 @@ impl CallStep {
     }
 }
 
-/// What is known of a traced call when it is over.
+/// The data of a traced call at its end.
 #[derive(Debug)]
 pub struct TracedCall {
-    /// Its own span.
+    /// The call's own span.
     pub span: TraceParent,
-    /// The span of the trusted peer that made it.
+    /// The span of the trusted peer that made the call.
     pub caller_span: Option<u64>,
-    /// `tracestate`, as the peer wrote it.
+    /// The header `tracestate`, as the peer wrote it.
     pub state: String,
-    /// When it began, by the clock that goes on evenly.
+    /// The start of the call, by the monotonic clock.
     pub began: Instant,
     /// The same moment since 1970, UTC.
     pub began_at: Duration,
-    /// From the head of the request to its answer.
+    /// The time from the head of the request to its answer.
     pub took: Duration,
-    /// The steps that it took, each with the age at which it began.
+    /// The steps of the call, each with the time from the start of the call to the start of the step.
     pub steps: Vec<(CallStep, Duration)>,
-    /// Its attempts at the upstream.
+    /// The attempts at the upstream.
     pub attempts: Option<Arc<AttemptLog>>,
-    /// How long it waited for a place in front of the upstream.
+    /// The time that the call waited for a permit before the upstream.
     pub queued: Duration,
-    /// The HTTP method; _OTHER for one that nobody knows.
+    /// The HTTP method; _OTHER for an unknown one.
     pub http_method: &'static str,
     /// The version of HTTP.
     pub http_version: &'static str,
-    /// The path as it is routed.
+    /// The route of the path.
     pub route: &'static str,
     /// The way in.
     pub way: &'static str,
@@ -74,30 +74,31 @@ pub struct TracedCall {
     pub method: &'static str,
     /// The name of the access.
     pub access: String,
-    /// The id that no other request has.
+    /// The unique id of the request.
     pub request_id: String,
-    /// The status on the wire; 0 if nobody was answered.
+    /// The status on the wire; 0 if no answer was sent.
     pub status: u16,
-    /// The status that the outcome really has.
+    /// The canonical status of the outcome.
     pub canonical: u16,
-    /// The code of the failure; empty if there is none.
+    /// The error code; empty on success.
     pub code: &'static str,
     /// The delivery word of a send.
     pub delivery: &'static str,
-    /// What the cache had to do with it.
+    /// The cache status of the call.
     pub cache: &'static str,
 }
 
-/// The numbers that are added to the id of a call's own span: a step's is its number and one more.
+/// The number that is added to the id of the call's own span for the queue's span. A step's span adds the index of the step plus
+/// one.
 const QUEUE_SPAN: u64 = 15;
 
 impl TracedCall {
-    /// Makes its spans, its own first.
+    /// Creates the spans of the call, its own first.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let mut spans = vec![self.own_span()];
         let mut parent = self.span.span_id;
         for (number, (step, begins)) in self.steps.iter().enumerate() {
-            // Only reads go through the cache. What others do there is to wait and to ask, which have spans of their own.
+            // Only reads use the cache. In other calls this step only waits and calls the upstream, and both have their own spans.
             let is_cache = !matches!(self.cache, "" | "effect");
             if *step == CallStep::Forward && !is_cache {
                 continue;
@@ -150,7 +151,7 @@ impl TracedCall {
         span
     }
 
-    /// The time before the first attempt, if the call had to wait.
+    /// Returns the span of the time before the first attempt, if the call had to wait.
     fn queue_span(&self, parent: u64, first: Option<&TracedAttempt>) -> Option<Span> {
         let ends = first.map_or(self.took, |first| self.age_at(first.began));
         let mut span = self.child(parent, self.id(QUEUE_SPAN), "queue", KIND_INTERNAL);
@@ -159,7 +160,7 @@ impl TracedCall {
     }
 
     fn attempt_span(&self, parent: u64, number: usize, attempt: &TracedAttempt) -> Span {
-        // The upstream is asked by POST alone.
+        // All calls to the upstream are POST requests.
         let mut span = self.child(parent, attempt.span_id, "POST", KIND_CLIENT);
         let ended = attempt.ended.map(|ended| self.age_at(ended));
         let ended = ended.unwrap_or(self.took);

@@ -1,5 +1,5 @@
-//! Which calls are traced, and the queue of those that are on their way to the receiver. A call never waits for it: what finds no
-//! place is dropped and counted.
+//! Decides which calls are traced, and queues traced calls for the receiver. A call never waits for the queue; if the queue is
+//! full, the trace is dropped and counted.
 
 use std::time::Duration;
 
@@ -11,33 +11,34 @@ use crate::log_queue::LogClass;
 use crate::otlp::encode;
 use crate::traced_call::TracedCall;
 
-/// Most traced calls that wait: two to four megabytes.
+/// Maximum number of traced calls in the queue: two to four megabytes.
 const WAITING_MAX: usize = 4096;
 
-/// How many places callers who have not authenticated leave to others.
+/// Number of queue entries that are reserved for authenticated callers.
 const KEPT_FOR_KNOWN: usize = WAITING_MAX / 4 * 3;
 
-/// Most calls in one request to the receiver.
+/// Maximum number of calls in one request to the receiver.
 const BATCH_MAX: usize = 256;
 
-/// Longest time that a call waits for others to go with.
+/// Maximum time that a call waits for others to fill a batch.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// Bits of a trace's id that are random (W3C Trace Context, level 2): all who sample by the same ratio take the same traces.
+/// Number of random bits in a trace's id (W3C Trace Context, level 2). All services that sample with the same ratio select the same
+/// traces.
 const RANDOM_BITS: u32 = 56;
 
-/// Which part of the calls is traced.
+/// The fraction of calls that is traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampleRatio {
-    /// Of 2^56 traces.
+    /// Number of sampled traces among 2^56.
     traces: u64,
 }
 
 impl SampleRatio {
-    /// Reads a number from 0 to 1.
+    /// Parses a number from 0 to 1.
     ///
     /// # Errors
-    /// A sentence, when it is none.
+    /// A sentence, if the text is not such a number.
     pub fn parse(text: &str) -> Result<SampleRatio, String> {
         let ratio: f64 = text
             .parse()
@@ -49,7 +50,7 @@ impl SampleRatio {
         Ok(SampleRatio { traces })
     }
 
-    /// Whether a trace with this id is sampled.
+    /// Returns whether a trace with this id is sampled.
     #[must_use]
     pub fn takes(self, trace_id: u128) -> bool {
         let random = (trace_id & ((1 << RANDOM_BITS) - 1)) as u64;
@@ -57,22 +58,22 @@ impl SampleRatio {
     }
 }
 
-/// What has become of traced calls.
+/// The outcomes of traced calls.
 #[derive(Clone, Debug, Default)]
 pub struct TraceCounts {
-    /// Taken by the receiver.
+    /// Number of calls that the receiver accepted.
     pub(crate) exported: Counter,
-    /// Not taken, or without a place in the queue.
+    /// Number of calls that the receiver did not accept or that found the queue full.
     pub(crate) dropped: Counter,
 }
 
 enum Queued {
     Call(Box<TracedCall>),
-    /// Somebody waits until what came before has been sent.
+    /// A caller waits until all earlier entries have been sent.
     Flush(oneshot::Sender<()>),
 }
 
-/// Where traced calls go.
+/// The sending end of the trace queue.
 pub struct Tracer {
     ratio: SampleRatio,
     passes_on: bool,
@@ -80,7 +81,7 @@ pub struct Tracer {
     counts: TraceCounts,
 }
 
-/// What takes them to the receiver.
+/// The exporter, which sends the queued calls to the receiver.
 pub struct TraceExport {
     service: String,
     queue: mpsc::Receiver<Queued>,
@@ -88,7 +89,7 @@ pub struct TraceExport {
 }
 
 impl Tracer {
-    /// Makes both ends of a queue. `passes_on` says whether the upstream hears of the traces.
+    /// Creates both ends of a queue. `passes_on` decides whether trace headers are sent to the upstream.
     #[must_use]
     pub fn new(
         service: String,
@@ -111,19 +112,19 @@ impl Tracer {
         (tracer, export)
     }
 
-    /// Whether a trace with this id that we begin is sampled.
+    /// Returns whether a trace with this id that begins here is sampled.
     #[must_use]
     pub fn samples(&self, trace_id: u128) -> bool {
         self.ratio.takes(trace_id)
     }
 
-    /// Whether the upstream hears of the traces.
+    /// Returns whether trace headers are sent to the upstream.
     #[must_use]
     pub fn passes_on(&self) -> bool {
         self.passes_on
     }
 
-    /// Queues a call that is over.
+    /// Queues a finished call.
     pub fn push(&self, class: LogClass, call: TracedCall) {
         let has_place = class == LogClass::Known || self.queue.capacity() > KEPT_FOR_KNOWN;
         if !has_place || self.queue.try_send(Queued::Call(Box::new(call))).is_err() {
@@ -131,7 +132,7 @@ impl Tracer {
         }
     }
 
-    /// Waits until what was queued is with the receiver, at most so long.
+    /// Waits until all queued calls have been sent to the receiver, at most for this time.
     pub async fn flush(&self, longest: Duration) {
         let flushed = async {
             let (reply, done) = oneshot::channel();
@@ -144,7 +145,7 @@ impl Tracer {
 }
 
 impl TraceExport {
-    /// Hands requests to `post` until the tracer is gone; `post` says whether the receiver has taken one.
+    /// Passes requests to `post` until the tracer is dropped. `post` returns whether the receiver has accepted the request.
     pub async fn run<F: Future<Output = bool>>(mut self, post: impl Fn(Vec<u8>) -> F) {
         while let Some((calls, waiting)) = self.next().await {
             if !calls.is_empty() {
@@ -161,7 +162,8 @@ impl TraceExport {
         }
     }
 
-    /// Gathers calls, until somebody waits for them or they are enough. `None` when no more can come.
+    /// Collects calls until the batch is full, its time is over, or a caller waits for a flush. Returns `None` if no more calls can
+    /// come.
     async fn next(&mut self) -> Option<(Vec<Box<TracedCall>>, Option<oneshot::Sender<()>>)> {
         let mut calls = Vec::new();
         let mut queued = Some(self.queue.recv().await?);
