@@ -1,4 +1,4 @@
-//! The keys in which two configuration files differ. Values may be secret and are left out.
+//! Finds the keys in which two configuration files differ. Values may be secret and are not returned.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::toml_value::scalar;
 
-/// The keys that are written in one of the texts only, or differently in both, in alphabetical order. A text that is not
-/// TOML counts as far as it can be read.
+/// Returns the keys that only one of the texts has, or that have different values, in alphabetical order. Of a text that is not
+/// TOML, the readable part counts.
 #[must_use]
 pub fn changed(before: &str, after: &str) -> Vec<String> {
     let (before, after) = (flat(before), flat(after));

@@ -1,8 +1,8 @@
-//! One error of a configuration, and its location.
+//! An error in a configuration, and its location.
 
 use std::fmt;
 
-/// One error of a configuration, and where it stands.
+/// One error in a configuration, with its location.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigError {
     pub(crate) location: Location,
@@ -31,7 +31,8 @@ impl fmt::Display for ConfigError {
 }
 
 impl ConfigError {
-    /// The error as an object: its text; line and column if it stands in the file; else the variable or flag.
+    /// Returns the error as an object with its text, and with line and column if it is in the file, or otherwise the variable or
+    /// flag.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let (line, column, source) = match &self.location {
@@ -44,14 +45,14 @@ impl ConfigError {
     }
 }
 
-/// Bytes that are counted at most to find one location, however long the file and its lines are.
+/// Maximum number of bytes that are counted to find one location, regardless of the length of the file and its lines.
 const BLOCK: usize = 64;
 
-/// Finds line and column of any byte of a file. The file is read once, even if it is broken in thousands of places.
+/// Finds line and column of any byte of a file. The file is scanned only once, even if it has thousands of errors.
 pub(crate) struct SourceMap<'a> {
     file: &'a [u8],
     line_starts: Vec<usize>,
-    /// Characters before each block.
+    /// Number of characters before each block.
     characters: Vec<usize>,
 }
 
@@ -74,7 +75,7 @@ impl<'a> SourceMap<'a> {
         }
     }
 
-    /// The location of a byte, or of the end.
+    /// Returns the location of a byte, or of the end.
     pub(crate) fn at(&self, at: usize) -> Location {
         let at = at.min(self.file.len());
         let line = self.line_starts.partition_point(|start| *start <= at);
@@ -91,7 +92,7 @@ impl<'a> SourceMap<'a> {
     }
 }
 
-/// How many characters begin in this part of a text.
+/// Returns the number of characters that begin in this part of a text.
 fn characters(utf8: &[u8]) -> usize {
     let continues = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
     utf8.len() - utf8.iter().filter(continues).count()

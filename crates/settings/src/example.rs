@@ -1,8 +1,9 @@
-//! The comments of an example file, which describe its keys.
+//! Reads the comments of an example file, which describe its keys.
 
 use std::collections::BTreeMap;
 
-/// The comment above each key; a key that is commented out counts too. A key in an array of tables has the array's name before it.
+/// Returns the comment above each key, including commented-out keys. The name of a key in an array of tables begins with the
+/// array's name.
 pub(crate) fn descriptions(example: &str) -> BTreeMap<String, String> {
     let mut descriptions = BTreeMap::new();
     let mut table = "";
@@ -27,7 +28,7 @@ fn sentence(comment: &[&str]) -> String {
     comment.join(" ")
 }
 
-/// The name of a key that this line sets.
+/// Returns the name of the key that this line sets.
 fn key(line: &str) -> Option<&str> {
     let (name, _) = line.split_once(" = ")?;
     let is_name = name
@@ -36,7 +37,7 @@ fn key(line: &str) -> Option<&str> {
     (is_name && !name.is_empty()).then_some(name)
 }
 
-/// The name of a table that this line begins.
+/// Returns the name of the table that this line begins.
 fn header(line: &str) -> Option<&str> {
     let inner = line.strip_prefix('[')?.strip_suffix(']')?;
     let inner = inner.strip_prefix('[').unwrap_or(inner);

@@ -1,4 +1,5 @@
-//! Reads settings one by one from flag, environment and file, and collects every error with its location. Knows no key.
+//! Reads settings one by one from flag, environment and file, and collects all errors with their locations. The crate itself knows
+//! no keys.
 
 mod changes;
 mod error;

@@ -1,18 +1,18 @@
-//! Parsers of values that any configuration has: addresses, counts, sizes, times. Each error is one sentence for the user.
+//! Parsers of common values: addresses, counts, sizes, times. Each error is one sentence for the user.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-/// A socket address; port 0 lets the system choose.
+/// Parses a socket address. With port 0 the system chooses a port.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         format!("{text} is not an address; write ADDRESS:PORT, such as 127.0.0.1:8080")
     })
 }
 
-/// A path that is not empty.
+/// Parses a path that is not empty.
 pub fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         Err("write a path".to_owned())
@@ -21,23 +21,23 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Any text.
+/// Accepts any text.
 pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// `true` or `false`.
+/// Parses `true` or `false`.
 pub fn boolean(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_| format!("{text} is neither true nor false"))
 }
 
-/// A whole number of at least one.
+/// Parses a whole number of at least one.
 pub fn count(text: &str) -> Result<NonZeroU32, String> {
     count_within(text, 1..=u32::MAX)
 }
 
-/// A whole number within bounds, of which the lower one is at least one.
+/// Parses a whole number within bounds. The lower bound is at least one.
 pub fn count_within(text: &str, bounds: RangeInclusive<u32>) -> Result<NonZeroU32, String> {
     let count = text.parse().ok();
     count
@@ -48,7 +48,7 @@ pub fn count_within(text: &str, bounds: RangeInclusive<u32>) -> Result<NonZeroU3
         })
 }
 
-/// A number of bytes: plain, or with KiB, MiB or GiB.
+/// Parses a number of bytes, with or without the unit KiB, MiB or GiB.
 pub fn bytes(text: &str) -> Result<usize, String> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (number, unit) = units
@@ -66,7 +66,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
         })
 }
 
-/// A number of bytes that is not zero, up to a bound.
+/// Parses a number of bytes between one and a maximum.
 pub fn room(text: &str, most: usize) -> Result<usize, String> {
     match bytes(text)? {
         size if (1..=most).contains(&size) => Ok(size),
@@ -74,7 +74,7 @@ pub fn room(text: &str, most: usize) -> Result<usize, String> {
     }
 }
 
-/// A time: seconds as a plain number, or a number with ms, s, m, h or d.
+/// Parses a time: a plain number of seconds, or a number with ms, s, m, h or d.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     let units = [
         ("ms", 1),
@@ -99,7 +99,7 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
         })
 }
 
-/// A time that is not zero.
+/// Parses a time that is not zero.
 pub fn timeout(text: &str) -> Result<std::time::Duration, String> {
     let time = duration(text)?;
     if time.is_zero() {

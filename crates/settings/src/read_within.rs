@@ -1,5 +1,5 @@
-//! Reads with a deadline: a file on a network mount that is gone does not answer for minutes or for ever, and no call of the
-//! system that reads it can be given up. Each read has a thread of its own, which is left behind when the time is over.
+//! Reads files with a deadline. A file on a network mount that is gone may not answer for minutes or indefinitely, and a system
+//! call that reads the file cannot be canceled. Each read therefore runs in its own thread, which is abandoned at the deadline.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -9,17 +9,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Longest time for one file: a mount that is used for the first time may take seconds.
+/// Maximum time for reading one file. The first access to a mount may take seconds.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most threads left behind for one file: one that is looked at every few seconds must not fill the process with them. After
-/// so many it is not read again until one of them has ended.
+/// Maximum number of abandoned threads per file, because a file that is read every few seconds must not fill the process with
+/// threads. At the limit, the file is not read again until one of these threads has ended.
 const LEFT_BEHIND_MAX: usize = 8;
 
-/// How many reads of each file were left behind and have not ended.
+/// The number of abandoned reads of each file that have not ended.
 static LEFT_BEHIND: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
-/// Reads a file, for so long at most; an error of the kind `TimedOut` says that it was longer.
+/// Reads a file within a timeout. Returns an error of the kind `TimedOut` if it takes longer.
 pub(crate) fn read_within<T: Send + 'static>(
     timeout: Duration,
     path: &Path,
@@ -45,7 +45,7 @@ pub(crate) fn read_within<T: Send + 'static>(
     if let Ok(read) = receiver.recv_timeout(timeout) {
         return Ok(read);
     }
-    // Under this lock either the result is there, or the thread will see that nobody waits for it any more.
+    // While this lock is held, either the result has arrived, or the thread will find that the receiver has been dropped.
     let mut left_behind = left_behind();
     let late = receiver.try_recv();
     drop(receiver);
@@ -55,7 +55,7 @@ pub(crate) fn read_within<T: Send + 'static>(
     })
 }
 
-/// The files whose reading has not ended in time and still goes on.
+/// Returns the files whose abandoned reads have not ended.
 #[must_use]
 pub fn hanging_files() -> Vec<PathBuf> {
     left_behind().keys().cloned().collect()
@@ -104,7 +104,7 @@ mod tests {
             read_within(READ_TIMEOUT, &other, open_and_wait).unwrap(),
             "well"
         );
-        // Whoever writes the pipe frees all who wait for it.
+        // Writing to the pipe unblocks all its readers.
         let mut writer = File::options().write(true).open(&pipe).unwrap();
         writer.write_all(b"late").unwrap();
         drop(writer);

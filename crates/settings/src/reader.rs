@@ -1,4 +1,4 @@
-//! Reads settings one by one, from flag, environment or file in that order, and collects every error on the way.
+//! Reads settings one by one, from flag, environment or file in that order, and collects all errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::source::{Sources, variable};
 use crate::toml_value::{lookup, scalar, too_large};
 use crate::trusted_file::read_trusted;
 
-/// A value before it is parsed, from whichever of the three sources.
+/// An unparsed value from any of the three sources.
 enum RawValue {
     Scalar(String, Location),
     List(Vec<(String, Location)>),
@@ -27,14 +27,14 @@ pub struct Reader<'a> {
     root: DeTable<'a>,
     known: BTreeSet<String>,
     errors: Vec<ConfigError>,
-    /// Files that hold a secret.
+    /// The files that secrets were read from.
     pub secret_files: Vec<PathBuf>,
-    /// The schema of each key that was read, if schemas are recorded; see [`Reader::recording`].
+    /// The schema of each key that was read, if schemas are recorded (see [`Reader::recording`]).
     schemas: Option<BTreeMap<String, KeySchema>>,
 }
 
 impl<'a> Reader<'a> {
-    /// Parses the file. The name of every environment variable that sets a key begins with the prefix.
+    /// Parses the file. The names of environment variables that set keys begin with the prefix.
     #[must_use]
     pub fn new(sources: &'a Sources, prefix: &'static str) -> Reader<'a> {
         let (table, errors) = DeTable::parse_recoverable(&sources.file);
@@ -60,8 +60,7 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// A reader of empty sources that records the schema of each key that it is asked for. Every list of tables has one
-    /// element.
+    /// Creates a reader of empty sources that records the schema of each requested key. Every list of tables has one element.
     #[must_use]
     pub fn recording(empty: &'a Sources, prefix: &'static str) -> Reader<'a> {
         Reader {
@@ -70,7 +69,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The JSON Schema of a file with the recorded keys; descriptions are the comments of the example.
+    /// Returns the JSON Schema of a file with the recorded keys. Descriptions are the comments of the example.
     #[must_use]
     pub fn json_schema(self, title: &str, example: &str) -> Value {
         document(title, &self.schemas.unwrap_or_default(), example)
@@ -86,10 +85,10 @@ impl<'a> Reader<'a> {
         self.errors.push(ConfigError { location, text });
     }
 
-    /// A setting with a default.
+    /// Reads a setting with a default.
     ///
     /// # Panics
-    /// When the default cannot be parsed, which a test of the caller has to exclude.
+    /// The default cannot be parsed. A test of the caller must exclude that.
     pub fn value<T>(
         &mut self,
         key: &str,
@@ -105,7 +104,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A setting that may be absent. A wrong value is recorded as an error and counts as absent.
+    /// Reads a setting that may be absent. An invalid value is recorded as an error and counts as absent.
     pub fn optional<T>(
         &mut self,
         key: &str,
@@ -116,7 +115,7 @@ impl<'a> Reader<'a> {
         self.read(key, parse)
     }
 
-    /// A text that its table needs.
+    /// Reads a text that its table requires.
     pub fn required_text<T>(
         &mut self,
         key: &str,
@@ -147,7 +146,7 @@ impl<'a> Reader<'a> {
             .ok()
     }
 
-    /// A list with a default; in the environment its elements are separated by commas.
+    /// Reads a list with a default. In the environment its elements are separated by commas.
     pub fn list<T>(
         &mut self,
         key: &str,
@@ -185,7 +184,8 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// A secret: `env:NAME` or `file:PATH`; plain only in an environment variable, since files get shared.
+    /// Reads a secret: `env:NAME` or `file:PATH`. A plain secret is allowed only in an environment variable, because files get
+    /// shared.
     pub fn secret(&mut self, key: &str) -> Option<String> {
         self.record(key, || KeySchema::new(ValueKind::Secret));
         if let Some(RawValue::Scalar(text, _)) = self.raw(key) {
@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The elements of an array of tables: one prefix for each, under which its settings are read.
+    /// Returns one prefix for each element of an array of tables. The settings of the element are read under that prefix.
     pub fn tables(&mut self, key: &str) -> Vec<String> {
         self.known.insert(key.to_owned());
         let variable = self.variable(key);
@@ -258,12 +258,12 @@ impl<'a> Reader<'a> {
         self.push(location, format!("{key}: {text}"));
     }
 
-    /// Whether any source sets the key.
+    /// Returns whether any source sets the key.
     pub fn is_set(&mut self, key: &str) -> bool {
         self.raw(key).is_some()
     }
 
-    /// All errors; a key that is set and was never read is one.
+    /// Returns all errors. A key that is set but was never read is an error too.
     #[must_use]
     pub fn finish(mut self) -> Vec<ConfigError> {
         let mut unknown = Vec::new();
@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
             let inner = format!("{key}.");
             let has_inner = self.known.iter().any(|known| known.starts_with(&inner));
             match value.get_ref() {
-                // One name with a dot in it. Joined it looks like a setting, which nobody finds there.
+                // One quoted name that contains a dot. In joined form it would look like an existing setting, but it is not read.
                 _ if name.get_ref().contains('.') => {
                     let quoted = format!("{prefix}{:?}", name.get_ref());
                     is_unknown(format!(
@@ -343,7 +343,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The environment variable of a key.
+    /// Returns the environment variable of a key.
     fn variable(&self, key: &str) -> String {
         variable(self.prefix, key)
     }

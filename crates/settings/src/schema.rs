@@ -1,5 +1,5 @@
-//! The JSON Schema of the configuration file, made from the keys that the reader was asked for: it neither misses a key nor
-//! names one that is not read. Descriptions are the comments of the example.
+//! Builds the JSON Schema of the configuration file from the keys that were requested from the reader, so that the schema has all
+//! keys that are read and no others. Descriptions are the comments of the example.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +20,15 @@ pub(crate) struct KeySchema {
 pub enum ValueKind {
     /// Any text that the parser accepts.
     Text,
-    /// true or false.
+    /// `true` or `false`.
     Boolean,
-    /// A whole number, and the least that is allowed.
+    /// A whole number with this minimum.
     Count(u8),
-    /// A number with a fraction; bounds are left to the parser.
+    /// A number with a fraction; the parser checks its bounds.
     Number,
-    /// A whole number, or one with a unit of time; bounds are left to the parser.
+    /// A whole number, with or without a unit of time; the parser checks its bounds.
     Time,
-    /// A whole number, or one with a unit of size; bounds are left to the parser.
+    /// A whole number, with or without a unit of size; the parser checks its bounds.
     Bytes,
     /// One of these words.
     Words(Vec<String>),
@@ -39,7 +39,7 @@ pub enum ValueKind {
 }
 
 impl ValueKind {
-    /// One of these words.
+    /// Creates the kind of these words.
     #[must_use]
     pub fn words(names: &[&str]) -> ValueKind {
         ValueKind::Words(names.iter().map(|name| (*name).to_owned()).collect())
@@ -59,7 +59,7 @@ impl ValueKind {
         }
     }
 
-    /// A default as the file would have it.
+    /// Returns a default in the form that the file would have.
     fn value(&self, text: &str) -> Value {
         let typed = match self {
             ValueKind::Boolean | ValueKind::Count(_) | ValueKind::Number => text.parse().ok(),
@@ -84,19 +84,19 @@ impl KeySchema {
         }
     }
 
-    /// A list of such values.
+    /// Makes it the schema of a list of such values.
     pub(crate) fn many(mut self) -> KeySchema {
         self.is_list = true;
         self
     }
 
-    /// The key is required.
+    /// Makes the key required.
     pub(crate) fn required(mut self) -> KeySchema {
         self.is_required = true;
         self
     }
 
-    /// The default.
+    /// Sets the default.
     pub(crate) fn or(mut self, default: &[&str]) -> KeySchema {
         self.default = Some(default.iter().map(|text| (*text).to_owned()).collect());
         self
@@ -120,7 +120,7 @@ impl KeySchema {
     }
 }
 
-/// A whole number, or one with one of these units.
+/// Returns the schema of a whole number, with or without one of these units.
 fn quantity(units: &str) -> Value {
     json!({
         "type": ["string", "integer"],
@@ -129,7 +129,7 @@ fn quantity(units: &str) -> Value {
     })
 }
 
-/// The schema of a file with these keys.
+/// Returns the schema of a file with these keys.
 pub(crate) fn document(title: &str, keys: &BTreeMap<String, KeySchema>, example: &str) -> Value {
     let descriptions = descriptions(example);
     let mut root = json!({
@@ -138,7 +138,7 @@ pub(crate) fn document(title: &str, keys: &BTreeMap<String, KeySchema>, example:
         "type": "object",
         "additionalProperties": false,
     });
-    // In alphabetical order, so a list of tables comes before what is in its elements.
+    // The keys are in alphabetical order, so a list of tables comes before its elements' keys.
     for (name, key) in keys {
         let mut schema = key.schema();
         if let Some(description) = descriptions.get(&name.replace(".0.", ".")) {
@@ -152,7 +152,7 @@ pub(crate) fn document(title: &str, keys: &BTreeMap<String, KeySchema>, example:
     root
 }
 
-/// Puts a key's schema where the key stands, and makes the tables on the way.
+/// Inserts a key's schema at the place of the key, and creates the tables that lead to it.
 fn insert(root: &mut Value, key: &str, schema: Value, is_required: bool) {
     let mut at = root;
     let (path, name) = key.rsplit_once('.').unwrap_or(("", key));

@@ -1,16 +1,16 @@
-//! Where settings come from, and their text before any setting has been parsed.
+//! The sources of settings, and their text before any setting has been parsed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::trusted_file::{FileError, trusted_text};
 
-/// Names the file and holds the flags: enough to read the configuration again at any time.
+/// The file's name and the flags, which are sufficient to read the configuration again at any time.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigSource {
-    /// The configuration file; none when everything comes from environment and flags.
+    /// The configuration file; `None` if all settings come from environment and flags.
     pub file: Option<PathBuf>,
-    /// Flags of the command line by the key that each one sets.
+    /// Flags of the command line, by the key that each flag sets.
     pub flags: BTreeMap<&'static str, Flag>,
 }
 
@@ -19,28 +19,28 @@ pub struct ConfigSource {
 pub struct Flag {
     /// The name that the user wrote, such as `--listen`.
     pub name: &'static str,
-    /// The value behind it.
+    /// The value after the name.
     pub value: String,
 }
 
-/// The text of file, environment and flags at one moment.
+/// The text of file, environment and flags at one point in time.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The text of the file.
     pub file: String,
-    /// The environment, or as much of it as settings and secrets may name.
+    /// The environment, with at least the variables that settings and secrets may name.
     pub environment: BTreeMap<String, String>,
-    /// The names of variables that are not UTF-8, by name or value; what is not UTF-8 of a name is replaced.
+    /// The names of variables whose name or value is not UTF-8. Invalid parts of a name are replaced.
     pub not_text: BTreeSet<String>,
-    /// Flags of the command line by the key that each one sets.
+    /// Flags of the command line, by the key that each flag sets.
     pub flags: BTreeMap<&'static str, Flag>,
 }
 
 impl ConfigSource {
-    /// Reads file, environment and flags as they are now.
+    /// Reads the current file, environment and flags.
     ///
     /// # Errors
-    /// When a file is named and cannot be read, or everybody may write it.
+    /// A file is named but cannot be read, or everybody may write it.
     pub fn read(&self) -> Result<Sources, String> {
         let file = match &self.file {
             None => String::new(),
@@ -70,7 +70,7 @@ impl ConfigSource {
 }
 
 impl Sources {
-    /// The flag or the environment variable that sets this key whatever stands in the file.
+    /// Returns the flag or the environment variable that sets this key and overrides the file.
     #[must_use]
     pub fn overriding(&self, prefix: &str, key: &str) -> Option<String> {
         let flag = self.flags.get(key).map(|flag| flag.name.to_owned());
@@ -79,7 +79,7 @@ impl Sources {
     }
 }
 
-/// The environment variable of a key.
+/// Returns the environment variable of a key.
 pub(crate) fn variable(prefix: &str, key: &str) -> String {
     format!("{prefix}{}", key.replace('.', "__").to_uppercase())
 }

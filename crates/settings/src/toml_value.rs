@@ -1,9 +1,9 @@
-//! Values of a TOML document, found by a dotted key and read as text.
+//! Finds values of a TOML document by a dotted key and reads them as text.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Follows a dotted key; a number names an element of an array.
+/// Follows a dotted key. A number selects an element of an array.
 pub(crate) fn lookup<'t, 'a>(root: &'t DeTable<'a>, key: &str) -> Option<&'t Spanned<DeValue<'a>>> {
     let mut parts = key.split('.');
     let mut value = root.get(parts.next()?)?;
@@ -17,7 +17,7 @@ pub(crate) fn lookup<'t, 'a>(root: &'t DeTable<'a>, key: &str) -> Option<&'t Spa
     Some(value)
 }
 
-/// The text of a single value.
+/// Returns the text of a single value.
 pub(crate) fn scalar(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
@@ -29,7 +29,7 @@ pub(crate) fn scalar(value: &DeValue<'_>) -> String {
     }
 }
 
-/// Where integers stand that TOML does not allow; the parser leaves that check to its caller.
+/// Returns the positions of integers that are too large for TOML. The parser leaves that check to its caller.
 pub(crate) fn too_large(value: &Spanned<DeValue<'_>>) -> Vec<usize> {
     match value.get_ref() {
         DeValue::Integer(number)

@@ -1,4 +1,5 @@
-//! Files outside the data folder that hold a secret, a certificate or a configuration. Errors name the command that mends them.
+//! Reads files outside the data folder that contain a secret, a certificate or a configuration. Errors include the command that
+//! fixes them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,29 +10,29 @@ use rustix::fs::OFlags;
 
 use crate::read_within::{READ_TIMEOUT, read_within};
 
-/// The right of everybody to read.
+/// The permission bit that lets everybody read a file.
 const EVERYBODY_READS: u32 = 0o004;
 
-/// The right of everybody to write.
+/// The permission bit that lets everybody write a file.
 const EVERYBODY_WRITES: u32 = 0o002;
 
-/// Largest file read, in bytes: a configuration with some ten thousand accesses.
+/// Maximum size of a file, in bytes: a configuration with about ten thousand accesses.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Why a file was not read.
+/// The reason why a file was not read.
 #[derive(Debug)]
 pub(crate) enum FileError {
-    /// Everybody may write it: its content can be anybody's.
+    /// Everybody may write the file, so its content may come from anybody.
     Untrusted,
-    /// It is a pipe, which would be waited for.
+    /// The file is a pipe, and reading it could block.
     Pipe,
-    /// It is larger than [`FILE_BYTES_MAX`].
+    /// The file is larger than [`FILE_BYTES_MAX`].
     TooLong,
-    /// It is not UTF-8.
+    /// The file is not UTF-8.
     NotText,
-    /// Reading it has not ended in time.
+    /// Reading the file did not end in time.
     Hangs,
-    /// What the system said.
+    /// The error of the system.
     Io(io::Error),
 }
 
@@ -45,7 +46,7 @@ impl From<io::Error> for FileError {
 }
 
 impl FileError {
-    /// A line that names the file, and the mend where there is one.
+    /// Returns a line that names the file, and the remedy if there is one.
     pub(crate) fn text(&self, path: &Path) -> String {
         let (shown, named) = (path.display(), shell_quoted(path));
         match self {
@@ -64,11 +65,11 @@ impl FileError {
     }
 }
 
-/// Reads a file, unless everybody may write it. Who may read it is up to its owner: an orchestrator mounts secrets as links to
-/// files of root that every user of the container may read.
+/// Reads a file, unless everybody may write it. Its owner decides who may read it, because orchestrators mount secrets as links to
+/// root's files that every user of the container may read.
 ///
 /// # Errors
-/// A line that names the file and the mend. A file that blocks is an error after a few seconds.
+/// A line with the file and the remedy. A file that blocks is an error after a few seconds.
 pub fn read_trusted_bytes(path: &Path) -> Result<Vec<u8>, String> {
     trusted_within(path).map_err(|error| error.text(path))
 }
@@ -76,7 +77,7 @@ pub fn read_trusted_bytes(path: &Path) -> Result<Vec<u8>, String> {
 /// Reads the text of a file, unless everybody may write it.
 ///
 /// # Errors
-/// As [`read_trusted_bytes`], and for what is not UTF-8.
+/// The errors of [`read_trusted_bytes`], and text that is not UTF-8.
 pub fn read_trusted(path: &Path) -> Result<String, String> {
     trusted_text(path).map_err(|error| error.text(path))
 }
@@ -89,10 +90,11 @@ fn trusted_within(path: &Path) -> Result<Vec<u8>, FileError> {
     read_within(READ_TIMEOUT, path, trusted)?
 }
 
-/// Reads the text of a file whoever may write it, to see whether it has changed, and whether [`read_trusted`] takes it.
+/// Reads the text of a file, even if everybody may write it, to find out whether it has changed. Also returns whether
+/// [`read_trusted`] would accept the file.
 ///
 /// # Errors
-/// A line that names the file. A file that blocks is an error after a few seconds.
+/// A line with the file. A file that blocks is an error after a few seconds.
 pub fn read_to_compare(path: &Path) -> Result<(String, bool), String> {
     let read = read_within(READ_TIMEOUT, path, |path| {
         let file = open(path)?;
@@ -120,8 +122,8 @@ fn is_trusted(file: &File) -> io::Result<bool> {
     Ok(!metadata.is_file() || metadata.mode() & EVERYBODY_WRITES == 0)
 }
 
-/// Opens a file without waiting for whoever writes a pipe. What a shell hands over, such as `/dev/stdin` or `/dev/fd/63`, may
-/// be a pipe, and is waited for.
+/// Opens a file without waiting for the writer of a pipe. Files below `/dev`, such as `/dev/stdin` or `/dev/fd/63`, may be pipes
+/// that a shell provides, so they may block.
 fn open(path: &Path) -> Result<File, FileError> {
     if path.starts_with("/dev") {
         return Ok(File::open(path)?);
@@ -146,13 +148,13 @@ fn contents(file: File) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// The user that this process runs as.
+/// Returns the user of this process.
 #[must_use]
 pub fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether every user of the machine may read a file of this user.
+/// Returns whether the file belongs to the user of this process and every user of the machine may read it.
 #[must_use]
 pub fn is_exposed(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| {
@@ -161,7 +163,7 @@ pub fn is_exposed(path: &Path) -> bool {
     })
 }
 
-/// The path as a word of a shell command.
+/// Returns the path as a word for a shell command.
 #[must_use]
 pub fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();

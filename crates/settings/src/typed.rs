@@ -1,4 +1,4 @@
-//! Settings of the kinds that occur often, in one call each.
+//! Reads settings of common kinds, with one call each.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::reader::Reader;
 use crate::schema::ValueKind;
 
 impl Reader<'_> {
-    /// A text.
+    /// Reads a text.
     pub fn text<T>(
         &mut self,
         key: &str,
@@ -20,7 +20,7 @@ impl Reader<'_> {
         self.value(key, default, ValueKind::Text, parse)
     }
 
-    /// A text that may be absent.
+    /// Reads a text that may be absent.
     pub fn optional_text<T>(
         &mut self,
         key: &str,
@@ -29,7 +29,7 @@ impl Reader<'_> {
         self.optional(key, ValueKind::Text, parse)
     }
 
-    /// A list of texts.
+    /// Reads a list of texts.
     pub fn texts<T>(
         &mut self,
         key: &str,
@@ -39,14 +39,14 @@ impl Reader<'_> {
         self.list(key, default, ValueKind::Text, parse)
     }
 
-    /// A setting that is one of a few words.
+    /// Reads a setting that is one of a few words.
     pub fn choice<T: Copy>(&mut self, key: &str, default: &str, choices: &[(&str, T)]) -> T {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
         let kind = ValueKind::words(&names);
         self.value(key, default, kind, |text| choice(text, choices))
     }
 
-    /// A list of some of a few words; all of them by default.
+    /// Reads a list of words out of a few; the default is all of them.
     pub fn words(&mut self, key: &str, names: &[&'static str]) -> Vec<String> {
         let named: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
         let kind = ValueKind::words(names);
@@ -54,44 +54,44 @@ impl Reader<'_> {
         list.into_iter().map(str::to_owned).collect()
     }
 
-    /// A socket address.
+    /// Reads a socket address.
     pub fn address(&mut self, key: &str, default: &str) -> SocketAddr {
         self.text(key, default, parse::address)
     }
 
-    /// A setting that is true or false.
+    /// Reads a setting that is true or false.
     pub fn boolean(&mut self, key: &str, default: &str) -> bool {
         self.value(key, default, ValueKind::Boolean, parse::boolean)
     }
 
-    /// A setting that is true, false or absent.
+    /// Reads a setting that is true, false or absent.
     pub fn optional_boolean(&mut self, key: &str) -> Option<bool> {
         self.optional(key, ValueKind::Boolean, parse::boolean)
     }
 
-    /// A whole number of at least one.
+    /// Reads a whole number of at least one.
     pub fn count(&mut self, key: &str, default: &str) -> NonZeroU32 {
         self.value(key, default, ValueKind::Count(1), parse::count)
     }
 
-    /// A time, which may be zero.
+    /// Reads a time, which may be zero.
     pub fn duration(&mut self, key: &str, default: &str) -> Duration {
         self.value(key, default, ValueKind::Time, parse::duration)
     }
 
-    /// A time that is not zero.
+    /// Reads a time that is not zero.
     pub fn timeout(&mut self, key: &str, default: &str) -> Duration {
         self.value(key, default, ValueKind::Time, parse::timeout)
     }
 
-    /// A number of bytes from one up to a bound.
+    /// Reads a number of bytes between one and a maximum.
     pub fn room(&mut self, key: &str, default: &str, most: usize) -> usize {
         self.value(key, default, ValueKind::Bytes, |text| {
             parse::room(text, most)
         })
     }
 
-    /// Records an error for each name that an earlier table of the same list has.
+    /// Records an error for each name that an earlier table of the same list has too.
     pub fn reject_duplicates<'n>(
         &mut self,
         list: &str,

@@ -1,31 +1,31 @@
-//! Makes text that callers chose safe to show: characters that are invisible, or that turn, hide or move their neighbours on a
-//! terminal, are escaped (Trojan Source, CVE-2021-42574, is such a text).
+//! Makes text from callers safe to show. Escapes characters that are invisible, or that turn, hide or move other characters on a
+//! terminal (as in Trojan Source, CVE-2021-42574).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Returns the text for people, each such character as `\u{202e}`.
+/// Returns the text for people, with each such character as `\u{202e}`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     replaced(text, is_unseen, unicode)
 }
 
-/// Returns a text of several lines for people: line breaks and tabs stay.
+/// Returns a text of several lines for people. Line breaks and tabs are not escaped.
 #[must_use]
 pub fn visible_text(text: &str) -> Cow<'_, str> {
     let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t');
     replaced(text, is_foreign, unicode)
 }
 
-/// Returns lines of ours with styles of ours for people: line breaks, tabs and the escape character stay.
+/// Returns our own lines with our own styles for people. Line breaks, tabs and the escape character are not escaped.
 #[must_use]
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t' | '\x1b');
     replaced(text, is_foreign, unicode)
 }
 
-/// Returns a JSON text, each such character as `\u202e`, which reads back as the same (RFC 8259, 7). They occur in its strings
-/// only.
+/// Returns a JSON text with each such character as `\u202e`, which reads back as the same character (RFC 8259, 7). Such characters
+/// occur only in JSON strings.
 #[must_use]
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     let is_foreign = |c: char| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t');
@@ -35,7 +35,7 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
 /// Appends a character as JSON's escape (RFC 8259, 7).
 pub fn escape_in_json(shown: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = write!(shown, "\\u{unit:04x}");
     }
 }
@@ -63,8 +63,8 @@ fn replaced(
     shown.into()
 }
 
-/// Returns whether this is a control (Cc), a format character (Cf), a line or paragraph separator (Zl, Zp), or a letter that is
-/// drawn as nothing.
+/// Returns whether the character is a control (Cc), a format character (Cf), a line or paragraph separator (Zl, Zp), or a letter
+/// without a visible glyph.
 #[must_use]
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
