@@ -67,7 +67,8 @@ pub fn diff<'r>(
         .enumerate()
         .any(|(at, row)| is_known(row) || is_history(at, row));
     let last_known = rows.iter().rposition(|row| is_known(row));
-    // A sent message that was in no list. A message received at the same time may be older or newer.
+    // The position of a sent message that was in no list is uncertain, because a message received at the same time may be older or
+    // newer.
     let is_doubted = |row: &ListedRow| {
         let mut news = rows.iter().enumerate().filter(|(at, other)| {
             other.id != row.id && !is_known(other) && !is_history(*at, other)

@@ -50,7 +50,7 @@ impl Frames {
         self.0
     }
 
-    /// Appends text. Writing into a String cannot fail.
+    /// Appends text.
     fn write(&mut self, text: std::fmt::Arguments<'_>) {
         let _ = self.0.write_fmt(text);
     }

@@ -1,4 +1,5 @@
-//! Observes callers' calls: lists in their answers are stored in the same log, and other calls cause the channel to be polled soon.
+//! Observes callers' calls: lists in their answers are stored in the same log, and every observed call causes its channel to be
+//! polled soon.
 
 use adapter::{Request, Response};
 use forward::{CallObserver, KeptSignal};

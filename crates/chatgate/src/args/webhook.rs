@@ -22,7 +22,7 @@ pub(crate) enum WebhookCommand {
     Retire(WebhookChangeArgs),
     /// Pause a webhook; its events wait in the log
     Pause(WebhookChangeArgs),
-    /// Resume a paused or stopped webhook from where it stopped
+    /// Resume a webhook from where it stopped
     Resume(WebhookResumeArgs),
     /// Show the pending and the abandoned deliveries, and the latest attempts
     Log(WebhookArgs),

@@ -24,7 +24,7 @@ fn bare(ids: &[&str]) -> Vec<ListedRow> {
     ids.iter().map(|id| row(id, None)).collect()
 }
 
-/// A memory with this floor and these known messages, the oldest first.
+/// Returns a memory with this floor and these known messages, oldest first.
 fn memory(floor: Option<(&str, Option<u32>)>, known: &[&str]) -> ChatMemory {
     let mut memory = ChatMemory::default();
     if let Some((id, datetime)) = floor {
