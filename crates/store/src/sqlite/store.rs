@@ -86,7 +86,8 @@ impl SqliteStore {
             journal_key,
             change: Arc::default(),
             copying: Arc::default(),
-            edges_due: Arc::default(),
+            // The process before this one may have ended before it overwrote them.
+            edges_due: Arc::new(AtomicBool::new(true)),
             pages,
         })
     }

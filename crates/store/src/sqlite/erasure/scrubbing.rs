@@ -94,7 +94,17 @@ struct Scrubber {
 }
 
 impl Scrubber {
+    /// Makes one step. If it fails, the edges are due again.
     fn step(&mut self) -> Result<ScrubStep, StoreError> {
+        let edges_are_due = self.edges_due.swap(false, Ordering::AcqRel);
+        let step = self.try_step(edges_are_due);
+        if edges_are_due && !matches!(step, Ok(ScrubStep::Done | ScrubStep::Some)) {
+            self.edges_due.store(true, Ordering::Release);
+        }
+        step
+    }
+
+    fn try_step(&mut self, edges_are_due: bool) -> Result<ScrubStep, StoreError> {
         if !empty_log(&self.connection, "TRUNCATE")? {
             return Ok(ScrubStep::Held);
         }
@@ -104,7 +114,7 @@ impl Scrubber {
         if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > 0) {
             return Ok(ScrubStep::Held);
         }
-        if self.edges_due.swap(false, Ordering::AcqRel) {
+        if edges_are_due {
             for table in CLEARED {
                 let root = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?";
                 let root = transaction.query_row(root, [table], |row| row.get(0))?;
