@@ -152,8 +152,7 @@ impl PostgresStore {
     pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
         let key = claim.hashed_key(&self.journal_key);
         let looked = self.look_ups.ask(claim.clone(), key).await?;
-        let counts = |receipt: &Receipt| receipt.made_at >= claim.kept_since;
-        if let Some(receipt) = looked.receipt.filter(counts) {
+        if let Some(receipt) = looked.receipt.filter(|receipt| claim.counts(receipt)) {
             return Ok(Some(Obstacle::Known(receipt)));
         }
         // Expired receipts still count towards the room, so only an actual claim can decide.

@@ -110,6 +110,11 @@ pub struct NoRoom {
 }
 
 impl Claim {
+    /// Returns whether this receipt of the claim's key still counts. A receipt expires, but not while its send is open.
+    pub(crate) fn counts(&self, receipt: &Receipt) -> bool {
+        receipt.made_at >= self.kept_since || receipt.state == ReceiptState::Open
+    }
+
     /// Returns the hash under which the claim's key is stored.
     pub(crate) fn hashed_key(&self, secret: &hmac::Key) -> Vec<u8> {
         hash_of(secret, &self.client_id, &self.key)

@@ -100,6 +100,7 @@ on_every_engine!(
     many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole,
     what_is_counted_outlives_a_restart_and_goes_with_what_is_freed,
     what_has_expired_makes_room_by_itself,
+    the_key_of_a_send_that_is_open_never_expires,
 );
 
 #[expect(clippy::print_stdout, reason = "it prints its figures")]
@@ -232,6 +233,17 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: 
         taken(&engine, &store, "").await,
         taken(&engine, &store, "cga_many").await
     );
+}
+
+async fn the_key_of_a_send_that_is_open_never_expires(engine: TestEngine) {
+    let (store, journal) = open(&engine).await;
+    let opened = journal.open(row("many"), Some(small(1, 1000))).await;
+    let later = small(1, 2000);
+    let known = store.obstacle(&later).await.unwrap();
+    assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
+    let known = send(&journal, later, Settlement::Free).await;
+    assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
+    drop(opened);
 }
 
 async fn what_has_expired_makes_room_by_itself(engine: TestEngine) {

@@ -223,10 +223,7 @@ async fn look_at<'b>(
             taken,
             oldest,
         } = looked;
-        let counts = |receipt: &Receipt| {
-            receipt.made_at >= claim.kept_since || receipt.state == ReceiptState::Open
-        };
-        if let Some(receipt) = receipt.filter(counts) {
+        if let Some(receipt) = receipt.filter(|receipt| claim.counts(receipt)) {
             obstacles.insert(wanted.place, Obstacle::Known(receipt));
             return false;
         }

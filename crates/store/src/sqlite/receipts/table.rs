@@ -18,9 +18,7 @@ pub(crate) fn claim(
     let key = claim.hashed_key(secret);
     if let Some(no_room) = make_room(connection, claim)? {
         // A known key gets its old answer even if there is no room.
-        let known = find(connection, claim, &key)?.filter(|receipt| {
-            receipt.made_at >= claim.kept_since || receipt.state == ReceiptState::Open
-        });
+        let known = find(connection, claim, &key)?.filter(|receipt| claim.counts(receipt));
         return Ok(Some(
             known.map_or(Obstacle::NoRoom(no_room), Obstacle::Known),
         ));

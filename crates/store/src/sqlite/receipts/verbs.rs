@@ -15,7 +15,7 @@ impl SqliteStore {
         let (claim, key) = (claim.clone(), claim.hashed_key(self.journal_key()));
         self.read(move |connection| {
             let receipt = find(connection, &claim, &key)?;
-            match receipt.filter(|receipt| receipt.made_at >= claim.kept_since) {
+            match receipt.filter(|receipt| claim.counts(receipt)) {
                 Some(receipt) => Ok(Some(Obstacle::Known(receipt))),
                 None => Ok(no_room(connection, &claim)?.map(Obstacle::NoRoom)),
             }
