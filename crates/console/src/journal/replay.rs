@@ -1,5 +1,6 @@
 //! Replays journalled calls against proposed networks. The same function judges real calls.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
@@ -46,8 +47,10 @@ struct Replay {
     newly_refused: u64,
     newly_admitted: u64,
     addresses: HashMap<IpAddr, RefusedAddress>,
-    /// The latest calls that would have been rejected.
-    latest: VecDeque<(ReplayCall, NetworkDecision)>,
+    /// The latest calls that would have been rejected and were not.
+    latest_newly: VecDeque<(ReplayCall, NetworkDecision)>,
+    /// The latest calls that would have been rejected again.
+    latest_again: VecDeque<(ReplayCall, NetworkDecision)>,
 }
 
 /// The calls of one address that would have been rejected.
@@ -128,15 +131,26 @@ impl Replay {
             address.refused += call.count;
             address.newly_refused += newly;
         }
-        if self.latest.len() == LISTED_MAX {
-            self.latest.pop_front();
+        let latest = if was_refused {
+            &mut self.latest_again
+        } else {
+            &mut self.latest_newly
+        };
+        if latest.len() == LISTED_MAX {
+            latest.pop_front();
         }
-        self.latest.push_back((call, verdict));
+        latest.push_back((call, verdict));
     }
 
     fn report(self) -> Value {
         let mut addresses: Vec<_> = self.addresses.into_iter().collect();
-        addresses.sort_by(|(a, one), (b, other)| other.refused.cmp(&one.refused).then(a.cmp(b)));
+        addresses.sort_by_key(|(address, calls)| {
+            (
+                Reverse(calls.newly_refused),
+                Reverse(calls.refused),
+                *address,
+            )
+        });
         let addresses = addresses.iter().take(LISTED_MAX).map(|(address, calls)| {
             json!({
                 "address": address,
@@ -145,7 +159,12 @@ impl Replay {
                 "verdict": calls.verdict.to_string(),
             })
         });
-        let rows = self.latest.iter().rev().map(|(call, verdict)| {
+        // Newly rejected calls are listed first when there is no room for all.
+        let newly = self.latest_newly.iter().rev();
+        let listed = newly.chain(self.latest_again.iter().rev());
+        let mut listed: Vec<_> = listed.take(LISTED_MAX).collect();
+        listed.sort_by_key(|(call, _)| Reverse(call.id));
+        let rows = listed.into_iter().map(|(call, verdict)| {
             json!({
                 "id": id_text(call.id),
                 "time": time_text(call.id),
@@ -169,5 +188,36 @@ impl Replay {
             "addresses": addresses.collect::<Vec<_>>(),
             "rows": rows.collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_newly_refused_is_listed_before_what_was_refused_before() {
+        let mut replay = Replay {
+            allow: vec!["127.0.0.0/8".parse().unwrap()],
+            ..Replay::default()
+        };
+        let call = |id: i64, client: &str, code: Option<&str>| ReplayCall {
+            id,
+            client: client.parse().unwrap(),
+            request_id: String::new(),
+            caller_request_id: None,
+            method: None,
+            code: code.map(str::to_owned),
+            count: 1,
+        };
+        replay.judge(call(1, "192.0.2.1", None));
+        for id in 2..2 + i64::try_from(LISTED_MAX).unwrap() {
+            replay.judge(call(id, "192.0.2.2", Some(REFUSED)));
+        }
+        let report = replay.report();
+        let rows = report["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), LISTED_MAX);
+        assert_eq!(rows.last().unwrap()["client"], "192.0.2.1");
+        assert_eq!(report["addresses"][0]["address"], "192.0.2.1");
     }
 }

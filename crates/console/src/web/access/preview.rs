@@ -98,7 +98,7 @@ pub(crate) async fn of(
     })
 }
 
-/// Returns address, number of calls and verdict of the first addresses in the report that have newly rejected calls.
+/// Returns address, number of calls and verdict of the addresses with the most newly rejected calls.
 fn addresses(addresses: &Value) -> Vec<(String, String, String)> {
     let counted = items(addresses).map(|address| (address, count(&address["newly_refused"])));
     let newly = counted.filter(|(_, refused)| *refused > 0).take(LINES_MAX);
