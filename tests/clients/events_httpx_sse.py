@@ -16,7 +16,7 @@ with httpx.Client(auth=AUTH, timeout=60, trust_env=False) as client:
     with connect_sse(client, "GET", URL, params={"cursor": "now"}) as source:
         print("ready", flush=True)
         for event in source.iter_sse():
-            # A comment comes as an event without data here.
+            # This library reports a comment as an event without data.
             is_event = event.event == "message" and event.data
             text = json.loads(event.data)["data"].get("message") if is_event else None
             if text and NAME in text:
@@ -24,11 +24,11 @@ with httpx.Client(auth=AUTH, timeout=60, trust_env=False) as client:
             if len(found) == 3:
                 break
 
-# Chats come in any order.
+# Chats arrive in any order.
 if sorted(text for _, text in found) != [f"To {NAME} {number} ü 😀" for number in range(3)]:
     sys.exit(f"error: {found}")
 
-# It comes again behind the first, and hears the others.
+# It reconnects after the first event, and receives the others.
 again = []
 with httpx.Client(auth=AUTH, timeout=60, trust_env=False) as client:
     with connect_sse(client, "GET", URL, headers={"Last-Event-ID": found[0][0]}) as source:

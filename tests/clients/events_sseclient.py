@@ -32,7 +32,7 @@ for event in client.events():
     if len(found) == 3:
         break
 client.close()
-# Chats come in any order.
+# Chats arrive in any order.
 if sorted(text for _, text in found) != [f"To {NAME} {number} ü 😀" for number in range(3)]:
     sys.exit(f"error: {found}")
 

@@ -36,7 +36,7 @@ def token_by_form(endpoint):
 
 
 def token_by_basic(endpoint):
-    # RFC 6749 §2.3.1 has both halves form-encoded before they are joined.
+    # RFC 6749 §2.3.1 requires both parts to be form-encoded before they are joined.
     pair = f"{quote_plus(CLIENT_ID)}:{quote_plus(CLIENT_SECRET)}"
     header = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
     return token(Request(endpoint, b"grant_type=client_credentials&scope=chat", header))

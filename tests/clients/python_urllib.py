@@ -27,7 +27,7 @@ def check(what, actual, expected):
 
 
 def by_get(parameters):
-    # Many scripts glue their query together, so only what urllib itself rejects is encoded, and what parts a query.
+    # Many scripts concatenate their query, so only characters that urllib itself rejects, and separators of the query, are encoded.
     query = "&".join(f"{name}={quote(value, safe=':/?=;,')}" for name, value in parameters.items())
     return urlopen(f"{ENDPOINT}?{query}")
 
@@ -65,7 +65,7 @@ def six_operations(send, destination):
     channels = rows("getchatchannels")
     check("getchatchannels", {**CHANNEL, "name": "Sales"} in channels, True)
 
-    # Such errors come with status 200: with another, urlopen would raise before the body is read.
+    # Such errors come with status 200; with another status, urlopen would raise before the body is read.
     answer = call(send, "getchats", platform="whatsapp", platformid="999")
     check("error", (answer["status"], answer["error"]), ("ERROR", "CHANNEL_NOT_FOUND"))
 

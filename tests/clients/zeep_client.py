@@ -27,7 +27,7 @@ def check(what, actual, expected):
 
 
 def rows(response):
-    # zeep gives None for an element without children.
+    # zeep returns None for an element without children.
     return response.list.item if response.list else []
 
 

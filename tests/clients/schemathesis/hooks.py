@@ -7,14 +7,14 @@ import unicodedata
 import schemathesis
 from hypothesis import strategies as st
 
-# What no text may hold besides control characters.
+# Characters that no text may contain, in addition to control characters.
 NONCHARACTERS = "\ufffe\uffff"
 
-# The keys that the run speaks with.
+# The keys with which the run authenticates.
 IN_USE = {"first"}
 
 
-# The most bytes of a text, by the name of its field; one name has one bound.
+# Maximum size of a text in bytes, by the name of its field; one name has one limit.
 BYTES_MAX = {}
 
 
@@ -63,7 +63,7 @@ def networks(draw, alone):
     address = draw(st.ip_addresses())
     prefix = draw(st.integers(1, address.max_prefixlen))
     network = ipaddress.ip_network((address, prefix), strict=False)
-    # IPv4 in the clothes of IPv6 is to be written as IPv4.
+    # IPv4 addresses in IPv6 form have to be written as IPv4.
     if network.version == 6 and network.network_address.ipv4_mapped is not None:
         return "2001:db8::/32"
     return draw(st.sampled_from([str(network), str(address)])) if alone else str(network)
@@ -98,7 +98,7 @@ schemathesis.openapi.format(
 )
 
 
-# Who the calls are made by where the parameters say so.
+# The credentials of the calls, for parameters that hold credentials.
 CREDENTIALS = {"user": os.environ["ACCESS_USER"], "password": os.environ["ACCESS_PASSWORD"]}
 
 
@@ -112,14 +112,14 @@ def could_be(name, value):
 def before_call(context, case, kwargs):
     if "admin-keys" in case.path and case.path_parameters.get("name") in IN_USE:
         case.path_parameters["name"] = "another"
-    # Calls shall also succeed: this is the sandbox's channel, and as good as any other.
+    # Some calls have to succeed, so they use the sandbox's channel, which is as good as any other.
     for call in (case.body, case.query):
         if isinstance(call, dict) and call.get("platform") == "whatsapp" and could_be("platformid", call.get("platformid")):
             call["platformid"] = "100"
-        # A wait that could be right is a short one: there is nothing to wait for.
+        # Valid waits are made short, because there is nothing to wait for.
         if isinstance(call, dict) and str(call.get("wait")) in map(str, range(26)):
             call["wait"] = type(call["wait"])(0)
-    # Made-up credentials that could be right are made right; those that are wrong in themselves are to be refused.
+    # Valid generated credentials are replaced with the right ones; invalid ones have to be refused.
     if case.path == "/api/http/" and isinstance(case.body, dict):
         if all(could_be(name, case.body.get(name)) for name in CREDENTIALS):
             case.body.update(CREDENTIALS)
