@@ -22,9 +22,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "chatgate.env" -}}
 - name: CHATGATE__SERVER__PUBLIC_URL
   value: {{ .Values.publicUrl | default (printf "%s://%s" (ternary "https" "http" (not (empty .Values.tls.existingSecret))) (include "chatgate.name" .)) | quote }}
-# For the commands that are run in the pod.
+# For commands that are run in the pod.
 - {name: CHATGATE_DATA, value: /data/chatgate}
-# A pod that ends takes calls for this long, until those who route to it know.
+# An ending pod takes calls for this long, until all that route calls to it know that it ends.
 - {name: CHATGATE__LIMITS__DRAIN_DELAY, value: {{ .Values.drainDelay | quote }}}
 {{- if .Values.upstream.url }}
 - {name: CHATGATE__UPSTREAM__URL, value: {{ .Values.upstream.url | quote }}}
@@ -87,7 +87,7 @@ runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
-# Otherwise each mount opens the gateway's own folder to the group again, and the gateway then refuses to start.
+# Otherwise each mount would open the gateway's own folder to the group again, and the gateway would refuse to start.
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
