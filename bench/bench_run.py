@@ -1,4 +1,4 @@
-"""`bench/run` as a module, for what all benchmarks start and measure alike."""
+"""`bench/run` as a module, for the parts that all benchmarks share."""
 
 import importlib.machinery
 import importlib.util

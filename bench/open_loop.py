@@ -1,5 +1,6 @@
-"""An open loop: requests at a fixed rate whatever becomes of those before, so that a stall counts for all that it delays. By oha,
-from the crate registry."""
+"""An open loop: requests at a fixed rate, whatever happens to earlier ones, so that a stall counts for all requests that it delays.
+Uses oha from the crate registry.
+"""
 
 import json
 import pathlib
@@ -13,7 +14,7 @@ CONNECTIONS = 128
 
 
 def oha():
-    """The program, built once."""
+    """Returns the program, which is built once."""
     program = TOOLS / "bin" / "oha"
     if program.exists() and VERSION in subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout:
         return program
@@ -24,7 +25,7 @@ def oha():
 
 
 def load(bench, row, rate, seconds):
-    """What oha says of so many requests a second for so long, each timed from when it was due."""
+    """Returns oha's report for this many requests a second for this long, each timed from when it was due."""
     method, path, body, headers = row.request
     command = [oha(), "--no-tui", "--output-format", "json", "--latency-correction", "-w", "-q", str(rate), "-z", f"{seconds}s"]
     command += ["-c", str(CONNECTIONS), "-m", method, "--redirect", "0"]

@@ -160,7 +160,7 @@ async fn receivers_without_a_secret_take_nothing() {
         let environment = [("WEBHOOK_SECRET", secret), ("PORT", "0")];
         let (code, lines) = Process::of(Command::new(&go), &environment).ended();
         assert_ne!(code, Some(0));
-        assert!(lines[0].contains("is no secret"), "{lines:?}");
+        assert!(lines[0].contains("is not a secret"), "{lines:?}");
         let Receiver(_, php, port) = php_receiver(&environment);
         let status = post(port, of, (&signed("whsec_", of, body), body)).await;
         assert_eq!(status, 500, "{secret}: {:?}", php.lines());

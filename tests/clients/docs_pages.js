@@ -23,7 +23,7 @@ async function copies(browser, program) {
 run(async (browser) => {
   const page = await browser.page();
   await page.goto(`${GATEWAY}/docs/`);
-  const pages = ["Ways in", "Operations", "Codes", "In real time", "Samples", "OpenAPI"];
+  const pages = ["Ways in", "Operations", "Codes", "Events", "Samples", "OpenAPI"];
   for (const name of pages) {
     await page.getByRole("navigation").getByRole("link", { name, exact: true }).click();
     await page.getByRole("heading", { level: 1 }).waitFor();

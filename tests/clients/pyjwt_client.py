@@ -78,7 +78,7 @@ def six_operations(bearer, destination):
 
 
 def check_error(call, status, code):
-    """On this way in every code has its real HTTP status, and urllib raises it."""
+    """Checks that on this way in a code has its actual HTTP status, for which urllib raises an error."""
     try:
         answer = call()
     except HTTPError as error:

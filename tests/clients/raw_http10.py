@@ -31,7 +31,7 @@ def check(what, actual, expected):
 
 
 def written(value):
-    """The value as it is, but for the characters that would end it and the three that an HTTP server may refuse."""
+    """Returns the value as it is, except for characters that would end it and three that an HTTP server may refuse."""
     return re.sub(r"""[\s%&+#"<>]""", lambda match: f"%{ord(match[0]):02X}", value)
 
 

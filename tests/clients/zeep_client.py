@@ -1,4 +1,4 @@
-"""The whole API with zeep from the WSDL, by both ports, and with every kind of credentials that SOAP can carry."""
+"""The whole API with zeep from the WSDL, by both ports, and with every kind of credentials that SOAP supports."""
 
 import os
 import sys

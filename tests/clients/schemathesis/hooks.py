@@ -1,4 +1,4 @@
-"""What schemathesis can't know: values of our formats, and which admin keys the run itself stands on."""
+"""Values that schemathesis cannot know: our own formats, and the admin keys that the run itself needs."""
 
 import ipaddress
 import os
@@ -19,7 +19,7 @@ BYTES_MAX = {}
 
 
 def collect(schema):
-    """Reads the bounds that JSON Schema has no word for."""
+    """Reads the limits that JSON Schema cannot express."""
     if isinstance(schema, list):
         for part in schema:
             collect(part)
@@ -38,7 +38,7 @@ def before_load_schema(context, raw_schema):
 
 
 def is_clear(value, name=None):
-    """Whether the schema tells rightly if this is too long: not where the characters fit and their bytes don't."""
+    """Returns whether the schema judges the length correctly: not if the characters fit but their bytes do not."""
     if isinstance(value, dict):
         return all(is_clear(member, name) for name, member in value.items())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Reads OpenMetrics from standard input by prometheus_client's parser, which is strict, and prints the exemplars as JSON."""
+"""Reads OpenMetrics from standard input with the strict parser of prometheus_client, and prints the exemplars as JSON."""
 
 import json
 import sys
