@@ -97,7 +97,7 @@ async fn an_id_that_a_caller_chose_is_never_taken_for_a_row_of_another() {
     let lines: Vec<_> = table.lines().skip(1).collect();
     assert!(lines[0].ends_with(&format!("{own} caller: one")), "{table}");
     assert!(lines[1].ends_with(&format!(" caller: {own}")), "{table}");
-    // A caller that chose no id is told ours.
+    // A caller that chose no id gets the gateway's id.
     let unnamed = client().get(gateway.url("/nowhere"));
     let reported = Answer::of(unnamed).await;
     let id = reported.header("x-request-id");

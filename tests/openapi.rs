@@ -64,7 +64,7 @@ fn operations(document: &Value) -> Vec<(&str, Method, &Value)> {
     operations.collect()
 }
 
-// === what is said is what is served ===
+// === the documents match the served API ===
 
 #[tokio::test]
 async fn every_path_of_the_admin_api_answers_the_methods_and_wants_the_keys_that_the_document_says()

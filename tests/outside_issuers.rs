@@ -32,7 +32,7 @@ pub async fn said(gateway: &Gateway, token: &str) -> String {
     said["error"].as_str().unwrap_or("SUCCESS").to_owned()
 }
 
-// === who may name whom ===
+// === accesses that each issuer may name ===
 
 #[tokio::test]
 async fn an_issuer_may_name_the_accesses_of_its_list_and_no_other() {
@@ -269,7 +269,7 @@ async fn rsa_tokens_and_the_newer_name_of_eddsa_are_taken() {
     );
 }
 
-// === an issuer that is away ===
+// === an unavailable issuer ===
 
 #[tokio::test]
 async fn who_cannot_be_judged_is_asked_to_come_again_and_has_not_guessed() {

@@ -15,7 +15,7 @@ use crate::harness::{Answer, Gateway, UPSTREAM_ENVIRONMENT, client, envelope, up
 /// Limits high enough for all calls, because other tests cover the counts of calls and guesses.
 const LIMITS: &str = "[limits]\nper_address_per_minute = 1000000\nguesses_per_address = 1000000\n";
 
-/// A method that does not exist. A caller that is told so has been authenticated.
+/// A method that does not exist. A caller that gets this error has been authenticated.
 const CALL: &str = "class=chat&method=nothing";
 
 /// A port that counts connections and answers none of them.

@@ -42,7 +42,7 @@ fn modulus(bits: usize) -> String {
     b64(bytes)
 }
 
-/// Returns the keys that must not be alone in an issuer's file.
+/// Returns keys that an issuer's file must not contain as its only key.
 fn bad_keys() -> Vec<(&'static str, Value)> {
     vec![
         ("for encrypting", rsa(&json!({ "use": "enc" }))),

@@ -15,7 +15,7 @@ const TABS: usize = 10;
 const CALLERS: usize = 50;
 const PACE: Duration = Duration::from_millis(50);
 
-/// The number of rounds, each without tails and then with tails, and the length of a round.
+/// The number of rounds on every day and for a release, each without tails and then with tails, and the length of a round.
 const ROUNDS: (usize, usize) = (2, 6);
 const ROUND: Duration = Duration::from_secs(3);
 

@@ -154,7 +154,7 @@ fn circles_of(sources: &[(PathBuf, String)]) -> Vec<String> {
     found
 }
 
-/// Returns each import within the gateway from a higher floor or from another folder of the same floor.
+/// Returns each import within the gateway of a folder on a higher floor, or of another folder on the same floor.
 fn climbs_of(sources: &[(PathBuf, String)]) -> Vec<String> {
     let crates = crates(sources);
     let modules = &crates["gateway"];
