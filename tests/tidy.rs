@@ -416,7 +416,7 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
         "axum" => matches!(user, "console" | "gateway" | "server"),
         "quick-xml" => user == "adapter-soap",
         "client" => matches!(user, "forward" | "webhooks" | "gateway" | "chatgate"),
-        "webhooks" => matches!(user, "console" | "telemetry" | "gateway"),
+        "webhooks" => matches!(user, "console" | "gateway"),
         "reqwest" => user == "client",
         // Any crate may use a library that no rule names. One of our crates needs a rule here first.
         _ => !is_ours,
