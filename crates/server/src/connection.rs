@@ -36,7 +36,7 @@ pub(crate) async fn serve<D: Dispatch>(
         // In this order, because otherwise each poll draws a random number to choose the branch that it polls first.
         biased;
         ended = open(accepted, &context, handles) => ended,
-        () = state.evicted() => Err("it was evicted".into()),
+        () = state.evicted() => Err("evicted".into()),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
@@ -107,6 +107,6 @@ async fn unless_shut_down<T>(
 ) -> Result<T, Cause> {
     tokio::select! {
         output = future => Ok(output),
-        _ = shutdown.requested() => Err("the listener shuts down".into()),
+        _ = shutdown.requested() => Err("the listener is shutting down".into()),
     }
 }

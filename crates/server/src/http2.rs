@@ -136,8 +136,8 @@ async fn leave(
     state: &ConnectionState,
 ) -> &'static str {
     let cause = tokio::select! {
-        () = shutdown.announced() => "the listener shuts down",
-        () = state.goaway_requested() => "too many callers were refused",
+        () = shutdown.announced() => "the listener is shutting down",
+        () = state.goaway_requested() => "too many requests were refused",
     };
     let at_rest = async {
         tokio::time::sleep(GOAWAY_GRACE).await;

@@ -18,7 +18,7 @@ use crate::connection::{self, Accepted};
 use crate::context::{ConnectionContext, ShutdownHandles};
 use crate::dispatch::Dispatch;
 use crate::permits::ConnectionLimiter;
-use crate::policy::{ConnectionPolicy, Shutdown, ShutdownPhase};
+use crate::policy::{ConnectionPolicy, Shutdown, ShutdownPhase, UNSENT_BYTES_MAX};
 use crate::workers::Workers;
 
 /// Pause after a failed accept. The usual cause is a lack of file descriptors, and the process needs time to free some.
@@ -46,6 +46,8 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;
     }
+    // Accepted connections inherit the limit.
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -80,7 +82,7 @@ pub async fn serve<D: Dispatch>(
         .accept_until(&listener, shutdown.requested())
         .await;
     if let Err(error) = hold_off(&listener) {
-        tracing::debug!(%error, "connections can't be held off");
+        tracing::debug!(%error, "new connections can't be held off during shutdown");
     }
     connections
         .accept_until(&listener, sleep(LAST_CONNECTIONS))
@@ -118,7 +120,7 @@ impl<D: Dispatch> ListenerConnections<D> {
             match accepted {
                 Ok((stream, peer)) => self.begin(stream, peer),
                 Err(error) => {
-                    tracing::warn!(%error, "accepting failed");
+                    tracing::warn!(%error, "accepting a connection failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -202,7 +202,7 @@ mod tests {
         // First a peer that is too slow on average, then one whose single pause is too long.
         let slow = Duration::from_secs(20);
         assert_eq!(taken_within_its_time(256, |_| slow).await, 7);
-        let stops = |taken| Duration::from_secs(if taken < 200 { 0 } else { 95 });
+        let stops = |taken| Duration::from_secs(if taken < 200 { 0 } else { 415 });
         assert_eq!(taken_within_its_time(256, stops).await, 200);
     }
 }

@@ -18,9 +18,14 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Maximum number of header lines. Clients behind two proxies send about thirty.
 pub(crate) const HEADERS_MAX: usize = 100;
 
-/// Number of bytes of an answer that a peer may take before the server notices it: TLS buffers this many bytes below the stream,
-/// and the system does not report immediately that it has room again.
-const UNSEEN_BYTES_MAX: u64 = 64 * 1024;
+/// Number of bytes of an answer that a peer may take before the server notices it. TLS buffers up to 64 KiB below the stream, and the
+/// system reports room again only after the peer has taken up to 340 KiB (measured with [`UNSENT_BYTES_MAX`]).
+const UNSEEN_BYTES_MAX: u64 = 384 * 1024;
+
+/// Number of unsent bytes of a connection that the system buffers, apart from the bytes that the network carries. Without this limit
+/// the buffer grows to 4 MiB, of which a peer takes 1.4 MB before the system reports room again: a slow reader looks like one that
+/// has stopped.
+pub(crate) const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 
 /// The rules by which a listener treats its connections.
 #[derive(Clone, Debug)]
@@ -61,7 +66,7 @@ pub struct Deadlines {
     /// Time for the whole body of a request, to which the received bytes add more time at `rate`.
     pub body: Duration,
     /// Time for taking the next piece of the answer, and for taking the whole answer. The taken bytes add more time at `rate`; at
-    /// most 64 KiB of them count for the next piece.
+    /// most 384 KiB of them count for the next piece.
     pub write: Duration,
     /// Minimum average number of bytes per second that a peer has to send or take.
     pub rate: u32,

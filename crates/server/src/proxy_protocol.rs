@@ -123,7 +123,7 @@ pub fn version_1(line: &[u8]) -> io::Result<Option<SocketAddr>> {
             ends.map(|(source, _)| Some(source.into()))
                 .ok_or_else(|| malformed("a PROXY line without addresses"))
         }
-        _ => Err(malformed("a PROXY line of no known form")),
+        _ => Err(malformed("a PROXY line of an unknown form")),
     }
 }
 
@@ -146,7 +146,7 @@ pub fn version_2(command: u8, family: u8, rest: &[u8]) -> io::Result<Option<Sock
         (0x21, 0x11) => source::<4, 12>(rest).map(Some).ok_or_else(short),
         (0x21, 0x21) => source::<16, 36>(rest).map(Some).ok_or_else(short),
         // Datagrams and local sockets do not reach a TCP listener.
-        _ => Err(malformed("a PROXY header of no known form")),
+        _ => Err(malformed("a PROXY header of an unknown form")),
     }
 }
 

@@ -92,7 +92,7 @@ pub fn outlive_stray_signals() -> Result<(), String> {
             };
             tracing::info!(
                 signal = name,
-                "this signal changes nothing: the log goes to standard output and has no file to open again; SIGHUP reads the \
+                "this signal has no effect: the log goes to standard output, so there is no file to reopen; SIGHUP reloads the \
                  configuration"
             );
         }

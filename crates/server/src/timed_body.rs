@@ -38,7 +38,7 @@ pub enum RequestBodyError {
 impl std::fmt::Display for RequestBodyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            RequestBodyError::Late => f.write_str("the body came too slowly"),
+            RequestBodyError::Late => f.write_str("the body arrived too slowly"),
             RequestBodyError::Connection(error) => error.fmt(f),
         }
     }
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(said, (false, Some(3)));
         assert!(of(b"").is_end_stream());
         let late = RequestBodyError::Late.to_string();
-        assert_eq!(late, "the body came too slowly");
+        assert_eq!(late, "the body arrived too slowly");
     }
 
     async fn late_after(bytes_a_second: usize) -> Option<u64> {

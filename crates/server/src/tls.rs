@@ -116,10 +116,10 @@ impl Tls {
             Ok((config, expires)) => {
                 self.config.store(Arc::new(config));
                 self.expires.store(expires, Ordering::Relaxed);
-                tracing::info!(%cert, "certificate read again");
+                tracing::info!(%cert, "certificate reloaded");
             }
             Err(error) => {
-                tracing::warn!(%cert, %error, "certificate not read again, the old one stays")
+                tracing::warn!(%cert, %error, "certificate not reloaded, the old one stays")
             }
         }
     }
@@ -206,7 +206,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err("there is no PEM certificate in it".to_owned()),
+        Ok(_) => Err("it has no PEM certificate".to_owned()),
         Err(error) => Err(format!("it is not PEM: {error}")),
     }
 }
@@ -228,7 +228,7 @@ fn expires(pem: &[u8]) -> i64 {
 /// # Errors
 /// A sentence that states the mistake.
 pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| "there is no PEM private key in it".to_owned())
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| "it has no PEM private key".to_owned())
 }
 
 /// Parses the certificates of a PEM text as authorities of client certificates.
@@ -248,7 +248,7 @@ pub fn client_authorities(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Str
 fn unusable(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InconsistentKeys(_) => {
-            "the key is not the one that the certificate is for".to_owned()
+            "the key does not belong to the certificate".to_owned()
         }
         error => format!("certificate and key can't be used: {error}"),
     }
