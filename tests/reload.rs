@@ -38,7 +38,7 @@ async fn is_refused_once(gateway: &Gateway, times: usize) {
         let lines = gateway.process.lines();
         let refusals = lines
             .iter()
-            .filter(|line| line.contains("configuration refused"));
+            .filter(|line| line.contains("configuration rejected"));
         refusals.count()
     };
     until("the refusal", async || refusals().await == times).await;
@@ -159,9 +159,9 @@ async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_reported_with_its
         (&json!(1), &json!("refused"))
     );
     assert_eq!(status["last_reload"]["mistakes"], errors);
-    let line = gateway
-        .process
-        .wait_for("the refusal", |line| line.contains("configuration refused"));
+    let line = gateway.process.wait_for("the refusal", |line| {
+        line.contains("configuration rejected")
+    });
     assert!(line.contains("10.0.0.0/8"), "{line}");
     let refused = "chatgate_config_reloads_total{outcome=\"refused\"} 1";
     assert!(has_line(&gateway.metrics().await, refused));
@@ -196,7 +196,7 @@ async fn a_key_whose_change_has_no_effect_is_named_as_such() {
         "{printed}"
     );
     for part in [
-        "Without effect: accesses.0.active: it is for the first start of a store",
+        "Without effect: accesses.0.active: it is used only at the first start of a store",
         "Without effect: server.listen: --listen sets it.",
     ] {
         assert!(printed.contains(part), "{part}: {printed}");
@@ -215,7 +215,7 @@ async fn what_only_a_restart_can_change_is_refused_by_name() {
     assert_eq!(
         refused.json()["errors"],
         json!([{"line": 2, "column": 10, "source": null,
-            "text": "log.format: it can't change while the gateway runs; restart it"}])
+            "text": "log.format: it can't change while the gateway runs; restart the gateway"}])
     );
 }
 
@@ -224,7 +224,7 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
     let gateway = gateway("[log]\nlevel = \"info\"");
     write(&gateway, "[server]\ndeny = [\"127.0.0.2\"]");
     let line = gateway.process.wait_for("the changed file", |line| {
-        line.contains("configuration in force")
+        line.contains("configuration reloaded")
     });
     assert!(line.contains("\"by\":\"changed file\""), "{line}");
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 403);
@@ -255,6 +255,12 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
     assert_eq!(taken.json()["config_generation"], 5, "{}", taken.body);
     stays(LOOKS, "read once", async || {
         status(&gateway).await["config_generation"] == 5
+    })
+    .await;
+    // A file that is put back is read once more, although the gateway has read the same text by itself before.
+    write(&gateway, "[server]\ndeny = []");
+    until("the file put back", async || {
+        status(&gateway).await["config_generation"] == 6
     })
     .await;
 }

@@ -40,7 +40,7 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
                 by,
                 changed = changed.in_force.join(" "),
                 without_effect = changed.without_effect.join("; "),
-                "configuration in force"
+                "configuration reloaded"
             );
         }
         Err(mistakes) => {
@@ -49,7 +49,7 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
                 generation,
                 by,
                 mistakes,
-                "configuration refused, the old one stays"
+                "configuration rejected, the old one stays"
             );
         }
     }
@@ -109,7 +109,7 @@ fn not_read() -> String {
         .map(|file| file.display().to_string())
         .collect();
     format!(
-        "the files of the configuration were not read within {} s; look at the mounts that they are on, and reload again: {}",
+        "the files of the configuration could not be read within {} s; check the mounts that they are on, and reload again: {}",
         READ_TIMEOUT.as_secs(),
         names.join(", ")
     )
@@ -139,6 +139,10 @@ pub(crate) async fn on_change(runtime: Arc<Runtime>, file: PathBuf) {
         };
         let is_new = runtime.loaded.lock().await.tried.as_ref() != Some(&read.0);
         let read = Some(read);
+        if !is_new {
+            // What was taken before is new again if the file is put back.
+            taken = None;
+        }
         // A file that can't be loaded is tried once, and again when its text or its permissions change.
         if is_new && seen == read && taken != read {
             reload(&runtime, "changed file").await;
