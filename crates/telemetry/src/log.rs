@@ -62,7 +62,7 @@ pub fn start_log(log: &LogConfig) -> Result<LogLevel, String> {
     if LOG.set(output.clone()).is_ok() {
         let file = standard_output().map_err(|error| format!("standard output: {error}"))?;
         let started = log_writer::start(Arc::clone(&output.queue), file);
-        started.map_err(|error| format!("no thread for the log: {error}"))?;
+        started.map_err(|error| format!("the log's thread can't be started: {error}"))?;
         std::panic::set_hook(Box::new(log_panic));
     }
     let lines = tracing_subscriber::fmt()
@@ -183,7 +183,7 @@ pub fn check_level(text: &str) -> Result<String, String> {
                 .any(|word| level.eq_ignore_ascii_case(word))
         {
             return Err(format!(
-                "{part:?} is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug"
+                "{part:?} is not off, error, warn, info, debug or trace; write the level of a module as forward=debug"
             ));
         }
     }

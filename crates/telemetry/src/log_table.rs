@@ -38,88 +38,88 @@ macro_rules! fields {
 }
 
 fields! {
-    Text "timestamp" "Timestamp" "When it happened: UTC, to the microsecond (RFC 3339)";
+    Text "timestamp" "Timestamp" "The time of the event: UTC, to the microsecond (RFC 3339)";
     Text "level" "SeverityText" "TRACE, DEBUG, INFO, WARN or ERROR";
-    Text "message" "Body" "What happened; `request` for a request that has ended";
-    Text "target" "InstrumentationScope" "Which kind of line it is: chatgate::request, ::counted, ::change, ::log or ::defect, else the module of the program";
+    Text "message" "Body" "The event; `request` for a request that has ended";
+    Text "target" "InstrumentationScope" "The kind of the line: chatgate::request, ::counted, ::change, ::log or ::defect, otherwise the module of the program";
 
-    Text "request_id" "chatgate.request_id" "The id that no other request has";
-    Text "caller_request_id" "chatgate.caller_request_id" "The id that the caller chose by X-Request-ID";
-    Text "trace_id" "TraceId" "The trace, where the request is traced";
+    Text "request_id" "chatgate.request_id" "The unique id of the request";
+    Text "caller_request_id" "chatgate.caller_request_id" "The id that the caller sent in X-Request-ID";
+    Text "trace_id" "TraceId" "The id of the trace, if the request is traced";
     Text "way" "chatgate.way" "The way in: http, basic, jwt or soap";
     Text "access" "chatgate.access" "The name of the access";
-    Text "method" "chatgate.method" "The operation";
-    Text "parameters" "chatgate.parameters" "The parameters without texts, and with all but the end of people's numbers removed";
-    Text "peer" "network.peer.address" "The address and port of the connection's other end";
-    Text "client" "client.address" "The caller's address, behind trusted proxies";
-    Text "walk" "chatgate.walk" "How that address was found, where the request was refused";
+    Text "method" "chatgate.method" "The method of the call";
+    Text "parameters" "chatgate.parameters" "The parameters of the call, without texts, and with only the last digits of phone numbers";
+    Text "peer" "network.peer.address" "The address and port of the connection's peer";
+    Text "client" "client.address" "The caller's address, as resolved through trusted proxies";
+    Text "walk" "chatgate.walk" "The steps by which that address was resolved, if the request was refused";
     Text "http_method" "http.request.method" "The HTTP method";
-    Text "path" "http.route" "The path as it is routed";
+    Text "path" "http.route" "The path of the route";
     Text "user_agent" "user_agent.original" "The user agent, at most 128 characters";
-    Number "status" "http.response.status_code" "The status on the wire; 0 if nobody was answered";
-    Number "canonical_status" "chatgate.canonical_status" "The status that the outcome really has";
-    Text "code" "error.type" "The code of the failure; empty if there is none";
-    Text "delivery" "chatgate.delivery" "What is known of the delivery of a send: sent, not_sent or unknown";
-    Text "cache" "chatgate.cache" "What the cache had to do with the answer";
-    Number "attempts" "chatgate.attempts" "How often the upstream was asked";
-    Number "queue_ms" "chatgate.queue_ms" "How long the call waited for a place in front of the upstream, in milliseconds";
-    Number "upstream_ms" "chatgate.upstream_ms" "How long the upstream took, in milliseconds";
-    Number "total_ms" "chatgate.total_ms" "From the head of the request to its answer, in milliseconds";
-    Text "cause" "chatgate.cause" "Why; for operators, not for callers";
-    Text "would_refuse" "chatgate.would_refuse" "Which rule that only reports would have refused the request";
+    Number "status" "http.response.status_code" "The status that was sent; 0 if no answer was sent";
+    Number "canonical_status" "chatgate.canonical_status" "The status that belongs to the outcome, whatever the way in sends";
+    Text "code" "error.type" "The code of the failure; empty if the request succeeded";
+    Text "delivery" "chatgate.delivery" "The delivery of a send: sent, not_sent or unknown";
+    Text "cache" "chatgate.cache" "The part that the cache had in the answer";
+    Number "attempts" "chatgate.attempts" "The number of requests to the upstream";
+    Number "queue_ms" "chatgate.queue_ms" "The time that the call waited in the queue in front of the upstream, in milliseconds";
+    Number "upstream_ms" "chatgate.upstream_ms" "The time that the upstream took, in milliseconds";
+    Number "total_ms" "chatgate.total_ms" "The time from the head of the request to its answer, in milliseconds";
+    Text "cause" "chatgate.cause" "The reason of the outcome; for operators, not for callers";
+    Text "would_refuse" "chatgate.would_refuse" "The report-only rule that would have refused the request";
 
-    Text "network" "chatgate.network" "The network of the requests that were counted together";
-    Number "count" "chatgate.count" "How many";
-    Text "first_request_id" "chatgate.first_request_id" "The id of the first of them, which has a line of its own";
+    Text "network" "chatgate.network" "The network of requests that were counted together";
+    Number "count" "chatgate.count" "The number of requests, or of connections, that the line counts";
+    Text "first_request_id" "chatgate.first_request_id" "The id of the first of these requests, which has its own line";
 
-    Text "actor" "chatgate.actor" "The admin key that did it";
+    Text "actor" "chatgate.actor" "The admin key that made the change";
     Text "key" "chatgate.key" "The admin key that was changed";
-    Text "role" "chatgate.role" "Its role";
-    Number "erased" "chatgate.erased" "How many rows of the journal were erased";
+    Text "role" "chatgate.role" "The role of the admin key";
+    Number "erased" "chatgate.erased" "The number of journal rows that were erased";
     Text "webhook" "chatgate.webhook" "The id of a webhook";
-    Text "state" "chatgate.state" "Its state";
-    Flag "is_ok" "chatgate.is_ok" "Whether its receiver took the test";
+    Text "state" "chatgate.state" "The state of the webhook";
+    Flag "is_ok" "chatgate.is_ok" "True if the webhook's receiver accepted the test";
 
-    Text "error" "exception.message" "What went wrong";
-    Text "place" "code.location" "Where in the program a thread panicked";
-    Text "backtrace" "exception.stacktrace" "What led there";
-    Text "job" "chatgate.job" "A job beside the requests that begins anew after a panic";
-    Text "file" "file.path" "A file";
-    Text "folder" "file.directory" "A folder";
-    Text "cert" "chatgate.cert" "The file of a certificate";
-    Text "host" "server.address" "A host of the upstream";
-    Text "wait" "chatgate.wait" "For how long it is left alone";
-    Text "address" "chatgate.address" "Where the sandbox listens";
-    Text "mend" "chatgate.mend" "What puts it right";
+    Text "error" "exception.message" "The error";
+    Text "place" "code.location" "The place in the program at which a thread panicked";
+    Text "backtrace" "exception.stacktrace" "The call stack of the panic";
+    Text "job" "chatgate.job" "The name of a background job that restarts after a panic";
+    Text "file" "file.path" "The path of a file";
+    Text "folder" "file.directory" "The path of a folder";
+    Text "cert" "chatgate.cert" "The path of a certificate";
+    Text "host" "server.address" "The host of an upstream endpoint";
+    Text "wait" "chatgate.wait" "The time for which the endpoint gets no calls";
+    Text "address" "chatgate.address" "The address on which the sandbox listens";
+    Text "mend" "chatgate.mend" "What the operator can do";
     Text "signal" "chatgate.signal" "The name of a signal";
     Number "generation" "chatgate.generation" "The number of a configuration";
-    Text "by" "chatgate.by" "What had it read again";
+    Text "by" "chatgate.by" "What caused the reload";
     Text "changed" "chatgate.changed" "The settings that changed";
-    Text "without_effect" "chatgate.without_effect" "Settings that take a restart";
-    Text "mistakes" "chatgate.mistakes" "What is wrong with it";
-    Number "fitting" "chatgate.fitting" "How many connections the limit of open files leaves room for";
-    Number "wanted" "chatgate.wanted" "How many limits.connections says";
+    Text "without_effect" "chatgate.without_effect" "The changed settings that have no effect, with the reason";
+    Text "mistakes" "chatgate.mistakes" "The mistakes in the configuration";
+    Number "fitting" "chatgate.fitting" "The number of connections that the limit of open files allows";
+    Number "wanted" "chatgate.wanted" "The number of connections that limits.connections allows";
     Number "files" "chatgate.files" "The limit of open files";
     Text "kid" "chatgate.kid" "The id of a signing key";
-    Flag "signs" "chatgate.signs" "Whether it signs already";
-    Flag "revoke" "chatgate.revoke" "Whether it ends the tokens of those before it";
-    Text "issuer" "chatgate.issuer" "An outside issuer";
-    Number "usable" "chatgate.usable" "How many of its keys can be used";
-    Text "passed_over" "chatgate.passed_over" "Those that can't, and why";
-    Text "pending" "chatgate.pending" "The replicas that do not have a change in force";
-    Text "limits" "chatgate.limits" "Which limits hold: shared ones, or the replica's share";
+    Flag "signs" "chatgate.signs" "True if the key already signs tokens";
+    Flag "revoke" "chatgate.revoke" "True if the new key revokes the tokens of older keys";
+    Text "issuer" "chatgate.issuer" "The name of an outside issuer";
+    Number "usable" "chatgate.usable" "The number of the issuer's keys that can be used";
+    Text "passed_over" "chatgate.passed_over" "The issuer's keys that can't be used, with the reasons";
+    Text "pending" "chatgate.pending" "The replicas that have not applied a change";
+    Text "limits" "chatgate.limits" "The limits that are enforced: shared, or the replica's share";
     Number "timeline" "chatgate.timeline" "The timeline of the database after a failover";
-    Number "back" "chatgate.back" "How many sends were put back on it";
-    Number "held" "chatgate.held" "How many are held until they are";
-    Number "ahead_ms" "chatgate.ahead_ms" "How far the database's clock is ahead, in milliseconds";
-    Text "id" "chatgate.id" "The id of a row of the journal";
-    Number "rows" "chatgate.rows" "How many rows of the journal";
-    Number "dropped" "chatgate.dropped" "How many of them were dropped";
-    Number "calls" "chatgate.calls" "Rows of calls that were cleared for their room";
-    Number "sends_and_changes" "chatgate.sends_and_changes" "Rows of sends and changes among them";
-    Number "unknown_callers" "chatgate.unknown_callers" "Rows of unknown callers among them";
-    Number "known" "chatgate.known" "Lines of known callers that were dropped";
-    Number "unknown" "chatgate.unknown" "Lines of others that were dropped";
+    Number "back" "chatgate.back" "The number of sends that were restored after the failover";
+    Number "held" "chatgate.held" "The number of sends that still have to be restored";
+    Number "ahead_ms" "chatgate.ahead_ms" "The lead of the database's clock over this machine's, in milliseconds";
+    Text "id" "chatgate.id" "The id of a journal row";
+    Number "rows" "chatgate.rows" "The number of journal rows";
+    Number "dropped" "chatgate.dropped" "The number of journal rows that were dropped";
+    Number "calls" "chatgate.calls" "The number of rows of calls that were deleted to free space";
+    Number "sends_and_changes" "chatgate.sends_and_changes" "The number of rows of sends and changes that were deleted to free space";
+    Number "unknown_callers" "chatgate.unknown_callers" "The number of rows of unknown callers that were deleted to free space";
+    Number "known" "chatgate.known" "The number of dropped lines about known callers";
+    Number "unknown" "chatgate.unknown" "The number of other dropped lines";
 }
 
 #[cfg(test)]
@@ -131,10 +131,10 @@ mod tests {
     const PAGE_HEAD: &str = "# Fields of the log
 
 A line of the log is a JSON object (`log.format = \"json\"`), the same fields as `name=value` (`\"logfmt\"`), or text for a person
-(`\"text\"`). In logfmt texts stand in quotes, with the escapes of JSON's strings. Every request that has ended has one line, unless it is
-counted with others. No field holds a secret or a text of a message. [deploy/vector](../deploy/vector) reads both formats into
-OpenTelemetry's log data model, by the names of the third column; those that begin with `chatgate.` have no name among its semantic
-conventions. Lines of libraries, at the levels DEBUG and TRACE, may have other fields. This page follows from the code.
+(`\"text\"`). In logfmt, texts are in quotes, with the escapes of JSON strings. Every request that has ended has one line, unless it is
+counted with others. No field contains a secret or a text of a message. [deploy/vector](../deploy/vector) reads JSON and logfmt into
+OpenTelemetry's log data model, with the names of the third column. Names that begin with `chatgate.` are not part of its semantic
+conventions. Lines of libraries, at the levels DEBUG and TRACE, may have other fields. This page is generated from the code.
 
 | field | kind | OpenTelemetry | meaning |
 |---|---|---|---|

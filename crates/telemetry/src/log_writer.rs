@@ -39,7 +39,7 @@ fn work(queue: &LogQueue, output: impl Write) {
                 target: "chatgate::log",
                 known = dropped[0] - reported[0],
                 unknown = dropped[1] - reported[1],
-                "log lines were dropped: standard output did not take them in time"
+                "log lines were dropped, because standard output was too slow"
             );
             (reported, reported_at) = (dropped, Some(Instant::now()));
             continue;

@@ -66,75 +66,75 @@ macro_rules! metrics {
 }
 
 metrics! {
-    Counter "chatgate_requests_total" ["way", "method", "access", "outcome", "code"] "Requests answered; the busiest accesses by name, all others together as (other)";
+    Counter "chatgate_requests_total" ["way", "method", "access", "outcome", "code"] "Answered requests; the busiest accesses have their names, all others are (other)";
     Histogram "chatgate_request_duration_seconds" ["way", "method"] "Time from the head of a request to its answer";
     Gauge "chatgate_inflight_requests" [] "Requests under way";
-    Gauge "chatgate_event_streams" [] "Streams of events, and calls that wait for one";
+    Gauge "chatgate_event_streams" [] "Open streams of events, and calls that wait for an event";
     Counter "chatgate_denied_total" ["reason"] "Requests refused by the gateway itself, by code";
-    Counter "chatgate_would_deny_total" [] "Requests that a rule which only reports would have refused";
-    Counter "chatgate_deliveries_total" ["delivery"] "Answers to sends, by what is known of the delivery";
-    Counter "chatgate_cache_requests_total" ["result"] "Answers of reads, by what the cache had to do with them";
+    Counter "chatgate_would_deny_total" [] "Requests that a report-only rule would have refused";
+    Counter "chatgate_deliveries_total" ["delivery"] "Answers to sends, by delivery";
+    Counter "chatgate_cache_requests_total" ["result"] "Answers to reads, by the part that the cache had in them";
     Gauge "chatgate_accesses" [] "Accesses in the store";
 
-    Histogram "chatgate_upstream_duration_seconds" ["method"] "Time from asking the upstream to its answer";
-    Counter "chatgate_upstream_attempts_total" ["method"] "Times that the upstream was asked";
+    Histogram "chatgate_upstream_duration_seconds" ["method"] "Time from the request to the upstream to its answer";
+    Counter "chatgate_upstream_attempts_total" ["method"] "Requests to the upstream";
     Counter "chatgate_upstream_account_refusals_total" [] "Calls that failed because the upstream refused the gateway's own account";
     Gauge "chatgate_upstream_endpoints" ["state"] "Endpoints of the upstream that are in use, or resting because they keep failing";
-    Gauge "chatgate_upstream_limit" [] "Most calls at once, as the upstream takes them now";
+    Gauge "chatgate_upstream_limit" [] "The current maximum number of concurrent calls to the upstream";
     Gauge "chatgate_upstream_calls" [] "Calls under way to the upstream";
-    Gauge "chatgate_upstream_waiting" [] "Calls that wait for a place among them";
+    Gauge "chatgate_upstream_waiting" [] "Calls that wait for the upstream in the queue";
 
     Gauge "chatgate_webhooks" ["state"] "Webhooks by state: active, resting while their receivers fail, paused, or disabled";
-    Counter "chatgate_webhook_attempts_total" ["outcome"] "Deliveries attempted by this process, by what came of them";
-    Gauge "chatgate_webhook_unsettled" [] "Deliveries that this process has not settled";
-    Gauge "chatgate_webhook_oldest_seconds" [] "How long ago the oldest of them happened";
-    Gauge "chatgate_webhook_lost" [] "Times that events of a webhook went from the log before they were sent";
+    Counter "chatgate_webhook_attempts_total" ["outcome"] "Attempted deliveries of this process, by outcome";
+    Gauge "chatgate_webhook_unsettled" [] "Deliveries whose outcome this process has not stored";
+    Gauge "chatgate_webhook_oldest_seconds" [] "Age of the oldest event among these deliveries";
+    Gauge "chatgate_webhook_lost" [] "Times that events of a webhook were deleted from the log before they were sent";
 
-    Gauge "chatgate_store_failing" [] "Whether the store can't be written right now";
-    Counter "chatgate_store_failovers_total" [] "Times that another server took the place of the database's";
-    Gauge "chatgate_store_bytes" [] "Size of the store on disk, its write-ahead log included" "store in a file";
+    Gauge "chatgate_store_failing" [] "1 if the store can't be written now, otherwise 0";
+    Counter "chatgate_store_failovers_total" [] "Times that another database server took over";
+    Gauge "chatgate_store_bytes" [] "Size of the store on disk, including its write-ahead log" "store in a file";
     Gauge "chatgate_disk_size_bytes" [] "Size of the file system that the store is on" "store in a file";
-    Gauge "chatgate_disk_free_bytes" [] "What of it the gateway may still fill" "store in a file";
-    Gauge "chatgate_store_connections" ["state"] "Connections for look-ups and changes that are lent, idle, or not open" "PostgreSQL";
+    Gauge "chatgate_disk_free_bytes" [] "Space of this file system that the gateway may still use" "store in a file";
+    Gauge "chatgate_store_connections" ["state"] "Connections for lookups and changes, by state: in use, idle, or not open" "PostgreSQL";
     Gauge "chatgate_journal_queue_entries" [] "Journal rows that are not on disk yet";
-    Counter "chatgate_journal_dropped_total" ["class"] "Journal rows for which there was no room in memory";
-    Counter "chatgate_journal_refused_total" ["class"] "Journal rows that the store does not take, and that were dropped";
-    Counter "chatgate_journal_cleared_early_total" ["class"] "Journal rows that were deleted for their room before journal.retention";
-    Counter "chatgate_log_dropped_total" ["class"] "Log lines that standard output did not take in time";
-    Counter "chatgate_traces_exported_total" [] "Traced calls that the receiver of traces has taken";
-    Counter "chatgate_traces_dropped_total" [] "Traced calls that it did not take, or that found no place in the queue before it";
+    Counter "chatgate_journal_dropped_total" ["class"] "Journal rows that were dropped because memory had no room for them";
+    Counter "chatgate_journal_refused_total" ["class"] "Journal rows that were dropped because the store rejected them";
+    Counter "chatgate_journal_cleared_early_total" ["class"] "Journal rows that were deleted before journal.retention to free space";
+    Counter "chatgate_log_dropped_total" ["class"] "Log lines that were dropped because standard output was too slow";
+    Counter "chatgate_traces_exported_total" [] "Traced calls that the trace receiver has accepted";
+    Counter "chatgate_traces_dropped_total" [] "Traced calls that were dropped, because the trace receiver did not accept them or the queue was full";
 
-    Gauge "chatgate_replicas" [] "Replicas that are alive and not about to end" "PostgreSQL";
-    Gauge "chatgate_replica_configurations" [] "Different configurations among them" "PostgreSQL";
-    Gauge "chatgate_replica_silent_seconds" [] "Time since the database has last answered this replica: what is in force may be as old" "PostgreSQL";
-    Gauge "chatgate_replica_cut_off" [] "Whether the others may take this replica for gone" "PostgreSQL";
-    Gauge "chatgate_replica_draining" [] "Whether this replica is about to end" "PostgreSQL";
-    Gauge "chatgate_replica_clock_ahead_seconds" [] "How far the database's clock is ahead of this machine's" "PostgreSQL";
-    Gauge "chatgate_limits_degraded" [] "Whether shared counts are away, so that this replica takes its share of each limit" "shared.url";
-    Counter "chatgate_shared_questions_total" [] "Questions to the server of shared counts" "shared.url";
-    Counter "chatgate_shared_failures_total" [] "Questions that it did not answer, or not in time" "shared.url";
+    Gauge "chatgate_replicas" [] "Replicas that are alive and not shutting down" "PostgreSQL";
+    Gauge "chatgate_replica_configurations" [] "Different configurations among the live replicas" "PostgreSQL";
+    Gauge "chatgate_replica_silent_seconds" [] "Time since the database last answered this replica; its accesses and keys may be this old" "PostgreSQL";
+    Gauge "chatgate_replica_cut_off" [] "1 if this replica's lease may have expired for the others, otherwise 0" "PostgreSQL";
+    Gauge "chatgate_replica_draining" [] "1 if this replica is shutting down, otherwise 0" "PostgreSQL";
+    Gauge "chatgate_replica_clock_ahead_seconds" [] "Lead of the database's clock over this machine's" "PostgreSQL";
+    Gauge "chatgate_limits_degraded" [] "1 if shared counts can't be reached, so that this replica enforces its own share of each limit, otherwise 0" "shared.url";
+    Counter "chatgate_shared_questions_total" [] "Requests to the server of shared counts" "shared.url";
+    Counter "chatgate_shared_failures_total" [] "Requests that the server of shared counts did not answer in time" "shared.url";
 
-    Counter "chatgate_events_total" ["type"] "Events in the log";
-    Counter "chatgate_event_gaps_total" [] "Events before which something may be missing";
-    Gauge "chatgate_event_listeners" [] "Accesses that listen to events, or did until lately";
-    Gauge "chatgate_event_channels" ["state"] "Channels that are looked at for them: watched, and those of which nothing has been known for a minute";
-    Counter "chatgate_event_looks_total" ["outcome"] "Looks at channels, by what they showed";
-    Counter "chatgate_event_fills_total" [] "Calls for the unread messages of chats that had changed";
-    Counter "chatgate_event_unharvested_total" [] "Lists of callers' calls that could not be kept";
+    Counter "chatgate_events_total" ["type"] "Events written to the log";
+    Counter "chatgate_event_gaps_total" [] "Events before which messages may be missing";
+    Gauge "chatgate_event_listeners" [] "Accesses that listen to events or did so recently";
+    Gauge "chatgate_event_channels" ["state"] "Channels that are polled for events, by state: watched, or stalled because no poll has succeeded for a minute";
+    Counter "chatgate_event_looks_total" ["outcome"] "Polls of channels, by outcome";
+    Counter "chatgate_event_fills_total" [] "Calls that fetched the unread messages of changed chats";
+    Counter "chatgate_event_unharvested_total" [] "Lists from callers' calls whose events could not be stored";
 
-    Gauge "chatgate_config_generation" [] "Configurations that have been in force";
-    Gauge "chatgate_config_loaded_timestamp_seconds" [] "When the configuration in force was read";
-    Counter "chatgate_config_reloads_total" ["outcome"] "Configurations that were read again, taken or refused";
-    Gauge "chatgate_tls_certificate_expiry_timestamp_seconds" ["listener"] "When the certificate of a listener expires" "TLS";
-    Gauge "chatgate_signing_key_created_timestamp_seconds" [] "When the key was made that signs tokens";
-    Gauge "chatgate_issuer_keys_fetched_timestamp_seconds" ["issuer"] "When the keys of an outside issuer were last fetched, 0 for never" "jwt.issuers";
-    Info "chatgate_build_info" ["version", "commit", "date"] "The program; commit and date are empty where its build did not name them";
+    Gauge "chatgate_config_generation" [] "The number of the current configuration";
+    Gauge "chatgate_config_loaded_timestamp_seconds" [] "Time at which the current configuration was read";
+    Counter "chatgate_config_reloads_total" ["outcome"] "Reloads of the configuration, by outcome";
+    Gauge "chatgate_tls_certificate_expiry_timestamp_seconds" ["listener"] "Time at which the certificate of a listener expires" "TLS";
+    Gauge "chatgate_signing_key_created_timestamp_seconds" [] "Time at which the key that signs tokens was created";
+    Gauge "chatgate_issuer_keys_fetched_timestamp_seconds" ["issuer"] "Time at which the keys of an outside issuer were last fetched, 0 if never" "jwt.issuers";
+    Info "chatgate_build_info" ["version", "commit", "date"] "The version of the program; commit and date are empty if its build did not set them";
 
     Counter "process_cpu_seconds_total" [] "Processor time of the process";
-    Gauge "process_resident_memory_bytes" [] "Memory of the process that is in RAM";
-    Gauge "process_open_fds" [] "Files that the process has open, connections included";
-    Gauge "process_max_fds" [] "Files that it may have open";
-    Gauge "process_start_time_seconds" [] "When the process started";
+    Gauge "process_resident_memory_bytes" [] "Resident memory of the process";
+    Gauge "process_open_fds" [] "Open files of the process, including connections";
+    Gauge "process_max_fds" [] "Maximum number of open files of the process";
+    Gauge "process_start_time_seconds" [] "Time at which the process started";
 }
 
 /// Returns the row of the metric with this full name.
@@ -150,10 +150,11 @@ mod tests {
 
     const PAGE_HEAD: &str = "# Metrics
 
-`/metrics` on the operators' side answers without a key, in the text format of Prometheus, or as OpenMetrics to those that accept it.
-No label holds a client's address, a destination or a text of a caller. Alerts on these metrics are in
+`/metrics` on the operators' side answers without a key, in the text format of Prometheus, or as OpenMetrics to clients that accept it.
+No label contains a client's address, a destination or a text of a caller. Alerts on these metrics are in
 [deploy/prometheus](../deploy/prometheus/alerts.yaml), dashboards in [deploy/grafana](../deploy/grafana). Parentheses name the
-condition for a metric to exist. In OpenMetrics, buckets of the histograms have exemplars where calls are traced. This page follows from the code.
+condition under which a metric exists. In OpenMetrics, buckets of the histograms have exemplars if calls are traced. This page is
+generated from the code.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|
