@@ -1,4 +1,4 @@
-// Copies a sample. Without a script there is no button, and the text can be marked as any other.
+// Copies a sample. Without this script there is no button, but the text can be selected.
 "use strict";
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -6,11 +6,11 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   const said = button.parentElement.querySelector("[role=status]");
   button.hidden = false;
   button.addEventListener("click", () => {
-    // Without TLS browsers keep the clipboard to themselves, but for pages of the same machine.
+    // Without TLS, browsers allow access to the clipboard only for pages from the same machine.
     const copied = navigator.clipboard ? navigator.clipboard.writeText(text.textContent) : Promise.reject();
     copied.then(() => { said.textContent = "Copied."; }, () => {
       getSelection().selectAllChildren(text);
-      said.textContent = "Marked: press Ctrl+C.";
+      said.textContent = "Selected: press Ctrl+C.";
     });
   });
 }

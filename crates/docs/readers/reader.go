@@ -1,4 +1,4 @@
-// Reads events as they come, and after a break goes on behind the last one that was handled. Go 1.19 or later.
+// Reads events as they happen. After an interruption it resumes after the last event that it handled. Go 1.19 or later.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A stream shows every 15 seconds that it lives.
+// The stream sends at least a heartbeat every 15 seconds.
 const silence = 45 * time.Second
 
 var (
@@ -22,7 +22,7 @@ var (
 	retry      = 3 * time.Second
 )
 
-// Here goes what you do with an event. One may come twice after a break: its id is the same then.
+// Put your own code here. After an interruption an event may arrive twice, with the same id.
 func handle(event json.RawMessage) {
 	fmt.Println(string(event))
 }
@@ -35,7 +35,7 @@ func saved() string {
 	return strings.TrimSpace(string(cursor))
 }
 
-// In two steps, so that a crash leaves the old cursor or the new one.
+// Saves the cursor in two steps, so that a crash leaves either the old or the new cursor.
 func save(cursor string) error {
 	if err := os.WriteFile(cursorFile+".new", []byte(cursor), 0o600); err != nil {
 		return err
@@ -52,7 +52,7 @@ func frame(fields map[string]string) error {
 	} else if ok {
 		fmt.Fprintln(os.Stderr, fields["event"], data) // reset, busy, bye
 	}
-	// After it is handled, and not before: else a crash in between would lose it.
+	// Save the cursor only after the event is handled. Otherwise a crash in between would lose the event.
 	if id := fields["id"]; id != "" {
 		return save(id)
 	}
@@ -78,7 +78,7 @@ func read() error {
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(answer.Body)
-		// Refused for what the request is; anything else passes.
+		// The request itself is wrong, so a retry would fail too. All other errors are temporary.
 		if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
 			fmt.Fprintln(os.Stderr, string(text))
 			os.Exit(1)

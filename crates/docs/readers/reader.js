@@ -1,4 +1,4 @@
-// Reads events as they come, and after a break goes on behind the last one that was handled. Node.js 18 or later.
+// Reads events as they happen. After an interruption it resumes after the last event that it handled. Node.js 18 or later.
 "use strict";
 
 const fs = require("node:fs");
@@ -6,11 +6,11 @@ const fs = require("node:fs");
 const { CHATGATE_URL, CHATGATE_USER, CHATGATE_PASSWORD, CURSOR_FILE = "cursor.txt" } = process.env;
 const AUTHORIZATION = "Basic " + Buffer.from(`${CHATGATE_USER}:${CHATGATE_PASSWORD}`).toString("base64");
 
-// A stream shows every 15 seconds that it lives.
+// The stream sends at least a heartbeat every 15 seconds.
 const SILENCE_MS = 45_000;
 let retryMs = 3_000;
 
-// Here goes what you do with an event. One may come twice after a break: its id is the same then.
+// Put your own code here. After an interruption an event may arrive twice, with the same id.
 async function handle(event) {
   console.log(JSON.stringify(event));
 }
@@ -19,7 +19,7 @@ function saved() {
   return fs.existsSync(CURSOR_FILE) ? fs.readFileSync(CURSOR_FILE, "utf8").trim() : "now";
 }
 
-// In two steps, so that a crash leaves the old cursor or the new one.
+// Saves the cursor in two steps, so that a crash leaves either the old or the new cursor.
 function save(cursor) {
   fs.writeFileSync(CURSOR_FILE + ".new", cursor);
   fs.renameSync(CURSOR_FILE + ".new", CURSOR_FILE);
@@ -34,7 +34,7 @@ async function frame(lines) {
   }
   if (fields.data && fields.event === "message") await handle(JSON.parse(fields.data));
   else if (fields.data) console.error(fields.event, fields.data); // reset, busy, bye
-  // After it is handled, and not before: else a crash in between would lose it.
+  // Save the cursor only after the event is handled. Otherwise a crash in between would lose the event.
   if (fields.id) save(fields.id);
 }
 
@@ -46,7 +46,7 @@ async function read() {
     const answer = await fetch(`${CHATGATE_URL}/api/events?cursor=${saved()}`, { headers, signal: stop.signal });
     if (answer.status !== 200) {
       console.error(await answer.text());
-      // Refused for what the request is; anything else passes.
+      // The request itself is wrong, so a retry would fail too. All other errors are temporary.
       if (answer.status < 500 && answer.status !== 429) process.exit(1);
       return;
     }

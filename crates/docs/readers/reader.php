@@ -1,15 +1,15 @@
 <?php
 
-// Reads events as they come, and after a break goes on behind the last one that was handled. PHP 8.0 or later.
+// Reads events as they happen. After an interruption it resumes after the last event that it handled. PHP 8.0 or later.
 
 declare(strict_types=1);
 
 define('CURSOR_FILE', getenv('CURSOR_FILE') ?: 'cursor.txt');
 
-// A stream shows every 15 seconds that it lives.
+// The stream sends at least a heartbeat every 15 seconds.
 const SILENCE_S = 45;
 
-// Here goes what you do with an event. One may come twice after a break: its id is the same then.
+// Put your own code here. After an interruption an event may arrive twice, with the same id.
 function handle(array $event): void
 {
     echo json_encode($event, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE), "\n";
@@ -20,7 +20,7 @@ function saved(): string
     return is_file(CURSOR_FILE) ? trim(file_get_contents(CURSOR_FILE)) : 'now';
 }
 
-// In two steps, so that a crash leaves the old cursor or the new one.
+// Saves the cursor in two steps, so that a crash leaves either the old or the new cursor.
 function save(string $cursor): void
 {
     file_put_contents(CURSOR_FILE . '.new', $cursor);
@@ -34,13 +34,13 @@ function frame(array $fields): void
     } elseif (isset($fields['data'])) {
         fwrite(STDERR, "$fields[event] $fields[data]\n"); // reset, busy, bye
     }
-    // After it is handled, and not before: else a crash in between would lose it.
+    // Save the cursor only after the event is handled. Otherwise a crash in between would lose the event.
     if (isset($fields['id'])) {
         save($fields['id']);
     }
 }
 
-// How long to wait before it is read again, in milliseconds.
+// Returns the time to wait before the next read, in milliseconds.
 function read(int $retry): int
 {
     $pair = base64_encode(getenv('CHATGATE_USER') . ':' . getenv('CHATGATE_PASSWORD'));
@@ -48,7 +48,7 @@ function read(int $retry): int
         'header' => ["Authorization: Basic $pair", 'Accept: text/event-stream'],
         'timeout' => SILENCE_S,
         'ignore_errors' => true,
-        // By 1.1 PHP waits for eight kilobytes before it gives a line.
+        // With HTTP/1.1, PHP waits for eight kilobytes before it returns a line.
         'protocol_version' => '1.0',
     ]]);
     $stream = @fopen(getenv('CHATGATE_URL') . '/api/events?cursor=' . saved(), 'r', false, $context);
@@ -58,7 +58,7 @@ function read(int $retry): int
     $head = stream_get_meta_data($stream)['wrapper_data'];
     if (!str_contains($head[0], ' 200')) {
         fwrite(STDERR, stream_get_contents($stream) . "\n");
-        // Refused for what the request is; anything else passes.
+        // The request itself is wrong, so a retry would fail too. All other errors are temporary.
         $status = (int) substr($head[0], strlen('HTTP/1.1 '), 3);
         if ($status < 500 && $status !== 429) {
             exit(1);

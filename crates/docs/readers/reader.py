@@ -1,4 +1,4 @@
-"""Reads events as they come, and after a break goes on behind the last one that was handled. Python 3.9 or later."""
+"""Reads events as they happen. After an interruption it resumes after the last event that it handled. Python 3.9 or later."""
 
 import base64
 import http.client
@@ -14,13 +14,13 @@ PAIR = os.environ["CHATGATE_USER"] + ":" + os.environ["CHATGATE_PASSWORD"]
 AUTHORIZATION = "Basic " + base64.b64encode(PAIR.encode()).decode()
 CURSOR_FILE = os.environ.get("CURSOR_FILE", "cursor.txt")
 
-# A stream shows every 15 seconds that it lives.
+# The stream sends at least a heartbeat every 15 seconds.
 SILENCE_S = 45
 retry_s = 3.0
 
 
 def handle(event):
-    """Here goes what you do with an event. One may come twice after a break: its id is the same then."""
+    """Put your own code here. After an interruption an event may arrive twice, with the same id."""
     print(json.dumps(event), flush=True)
 
 
@@ -33,7 +33,7 @@ def saved():
 
 
 def save(cursor):
-    """In two steps, so that a crash leaves the old cursor or the new one."""
+    """Saves the cursor in two steps, so that a crash leaves either the old or the new cursor."""
     with open(CURSOR_FILE + ".new", "w", encoding="ascii") as file:
         file.write(cursor)
     os.replace(CURSOR_FILE + ".new", CURSOR_FILE)
@@ -56,7 +56,7 @@ def read():
                 handle(json.loads(fields["data"]))
             elif "data" in fields:
                 print(fields["event"], fields["data"], file=sys.stderr)  # reset, busy, bye
-            # After it is handled, and not before: else a crash in between would lose it.
+            # Save the cursor only after the event is handled. Otherwise a crash in between would lose the event.
             if "id" in fields:
                 save(fields["id"])
             fields = {}
@@ -66,7 +66,7 @@ while True:
     try:
         read()
     except urllib.error.HTTPError as refused:
-        # Refused for what the request is; anything else passes.
+        # The request itself is wrong, so a retry would fail too. All other errors are temporary.
         if refused.code < 500 and refused.code != 429:
             sys.exit(refused.read().decode())
         print(refused, file=sys.stderr)

@@ -1,5 +1,5 @@
-// Receives the events that a webhook of Chatgate sends. The standard library suffices;
-// github.com/standard-webhooks/standard-webhooks/libraries/go checks the same.
+// Receives the events that a webhook of Chatgate sends. It uses only the standard library;
+// github.com/standard-webhooks/standard-webhooks/libraries/go makes the same checks.
 //
 // WEBHOOK_SECRET=whsec_… PORT=8443 go run receiver.go
 package main
@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// bodyMax is how much is read before it is known who sent it, in bytes: the bodies of Chatgate are shorter.
+// bodyMax is the maximum number of bytes that are read before the signature is verified. Bodies from Chatgate are shorter.
 const bodyMax = 1 << 20
 
 type event struct {
@@ -31,7 +31,7 @@ type event struct {
 	} `json:"data"`
 }
 
-// verified says whether one of our secrets has signed these bytes in the last five minutes.
+// verified reports whether the secret has signed these bytes within the last five minutes.
 func verified(key []byte, header http.Header, body []byte) bool {
 	timestamp, err := strconv.ParseInt(header.Get("webhook-timestamp"), 10, 64)
 	age := time.Since(time.Unix(timestamp, 0))
@@ -41,7 +41,7 @@ func verified(key []byte, header http.Header, body []byte) bool {
 	signing := hmac.New(sha256.New, key)
 	fmt.Fprintf(signing, "%s.%d.%s", header.Get("webhook-id"), timestamp, body)
 	expected := signing.Sum(nil)
-	// There is one for each secret that is live.
+	// The header contains one signature for each valid secret.
 	for _, signature := range strings.Fields(header.Get("webhook-signature")) {
 		value := strings.TrimPrefix(signature, "v1,")
 		signed, err := base64.StdEncoding.DecodeString(value)
@@ -56,10 +56,10 @@ func main() {
 	secret := os.Getenv("WEBHOOK_SECRET")
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil || len(key) == 0 || !strings.HasPrefix(secret, "whsec_") {
-		panic("WEBHOOK_SECRET is no secret") // without a key anybody could sign
+		panic("WEBHOOK_SECRET is not a secret") // with an empty key anybody could sign
 	}
 	var lock sync.Mutex
-	handled := map[string]bool{} // keep the ids in a database: an event may come more than once, always under the same id
+	handled := map[string]bool{} // store the ids in a database: an event may arrive more than once, always with the same id
 	receive := func(response http.ResponseWriter, request *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(response, request.Body, bodyMax))
 		var event event
@@ -70,12 +70,12 @@ func main() {
 		lock.Lock()
 		defer lock.Unlock()
 		if !handled[event.ID] {
-			fmt.Println(event.ID, event.Type, event.Data.Message) // what fails here is sent again, if the answer is no 2xx
+			fmt.Println(event.ID, event.Type, event.Data.Message) // if this fails and the response is not a 2xx, Chatgate sends the event again
 			handled[event.ID] = true
 		}
 		response.WriteHeader(http.StatusNoContent)
 	}
-	// Put TLS in front, or use ServeTLS: Chatgate sends by https.
+	// Put a TLS proxy in front, or use ServeTLS, because Chatgate sends by https only.
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	if err != nil {
 		panic(err)

@@ -4,10 +4,10 @@
 const http = require("node:http");
 const { Webhook, WebhookVerificationError } = require("standardwebhooks");
 
-// How much is read before it is known who sent it, in bytes: the bodies of Chatgate are shorter.
+// Maximum number of bytes that are read before the signature is verified. Bodies from Chatgate are shorter.
 const BODY_MAX = 1 << 20;
 const webhook = new Webhook(process.env.WEBHOOK_SECRET);
-const handled = new Set(); // keep the ids in a database: an event may come more than once, always under the same id
+const handled = new Set(); // store the ids in a database: an event may arrive more than once, always with the same id
 
 function handle(event) {
   console.log(event.id, event.type, event.data.message ?? "");
@@ -24,21 +24,21 @@ const server = http.createServer((request, response) => {
   request.on("end", () => {
     let event;
     try {
-      // Checks the signature over the bytes as they came, and that they are not older than five minutes.
+      // Verifies the signature over the received bytes, and that they are not older than five minutes.
       event = webhook.verify(Buffer.concat(pieces).toString(), request.headers);
     } catch (error) {
       if (!(error instanceof WebhookVerificationError)) throw error;
       return response.writeHead(400).end();
     }
     if (!handled.has(event.id)) {
-      handle(event); // what fails here is sent again, if the answer is no 2xx
+      handle(event); // if this fails and the response is not a 2xx, Chatgate sends the event again
       handled.add(event.id);
     }
     response.writeHead(204).end();
   });
 });
 
-// Put TLS in front, or give the server a certificate: Chatgate sends by https.
+// Put a TLS proxy in front, or give the server a certificate, because Chatgate sends by https only.
 server.listen(Number(process.env.PORT ?? 8443), "127.0.0.1", () => {
   console.log("listening", server.address().port);
 });

@@ -2,12 +2,12 @@
 // Receives the events that a webhook of Chatgate sends. PHP 8.0 or later, no library.
 //
 // WEBHOOK_SECRET=whsec_… php -S 127.0.0.1:8443 receiver.php
-// Put TLS in front: Chatgate sends by https.
+// Put a TLS proxy in front, because Chatgate sends by https only.
 
-// Longest body that is read before it is known who sent it, in bytes: those of Chatgate are shorter.
+// Maximum number of bytes that are read before the signature is verified. Bodies from Chatgate are shorter.
 const BODY_MAX = 1 << 20;
 
-/** The published library (composer require standard-webhooks/standard-webhooks) checks the same. */
+/** Verifies the signature. The published library (composer require standard-webhooks/standard-webhooks) makes the same checks. */
 function verified(string $key, string $body): bool
 {
     $id = $_SERVER['HTTP_WEBHOOK_ID'] ?? '';
@@ -16,7 +16,7 @@ function verified(string $key, string $body): bool
         return false;
     }
     $expected = base64_encode(hash_hmac('sha256', "$id.$timestamp.$body", $key, true));
-    // There is one for each secret that is live.
+    // The header contains one signature for each valid secret.
     foreach (explode(' ', $_SERVER['HTTP_WEBHOOK_SIGNATURE'] ?? '') as $signature) {
         [$version, $value] = explode(',', $signature, 2) + ['', ''];
         if ($version === 'v1' && hash_equals($expected, $value)) {
@@ -34,7 +34,7 @@ function handle(array $event): void
 $secret = (string) getenv('WEBHOOK_SECRET');
 $key = base64_decode(substr($secret, strlen('whsec_')), true);
 if (!str_starts_with($secret, 'whsec_') || !$key) {
-    error_log('WEBHOOK_SECRET is no secret'); // without a key anybody could sign
+    error_log('WEBHOOK_SECRET is not a secret'); // with an empty key anybody could sign
     http_response_code(500);
     return;
 }
@@ -44,10 +44,10 @@ if (!verified($key, $body)) {
     return;
 }
 $event = json_decode($body, true);
-// Keep the ids in a database: an event may come more than once, always under the same id.
+// Store the ids in a database: an event may arrive more than once, always with the same id.
 $handled = sys_get_temp_dir() . '/chatgate-handled-' . $event['id'];
 if (!file_exists($handled)) {
-    handle($event); // what fails here is sent again, if the answer is no 2xx
+    handle($event); // if this fails and the response is not a 2xx, Chatgate sends the event again
     touch($handled);
 }
 http_response_code(204);

@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-# How much is read before it is known who sent it, in bytes: the bodies of Chatgate are shorter.
+# Maximum number of bytes that are read before the signature is verified. Bodies from Chatgate are shorter.
 BODY_MAX = 1 << 20
 webhook = Webhook(os.environ["WEBHOOK_SECRET"])
-handled = set()  # keep the ids in a database: an event may come more than once, always under the same id
+handled = set()  # store the ids in a database: an event may arrive more than once, always with the same id
 
 
 def handle(event):
@@ -22,13 +22,13 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(min(int(self.headers.get("content-length", 0)), BODY_MAX))
         try:
-            # Checks the signature over the bytes as they came, and that they are not older than five minutes.
+            # Verifies the signature over the received bytes, and that they are not older than five minutes.
             webhook.verify(body, {name.lower(): value for name, value in self.headers.items()})
         except WebhookVerificationError:
             return self.answer(400)
         event = json.loads(body)
         if event["id"] not in handled:
-            handle(event)  # what fails here is sent again, if the answer is no 2xx
+            handle(event)  # if this fails and the response is not a 2xx, Chatgate sends the event again
             handled.add(event["id"])
         self.answer(204)
 
@@ -41,7 +41,7 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-# Put TLS in front, or give the server a certificate: Chatgate sends by https.
+# Put a TLS proxy in front, or give the server a certificate, because Chatgate sends by https only.
 server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8443"))), Receiver)
 print("listening", server.server_port, flush=True)
 server.serve_forever()

@@ -78,15 +78,15 @@ impl<'a> EventsPage<'a> {
 fn meaning(name: &str) -> &'static str {
     match name {
         "chat.changed" => {
-            "A chat has another last message, which stands in the data. There may be more: ask for them."
+            "A chat has a new last message, which is in the data. There may be more new messages: call getmessages."
         }
-        "message.received" => "A message came in.",
-        "message.sent" => "A message left, through the API or by an operator.",
-        "message.status" => "A message was delivered, read, or failed.",
+        "message.received" => "A message was received.",
+        "message.sent" => "A message was sent, through the API or by an operator.",
+        "message.status" => "A message was delivered or read, or its delivery failed.",
         "channel.stalled" => {
-            "For a minute nothing could be learnt of a channel: silence means nothing now."
+            "The gateway could not poll a channel for a minute. Until it can, missing events do not mean that nothing happened."
         }
-        "channel.resumed" => "It can be looked at again.",
+        "channel.resumed" => "The gateway can poll the channel again.",
         _ => "",
     }
 }

@@ -36,14 +36,14 @@ pub fn document(interface: &PublicInterface<'_>) -> Value {
         paths.insert(TOKEN_PATH.to_owned(), json!({"post": token}));
         paths.insert(
             JWKS_PATH.to_owned(),
-            public("readKeys", "The keys that verify tokens", &["keys"]),
+            public("readKeys", "Returns the keys that verify tokens", &["keys"]),
         );
         let metadata = ["issuer", "token_endpoint", "jwks_uri"];
         paths.insert(
             METADATA_PATH.to_owned(),
             public(
                 "readMetadata",
-                "Where tokens come from (RFC 8414)",
+                "Returns the metadata of the token issuer (RFC 8414)",
                 &metadata,
             ),
         );
@@ -54,8 +54,8 @@ pub fn document(interface: &PublicInterface<'_>) -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Chatgate's JSON ways in",
-            "description": "Each way in is one path that takes every method of the table; `method` says which. Paths answer without the last slash too, parameters may stand \
-                in query and body mixed, unknown ones are ignored, and an empty one counts as absent. x-bytes-max bounds a text in bytes of UTF-8, beside maxLength.",
+            "description": "Each way in is one path for all methods; the parameter `method` selects one. The slash at the end of a path is optional. Parameters may be in the query, \
+                in the body or in both. Unknown parameters are ignored, and an empty parameter counts as absent. x-bytes-max is the maximum length of a text in bytes of UTF-8, in addition to maxLength.",
             "version": env!("CARGO_PKG_VERSION"),
         },
         "servers": [{"url": url}],
@@ -66,7 +66,7 @@ pub fn document(interface: &PublicInterface<'_>) -> Value {
             "password": parameter("password"),
             "basic": {"type": "http", "scheme": "basic"},
             "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                "description": format!("A token from {token_url} (OAuth 2.0 client credentials) or from a trusted issuer; its scope is chat or some of the methods.")},
+                "description": format!("A token from {token_url} (OAuth 2.0 client credentials) or from a trusted issuer; its scope is chat or a list of methods.")},
         }},
     })
 }
@@ -88,7 +88,7 @@ fn way_in((way, adapter): (Way, &dyn Adapter), operations: &Described) -> Value 
     let call = json!({"name": "call", "in": "query", "required": true, "style": "form", "explode": true,
         "schema": calls(Notation::Form, false), "examples": examples(false)});
     let key = json!({"name": "Idempotency-Key", "in": "header",
-        "description": "A send with a key is made once; idempotency_key among the parameters is the same.",
+        "description": "A send with this key is executed only once, even if you retry it. The parameter idempotency_key has the same effect.",
         "schema": {"type": "string", "pattern": format!("^[!-~]{{1,{IDEMPOTENCY_KEY_BYTES_MAX}}}$")}});
     let in_body = way == Way::Http;
     let content = |schema: Value| json!({"schema": schema, "examples": examples(in_body)});
@@ -98,14 +98,14 @@ fn way_in((way, adapter): (Way, &dyn Adapter), operations: &Described) -> Value 
     json!({
         "get": {
             "operationId": format!("{name}Get"),
-            "summary": "One call, its parameters in the query",
+            "summary": "Makes a call with its parameters in the query",
             "parameters": [call, key],
             "responses": responses,
             "security": get,
         },
         "post": {
             "operationId": format!("{name}Post"),
-            "summary": "One call, its parameters in the body",
+            "summary": "Makes a call with its parameters in the body",
             "parameters": [key],
             "requestBody": {"required": true, "content": {
                 "application/x-www-form-urlencoded": content(calls(Notation::Form, in_body)),
@@ -178,7 +178,7 @@ fn responses(way: Way, adapter: &dyn Adapter, operations: &Described) -> Value {
     let mut responses = Map::new();
     responses.insert(
         "200".to_owned(),
-        response("The outcome of the call.", &ok, &[]),
+        response("The result of the call.", &ok, &[]),
     );
     for (status, codes) in words {
         let mut headers = Vec::new();
@@ -278,8 +278,8 @@ fn token(operations: impl Iterator<Item = &'static Operation>) -> Value {
     }
     json!({
         "operationId": "token",
-        "summary": "A token for a client (OAuth 2.0 client credentials)",
-        "description": "The credentials are the client_id and the client_secret of an access. They may stand in the body under these names as well, in place of the header.",
+        "summary": "Issues a token to a client (OAuth 2.0 client credentials)",
+        "description": "The credentials are the client_id and the client_secret of an access. Send them in the header, or under these names in the body.",
         "requestBody": {"required": true, "content": {"application/x-www-form-urlencoded": {"schema": request}}},
         "responses": responses,
         "security": [{"basic": []}],

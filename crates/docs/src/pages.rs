@@ -49,10 +49,10 @@ impl<'a> Ways<'a> {
 
 impl WayIn {
     fn new(url: &str, way: Way) -> WayIn {
-        const PARAMETERS: &str = "Class, method and parameters stand in the query, or in the body as a form, as multipart or as JSON.";
+        const PARAMETERS: &str = "Put class, method and parameters into the query, or into the body as a form, as multipart or as JSON.";
         let (credentials, body) = match way {
             Way::Http => (
-                "The parameters user and password. Put them into the body: an address ends up in logs.",
+                "The parameters user and password. Put them into the body, because URLs appear in logs.",
                 PARAMETERS,
             ),
             Way::Basic => (
@@ -62,7 +62,7 @@ impl WayIn {
             Way::Jwt => ("The header Authorization: Bearer with a token.", PARAMETERS),
             Way::Soap => (
                 "The elements user and password, a WS-Security UsernameToken with its password as text, or the header Authorization: Basic or Bearer.",
-                "A SOAP 1.1 or 1.2 envelope whose body holds one element, named as the method, with one child for each parameter.",
+                "A SOAP 1.1 or 1.2 envelope whose body contains one element with the name of the method and one child for each parameter.",
             ),
         };
         WayIn {
@@ -124,15 +124,17 @@ impl Row {
         Row {
             operation,
             effect: match operation.effect {
-                Effect::Read => "Reads. It may be answered from memory, and asked again.",
+                Effect::Read => {
+                    "Reads data. The gateway may answer from its cache, and a retry is safe."
+                }
                 Effect::Consume => {
-                    "Reads, and may take unread marks away. It always goes to the chat service."
+                    "Reads data and may remove unread marks. The gateway always forwards it to the chat service."
                 }
                 Effect::Watch => {
-                    "Is answered by the gateway, never by the chat service. It waits as long as you say, or for the first event."
+                    "Reads events. The gateway answers it itself, without the chat service. It waits for the first event, at most as long as you specify."
                 }
                 Effect::Send => {
-                    "Sends, once. The answer says sent, not_sent (sending again is safe) or unknown."
+                    "Sends once. The response reports the delivery as sent, not_sent (a retry is safe) or unknown."
                 }
             },
             schema: call_schema(operation, Notation::Form),
@@ -151,15 +153,15 @@ impl Row {
                 format!("one of {}", values.join(", "))
             }
             ParameterKind::Id => format!("text of up to {most} bytes"),
-            ParameterKind::Message => format!("text of up to {most} bytes, with line ends"),
+            ParameterKind::Message => format!("text of up to {most} bytes, line breaks allowed"),
             ParameterKind::Url(_) => format!("a public http or https URL of up to {most} bytes"),
             ParameterKind::Cursor => {
-                format!("{}, or the cursor of an answer", CURSOR_WORDS.join(", "))
+                format!("{}, or the cursor of a response", CURSOR_WORDS.join(", "))
             }
             ParameterKind::Number(least, most) => format!("a whole number from {least} to {most}"),
             ParameterKind::EventTypes => {
                 format!(
-                    "some of {}, with commas between them",
+                    "one or more of {}, separated by commas",
                     EVENT_TYPES.join(", ")
                 )
             }

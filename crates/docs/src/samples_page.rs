@@ -46,7 +46,7 @@ impl Samples {
             .or(Operation::named("sendmessage"))
             .unwrap_or(&OPERATIONS[0]);
         let written = match way {
-            None => Err("no way in is switched on".to_owned()),
+            None => Err("no way in is enabled".to_owned()),
             Some(way) => {
                 let caller = SampleCaller {
                     url: interface.url,

@@ -21,11 +21,11 @@ pub(super) fn stream(interface: &PublicInterface<'_>) -> Value {
         .map(|(name, schema)| json!({"name": name, "in": "query", "schema": schema}))
         .collect();
     parameters.push(json!({"name": "Last-Event-ID", "in": "header",
-        "description": "The cursor of the last event that was handled; it counts more than the parameter.",
+        "description": "The cursor of the last event that you have handled. It takes precedence over the parameter cursor.",
         "schema": {"type": "string"}}));
     let mut responses = Map::new();
     responses.insert("200".to_owned(), json!({
-        "description": "Server-Sent Events, until the caller hangs up: unnamed ones with an event each, and reset, bye and busy.",
+        "description": "Server-Sent Events. A server-sent event without a name contains one event; the names reset, bye and busy report changes of the stream itself.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }));
     let (basic, token) = (interface.is_open(Way::Basic), interface.is_open(Way::Jwt));
@@ -47,8 +47,8 @@ pub(super) fn stream(interface: &PublicInterface<'_>) -> Value {
     security.extend(token.then(|| json!({"token": []})));
     json!({
         "operationId": "events",
-        "summary": "Events as they come",
-        "description": "A reader that accepts text/event-stream gets a refusal that passes as the event busy in an answer with status 200.",
+        "summary": "Streams events as they happen",
+        "description": "If the request accepts text/event-stream, a temporary error (429 or 503) is returned as the event busy in a response with status 200.",
         "parameters": parameters,
         "responses": responses,
         "security": security,
