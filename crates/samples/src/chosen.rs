@@ -26,9 +26,11 @@ impl fmt::Display for WhyNot {
             WhyNot::NoWay(why) => f.write_str(why),
             WhyNot::NoParameter(name) => write!(f, "the method has no parameter {name}"),
             WhyNot::TooLong(name, bytes) => {
-                write!(f, "{name} takes at most {bytes} bytes of UTF-8")
+                write!(f, "{name} must not exceed {bytes} bytes of UTF-8")
             }
-            WhyNot::Forbidden(name) => write!(f, "{name} takes no such control characters"),
+            WhyNot::Forbidden(name) => {
+                write!(f, "{name} contains a control character that is not allowed")
+            }
             WhyNot::NotWritten(error) => f.write_str(error),
         }
     }

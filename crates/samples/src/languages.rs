@@ -57,7 +57,7 @@ pub static LANGUAGES: [&Language; 16] = [
         title: "Unix shell, curl",
         jwt: Ok("curl"),
         soap: Err(
-            "a shell has no library that writes XML; use another language, or the request that --way http makes",
+            "a shell has no library that writes XML; use another language or HTTP",
         ),
         run: "sh sample.sh",
         quote: shell,
@@ -68,7 +68,7 @@ pub static LANGUAGES: [&Language; 16] = [
         title: "Unix shell, wget",
         jwt: Ok("wget"),
         soap: Err(
-            "a shell has no library that writes XML; use another language, or the request that --way http makes",
+            "a shell has no library that writes XML; use another language or HTTP",
         ),
         run: "sh sample-wget.sh",
         quote: shell,
@@ -95,9 +95,9 @@ pub static LANGUAGES: [&Language; 16] = [
     &language!("ChatSample.kt", {
         name: "android",
         title: "Android",
-        jwt: Err("a client secret can be read out of any app; get the token on a server of yours"),
+        jwt: Err("anybody can read a client secret in an app; get the token on your own server"),
         soap: Err("Android has no SOAP library; use HTTP or Basic"),
-        run: "ChatSample.call(secret) on a thread that is not the main one",
+        run: "ChatSample.call(secret) on a background thread",
         quote: |text| double_quoted(text, "$", Escape::Utf16),
     }),
     // Objective-C with Foundation, Apple's or GNUstep's.
@@ -113,7 +113,7 @@ pub static LANGUAGES: [&Language; 16] = [
     &language!("sample.sql", {
         name: "sqlserver",
         title: "SQL Server",
-        jwt: Err("T-SQL has no usual place for a token; use HTTP or Basic"),
+        jwt: Err("T-SQL has no usual place to store a token; use HTTP or Basic"),
         soap: Err("T-SQL has no SOAP library; use HTTP or Basic"),
         run: "sqlcmd -b -S SERVER -d DATABASE -i sample.sql",
         quote: tsql,
@@ -122,7 +122,7 @@ pub static LANGUAGES: [&Language; 16] = [
     &language!("sample_oracle.sql", {
         name: "oracle",
         title: "Oracle",
-        jwt: Err("PL/SQL has no usual place for a token; use HTTP or Basic"),
+        jwt: Err("PL/SQL has no usual place to store a token; use HTTP or Basic"),
         soap: Err("PL/SQL has no SOAP library of its own; use HTTP or Basic"),
         run: "printf '%s\\n' \"$CHATGATE_PASSWORD\" | sqlplus -S USER@DATABASE @sample_oracle.sql",
         quote: oracle,
@@ -150,7 +150,7 @@ pub static LANGUAGES: [&Language; 16] = [
         name: "scala",
         title: "Scala",
         jwt: Ok("java.net.http"),
-        soap: Err("Scala takes SOAP from Java; see the sample in Java"),
+        soap: Err("Scala uses the SOAP libraries of Java; see the Java sample"),
         run: "scala Sample.scala",
         quote: |text| ascii_double_quoted(text, ""),
     }),
@@ -168,7 +168,7 @@ pub static LANGUAGES: [&Language; 16] = [
         name: "delphi",
         title: "Delphi",
         jwt: Ok("THTTPClient, or TFPHTTPClient of Free Pascal"),
-        soap: Err("Delphi imports the WSDL with its wizard, which writes the code for it"),
+        soap: Err("use Delphi's WSDL import wizard, which generates the code"),
         run: "dcc32 Sample.dpr && Sample",
         quote: delphi,
     }),

@@ -277,7 +277,7 @@ fn read_back(language: &str, message: &str) -> String {
         }
         "oracle" => {
             let start = text.find("add_name('message');").unwrap();
-            let end = text[start..].find("-- One key").unwrap();
+            let end = text[start..].find("-- Use one key").unwrap();
             let pieces = between(&text[start..start + end], "add_value(", ");\n");
             let read = |piece: &&str| read_sql(piece, ("TO_CHAR(UNISTR('", "'))"), "||", true);
             assert!(text.is_ascii(), "{text}");

@@ -1,8 +1,8 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Kotlin with what every Android has; the manifest needs
-// <uses-permission android:name="android.permission.INTERNET" />, and the address https.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Kotlin with the libraries of every Android. The manifest needs
+// <uses-permission android:name="android.permission.INTERNET" />, and the address has to be https.
 //
-// The secret is an argument, since an app has no environment: whoever holds the app can read what is built into it. Take it
-// from the person who signs in, or leave the call to a server of yours.
+// The secret is an argument, because anybody who has the app can read a secret that is built into it. Get the secret from the
+// person who signs in, or let your own server make the call.
 
 {% if call.basic -%}
 import android.util.Base64
@@ -34,7 +34,7 @@ object ChatSample {
             "{{ field.name }}" to {{ field.value }},
 {%- endfor %}
 {%- if call.send %}
-            // One key for one message: who asks again with the same key sends nothing twice.
+            // Use one key per message: a retry with the same key never sends the message twice.
             "idempotency_key" to UUID.randomUUID().toString(),
 {%- endif %}
             "class" to "chat",
@@ -48,7 +48,7 @@ object ChatSample {
         val authorization: String? = "Basic " + Base64.encodeToString(login, Base64.NO_WRAP)
 {%- endif %}
         val answer = post({{ call.url }}, fields, authorization)
-        // An error may come with HTTP status 200, so that the answer's own status counts.
+        // An error may have HTTP status 200, so check the status in the response.
         if (answer.optString("status") != "SUCCESS") {
             throw IOException(answer.optString("error", "not an answer of the chat API"))
         }
@@ -67,7 +67,7 @@ object ChatSample {
                 connection.setRequestProperty("Authorization", authorization)
             }
             connection.outputStream.use { it.write(form.toByteArray(Charsets.UTF_8)) }
-            // The stream for errors carries the body of a refusal.
+            // The error stream contains the body of an error response.
             val stream = if (connection.responseCode < 400) connection.inputStream else connection.errorStream
             val text = stream?.use { it.readBytes().toString(Charsets.UTF_8) } ?: ""
             return JSONObject(text)

@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. .NET, .NET Framework 4.6 or Mono; needs {{ call.secret }} in the environment.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. .NET, .NET Framework 4.6 or Mono; needs {{ call.secret }} in the environment.
 // Mono: mcs Sample.cs -r:System.Net.Http -r:System.Xml -r:System.Xml.Linq -r:System.Runtime.Serialization
 
 using System;
@@ -51,7 +51,7 @@ public static class Sample
             { "{{ field.name }}", {{ field.value }} },
 {%- endfor %}
 {%- if call.send %}
-            // One key for one message: who asks again with the same key sends nothing twice.
+            // Use one key per message: a retry with the same key never sends the message twice.
             { "idempotency_key", Guid.NewGuid().ToString() },
 {%- endif %}
         };
@@ -64,7 +64,7 @@ public static class Sample
             call.Add(new XElement(chat + field.Key, field.Value));
         }
         var envelope = new XElement(soap + "Envelope", new XElement(soap + "Body", call));
-        // Entitize: a carriage return that stands as it is would arrive as a line feed.
+        // Entitize, because a bare carriage return would arrive as a line feed.
         var settings = new XmlWriterSettings { Encoding = new UTF8Encoding(false), NewLineHandling = NewLineHandling.Entitize };
         var bytes = new MemoryStream();
         using (var writer = XmlWriter.Create(bytes, settings))
@@ -75,7 +75,7 @@ public static class Sample
         content.Headers.ContentType = MediaTypeHeaderValue.Parse("text/xml; charset=utf-8");
         string answer = await Post({{ call.url }}, content);
         XElement response = XElement.Parse(answer);
-        // A fault's detail has the code.
+        // The code is in the detail of a fault.
         foreach (var code in response.Descendants(chat + "code"))
         {
             throw new InvalidOperationException(code.Value);
@@ -106,7 +106,7 @@ public static class Sample
         Client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Basic", login);
 {%- endif %}
         string answer = await Post({{ call.url }}, new FormUrlEncodedContent(fields));
-        // An error may come with HTTP status 200, so that the answer's own status counts.
+        // An error may have HTTP status 200, so check the status in the response.
         if (Member(answer, "status") != "SUCCESS")
         {
             throw new InvalidOperationException(Member(answer, "error") ?? "not an answer of the chat API: " + answer);
@@ -114,7 +114,7 @@ public static class Sample
         return answer;
     }
 
-    /// <summary>A member of a JSON object, read by what every .NET has.</summary>
+    /// <summary>Returns a member of a JSON object, with classes that every .NET has.</summary>
     private static string Member(string json, string name)
     {
         var reader = JsonReaderWriterFactory.CreateJsonReader(Encoding.UTF8.GetBytes(json), XmlDictionaryReaderQuotas.Max);

@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Delphi 10.3 or newer, or Free Pascal (fpc -Mdelphi Sample.dpr); needs
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Delphi 10.3 or newer, or Free Pascal (fpc -Mdelphi Sample.dpr); needs
 // {{ call.secret }} in the environment.
 program Sample;
 
@@ -79,7 +79,7 @@ function EncodeBase64(const Text: string): string;
 var
   Base64: TBase64Encoding;
 begin
-  // 0: no line ends in between.
+  // 0: no line breaks.
   Base64 := TBase64Encoding.Create(0);
   try
     Result := Base64.Encode(Text);
@@ -163,12 +163,12 @@ begin
 {%- endfor %});
 {%- endfor %}
 {%- if call.send %}
-    // One key for one message: who asks again with the same key sends nothing twice.
+    // Use one key per message: a retry with the same key never sends the message twice.
     CreateGUID(Key);
     Add(Form, 'idempotency_key', Copy(GUIDToString(Key), 2, 36));
 {%- endif %}
     Answer := Post({{ call.url }}, Form, Authorization);
-    // An error may come with HTTP status 200, so that the answer's own status counts.
+    // An error may have HTTP status 200, so check the status in the response.
     if Member(Answer, 'status') <> 'SUCCESS' then
       Fail(Member(Answer, 'error'));
     WriteLn(Answer);

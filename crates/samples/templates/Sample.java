@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Java 11 or newer; needs {{ call.secret }} in the environment.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Java 11 or newer; needs {{ call.secret }} in the environment.
 {% if call.soap %}
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -57,7 +57,7 @@ public class Sample {
             {"{{ field.name }}", {{ field.value }}},
 {%- endfor %}
 {%- if call.send %}
-            // One key for one message: who asks again with the same key sends nothing twice.
+            // Use one key per message: a retry with the same key never sends the message twice.
             {"idempotency_key", UUID.randomUUID().toString()},
 {%- endif %}
         };
@@ -65,7 +65,7 @@ public class Sample {
         String answer = post(URL, "text/xml; charset=utf-8", envelope("{{ call.method }}", fields), null);
         Document document = factory().newDocumentBuilder()
                 .parse(new ByteArrayInputStream(answer.getBytes(StandardCharsets.UTF_8)));
-        // A fault's detail has the code.
+        // The code is in the detail of a fault.
         if (document.getElementsByTagNameNS("*", "{{ call.method }}Response").getLength() != 1) {
             Element code = (Element) document.getElementsByTagNameNS("urn:chatgate:chat:v1", "code").item(0);
             fail(code == null ? answer : code.getTextContent());
@@ -73,7 +73,7 @@ public class Sample {
         System.out.println(answer);
     }
 
-    /** The call as an envelope of SOAP 1.1; the serializer minds what XML can't hold as it is. */
+    /** Returns the call as a SOAP 1.1 envelope. The serializer escapes characters that XML can't contain. */
     private static String envelope(String method, String[][] fields) throws Exception {
         String soap = "http://schemas.xmlsoap.org/soap/envelope/";
         String chat = "urn:chatgate:chat:v1";
@@ -117,8 +117,8 @@ public class Sample {
         String authorization = null;
 {%- endif %}
         String answer = post(URL, form(fields), authorization);
-        // An error may come with HTTP status 200, so that the answer's own status counts. The JDK reads no JSON, and
-        // needs none for this: an answer is one compact line that begins with its status.
+        // An error may have HTTP status 200, so check the status in the response. The JDK has no JSON
+        // parser, and none is needed: a response is one compact line that begins with its status.
         if (!answer.startsWith("{\"status\":\"SUCCESS\"")) {
             fail(member(answer, "error"));
         }
@@ -134,7 +134,7 @@ public class Sample {
         return form.toString();
     }
 
-    /** A member whose value needs no escapes: a code or a token. */
+    /** Returns a member whose value contains no escapes: a code or a token. */
     private static String member(String json, String name) {
         Matcher found = Pattern.compile("\"" + name + "\":\"([^\"\\\\]*)\"").matcher(json);
         if (!found.find()) {

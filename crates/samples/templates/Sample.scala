@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Scala 2.11 or newer on Java 11 or newer; needs {{ call.secret }} in the environment.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Scala 2.11 or newer on Java 11 or newer; needs {{ call.secret }} in the environment.
 
 import java.io.IOException
 import java.net.{URI, URLEncoder}
@@ -29,7 +29,7 @@ object Sample {
 {%- endfor %}
 {%- if call.send -%}
       ,
-      // One key for one message: who asks again with the same key sends nothing twice.
+      // Use one key per message: a retry with the same key never sends the message twice.
       "idempotency_key" -> UUID.randomUUID.toString
 {%- endif %}
     )
@@ -50,8 +50,8 @@ object Sample {
     val authorization = Some("Bearer " + member(token, "access_token"))
 {%- endif %}
     val answer = post({{ call.url }}, fields, authorization)
-    // An error may come with HTTP status 200, so that the answer's own status counts. No library is needed to read it: an
-    // answer is one compact line that begins with its status.
+    // An error may have HTTP status 200, so check the status in the response. No JSON library is needed: a
+    // response is one compact line that begins with its status.
     if (!answer.startsWith("{\"status\":\"SUCCESS\"")) fail(member(answer, "error"))
     println(answer)
   }

@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Swift 5.7 or newer; needs {{ call.secret }} in the environment.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Swift 5.7 or newer; needs {{ call.secret }} in the environment.
 
 import Foundation
 #if canImport(FoundationNetworking)
@@ -10,7 +10,7 @@ func fail(_ why: String) -> Never {
     exit(1)
 }
 
-/// Everything but letters and digits of ASCII is encoded; a plus sign too, which a form would read as a space.
+/// Encodes everything except ASCII letters and digits. A plus sign is encoded too, because a form would read it as a space.
 func form(_ fields: [(String, String)]) -> Data {
     let plain = CharacterSet(charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
     let pairs = fields.map { name, value in
@@ -46,7 +46,7 @@ let fields = [
     ("{{ field.name }}", {{ field.value }}),
 {%- endfor %}
 {%- if call.send %}
-    // One key for one message: who asks again with the same key sends nothing twice.
+    // Use one key per message: a retry with the same key never sends the message twice.
     ("idempotency_key", UUID().uuidString),
 {%- endif %}
 ]
@@ -71,7 +71,7 @@ do {
     let authorization = "Bearer " + bearer
 {%- endif %}
     let answer = try await post({{ call.url }}, fields, authorization)
-    // An error may come with HTTP status 200, so that the answer's own status counts.
+    // An error may have HTTP status 200, so check the status in the response.
     guard answer["status"] as? String == "SUCCESS" else {
         fail(answer["error"] as? String ?? "not an answer of the chat API")
     }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# {{ call.method }} of the chat API by {{ call.way }}. Needs wget 1.15 or newer, and {{ call.secret }} in the environment.
+# Calls {{ call.method }} of the chat API by {{ call.way }}. Needs wget 1.15 or newer, and {{ call.secret }} in the environment.
 set -eu
 
 fail() {
@@ -7,12 +7,12 @@ fail() {
     exit 1
 }
 
-# wget encodes nothing: each byte as its number is right whatever it is.
+# wget does not encode values, so this encodes every byte as its number.
 encoded() {
     printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'
 }
 
-# Sends standard input, by files that nobody else can read: arguments can be seen by everybody on the machine.
+# Sends standard input by files that nobody else can read, because everybody on the machine can see arguments.
 umask 077
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -21,7 +21,7 @@ post() {
     cat >"$folder/form"
     wget -q -O - --content-on-error --tries=1 --connect-timeout=5 --timeout=30 --max-redirect=0 \
         --config="$folder/headers" --post-file="$folder/form" "$1" ||
-        case $? in 6) echo "HTTP status 401: wrong credentials (wget shows nothing of the answer)" ;; esac
+        case $? in 6) echo "HTTP status 401: wrong credentials (wget does not show the response)" ;; esac
 }
 
 secret=${ {{- call.secret -}} :?is not set}
@@ -47,13 +47,13 @@ answer=$(
         printf '&{{ field.name }}=%s' "$(encoded {{ field.value }})"
 {%- endfor %}
 {%- if call.send %}
-        # One key for one message: who asks again with the same key sends nothing twice.
+        # Use one key per message: a retry with the same key never sends the message twice.
         printf '&idempotency_key=%s-%s' "$(date +%s)" "$$"
 {%- endif %}
     } | post {{ call.url }}
 )
 
-# An error may come with HTTP status 200, so that the answer's own status counts.
+# An error may have HTTP status 200, so check the status in the response.
 case $answer in
 '{"status":"SUCCESS"'*) printf '%s\n' "$answer" ;;
 *) fail "${answer:-no answer; without -q, wget says why}" ;;

@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Needs {{ call.secret }} in the environment.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Needs {{ call.secret }} in the environment.
 package main
 
 import (
@@ -40,7 +40,7 @@ func main() {
 	fields.Set("{{ field.name }}", {{ field.value }})
 {%- endfor %}
 {%- if call.send %}
-	// One key for one message: who asks again with the same key sends nothing twice.
+	// Use one key per message: a retry with the same key never sends the message twice.
 	key := make([]byte, 16)
 	if _, err := rand.Read(key); err != nil {
 		fail(err.Error())
@@ -66,7 +66,7 @@ func main() {
 		request.Header.Set("Authorization", "Bearer "+token.Token)
 {%- endif %}
 	})
-	// An error may come with HTTP status 200, so that the answer's own status counts.
+	// An error may have HTTP status 200, so check the status in the response.
 	if result.Status != "SUCCESS" {
 		fail(result.Error)
 	}

@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Node.js 18 or newer; needs {{ call.secret }} in the environment{% if call.soap %}, and soap (npm install soap){% endif %}.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Node.js 18 or newer; needs {{ call.secret }} in the environment{% if call.soap %}, and soap (npm install soap){% endif %}.
 
 "use strict";
 {%- if call.soap %}
@@ -28,7 +28,7 @@ async function main() {
     {{ field.name }}: {{ field.value }},
 {%- endfor %}
 {%- if call.send %}
-    // One key for one message: who asks again with the same key sends nothing twice.
+    // Use one key per message: a retry with the same key never sends the message twice.
     idempotency_key: randomUUID(),
 {%- endif %}
   };
@@ -38,7 +38,7 @@ async function main() {
     const [answer] = await client.{{ call.method }}Async(fields, { timeout: 30000 });
     console.log(JSON.stringify(answer));
   } catch (error) {
-    // The fault's detail has the code.
+    // The code is in the detail of the fault.
     const fault = error.root?.Envelope?.Body?.Fault;
     throw new Error(fault?.detail?.error?.code ?? error.message);
   }
@@ -61,7 +61,7 @@ async function main() {
   headers.Authorization = "Basic " + Buffer.from({{ call.user }} + ":" + secret).toString("base64");
 {%- endif %}
   const answer = await post({{ call.url }}, fields, headers);
-  // An error may come with HTTP status 200, so that the answer's own status counts.
+  // An error may have HTTP status 200, so check the status in the response.
   if (answer.status !== "SUCCESS") {
     throw new Error(answer.error ?? "not an answer of the chat API");
   }

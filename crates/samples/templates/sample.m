@@ -1,4 +1,4 @@
-// {{ call.method }} of the chat API by {{ call.way }}. Foundation of Apple or GNUstep; needs {{ call.secret }} in the environment.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. Foundation of Apple or GNUstep; needs {{ call.secret }} in the environment.
 // GNUstep: gcc sample.m $(gnustep-config --objc-flags) $(gnustep-config --base-libs) -o sample
 
 #import <Foundation/Foundation.h>
@@ -11,7 +11,7 @@ static void fail(NSString *why)
     exit(1);
 }
 
-// Everything but letters and digits of ASCII is encoded; a plus sign too, which a form would read as a space.
+// Encodes everything except ASCII letters and digits. A plus sign is encoded too, because a form would read it as a space.
 static void add(NSMutableString *form, NSString *name, NSString *value)
 {
     NSCharacterSet *plain = [NSCharacterSet characterSetWithCharactersInString:
@@ -24,7 +24,7 @@ static NSDictionary *post(NSString *url, NSString *form, NSString *authorization
 {
 #ifdef GNUSTEP
     if (![[url lowercaseString] hasPrefix: @"http:"]) {
-        fail(@"GNUstep does not check whose certificate it is shown; reach the chat API by plain HTTP on this machine");
+        fail(@"GNUstep does not verify the owner of a certificate; call the chat API by plain HTTP on this machine");
     }
 #endif
     NSMutableURLRequest *request = [NSMutableURLRequest requestWithURL: [NSURL URLWithString: url]
@@ -37,7 +37,7 @@ static NSDictionary *post(NSString *url, NSString *form, NSString *authorization
     }
     NSURLResponse *response = nil;
     NSError *error = nil;
-    // In an app, use NSURLSession: this call waits for the answer.
+    // In an app, use NSURLSession, because this call blocks until the response arrives.
     NSData *body = [NSURLConnection sendSynchronousRequest: request returningResponse: &response error: &error];
     if (body == nil) {
         fail([NSString stringWithFormat: @"no answer: %@", [error localizedDescription]]);
@@ -66,7 +66,7 @@ static int run(void)
     add(form, @"{{ field.name }}", {{ field.value }});
 {%- endfor %}
 {%- if call.send %}
-    // One key for one message: who asks again with the same key sends nothing twice.
+    // Use one key per message: a retry with the same key never sends the message twice.
     add(form, @"idempotency_key", [[NSProcessInfo processInfo] globallyUniqueString]);
 {%- endif %}
 {%- if call.http %}
@@ -89,7 +89,7 @@ static int run(void)
     NSString *authorization = [@"Bearer " stringByAppendingString: [token objectForKey: @"access_token"]];
 {%- endif %}
     NSDictionary *answer = post({{ call.url }}, form, authorization);
-    // An error may come with HTTP status 200, so that the answer's own status counts.
+    // An error may have HTTP status 200, so check the status in the response.
     if (![[answer objectForKey: @"status"] isEqual: @"SUCCESS"]) {
         fail([[answer objectForKey: @"error"] description]);
     }

@@ -1,6 +1,6 @@
 <?php
 
-// {{ call.method }} of the chat API by {{ call.way }}. PHP 8; needs the extension {% if call.soap %}soap{% else %}curl{% endif %}, and {{ call.secret }} in the environment.
+// Calls {{ call.method }} of the chat API by {{ call.way }}. PHP 8; needs the extension {% if call.soap %}soap{% else %}curl{% endif %}, and {{ call.secret }} in the environment.
 
 declare(strict_types=1);
 
@@ -24,7 +24,7 @@ $call = [
     '{{ field.name }}' => {{ field.value }},
 {%- endfor %}
 {%- if call.send %}
-    // One key for one message: who asks again with the same key sends nothing twice.
+    // Use one key per message: a retry with the same key never sends the message twice.
     'idempotency_key' => bin2hex(random_bytes(16)),
 {%- endif %}
 ];
@@ -32,13 +32,13 @@ try {
     $client = new SoapClient({{ call.wsdl }}, ['connection_timeout' => 5]);
     $answer = $client->{{ call.method }}($call);
 } catch (SoapFault $fault) {
-    // The fault's detail has the code; without one, no gateway was reached.
+    // The code is in the detail of the fault. A fault without a detail did not come from the gateway.
     fail($fault->detail->error->code ?? $fault->getMessage());
 }
 echo json_encode($answer, JSON_UNESCAPED_UNICODE | JSON_THROW_ON_ERROR), "\n";
 {%- else %}
 
-/** Posts a form and gives back what the JSON in the answer holds. */
+/** Posts a form and returns the parsed JSON of the response. */
 function post(string $url, array $fields, array $headers = []): array
 {
     $request = curl_init($url);
@@ -83,12 +83,12 @@ $answer = post({{ call.url }}, [
     '{{ field.name }}' => {{ field.value }},
 {%- endfor %}
 {%- if call.send %}
-    // One key for one message: who asks again with the same key sends nothing twice.
+    // Use one key per message: a retry with the same key never sends the message twice.
     'idempotency_key' => bin2hex(random_bytes(16)),
 {%- endif %}
 ], $headers);
 
-// An error may come with HTTP status 200, so that the answer's own status counts.
+// An error may have HTTP status 200, so check the status in the response.
 if (($answer['status'] ?? '') !== 'SUCCESS') {
     fail($answer['error'] ?? 'not an answer of the chat API');
 }

@@ -1,4 +1,4 @@
-"""{{ call.method }} of the chat API by {{ call.way }}. Needs {{ call.secret }} in the environment{% if call.soap %}, and zeep (pip install zeep){% endif %}."""
+"""Calls {{ call.method }} of the chat API by {{ call.way }}. Needs {{ call.secret }} in the environment{% if call.soap %}, and zeep (pip install zeep){% endif %}."""
 
 {% if call.soap -%}
 import os
@@ -38,7 +38,7 @@ fields = {
     "{{ field.name }}": {{ field.value }},
 {%- endfor %}
 {%- if call.send %}
-    # One key for one message: who asks again with the same key sends nothing twice.
+    # Use one key per message: a retry with the same key never sends the message twice.
     "idempotency_key": str(uuid.uuid4()),
 {%- endif %}
 }
@@ -49,7 +49,7 @@ try:
     client = zeep.Client({{ call.wsdl }}, transport=transport)
     answer = client.service.{{ call.method }}(**fields)
 except zeep.exceptions.Fault as fault:
-    # The fault's detail has the code.
+    # The code is in the detail of the fault.
     code = fault.detail.findtext(".//{urn:chatgate:chat:v1}code") if fault.detail is not None else None
     sys.exit(code or fault.message)
 print(answer)
@@ -57,14 +57,14 @@ print(answer)
 
 
 def post(url, fields, headers):
-    """Posts a form and gives back what the JSON in the answer holds."""
+    """Posts a form and returns the parsed JSON of the response."""
     body = urllib.parse.urlencode(fields).encode()
     request = urllib.request.Request(url, body, headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             text = response.read()
     except urllib.error.HTTPError as refusal:
-        # Its body says more than its status.
+        # The body describes the error better than the status.
         text = refusal.read()
     except OSError as error:
         sys.exit(f"no answer: {error}")
@@ -92,7 +92,7 @@ login = base64.b64encode(({{ call.user }} + ":" + secret).encode())
 headers["Authorization"] = "Basic " + login.decode()
 {%- endif %}
 answer = post({{ call.url }}, fields, headers)
-# An error may come with HTTP status 200, so that the answer's own status counts.
+# An error may have HTTP status 200, so check the status in the response.
 if answer.get("status") != "SUCCESS":
     sys.exit(answer.get("error", "not an answer of the chat API"))
 print(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))

@@ -1,4 +1,4 @@
-# {{ call.method }} of the chat API by {{ call.way }}. Ruby 2.6 or newer; needs {{ call.secret }} in the environment.
+# Calls {{ call.method }} of the chat API by {{ call.way }}. Ruby 2.6 or newer; needs {{ call.secret }} in the environment.
 
 require "json"
 require "net/http"
@@ -34,13 +34,13 @@ fields = {
   "{{ field.name }}" => {{ field.value }},
 {%- endfor %}
 {%- if call.send %}
-  # One key for one message: who asks again with the same key sends nothing twice.
+  # Use one key per message: a retry with the same key never sends the message twice.
   "idempotency_key" => SecureRandom.uuid,
 {%- endif %}
 }
 {%- if call.soap %}
 
-# What XML can't hold as it is, is escaped; a bare carriage return would arrive as a line feed.
+# Escape characters that XML can't contain. A bare carriage return would arrive as a line feed.
 children = fields.map { |name, value| "<#{name}>#{value.encode(xml: :text).gsub("\r", "&#13;")}</#{name}>" }
 body = <<~XML
   <s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>
@@ -53,7 +53,7 @@ begin
 rescue REXML::ParseException
   abort "not an answer of the chat API: #{answer}"
 end
-# A fault's detail has the code.
+# The code is in the detail of a fault.
 unless REXML::XPath.first(document, "//*[local-name()='{{ call.method }}Response']")
   code = REXML::XPath.first(document, "//*[local-name()='code']")
   abort(code ? code.text : "not an answer of the chat API: #{answer}")
@@ -90,7 +90,7 @@ begin
 rescue JSON::ParserError
   abort "not an answer of the chat API: #{text}"
 end
-# An error may come with HTTP status 200, so that the answer's own status counts.
+# An error may have HTTP status 200, so check the status in the response.
 abort(answer["error"] || text) unless answer["status"] == "SUCCESS"
 puts text
 {%- endif %}

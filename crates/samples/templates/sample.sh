@@ -1,5 +1,5 @@
 #!/bin/sh
-# {{ call.method }} of the chat API by {{ call.way }}. Needs curl 7.55 or newer, and {{ call.secret }} in the environment.
+# Calls {{ call.method }} of the chat API by {{ call.way }}. Needs curl 7.55 or newer, and {{ call.secret }} in the environment.
 set -eu
 
 fail() {
@@ -7,7 +7,7 @@ fail() {
     exit 1
 }
 
-# The secret goes by standard input: arguments can be seen by everybody on the machine.
+# Pass the secret by standard input, because everybody on the machine can see arguments.
 secret=${ {{- call.secret -}} :?is not set}
 {%- if call.jwt %}
 token=$(printf %s "$secret" | curl -sS --connect-timeout 5 --max-time 30 {{ call.token_url }} \
@@ -22,7 +22,7 @@ bearer=$(printf %s "$token" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
 login=$(printf '%s:%s' {{ call.user }} "$secret" | base64 | tr -d '\n')
 {%- endif %}
 {%- if call.send %}
-# One key for one message: who asks again with the same key sends nothing twice.
+# Use one key per message: a retry with the same key never sends the message twice.
 key=$(date +%s)-$$
 {%- endif %}
 {%- if call.http %}
@@ -47,7 +47,7 @@ answer=$(printf 'Authorization: Bearer %s\n' "$bearer" | curl -sS --connect-time
     -d class=chat \
     -d method={{ call.method }}) || fail "no answer"
 
-# An error may come with HTTP status 200, so that the answer's own status counts.
+# An error may have HTTP status 200, so check the status in the response.
 case $answer in
 '{"status":"SUCCESS"'*) printf '%s\n' "$answer" ;;
 *) fail "$answer" ;;

@@ -1,6 +1,6 @@
--- {{ call.method }} of the chat API by {{ call.way }}. SQL Server 2019 or newer, by sqlcmd with {{ call.secret }} in the environment.
--- sqlcmd puts the secret in the place of its name below, so that an apostrophe in it has to be doubled in the environment.
--- An administrator allows OLE Automation once: EXEC sp_configure 'Ole Automation Procedures', 1; RECONFIGURE;
+-- Calls {{ call.method }} of the chat API by {{ call.way }}. SQL Server 2019 or newer. Run it with sqlcmd, with {{ call.secret }} in the environment.
+-- sqlcmd replaces the name below with the secret, so double every apostrophe of the secret in the environment.
+-- An administrator has to allow OLE Automation once: EXEC sp_configure 'Ole Automation Procedures', 1; RECONFIGURE;
 :on error exit
 SET NOCOUNT ON;
 
@@ -16,7 +16,7 @@ SET @{{ field.name }} += {{ piece }};
 {%- endfor %}
 {%- endfor %}
 
--- The call as JSON, which the server itself encodes.
+-- The call as JSON; the server encodes it.
 DECLARE @body nvarchar(max) = (SELECT
   N'chat' AS [class],
 {%- if call.http %}
@@ -27,7 +27,7 @@ DECLARE @body nvarchar(max) = (SELECT
   @{{ field.name }} AS [{{ field.name }}],
 {%- endfor %}
 {%- if call.send %}
-  -- One key for one message: who asks again with the same key sends nothing twice.
+  -- Use one key per message: a retry with the same key never sends the message twice.
   CONVERT(nvarchar(36), NEWID()) AS [idempotency_key],
 {%- endif %}
   N'{{ call.method }}' AS [method]
@@ -45,18 +45,18 @@ IF @failed <> 0
 BEGIN;
   THROW 50001, N'OLE Automation is not allowed on this server', 1;
 END;
--- To resolve, to connect, to send, to receive, in milliseconds.
+-- Timeouts for resolving, connecting, sending and receiving, in milliseconds.
 EXEC @failed = sp_OAMethod @http, 'setTimeouts', NULL, 5000, 5000, 30000, 30000;
--- Option 2, value 0: no fault of a certificate is passed over.
+-- Option 2, value 0: ignore no certificate errors.
 IF @failed = 0 EXEC @failed = sp_OAMethod @http, 'setOption', NULL, 2, 0;
 IF @failed = 0 EXEC @failed = sp_OAMethod @http, 'open', NULL, 'POST', @url, 'false';
 IF @failed = 0 EXEC @failed = sp_OAMethod @http, 'setRequestHeader', NULL, 'Content-Type', 'application/json';
 {%- if call.basic %}
 IF @failed = 0 EXEC @failed = sp_OAMethod @http, 'setRequestHeader', NULL, 'Authorization', @authorization;
 {%- endif %}
--- A string is sent as UTF-8.
+-- The object sends a string as UTF-8.
 IF @failed = 0 EXEC @failed = sp_OAMethod @http, 'send', NULL, @body;
--- By a table, since an output parameter would end after 4,000 characters.
+-- Read the response into a table, because an output parameter would be cut after 4,000 characters.
 IF @failed = 0 INSERT INTO @text EXEC @failed = sp_OAGetProperty @http, 'responseText';
 EXEC sp_OADestroy @http;
 SET @answer = (SELECT answer FROM @text);
@@ -64,7 +64,7 @@ IF @failed <> 0 OR ISNULL(ISJSON(@answer), 0) = 0
 BEGIN;
   THROW 50002, N'no answer of the chat API', 1;
 END;
--- An error may come with HTTP status 200, so that the answer's own status counts.
+-- An error may have HTTP status 200, so check the status in the response.
 IF ISNULL(JSON_VALUE(@answer, '$.status'), N'') <> N'SUCCESS'
 BEGIN
   DECLARE @error nvarchar(2048) = ISNULL(JSON_VALUE(@answer, '$.error'), N'not an answer of the chat API');

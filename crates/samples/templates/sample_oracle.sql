@@ -1,6 +1,6 @@
--- {{ call.method }} of the chat API by {{ call.way }}. Oracle Database 12.2 or newer, by SQL*Plus.
+-- Calls {{ call.method }} of the chat API by {{ call.way }}. Run it with SQL*Plus on Oracle Database 12.2 or newer.
 -- SQL*Plus asks for {{ call.secret }}, or reads it from its standard input.
--- An administrator allows the host once with DBMS_NETWORK_ACL_ADMIN; for https, a wallet with the authority is named below.
+-- An administrator has to allow the host once with DBMS_NETWORK_ACL_ADMIN. For https, name a wallet with the certificate authority below.
 WHENEVER SQLERROR EXIT FAILURE
 SET SERVEROUTPUT ON SIZE UNLIMITED FORMAT WORD_WRAPPED
 SET VERIFY OFF
@@ -8,10 +8,10 @@ SET FEEDBACK OFF
 SET DEFINE ON
 ACCEPT chatgate_secret CHAR PROMPT '{{ call.secret }}: ' HIDE
 VARIABLE secret VARCHAR2(1024)
--- The tilde and an apostrophe behind each other would end the secret.
+-- A tilde followed by an apostrophe would end the secret.
 EXECUTE :secret := q'~&chatgate_secret~'
 UNDEFINE chatgate_secret
--- From here on an ampersand is an ampersand.
+-- From here on an ampersand has no special meaning.
 SET DEFINE OFF
 
 DECLARE
@@ -27,7 +27,7 @@ DECLARE
     form := form || CASE WHEN form IS NOT NULL THEN '&' END || text || '=';
   END;
 
-  -- One piece of a value; encoded piece by piece, since a whole one could grow beyond what a VARCHAR2 holds.
+  -- Adds one piece of a value. Values are encoded in pieces, because a whole encoded value could exceed the size of a VARCHAR2.
   PROCEDURE add_value(text VARCHAR2) IS
   BEGIN
     form := form || UTL_URL.ESCAPE(text, TRUE, 'AL32UTF8');
@@ -46,7 +46,7 @@ BEGIN
 {%- endfor %}
 {%- endfor %}
 {%- if call.send %}
-  -- One key for one message: who asks again with the same key sends nothing twice.
+  -- Use one key per message: a retry with the same key never sends the message twice.
   add_name('idempotency_key'); add_value(RAWTOHEX(SYS_GUID()));
 {%- endif %}
 
@@ -57,7 +57,7 @@ BEGIN
   UTL_HTTP.SET_HEADER(request, 'Content-Type', 'application/x-www-form-urlencoded');
   UTL_HTTP.SET_HEADER(request, 'Content-Length', DBMS_LOB.GETLENGTH(form));
 {%- if call.basic %}
-  -- Base64 of Oracle's has line ends, which a header can't hold.
+  -- The Base64 of Oracle contains line breaks, which are not allowed in a header.
   UTL_HTTP.SET_HEADER(request, 'Authorization', 'Basic ' || REPLACE(REPLACE(UTL_RAW.CAST_TO_VARCHAR2(
     UTL_ENCODE.BASE64_ENCODE(UTL_I18N.STRING_TO_RAW({{ call.user }} || ':' || :secret, 'AL32UTF8'))),
     CHR(13)), CHR(10)));
@@ -78,7 +78,7 @@ BEGIN
       UTL_HTTP.END_RESPONSE(response);
   END;
 
-  -- An error may come with HTTP status 200, so that the answer's own status counts. What is no JSON has none.
+  -- An error may have HTTP status 200, so check the status in the response. A response that is not JSON has no status.
   IF NVL(JSON_VALUE(answer, '$.status'), '-') <> 'SUCCESS' THEN
     RAISE_APPLICATION_ERROR(-20002, NVL(JSON_VALUE(answer, '$.error'), 'not an answer of the chat API'));
   END IF;
