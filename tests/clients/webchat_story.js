@@ -75,7 +75,7 @@ run(async (browser) => {
   await card.click();
   await operator.locator(".theirs .text", { hasText: "Is anybody there?" }).waitFor();
   check((await unread(place)).length === 1, "the operator's look leaves the mark");
-  await operator.getByLabel("Your answer").fill("The front desk is.");
+  await operator.getByLabel("Your reply").fill("The front desk is.");
   await operator.getByRole("button", { name: "Send" }).click();
   await visitor.locator(".theirs .text", { hasText: "The front desk is." }).waitFor();
   await operator.locator(".ours .text", { hasText: "The front desk is." }).waitFor();
@@ -108,7 +108,7 @@ run(async (browser) => {
   const other = { platform: "webchat", platformid: "2", destination: name };
   check((await unread(other)).join() === "By a plain form", "a plain form sends");
   await call.http("sendmessage", { ...other, message: "Answered" });
-  await plain.getByRole("link", { name: "Look for new messages" }).click();
+  await plain.getByRole("link", { name: "Check for new messages" }).click();
   await plain.locator(".theirs .text", { hasText: "Answered" }).waitFor();
 
   // By keyboard alone: past the skip link and the pages to the field, and back.

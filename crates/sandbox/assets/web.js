@@ -1,14 +1,14 @@
-// Keeps a page up to date and sends without loading it anew. Without this file links and forms do the same.
+// Updates a page and sends messages without reloading it. Without this script, links and forms have the same effect.
 "use strict";
 
 const live = document.querySelector("[data-live]");
 const log = document.querySelector(".log");
 const state = document.querySelector(".state");
 
-// Whether the end of the log is in view, and has to stay there.
+// True while the end of the log is in view. New messages then scroll the log to its end.
 let follows = true;
 
-// What comes is HTML of the sandbox's own making, in which every text is escaped.
+// Events contain HTML that the sandbox has rendered, with all texts escaped.
 function show(html) {
   if (!log) {
     live.innerHTML = html;
@@ -25,9 +25,9 @@ function show(html) {
 if (live) {
   const source = new EventSource(live.dataset.live);
   source.onopen = () => { state.textContent = "Live"; };
-  source.onerror = () => { state.textContent = "Not connected, trying again"; };
+  source.onerror = () => { state.textContent = "Connection lost, retrying"; };
   source.onmessage = (event) => show(event.data);
-  // An open stream would keep a page that has been left from being left.
+  // An open stream would keep the browser from storing a page that the visitor has left in its back/forward cache.
   addEventListener("pagehide", () => source.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
@@ -43,14 +43,14 @@ if (log) {
     const body = new URLSearchParams(new FormData(form));
     try {
       const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" });
-      // A message that was taken leads back to the page; one that was not is told by the page itself.
+      // After an accepted message the server redirects to the page; otherwise the form is submitted, so that the page shows the error.
       if (answer.type !== "opaqueredirect") return form.submit();
       form.reset();
       document.querySelector("#refusal")?.remove();
       field.removeAttribute("aria-invalid");
       field.focus();
     } catch {
-      state.textContent = "Not sent: the sandbox does not answer";
+      state.textContent = "Not sent: the sandbox does not respond";
     }
   });
   field.addEventListener("keydown", (event) => {

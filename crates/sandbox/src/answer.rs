@@ -98,7 +98,10 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
             text.push(b'\n');
             response(status, JSON, whole(text))
         }
-        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "No JSON.\n"),
+        Err(_) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The response can't be written as JSON.\n",
+        ),
     }
 }
 

@@ -78,7 +78,7 @@ fn read(body: &Bytes) -> Result<adapter::Request, Error> {
 }
 
 fn rules(body: &Bytes) -> Result<Vec<Fault>, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "This is not UTF-8.".to_owned())?;
+    let text = std::str::from_utf8(body).map_err(|_| "The JSON is not UTF-8.".to_owned())?;
     Fault::parse_list(text)
 }
 

@@ -107,7 +107,7 @@ impl Fault {
     /// Returns a sentence that names the wrong rule and its mistake.
     pub fn parse_list(json: &str) -> Result<Vec<Fault>, String> {
         let rules: Vec<Fault> = serde_json::from_str(json)
-            .map_err(|error| format!("This is not a list of faults: {error}."))?;
+            .map_err(|error| format!("The JSON is not a list of faults: {error}."))?;
         if rules.len() > RULES_MAX {
             return Err(format!("There are more than {RULES_MAX} faults."));
         }
@@ -125,11 +125,11 @@ impl Fault {
                 return Err(format!("there is no method {method:?}."));
             }
             if self.fault == FaultKind::Refused {
-                return Err("refused knows no method, it acts before the body is read.".to_owned());
+                return Err("the fault refused can't have a method, because it acts before the body is read.".to_owned());
             }
         }
         if needs_ms && self.ms.is_none() {
-            return Err("it needs ms.".to_owned());
+            return Err("ms is required.".to_owned());
         }
         if self.ms.is_some_and(|ms| ms > MS_MAX) {
             return Err(format!("ms is more than {MS_MAX}."));
@@ -138,10 +138,12 @@ impl Fault {
             return Err("count is 0, so it would never apply.".to_owned());
         }
         if self.code.is_some() != (self.fault == FaultKind::ErrorCode) {
-            return Err("code goes with error_code, and error_code needs it.".to_owned());
+            return Err(
+                "code is allowed only with the fault error_code, which requires it.".to_owned(),
+            );
         }
         if self.body.is_some() != (self.fault == FaultKind::Body) {
-            return Err("body goes with the fault body, which needs it.".to_owned());
+            return Err("body is allowed only with the fault body, which requires it.".to_owned());
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ async fn serve(listener: TcpListener, state: Arc<AppState>, mut stopped: watch::
 /// Answers requests on one connection until either side ends it.
 async fn converse(stream: TcpStream, state: Arc<AppState>, mut stopped: watch::Receiver<()>) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
+        tracing::debug!(%error, "TCP_NODELAY can't be set");
     }
     let handle = ConnectionHandle::default();
     let cut = handle.clone();
@@ -90,7 +90,7 @@ async fn converse(stream: TcpStream, state: Arc<AppState>, mut stopped: watch::R
         tokio::select! {
             ended = &mut connection => {
                 if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection to the sandbox broke");
+                    tracing::debug!(%error, "a connection to the sandbox failed");
                 }
                 return;
             }
@@ -103,7 +103,7 @@ async fn converse(stream: TcpStream, state: Arc<AppState>, mut stopped: watch::R
     }
     let stream = connection.into_parts().io.into_inner();
     if let Err(error) = stream.set_zero_linger() {
-        tracing::warn!(%error, "the sandbox closes a connection that it should reset");
+        tracing::warn!(%error, "the sandbox can't reset a connection and closes it instead");
     }
 }
 
@@ -126,7 +126,7 @@ async fn route(
         "/api/basic" => api::answer(state, handle, Way::Basic, request).await,
         _ if path.starts_with("/sandbox/") && !state.control => plain(
             StatusCode::FORBIDDEN,
-            "The control paths answer on loopback alone, unless the sandbox is started with --control.\n",
+            "The control paths are available on loopback only, unless the sandbox is started with --control.\n",
         ),
         "/sandbox/receive" => control::receive(state, request).await,
         "/sandbox/faults" => control::faults(state, request).await,

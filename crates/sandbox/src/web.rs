@@ -72,7 +72,7 @@ pub(crate) async fn answer(
         tracing::error!(cause = error.cause(), "a page of the sandbox failed");
         plain(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "The sandbox's database failed; its log says why.\n",
+            "The sandbox's database failed. The log contains the cause.\n",
         )
     });
     protect(response.headers_mut());

@@ -15,12 +15,12 @@ use http::{Method, Request};
 pub(crate) fn refusal<B>(request: &Request<B>) -> Option<&'static str> {
     let headers = request.headers();
     let Some(host) = host(headers).filter(|host| is_nobodys(host.host())) else {
-        return Some("Call the sandbox by its address or as localhost.\n");
+        return Some("Use the address of the sandbox or localhost as the host name.\n");
     };
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_stream = request.uri().path().ends_with("/events");
     if (!is_safe || is_stream) && is_from_elsewhere(headers, &host) {
-        return Some("This came from a page of another site.\n");
+        return Some("The request came from a page of another site.\n");
     }
     None
 }

@@ -75,7 +75,7 @@ impl OperatorPage {
 impl MessageView<'_> {
     fn author(&self) -> &'static str {
         match (self.shown.sent, self.is_visitor) {
-            (true, true) => "Answer",
+            (true, true) => "Reply",
             (false, false) => "Incoming",
             (true, false) | (false, true) => "You",
         }
