@@ -30,7 +30,7 @@ fn commands_that_find_no_gateway_or_no_key_say_what_to_name() {
     ] {
         let mut all = command.to_vec();
         all.extend(["--data", data, "--admin", &admin]);
-        run(&all).failed(1, "does not know this key");
+        run(&all).failed(1, "does not accept this key");
     }
     let file = folder.path().join("copy");
     run(&[
@@ -41,7 +41,7 @@ fn commands_that_find_no_gateway_or_no_key_say_what_to_name() {
         "--admin",
         &admin,
     ])
-    .failed(1, "does not know this key");
+    .failed(1, "does not accept this key");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     // Flags of `serve` before another command would be accepted and ignored.
     assert_eq!(run(&["--data", data, "keys", "list"]).code, Some(64));
@@ -151,7 +151,7 @@ fn a_backup_takes_no_name_that_is_taken() {
     let gateway = Gateway::start();
     let file = gateway.folder.path().join("dear");
     std::fs::write(&file, "dear").unwrap();
-    run_on(&gateway, &["backup", file.to_str().unwrap()]).failed(1, "is left as it is");
+    run_on(&gateway, &["backup", file.to_str().unwrap()]).failed(1, "was not changed");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "dear");
     let nowhere = gateway.folder.path().join("no/such/copy");
     run_on(&gateway, &["backup", nowhere.to_str().unwrap()]).failed(1, "no/such/copy");
@@ -300,6 +300,6 @@ fn an_access_ends_at_a_time_that_is_written_as_for_the_journal() {
     }
     for time in ["2026-12-31T23:59:59+25:00", "soon"] {
         let create = ["access", "create", "never", "--expires", time];
-        run_on(&gateway, &create).failed(1, "how long from now");
+        run_on(&gateway, &create).failed(1, "a duration from now");
     }
 }

@@ -133,7 +133,7 @@ async fn by_the_api(gateway: &Gateway, key: &str) -> [String; 2] {
 }
 
 const BY_THE_API: [&str; 13] = [
-    "operator POST /admin/v1/admin-keys 201 - admin key looker made, as viewer",
+    "operator POST /admin/v1/admin-keys 201 - admin key looker created, as viewer",
     "operator POST /admin/v1/admin-keys 409 exists -",
     "operator POST /admin/v1/admin-keys/{name}/rotate 200 - admin key looker rotated, as viewer",
     "looker POST /admin/v1/keys/rotate 403 viewer -",
@@ -149,7 +149,7 @@ const BY_THE_API: [&str; 13] = [
 ];
 
 const AT_THE_CONSOLE: [&str; 6] = [
-    "operator POST /console/status/rotate 303 - a new signing key; those before it were revoked",
+    "operator POST /console/status/rotate 303 - a new signing key; the older keys were revoked",
     "operator POST /console/status/reload 303 - -",
     "operator POST /console/status/reload 403 token -",
     "operator GET /console/journal.csv 200 - -",

@@ -13,7 +13,7 @@ const TIME = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/;
 const VIEWS = [["light", 390], ["dark", 1280]];
 
 const section = (page, name) => page.getByRole("region", { name, exact: true });
-const refusal = (page) => section(page, "What is refused or fails").first().getByRole("row", { name: ACCESS });
+const refusal = (page) => section(page, "Rejected and failed calls").first().getByRole("row", { name: ACCESS });
 
 // What a person looks for: what Health says of it already, and the clicks from there with what the page reached says.
 const CAUSES = [
@@ -34,15 +34,15 @@ const CAUSES = [
   },
   {
     name: "the slow upstream",
-    seen: (page) => section(page, "What the upstream does"),
-    says: ["Half of its answers within", /Slowest call\s+1\.[3-9]\d s/],
-    clicks: [{ link: (page) => section(page, "What the upstream does").getByRole("link"), says: ["Where the time went", /upstream\s+1\.[3-9]\d s/, ACCESS, TIME] }],
+    seen: (page) => section(page, "Upstream"),
+    says: ["50 % of answers within", /Slowest call\s+1\.[3-9]\d s/],
+    clicks: [{ link: (page) => section(page, "Upstream").getByRole("link"), says: ["Durations", /upstream\s+1\.[3-9]\d s/, ACCESS, TIME] }],
   },
   {
     name: "the certificate that is about to expire",
-    seen: (page) => section(page, "What expires"),
+    seen: (page) => section(page, "Certificates"),
     says: [/expires in 2 days, at/, TIME],
-    clicks: [{ link: (page) => section(page, "What expires").getByRole("link"), says: [/Certificate of the ways in\s+expires at/, TIME] }],
+    clicks: [{ link: (page) => section(page, "Certificates").getByRole("link"), says: [/Certificate of the public listener\s+expires at/, TIME] }],
   },
 ];
 

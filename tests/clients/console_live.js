@@ -12,7 +12,7 @@ async function main() {
   const connected = page.waitForResponse((response) => response.url().includes("/console/journal/events"));
   await page.goto(`${process.env.CONSOLE_URL}/console/journal?live=1`);
   await connected;
-  const row = page.locator("#rows tr", { hasText: "under way" });
+  const row = page.locator("#rows tr", { hasText: "in progress" });
   await row.getByRole("link").focus();
   const id = await row.getAttribute("data-row");
   const before = await page.locator("#rows tr").count();

@@ -46,7 +46,7 @@ async function main() {
   while (next) {
     await page.goto(HOME + next);
     rows.push(...await page.locator("#rows th a").evaluateAll((links) => links.map((link) => link.getAttribute("href"))));
-    const older = page.getByRole("link", { name: "Older rows" });
+    const older = page.getByRole("link", { name: "Show older rows" });
     next = (await older.count()) ? await older.getAttribute("href") : null;
   }
   const seenRows = await page.evaluate(inspect, { paths: rows, selector: ".fields dd" });

@@ -32,7 +32,7 @@ async function pause(page) {
   for (const id of ["now", "counts"]) await mark(page, id);
   await figures(page, 2);
   for (const id of ["now", "counts"]) same(`${id} while paused`, await marked(page, id).count(), 1);
-  await page.getByRole("button", { name: "Go on" }).press("Enter");
+  await page.getByRole("button", { name: "Continue" }).press("Enter");
   for (const id of ["now", "counts"]) await marked(page, id).waitFor({ state: "detached" });
 }
 
@@ -40,7 +40,7 @@ async function alert(page, store) {
   const place = page.getByRole("alert");
   same("alerts before", await place.count(), 0);
   fs.renameSync(store, `${store}.aside`);
-  await place.getByText("The gateway takes no calls: store_failing.").waitFor();
+  await place.getByText("The gateway accepts no calls: store_failing.").waitFor();
   await page.evaluate(() => {
     window.changes = 0;
     const observer = new MutationObserver((all) => { window.changes += all.length; });

@@ -47,24 +47,24 @@ const OPERATOR = [
   ["menu", steps(goto("/console/status"), (page) => page.locator(".who summary").click())],
   ["accesses-not-found", goto("/console/accesses?q=nobody+has+this+name")],
   ["access-new-wrong", steps(
-    goto("/console/accesses/new"), fill({ ...WRONG, name: "right", user: "u".repeat(300) }), click("Make the access"),
-    says("Some fields are wrong."),
+    goto("/console/accesses/new"), fill({ ...WRONG, name: "right", user: "u".repeat(300) }), click("Create access"),
+    says("Some fields have mistakes."),
   )],
   ["access-new-taken", steps(
-    goto("/console/accesses/new"), fill({ name: "demo", allow: "any" }), click("Make the access"), says("There is an access with this name already."),
+    goto("/console/accesses/new"), fill({ name: "demo", allow: "any" }), click("Create access"), says("There is already an access with this name."),
   )],
   ["access-made", steps(
     goto("/console/accesses/new"),
     fill({ name: "states", user: "states", allow: "192.0.2.0/24\n2001:db8::/32", owner: "Shop", note: "Orders and answers" }),
-    click("Make the access"), says("shown this once"),
+    click("Create access"), says("shown only once"),
   )],
   ["access-never-used", goto("/console/accesses/states")],
-  ["access-new-secret", steps(goto("/console/accesses/states"), click("New secret"), says("shown this once"))],
+  ["access-new-secret", steps(goto("/console/accesses/states"), click("Create new secret"), says("shown only once"))],
   ["access-saved", steps(
     goto("/console/accesses/states"), fill({ allow: "192.0.2.0/25", rate: "60", note: "Orders" }), click("Save"), says("Saved."),
   )],
   ["access-wrong", steps(
-    goto("/console/accesses/states"), fill(WRONG), click("Save"), says("Some fields are wrong."),
+    goto("/console/accesses/states"), fill(WRONG), click("Save"), says("Some fields have mistakes."),
   )],
   ["access-stale", steps(
     goto("/console/accesses/states"), hidden("version", "1"), click("Save"), says("Open the current version"),
@@ -72,7 +72,7 @@ const OPERATOR = [
   ["access-suspended", steps(goto("/console/accesses/states"), click("Suspend"), says("Resume"))],
   ["access-out-of-time", steps(
     goto("/console/accesses/states"), click("Resume"), says("Suspend"),
-    fill({ expires: "2020-01-31T12:00:00Z" }), click("Save"), says("out of time"),
+    fill({ expires: "2020-01-31T12:00:00Z" }), click("Save"), says("not valid now"),
   )],
   ["accesses-states", goto("/console/accesses")],
   ["access-no-sample", goto("/console/accesses/demo?language=sqlserver&way=soap")],
@@ -83,9 +83,9 @@ const OPERATOR = [
     (page) => page.getByRole("alert").waitFor(),
   )],
   ["access-missing", goto("/console/accesses/missing")],
-  ["preview-harmless", preview({ rate: "1000" }, "The change would refuse no admitted call.")],
-  ["preview-networks", preview({ allow: "192.0.2.0/24" }, "The change would refuse admitted calls.")],
-  ["preview-limits", preview({ rate: "40", per_destination: "2", concurrent: "1", per_day: "2" }, "The change would refuse admitted calls.")],
+  ["preview-harmless", preview({ rate: "1000" }, "The change would not reject any accepted call.")],
+  ["preview-networks", preview({ allow: "192.0.2.0/24" }, "The change would reject accepted calls.")],
+  ["preview-limits", preview({ rate: "40", per_destination: "2", concurrent: "1", per_day: "2" }, "The change would reject accepted calls.")],
   ["preview-wrong", preview({ allow: "nowhere" }, "nowhere")],
   ["preview-without-script", steps(
     goto("/console/accesses/demo"), fill({ allow: "192.0.2.0/24" }), press("Preview"), says("nothing is changed yet"),
@@ -100,40 +100,40 @@ const OPERATOR = [
   ["journal-none", goto("/console/journal?request_id=nothing")],
   ["journal-wrong", goto("/console/journal?since=yesterday&ip=nowhere&delivery=lost")],
   ["journal-older", goto("/console/journal?access=demo")],
-  ["journal-paused", steps(goto("/console/journal?live=1"), click("Pause"), says("Go on"))],
+  ["journal-paused", steps(goto("/console/journal?live=1"), click("Pause"), says("Continue"))],
   ["row-refused", row("access=demo", "INCORRECT_METHOD")],
   ["row-change", row("access=states", "change")],
   ["row-missing", goto("/console/journal/rows/0")],
   ["accesses-deleted", steps(goto("/console/accesses/states/delete"), click("Delete states"), says("states is deleted."))],
-  ["status-reloaded", steps(goto("/console/status"), click("Read it again"), says("The configuration is read again."))],
+  ["status-reloaded", steps(goto("/console/status"), click("Reload configuration"), says("The configuration was reloaded."))],
   ["status-reload-refused", async (page) => {
     fs.writeFileSync(process.env.CONSOLE_CONFIGURATION, "[limits]\nper_address_per_minute = \"many\"\n[unknown]\nkey = 1\n");
-    await steps(goto("/console/status"), click("Read it again"), says("line 2, column"))(page);
+    await steps(goto("/console/status"), click("Reload configuration"), says("line 2, column"))(page);
   }],
-  ["status-rotated", steps(goto("/console/status"), click("New signing key"), says("A new key signs."))],
+  ["status-rotated", steps(goto("/console/status"), click("Create signing key"), says("A new key signs tokens."))],
   ["status-not-rotated", async (page) => {
     for (let n = 0; n < 100 && !(await page.getByRole("alert").count()); n += 1) {
       await goto("/console/status")(page);
-      await click("New signing key")(page);
+      await click("Create signing key")(page);
       await page.locator("[role=status], [role=alert]").first().waitFor();
     }
   }],
   ["webhooks-none", goto("/console/webhooks")],
   ["webhook-refused", steps(
-    goto("/console/webhooks"), fill({ access: "demo", url: "https://127.0.0.1/" }), click("Make it"),
+    goto("/console/webhooks"), fill({ access: "demo", url: "https://127.0.0.1/" }), click("Create webhook"),
     (page) => page.getByRole("alert").waitFor(),
   )],
   ["webhook-made", steps(
-    goto("/console/webhooks"), fill({ access: "demo", url: "https://hooks.example.com/in" }), click("Make it"), says("shown this once"),
+    goto("/console/webhooks"), fill({ access: "demo", url: "https://hooks.example.com/in" }), click("Create webhook"), says("shown only once"),
   )],
-  ["webhook", steps((page) => page.getByRole("link", { name: "To the webhook" }).click(), says("Latest attempts"))],
+  ["webhook", steps((page) => page.getByRole("link", { name: "Go to the webhook" }).click(), says("Latest attempts"))],
   ["webhook-paused", steps(click("Pause"), says("by an operator"))],
   ["webhook-stale", steps(hidden("version", "0"), click("Save"), says("Open the current version"))],
   ["webhook-skip", steps(
     (page) => page.getByRole("link", { name: "Open the current version" }).click(),
     (page) => page.getByRole("link", { name: "Resume from now on…" }).click(), says("Cancel"),
   )],
-  ["webhook-skipped", steps(click("Resume from now on"), says("The webhook is resumed from now on."))],
+  ["webhook-skipped", steps(click("Resume from now on"), says("The webhook was resumed from now on."))],
   ["webhooks", goto("/console/webhooks")],
   ["webhook-delete", steps(
     (page) => page.getByRole("link", { name: /^whk_/ }).click(),
@@ -145,7 +145,7 @@ const OPERATOR = [
     (page) => page.getByRole("alert").waitFor(),
   )],
   ["explain-admitted", steps(
-    goto("/console/explain"), fill({ peer: "127.0.0.1", access: "demo" }), click("Explain"), says("would be let in"),
+    goto("/console/explain"), fill({ peer: "127.0.0.1", access: "demo" }), click("Explain"), says("would be accepted"),
   )],
 ];
 
@@ -161,7 +161,7 @@ const wrongKey = steps(goto("/console/sign-in"), fill({ key: "cgk_wrong" }), cli
 
 // The last: nobody signs in for a while after too many wrong keys.
 const NOBODY = [
-  ["sign-in-after-the-session", steps(goto("/console/sign-in?ended=1"), says("Your session ended"))],
+  ["sign-in-after-the-session", steps(goto("/console/sign-in?ended=1"), says("Your session has ended"))],
   ["sign-in-refused", wrongKey],
   ["sign-in-too-often", async (page) => {
     for (let n = 0; n < 100 && !(await page.getByText("Too many wrong keys.").count()); n += 1) {

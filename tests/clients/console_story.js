@@ -28,13 +28,13 @@ async function makeAccess(page) {
   await page.getByRole("link", { name: "New access" }).click();
   await page.getByLabel("Name", { exact: true }).fill("story access");
   await page.getByLabel("Allowed networks").fill("127.0.0.1");
-  await page.getByRole("button", { name: "Make the access" }).click();
+  await page.getByRole("button", { name: "Create access" }).click();
   // A mistake is told beside its field, and nothing that was typed is lost.
   await page.locator("#name-wrong").waitFor();
   same("the field again", await page.getByLabel("Allowed networks").inputValue(), "127.0.0.1");
   await page.getByLabel("Name", { exact: true }).fill("story");
-  await page.getByRole("button", { name: "Make the access" }).click();
-  await page.getByRole("heading", { name: "The access is made" }).waitFor();
+  await page.getByRole("button", { name: "Create access" }).click();
+  await page.getByRole("heading", { name: "The access was created" }).waitFor();
   const secret = await copied(page, "secret", "Copy the secret");
   const sample = await copied(page, "sample-text", "Copy the sample");
   if (!secret.startsWith("cgs_")) throw new Error("the secret was not copied");
@@ -58,9 +58,9 @@ async function followRow(context, page, { secret, sample }) {
   same("the row's outcome", (await row.locator(".badge").innerText()).trim(), "200 SUCCESS");
   await page.getByText(/arrived/).waitFor();
   await row.getByRole("link").click();
-  await page.getByRole("heading", { name: "Where the time went" }).waitFor();
+  await page.getByRole("heading", { name: "Durations" }).waitFor();
   const text = await page.locator("main").innerText();
-  for (const wanted of ["127.0.0.1", "sendmessage", "platform=whatsapp", "sent", "All calls of story"]) {
+  for (const wanted of ["127.0.0.1", "sendmessage", "platform=whatsapp", "sent", "Show all calls of story"]) {
     if (!text.includes(wanted)) throw new Error(`the row does not tell ${wanted}: ${text}`);
   }
 }
@@ -70,12 +70,12 @@ async function changeNetworks(page) {
   const preview = page.locator("#preview");
   await page.getByLabel("Allowed networks").fill("192.0.2.0/24");
   await page.getByRole("button", { name: "Preview" }).click();
-  await preview.getByText("The change would refuse admitted calls.").waitFor();
+  await preview.getByText("The change would reject accepted calls.").waitFor();
   const refused = await preview.innerText();
-  if (!/Newly refused by networks\s+1/.test(refused)) throw new Error(`the preview: ${refused}`);
+  if (!/Newly rejected by networks\s+1/.test(refused)) throw new Error(`the preview: ${refused}`);
   await page.getByLabel("Allowed networks").fill("127.0.0.1\n192.0.2.0/24");
   await page.getByRole("button", { name: "Preview" }).click();
-  await preview.getByText("The change would refuse no admitted call.").waitFor();
+  await preview.getByText("The change would not reject any accepted call.").waitFor();
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Saved.").waitFor();
   const networks = await page.getByLabel("Allowed networks").inputValue();
@@ -89,7 +89,7 @@ async function explain(page) {
   await page.getByLabel("Address of the peer").fill("203.0.113.7");
   await page.getByLabel("Access", { exact: true }).fill("story");
   await page.getByRole("button", { name: "Explain" }).click();
-  await page.getByText("The call would be refused with 403 IP_NOT_ALLOWED").waitFor();
+  await page.getByText("The call would be rejected with 403 IP_NOT_ALLOWED").waitFor();
   const decided = await page.locator("tr.decided").innerText();
   if (!decided.includes("access networks")) throw new Error(`what decided: ${decided}`);
 }
@@ -120,7 +120,7 @@ async function endSession(context, page) {
     await page.goto(address);
     await context.clearCookies();
     await page.getByRole("button", { name: button }).click();
-    await page.getByText("Your session ended; nothing was changed.").waitFor();
+    await page.getByText("Your session has ended. Nothing was changed.").waitFor();
     await page.getByLabel("Admin key").fill(process.env.CONSOLE_KEY);
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByLabel("Allowed networks").waitFor();
@@ -164,7 +164,7 @@ async function viewer() {
   await signIn(page, process.env.CONSOLE_VIEWER);
   for (const path of ["/console/accesses", "/console/accesses/story", "/console/journal", "/console/status"]) {
     await page.goto(HOME + path);
-    for (const name of ["New access", "Save", "Preview", "Suspend", "Resume", "New secret", "Delete…", "Read it again", "New signing key"]) {
+    for (const name of ["New access", "Save", "Preview", "Suspend", "Resume", "Create new secret", "Delete…", "Reload configuration", "Create signing key"]) {
       same(`${name} on ${path}`, await page.getByRole("button", { name }).count(), 0);
       same(`${name} on ${path}`, await page.getByRole("link", { name }).count(), 0);
     }
@@ -185,7 +185,7 @@ async function withoutScript() {
   await page.getByText("Saved.").waitFor();
   await page.getByLabel("Allowed networks").fill("198.51.100.0/24");
   await page.getByRole("button", { name: "Preview" }).click();
-  await page.getByText("The change would refuse admitted calls.").waitFor();
+  await page.getByText("The change would reject accepted calls.").waitFor();
   same("the field again", await page.getByLabel("Allowed networks").inputValue(), "198.51.100.0/24");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Saved.").waitFor();
@@ -200,13 +200,13 @@ async function withoutScript() {
   await page.getByRole("button", { name: "Delete story" }).click();
   await page.getByText("story is deleted.").waitFor();
   await page.goto(`${HOME}/console/status`);
-  await page.getByRole("button", { name: "Read it again" }).click();
-  await page.getByText("The configuration is read again.").waitFor();
+  await page.getByRole("button", { name: "Reload configuration" }).click();
+  await page.getByText("The configuration was reloaded.").waitFor();
   for (const name of ["Overview", "Health"]) {
     await page.getByRole("link", { name, exact: true }).click();
     await page.getByRole("heading", { name, exact: true }).waitFor();
-    await page.getByRole("link", { name: "a week", exact: true }).click();
-    await page.locator(".windows [aria-current]", { hasText: "a week" }).waitFor();
+    await page.getByRole("link", { name: "1 week", exact: true }).click();
+    await page.locator(".windows [aria-current]", { hasText: "1 week" }).waitFor();
   }
   return browser.close();
 }

@@ -68,7 +68,7 @@ async fn each_cause_of_an_incident_is_two_clicks_away() {
     shows(&health, "access networks: ");
     let rows = visitor.follow(&health, "status=IP_NOT_ALLOWED").await;
     shows(&rows, "IP_NOT_ALLOWED");
-    let changes = health.body.split("What changed last").nth(1).unwrap();
+    let changes = health.body.split("Latest changes").nth(1).unwrap();
     assert!(
         changes.contains("change") && changes.contains("first"),
         "{changes}"
@@ -80,12 +80,12 @@ async fn each_cause_of_an_incident_is_two_clicks_away() {
     // The certificate that expires soon.
     shows(&health, "expires in 2 days");
     let status = visitor.follow(&health, "/console/status#gateway").await;
-    shows(&status, "Certificate of the ways in");
-    for part in ["Running for", "Memory", "Disk left"] {
+    shows(&status, "Certificate of the public listener");
+    for part in ["Running for", "Memory", "Free disk space"] {
         shows(&status, part);
     }
     let access = visitor.follow(&health, "/console/accesses/shop").await;
-    shows(&access, "2 calls, 1 of them refused or failed");
+    shows(&access, "2 calls, 1 of them rejected or failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use crate::harness::{Answer, Gateway, client, is_of_files, until};
 
 /// Returns the number of rows of calls on a journal page, without the rows of operators' actions.
 fn calls(journal: &Answer) -> usize {
-    journal.body.matches("data-label=\"Way\">http<").count()
+    journal.body.matches("data-label=\"Way in\">http<").count()
 }
 
 /// Makes six calls of the access `demo`, of which one is refused.
@@ -32,8 +32,8 @@ async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
     // The overview reads the journal every five seconds, and the journal is written within a tenth of a second.
     until("the overview counts the newest calls", async || {
         let page = visitor.page("/console/").await.body;
-        let month = "0 of 6 calls in the journal since the first of the month (UTC) ended with 500 or more.";
-        page.contains(month) && page.contains("6 since the gateway started, 0 under way")
+        let month = "0 of 6 calls in the journal since the first of the month (UTC) ended with status 500 or higher.";
+        page.contains(month) && page.contains("6 since the gateway started, 0 in progress")
     })
     .await;
 }
@@ -45,11 +45,11 @@ async fn what_the_overview_counts_within_a_chosen_time_leads_to_its_rows() {
     let visitor = Visitor::first(&gateway).await;
     let first = visitor.page("/console/").await;
     let within = |page: &Answer, window: &str| {
-        let text = format!("6 calls within {window}, 1 of them refused or failed.");
+        let text = format!("Last {window}: 6 calls, 1 of them rejected or failed.");
         assert!(page.body.contains(&text), "{}", page.body);
     };
     within(&first, "15 minutes");
-    for (word, text) in [("1d", "a day"), ("7d", "a week")] {
+    for (word, text) in [("1d", "1 day"), ("7d", "1 week")] {
         let path = format!("/console/?window={word}");
         let page = visitor.follow(&first, &path).await;
         within(&page, text);
@@ -75,17 +75,17 @@ async fn the_list_of_accesses_and_the_journal_show_what_was_called_lately() {
     let idle = visitor.page("/console/accesses").await.body;
     assert!(idle.contains(">0 calls<"), "{idle}");
     let journal = visitor.page("/console/journal").await.body;
-    assert!(!journal.contains("The last hours"), "{journal}");
+    assert!(!journal.contains("Calls over time"), "{journal}");
     make_calls(&gateway).await;
     let list = visitor.page("/console/accesses").await;
-    let day = ">6 calls, 1 refused or failed<";
+    let day = ">6 calls, 1 rejected or failed<";
     assert!(list.body.contains(day), "{}", list.body);
     let rows = visitor.follow(&list, "access=demo").await;
     assert_eq!(calls(&rows), 6, "{}", rows.body);
-    let drawn = "6 in all, 1 of them refused or failed";
+    let drawn = "6 in total, 1 of them rejected or failed";
     assert!(rows.body.contains(drawn), "{}", rows.body);
     let served = visitor.page("/console/journal?status=SUCCESS").await.body;
-    assert!(served.contains("5 in all, 0 of them"), "{served}");
+    assert!(served.contains("5 in total, 0 of them"), "{served}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

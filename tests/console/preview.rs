@@ -31,7 +31,7 @@ async fn previewed(visitor: &Visitor<'_>, limits: &[(&str, &str)]) -> (Vec<u64>,
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let beyond = lines(&answer.body).into_iter();
-    let beyond = beyond.filter(|(name, _)| name.starts_with("Beyond"));
+    let beyond = beyond.filter(|(name, _)| name.starts_with("Over the limit"));
     let counts = beyond.map(|(_, count)| count.parse().unwrap()).collect();
     (counts, answer.body)
 }
@@ -92,12 +92,12 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
     ] {
         let (counts, page) = previewed(&visitor, limits).await;
         assert_eq!(counts, beyond, "{limits:?}: {page}");
-        let refuses = page.contains("The change would refuse admitted calls.");
+        let refuses = page.contains("The change would reject accepted calls.");
         assert_eq!(refuses, beyond.iter().any(|n| *n > 0), "{limits:?}");
     }
     let (counts, page) = previewed(&visitor, &[("concurrent", "1"), ("report", "limits")]).await;
     assert_eq!(counts, [0; 0], "limits that only report refuse nobody");
-    assert!(page.contains("The change would refuse no admitted call."));
+    assert!(page.contains("The change would not reject any accepted call."));
     // Erasing removes the text of the messages and their destinations.
     let erased = json!({"destination": "34600000001"});
     let answer = admin(&gateway, Method::POST, "journal/erase", &erased).await;
@@ -105,7 +105,7 @@ async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
     let (counts, page) = previewed(&visitor, &[("per_destination", "1")]).await;
     assert_eq!(counts, [0]);
     assert!(
-        page.contains("The destinations of 3 sends are no longer kept"),
+        page.contains("The destinations of 3 sends are no longer stored"),
         "{page}"
     );
     let calls = admin(&gateway, Method::GET, "journal?access=demo", &Value::Null).await;

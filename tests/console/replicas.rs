@@ -49,7 +49,7 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
         page.body.contains(text)
     };
     until("the limits' parts", async || {
-        sees("are divided by 3:").await
+        sees("are divided by 3, and").await
     })
     .await;
     let metrics = first.metrics().await;
@@ -68,7 +68,7 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
     // The page after a change reports that not all replicas have the change yet.
     let notice = visitor.page("/console/accesses?in_force=2/3").await;
     assert!(
-        notice.body.contains("in force in 2 of 3 replicas"),
+        notice.body.contains("2 of 3 replicas have applied it"),
         "{}",
         notice.body
     );

@@ -76,7 +76,7 @@ async fn who_presses_new_secret_twice_ends_no_secret_that_is_in_use() {
     assert_eq!(form.send(&[]).await.status, 200);
     let twice = form.send(&[]).await;
     assert_eq!(twice.status, 412, "{}", twice.body);
-    let said = "The access has been changed since.";
+    let said = "The access has changed since it was read.";
     assert!(twice.body.contains(said), "{}", twice.body);
     let read = "class=chat&method=getchats&platform=whatsapp&platformid=100";
     assert_eq!(call(&gateway, read).await["status"], "SUCCESS");
@@ -84,7 +84,7 @@ async fn who_presses_new_secret_twice_ends_no_secret_that_is_in_use() {
     assert_eq!(bare.status, 412, "a version is needed");
     // After reloading, the page says which secret another rotation ends, and the operator may go on.
     let again = visitor.page(page).await.body;
-    assert!(again.contains("ends the older one of two"), "{again}");
+    assert!(again.contains("revokes the older of the two secrets"), "{again}");
     let form = OpenForm::of(&visitor, page, &rotate).await;
     assert_eq!(form.send(&[]).await.status, 200);
     assert_eq!(
@@ -106,10 +106,10 @@ async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
     assert!(once.body.contains("whsec_"), "{}", once.body);
     let twice = form.send(&press).await;
     assert_eq!(twice.status, 412, "{}", twice.body);
-    let said = "The webhook has been changed since.";
+    let said = "The webhook has changed since it was read.";
     assert!(twice.body.contains(said), "{}", twice.body);
     let again = visitor.page(&page).await.body;
-    assert!(again.contains("ends the older one of two"), "{again}");
+    assert!(again.contains("revokes the older of the two secrets"), "{again}");
     // A program that sends no version gets its request done.
     let by_program = format!("{path}/rotate");
     for _ in 0..2 {
@@ -132,7 +132,7 @@ async fn a_webhook_that_somebody_else_has_changed_is_not_overwritten_and_no_inpu
     let refused = form.send(&[("note", "orders and answers")]).await;
     assert_eq!(refused.status, 412, "{}", refused.body);
     for wanted in [
-        "The webhook has been changed since.",
+        "The webhook has changed since it was read.",
         "Open the current version",
         "value=\"orders and answers\"",
     ] {
@@ -212,7 +212,7 @@ async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
             let count = left(&gateway, &path).await.len();
             let asked = visitor.page(&confirm).await.body;
             assert!(asked.contains(question), "{asked}");
-            asked.contains(&format!("<dt>Left to send</dt><dd>{count}</dd>"))
+            asked.contains(&format!("<dt>Pending deliveries</dt><dd>{count}</dd>"))
         })
         .await;
         let waiting = left(&gateway, &path).await;
@@ -224,7 +224,7 @@ async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
             assert!(!waiting.is_empty(), "nothing was left");
             assert!(waiting.iter().all(|event| !there.contains(event)));
             let resumed = visitor.page(done.header("location")).await.body;
-            assert!(resumed.contains("is resumed from now on."), "{resumed}");
+            assert!(resumed.contains("was resumed from now on."), "{resumed}");
         }
     }
     let gone = admin(&gateway, Method::GET, &path, &Value::Null).await;

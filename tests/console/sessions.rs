@@ -90,7 +90,7 @@ async fn what_is_sent_after_the_session_ended_is_said_to_have_changed_nothing() 
     let back = "/console/accesses/demo?way=jwt";
     let asks_to_sign_in = async |address: &str, said: usize, next: &str| {
         let page = visitor.page(address).await;
-        let text = "Your session ended; nothing was changed.";
+        let text = "Your session has ended. Nothing was changed.";
         assert_eq!(page.body.matches(text).count(), said, "{}", page.body);
         let next = format!("name=\"next\" value=\"{next}\"");
         assert!(page.body.contains(&next), "{}", page.body);
@@ -261,7 +261,7 @@ async fn a_viewer_changes_nothing_by_any_form() {
     for (path, fields) in changing() {
         let answer = viewer.send(path, &fields).await;
         assert_eq!(answer.status, 403, "{path}");
-        assert!(answer.body.contains("may read and not change"), "{path}");
+        assert!(answer.body.contains("may read but not change"), "{path}");
     }
     assert_eq!(all(&gateway).await, before);
     // The same forms succeed for an operator, so the viewer was refused because of the role.

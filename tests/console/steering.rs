@@ -205,9 +205,9 @@ async fn the_page_of_a_webhook_says_what_was_done_and_nothing_that_its_address_s
         format!("/console/webhooks/{id}/act"),
     );
     for (action, word, said) in [
-        ("pause", "pause", "is paused."),
-        ("resume", "resume", "is resumed."),
-        ("dead", "again&count=0", "is told to send 0 once more."),
+        ("pause", "pause", "was paused."),
+        ("resume", "resume", "was resumed."),
+        ("dead", "again&count=0", "was told to redeliver 0 deliveries."),
     ] {
         let acted = visitor.send(&act, &[("action", action)]).await;
         let location = format!("{page}?done={word}");
@@ -217,7 +217,7 @@ async fn the_page_of_a_webhook_says_what_was_done_and_nothing_that_its_address_s
     }
     let tested = visitor.send(&act, &[("action", "test")]).await;
     assert_eq!(tested.status, 200, "{}", tested.body);
-    assert!(tested.body.contains("is tested: "), "{}", tested.body);
+    assert!(tested.body.contains("was tested: "), "{}", tested.body);
     let strange = visitor.page(&format!("{page}?done=broken.+Call+555")).await;
     assert_eq!(strange.status, 200);
     assert!(!strange.body.contains("555"), "{}", strange.body);
@@ -233,8 +233,8 @@ async fn the_configuration_is_read_again_from_the_status_page() {
     assert_eq!(taken.header("location"), "/console/status?done=reload");
     let page = visitor.page("/console/status?done=reload").await.body;
     for wanted in [
-        "The configuration is read again.",
-        ">taken<",
+        "The configuration was reloaded.",
+        ">applied<",
         "limits.per_address_per_minute",
     ] {
         assert!(page.contains(wanted), "{wanted}: {page}");
@@ -243,7 +243,7 @@ async fn the_configuration_is_read_again_from_the_status_page() {
     let refused = visitor.send("/console/status/reload", &[]).await;
     assert_eq!(refused.status, 422);
     assert!(refused.body.contains("role=\"alert\""), "{}", refused.body);
-    assert!(refused.body.contains(">refused<") && refused.body.contains("line 2"));
+    assert!(refused.body.contains(">rejected<") && refused.body.contains("line 2"));
     assert!(!refused.body.contains("<b>"), "{}", refused.body);
     let status = admin(&gateway, Method::GET, "status", &Value::Null)
         .await
@@ -268,7 +268,7 @@ async fn a_new_signing_key_is_had_from_the_status_page() {
     assert_eq!(after[1]["kid"], before[0]["kid"]);
     let page = visitor.page("/console/status?done=rotate").await.body;
     for wanted in [
-        "A new key signs.",
+        "A new key signs tokens.",
         after[0]["kid"].as_str().unwrap(),
         "verifies until",
     ] {

@@ -149,7 +149,7 @@ async fn a_send_that_a_page_shows_under_way_ends_there_once() {
     let on_page = OpenSend::begin(&gateway, &listener).await;
     let page = visitor.page("/console/journal?live=1").await.body;
     let (first, line) = rows(&page)[0];
-    assert!(line.contains("under way"), "{page}");
+    assert!(line.contains("in progress"), "{page}");
     let connect = page.split("sse-connect=\"").nth(1).unwrap();
     let path = connect.split('"').next().unwrap();
 
@@ -159,7 +159,7 @@ async fn a_send_that_a_page_shows_under_way_ends_there_once() {
     let mut tail = visitor.get(path).send().await.unwrap();
     let seen = read_until(&mut tail, "event: note").await;
     let (second, line) = rows(&seen)[0];
-    assert!(line.contains("under way") && second > first, "{seen}");
+    assert!(line.contains("in progress") && second > first, "{seen}");
     assert_eq!(rows(&seen).len(), 1, "{seen}");
 
     for (send, id) in [(on_page, first), (caught_up, second)] {
@@ -194,7 +194,7 @@ async fn a_send_that_ends_while_the_page_connects_again_ends_there_too() {
         read_until(&mut tail, "event: note").await
     };
     let seen = again("0").await;
-    assert!(seen.contains("under way"), "{seen}");
+    assert!(seen.contains("in progress"), "{seen}");
     let after = seen.split("id: ").nth(1).unwrap();
     let after = after.lines().next().unwrap();
     open.end().await;

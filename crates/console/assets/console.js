@@ -1,4 +1,4 @@
-// What the pages do besides htmx: copying, and keeping what is live short and still while somebody reads it.
+// The scripts of the pages in addition to htmx: copy a text, pause live updates, and limit the number of live rows.
 "use strict";
 
 const ROWS_MAX = 200;
@@ -9,9 +9,9 @@ async function copy(button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without TLS browsers keep the clipboard to themselves: mark the text, so that it can be copied by hand.
+    // Without TLS, browsers do not allow access to the clipboard. Select the text, so that the operator can copy it.
     getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
-    label = "Marked: press Ctrl+C";
+    label = "Selected: press Ctrl+C";
   }
   const before = button.innerHTML;
   button.textContent = label;
@@ -25,7 +25,7 @@ document.addEventListener("click", (event) => {
   if (button && "pause" in button.dataset) {
     const pauses = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(pauses));
-    button.textContent = pauses ? "Go on" : "Pause";
+    button.textContent = pauses ? "Continue" : "Pause";
   }
 });
 
@@ -34,8 +34,8 @@ document.addEventListener("htmx:sseOpen", () => {
   if (pause) pause.hidden = false;
 });
 
-// What comes while the page is paused is passed over; loading the page again shows it. An alert does not move, and is shown all
-// the same; with its text put in once more a screen reader would say it once more.
+// Updates that arrive while the page is paused are ignored; reloading the page shows them. An alert does not move, so it is shown
+// even while the page is paused. An unchanged alert is not inserted again, because a screen reader would read it again.
 document.addEventListener("htmx:sseBeforeMessage", (event) => {
   const place = event.target;
   const isPaused = document.querySelector("[data-pause][aria-pressed=true]") !== null;
@@ -43,7 +43,7 @@ document.addEventListener("htmx:sseBeforeMessage", (event) => {
   if (isAlert ? place.textContent === event.detail.data : isPaused) event.preventDefault();
 });
 
-// A row that the table has already, such as that of a send that has ended since, takes the place of the older one.
+// A row that is already in the table, such as the row of a send that has ended, replaces the older row.
 function replaceRows(table) {
   const newer = new Map();
   for (const row of [...table.rows]) {

@@ -66,7 +66,7 @@ pub(crate) async fn record(
 }
 
 fn too_many_wrong_keys(wait_s: i64) -> Response {
-    let text = "Too many wrong keys. Wait a minute, or give the right one.";
+    let text = "Too many wrong keys. Wait a minute, or send the right key.";
     let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys", text);
     let mut response = problem.into_response();
     let headers = response.headers_mut();
@@ -239,7 +239,7 @@ impl Drop for AuditedRequest {
     fn drop(&mut self) {
         if !self.is_answered && self.acts {
             self.row.status = Some(0);
-            self.row.cause = Some("the operator hung up before the answer".into());
+            self.row.cause = Some("the operator disconnected before the answer".into());
             if self.changes {
                 self.write();
             } else {

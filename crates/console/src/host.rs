@@ -54,7 +54,7 @@ fn check_host<B>(request: &Request<B>, is_listed: impl Fn(&str) -> bool) -> Resu
     if more.is_none() && all.all(is_ours) {
         return Ok(());
     }
-    let text = "The operators' listener does not answer to this name. Call it by its address or as localhost, or list the name in \
+    let text = "The operators' listener does not accept this host name. Use its address or localhost, or add the name to \
                 server.admin_hosts.";
     Err(Problem::new(
         StatusCode::MISDIRECTED_REQUEST,

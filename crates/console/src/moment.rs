@@ -19,7 +19,7 @@ pub(crate) fn time_ms(text: &str, now: i64) -> Result<i64, String> {
     instant(text)
         .or_else(|| ago(text, now))
         .map(Timestamp::as_millisecond)
-        .ok_or_else(|| wrong(text, "how long ago"))
+        .ok_or_else(|| wrong(text, "a duration before now"))
 }
 
 /// Reads a time that may be in the future and returns seconds since 1970, UTC. The forms are those of [`time_ms`], but a duration
@@ -32,7 +32,7 @@ pub(crate) fn coming_s(text: &str, now: i64) -> Result<i64, String> {
     instant(text)
         .or_else(|| ahead(text, now))
         .map(Timestamp::as_second)
-        .ok_or_else(|| wrong(text, "how long from now"))
+        .ok_or_else(|| wrong(text, "a duration from now"))
 }
 
 fn wrong(text: &str, counted: &str) -> String {
@@ -105,12 +105,12 @@ pub(crate) fn rfc3339_ms(ms: i64) -> String {
 
 /// Returns the schema of the text that [`time_ms`] reads.
 pub(crate) fn schema() -> Value {
-    schema_of("how long ago")
+    schema_of("a duration before now")
 }
 
 /// Returns the schema of the text that [`coming_s`] reads.
 pub(crate) fn coming_schema() -> Value {
-    schema_of("how long from now")
+    schema_of("a duration from now")
 }
 
 fn schema_of(counted: &str) -> Value {
@@ -194,7 +194,7 @@ mod tests {
             "2026-12-31T23:59:59+25:00",
         ] {
             let error = coming_s(text, NOW).expect_err(text);
-            assert!(error.contains("how long from now"), "{error}");
+            assert!(error.contains("a duration from now"), "{error}");
         }
     }
 

@@ -65,7 +65,7 @@ impl Problem {
 
     /// Makes the error for a viewer's key where an operator's key is required.
     pub(crate) fn viewer() -> Problem {
-        let text = "This key may read and not change anything.";
+        let text = "This key may read but not change anything.";
         Problem::new(StatusCode::FORBIDDEN, "viewer", text)
     }
 
@@ -153,7 +153,7 @@ impl From<ChangeError> for Problem {
             ChangeError::Stale => (StatusCode::PRECONDITION_FAILED, "changed_since"),
             ChangeError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
             ChangeError::Store(cause) => {
-                tracing::error!(%cause, "the store failed what an operator asked for");
+                tracing::error!(%cause, "the store failed during an operator’s request");
                 (StatusCode::SERVICE_UNAVAILABLE, "store_failing")
             }
         };

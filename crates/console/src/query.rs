@@ -14,7 +14,7 @@ pub(crate) fn each_once(
     let mut known = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let taken = if known.contains(&name) {
-            Err("write it once".to_owned())
+            Err("specify it only once".to_owned())
         } else {
             set(&name, &value)
         };
@@ -36,5 +36,5 @@ pub(crate) fn each_once(
 /// Returns the rule that the value violates.
 pub(crate) fn limit(value: &str) -> Result<u32, String> {
     let count = value.parse().ok().filter(|count| *count >= 1);
-    count.ok_or_else(|| "write a whole number from 1".to_owned())
+    count.ok_or_else(|| "write a whole number of at least 1".to_owned())
 }

@@ -36,7 +36,7 @@ pub(crate) const FIELD: &str = "in_force";
 
 /// Describes the parameter [`WAIT`] for the OpenAPI document.
 pub(crate) fn parameter() -> Value {
-    let text = "Where several gateways share the store: wait until each has the change in force or its lease is over.";
+    let text = "If several gateways share the store, waits until each of them has applied the change or its lease has expired.";
     json!({"name": WAIT, "in": "query", "description": text, "schema": {"enum": ["all"]}})
 }
 
@@ -87,7 +87,7 @@ fn announce(response: &mut Response, spread: &Result<Spread, StoreError>) {
             (in_force, spread.pending.join(", "))
         }
         Err(error) => {
-            tracing::warn!(%error, "whether other replicas have a change is not known");
+            tracing::warn!(%error, "it is not known whether other replicas have applied a change");
             (UNKNOWN.to_owned(), String::new())
         }
     };
@@ -96,7 +96,7 @@ fn announce(response: &mut Response, spread: &Result<Spread, StoreError>) {
         return;
     }
     if !pending.is_empty() {
-        tracing::warn!(pending, "a change is not in force in all replicas yet");
+        tracing::warn!(pending, "not all replicas have applied a change yet");
         set(response, PENDING, &pending);
     }
     let headers = response.headers();
@@ -120,13 +120,13 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
 /// such a state.
 pub(crate) fn notice(in_force: &str) -> Option<String> {
     if in_force == UNKNOWN {
-        let text = "The change is stored. Which replicas have it in force is not known: the database does not say.";
+        let text = "The change is stored. It is not known which replicas have applied it, because the database did not answer.";
         return Some(text.to_owned());
     }
     let (replicas, of) = in_force.split_once('/')?;
     let (replicas, of): (u16, u16) = (replicas.parse().ok()?, of.parse().ok()?);
     Some(format!(
-        "The change is stored, and in force in {replicas} of {of} replicas. The others take it over when they reach the database."
+        "The change is stored, and {replicas} of {of} replicas have applied it. The others apply it when they can reach the database."
     ))
 }
 

@@ -23,7 +23,7 @@ impl From<WebhookError> for Problem {
                 Problem::new(StatusCode::NOT_FOUND, "no_such_webhook", text)
             }
             WebhookError::Stale => {
-                let text = "The webhook has been changed since.";
+                let text = "The webhook has changed since it was read.";
                 Problem::new(StatusCode::PRECONDITION_FAILED, "changed_since", text)
             }
             WebhookError::NoAccess => Problem::wrong("access", "there is no access with this name"),

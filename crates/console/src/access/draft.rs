@@ -142,7 +142,7 @@ pub(crate) fn methods() -> [&'static str; OPERATIONS.len()] {
 /// Checks whether a text has a length within these bounds and can be presented in a call.
 pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Result<(), String> {
     if adapter::has_forbidden_character(text, false) {
-        return Err("it holds a control character".to_owned());
+        return Err("it contains a control character".to_owned());
     }
     if text.chars().count() >= characters_min && text.len() <= bytes_max {
         Ok(())
@@ -150,7 +150,7 @@ pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Re
         let least = if characters_min == 0 {
             ""
         } else {
-            "something, and "
+            "something, but "
         };
         Err(format!("write {least}at most {bytes_max} bytes"))
     }
@@ -201,7 +201,7 @@ impl AccessDraft {
         self.apply(access)?;
         match (access.not_before, access.expires) {
             (Some(begin), Some(end)) if sets_time && begin >= end => {
-                let text = format!("it has to be after not_before, {}", rfc3339(begin));
+                let text = format!("it must be later than not_before, {}", rfc3339(begin));
                 Err(vec![("expires".to_owned(), text)])
             }
             _ => Ok(()),

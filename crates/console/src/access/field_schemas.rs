@@ -22,7 +22,7 @@ pub(crate) fn password() -> Value {
 /// Returns the schema of a password hash, a PHC string.
 pub(crate) fn phc() -> Value {
     json!({"type": "string", "format": "argon2id", "maxLength": 256,
-        "description": "A PHC string of argon2id, version 19, with m, t and p within bounds that a refusal names."})
+        "description": "A PHC string of argon2id, version 19. The parameters m, t and p have bounds; the error message of a rejected value states them."})
 }
 
 pub(crate) fn network() -> Value {

@@ -26,7 +26,7 @@ pub(crate) fn mistakes(accesses: &[Access]) -> Vec<(String, String)> {
         // If two accesses have the same name, it is unclear which one is meant.
         let is_new = names.insert(&*access.name);
         let again = (!is_new).then(|| {
-            let text = "another access of the body has this name".to_owned();
+            let text = "another access in the body has this name".to_owned();
             (format!("{}.name", access.name), text)
         });
         again.into_iter().chain(mistakes_of(access))

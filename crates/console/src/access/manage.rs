@@ -99,7 +99,7 @@ pub(crate) async fn change(
         ("password_hash", &draft.password_hash),
     ];
     if let Some((field, _)) = secrets.iter().find(|(_, secret)| secret.is_some()) {
-        return Err(Problem::wrong(field, "a secret is replaced by …/rotate"));
+        return Err(Problem::wrong(field, "use …/rotate to replace a secret"));
     }
     let mut mistakes = Vec::new();
     let changed = console

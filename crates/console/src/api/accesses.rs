@@ -38,7 +38,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get(ALL, list)
             .named(
                 "listAccesses",
-                "Lists accesses by name, a page at a time: next is the name to ask for more with, as after",
+                "Lists accesses by name, one page at a time; pass next as after to get the next page",
             )
             .wants(RequiredKey::Viewer)
             .query("q", &json!({"type": "string"}))
@@ -52,7 +52,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post(ALL, create)
             .named(
                 "createAccess",
-                "Makes an access; its secrets are shown this once",
+                "Creates an access; its secrets are shown only once",
             )
             .wants(RequiredKey::Operator)
             .takes("AccessDraft")
@@ -76,7 +76,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::patch(ONE, change)
             .named(
                 "changeAccess",
-                "Changes the fields that the body holds, from the next request on",
+                "Changes the fields in the body, with effect from the next request",
             )
             .wants(RequiredKey::Operator)
             .if_match()
@@ -93,7 +93,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::post("/admin/v1/accesses/{name}/rotate", rotate)
             .named(
                 "rotateSecret",
-                "Adds a new secret beside the one in use; it is shown this once",
+                "Adds a new secret next to the one in use; the new secret is shown only once",
             )
             .wants(RequiredKey::Operator)
             .if_match()
@@ -104,7 +104,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::post("/admin/v1/accesses/{name}/revoke-tokens", revoke_tokens)
             .named(
                 "revokeTokens",
-                "Ends every token that was issued for the access so far, here and by outside issuers",
+                "Revokes all tokens issued for the access so far, by this gateway and by external issuers",
             )
             .wants(RequiredKey::Operator)
             .if_match()
@@ -114,7 +114,7 @@ fn changing() -> [AdminEndpoint; 5] {
         AdminEndpoint::get("/admin/v1/accesses/{name}/changes", changes)
             .named(
                 "listChanges",
-                "Lists the latest changes of an access, newest first, its deletion included",
+                "Lists the latest changes of an access, newest first, including its deletion",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "Changes")

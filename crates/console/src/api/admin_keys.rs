@@ -22,11 +22,14 @@ const ALL: &str = "/admin/v1/admin-keys";
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get(ALL, list)
-            .named("listAdminKeys", "Lists the keys of operators")
+            .named("listAdminKeys", "Lists the admin keys")
             .wants(RequiredKey::Viewer)
             .answers(200, "AdminKeys"),
         AdminEndpoint::post(ALL, create)
-            .named("createAdminKey", "Makes a key; it is shown this once")
+            .named(
+                "createAdminKey",
+                "Creates an admin key; it is shown only once",
+            )
             .wants(RequiredKey::Operator)
             .takes("AdminKeyDraft")
             .answers(201, "AdminKeyMade")
@@ -35,7 +38,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::delete("/admin/v1/admin-keys/{name}", delete)
             .named(
                 "deleteAdminKey",
-                "Deletes a key, unless it is the last operator's",
+                "Deletes an admin key, unless it is the last one with the role operator",
             )
             .wants(RequiredKey::Operator)
             .answers_nothing()
@@ -43,7 +46,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/admin-keys/{name}/rotate", rotate)
             .named(
                 "rotateAdminKey",
-                "Replaces a key by a new one; it is shown this once",
+                "Replaces an admin key by a new one, which is shown only once",
             )
             .wants(RequiredKey::Operator)
             .answers(200, "AdminKeyMade")
@@ -75,13 +78,13 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
     let key = new.key.clone();
     let create = move |keys: &[AdminKey]| {
         if keys.iter().any(|other| other.name == key.name) {
-            let text = "There is a key with this name already.";
+            let text = "A key with this name already exists.";
             return Err(Problem::new(StatusCode::CONFLICT, "exists", text));
         }
         Ok(Some(key))
     };
     console.store.change_admin_key(&draft.name, create).await?;
-    Ok(new.answer(&actor, StatusCode::CREATED, "made"))
+    Ok(new.answer(&actor, StatusCode::CREATED, "created"))
 }
 
 async fn rotate(
@@ -100,7 +103,7 @@ async fn rotate(
         // If several requests rotate the key at the same time, only the last new key would work. Therefore only the first request
         // succeeds.
         if now.ok_or_else(Problem::not_found)? != &seen {
-            let text = "The key has been rotated by another request in this moment.";
+            let text = "Another request has just rotated this key.";
             return Err(Problem::new(StatusCode::CONFLICT, "changed_since", text));
         }
         Ok(Some(key))
@@ -119,7 +122,7 @@ async fn delete(
     let delete = move |keys: &[AdminKey]| {
         let (same, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.name == deleted);
         if !others.iter().any(|key| key.role == Role::Operator) {
-            let text = "The last operator's key can't be deleted: nobody could make another.";
+            let text = "The last key with the role operator can't be deleted, because nobody could create another one.";
             return Err(Problem::new(StatusCode::CONFLICT, "last_operator", text));
         }
         same.first().map(|_| None).ok_or_else(Problem::not_found)

@@ -25,7 +25,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/backup", backup)
             .named(
                 "backup",
-                "Copies the store while it is in use, one copy at a time",
+                "Returns a copy of the store while the store is in use; only one copy can be made at a time",
             )
             .wants(RequiredKey::Operator)
             .answers_in(200, "application/octet-stream")
@@ -36,7 +36,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 async fn backup(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     console.operator(&headers)?;
     let Ok(permit) = Arc::clone(&console.copies).try_acquire_owned() else {
-        let why = "A backup is under way; try again when it has ended.";
+        let why = "A backup is in progress. Try again when it has ended.";
         return Err(OperationError::Conflict(why.to_owned()).into());
     };
     let copying = Arc::clone(&console.gateway).backup();

@@ -160,7 +160,7 @@ impl AdminEndpoint {
 
     /// Declares the header with the version that the caller has seen.
     pub(crate) fn if_match(mut self) -> AdminEndpoint {
-        let text = "The ETag of the access as the caller has seen it: if it has changed since, nothing is done.";
+        let text = "The ETag of the version that the client has read. If the resource has changed since then, the request is rejected.";
         let schema = json!({"type": "string", "pattern": "^(\\*|\"v[0-9]{1,18}\")$"});
         self.parameters.push(
             json!({"name": "If-Match", "in": "header", "description": text, "schema": schema, "example": "*"}),

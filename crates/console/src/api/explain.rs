@@ -16,7 +16,10 @@ use crate::state::ConsoleState;
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::post("/admin/v1/explain", explain)
-            .named("explain", "Explains what would become of a call, and why")
+            .named(
+                "explain",
+                "Explains how the gateway would answer a call, and why",
+            )
             .wants(RequiredKey::Viewer)
             .takes("Question")
             .answers(200, "Explanation"),

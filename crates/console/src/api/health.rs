@@ -14,13 +14,13 @@ use crate::state::ConsoleState;
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let ready = |path, id| {
         AdminEndpoint::get(path, readyz)
-            .named(id, "Reports whether the gateway takes calls")
+            .named(id, "Reports whether the gateway accepts calls")
             .answers(200, "Health")
             .answers(503, "Health")
     };
     vec![
         AdminEndpoint::get("/livez", livez)
-            .named("isAlive", "Reports that the process lives")
+            .named("isAlive", "Reports that the process is alive")
             .answers(200, "Health"),
         ready("/readyz", "isReady"),
         ready("/healthz", "isHealthy"),

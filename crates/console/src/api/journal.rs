@@ -32,7 +32,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/journal", read)
             .named(
                 "readJournal",
-                "Reads the journal, by the page or as a whole",
+                "Reads the journal, one page at a time or completely",
             )
             .wants(RequiredKey::Viewer)
             .query("access", &string)
@@ -60,7 +60,10 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .answers_in(200, NDJSON)
             .refuses(&[422, 503]),
         AdminEndpoint::post("/admin/v1/journal/erase", erase)
-            .named("eraseDestination", "Erases what is kept of one destination")
+            .named(
+                "eraseDestination",
+                "Erases the stored data of one destination",
+            )
             .wants(RequiredKey::Operator)
             .takes("Erasure")
             .answers(200, "Erased")

@@ -16,7 +16,10 @@ use crate::state::ConsoleState;
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get("/admin/v1/openapi-ways.json", ways)
-            .named("describeWays", "Returns the document of the JSON ways in")
+            .named(
+                "describeWays",
+                "Returns the OpenAPI document of the JSON ways in",
+            )
             .wants(RequiredKey::Viewer)
             .answers(200, "OpenApi"),
     ]
@@ -37,9 +40,9 @@ pub(super) fn document(endpoints: &[AdminEndpoint], version: &Value) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Chatgate's operators' side",
-            "description": "Everything below /admin/v1/ wants an admin key as a bearer token; x-role says of which role at least. \
-                x-bytes-max bounds a text in bytes of UTF-8, beside maxLength. A field of a draft that is absent stays as it is, and null takes a bound away.",
+            "title": "Chatgate's admin API",
+            "description": "All paths below /admin/v1/ require an admin key as a bearer token; x-role is the minimum role of the key. \
+                x-bytes-max is the maximum length of a text in bytes of UTF-8, in addition to maxLength. An absent field of a draft leaves the value unchanged, and null removes a limit.",
             "version": version,
         },
         "servers": [{"url": "/"}],

@@ -16,7 +16,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/reload", reload)
             .named(
                 "reload",
-                "Reads the configuration again; with a mistake in it the old one stays",
+                "Reloads the configuration; if it has a mistake, the old one stays in use",
             )
             .wants(RequiredKey::Operator)
             .answers(200, "Reload")

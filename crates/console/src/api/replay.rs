@@ -16,7 +16,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/replay", replay)
             .named(
                 "replay",
-                "Shows which journalled calls proposed networks would have refused",
+                "Shows which calls in the journal the proposed networks would have rejected",
             )
             .wants(RequiredKey::Viewer)
             .takes("Proposal")

@@ -16,7 +16,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/replicas", list)
             .named(
                 "listReplicas",
-                "Lists the processes that share the store, and what is in force in each; none where one has it for itself",
+                "Lists the replicas that share the store, with the changes that each has applied; empty if the store is not shared",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "Replicas")

@@ -52,7 +52,7 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<
     let bytes = collected
         .map_err(|_| {
             bad(format!(
-                "The body broke off or is over {BODY_BYTES_MAX} bytes."
+                "The body is incomplete or larger than {BODY_BYTES_MAX} bytes."
             ))
         })?
         .to_bytes();
@@ -62,7 +62,7 @@ pub(crate) async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<
         .map(|Object(value)| value)
         .map_err(|error| {
             let text = without_values(&error.to_string());
-            bad(format!("The body does not fit its schema: {text}."))
+            bad(format!("The body does not match its schema: {text}."))
         })
 }
 

@@ -109,12 +109,11 @@ fn journal_schemas() -> Properties {
     let kind = one_of(&[
         "request", "change", "clearing", "erasure", "operator", "failover",
     ]);
-    let calls =
-        json!({"type": "integer", "minimum": 1, "description": "Calls that the row stands for"});
+    let calls = json!({"type": "integer", "minimum": 1, "description": "Number of calls that the row represents"});
     let row = json!({"type": "object", "required": ["id", "time", "kind", "count"],
         "properties": {"kind": kind, "count": calls}});
     let searched_to = json!({"type": ["string", "null"], "format": "date-time",
-        "description": "How far the search came, when it ended before the page was full; next goes on from there"});
+        "description": "The time that the search reached, if it ended before the page was full; next continues from there"});
     let page = properties([
         ("rows", array(&row)),
         ("next", nullable(pattern(CURSOR))),
@@ -272,7 +271,7 @@ fn question() -> Value {
         {"type": "object", "propertyNames": name, "additionalProperties": value, "maxProperties": HEADERS_MAX},
     ]});
     let peer = json!({"type": "string", "format": "ip-address", "maxLength": 64,
-        "description": "An IPv4 or IPv6 address, with a port or without."});
+        "description": "An IPv4 or IPv6 address, with or without a port."});
     let question = properties([
         ("peer", peer),
         ("headers", lines),

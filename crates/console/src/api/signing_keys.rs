@@ -31,14 +31,14 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/keys", list)
             .named(
                 "listSigningKeys",
-                "Lists the keys that sign tokens, the newest first",
+                "Lists the keys that sign and verify tokens, newest first",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "SigningKeys"),
         AdminEndpoint::post("/admin/v1/keys/rotate", rotate)
             .named(
                 "rotateSigningKey",
-                "Makes a new signing key; tokens signed before stay valid until they expire, or end with `revoke`",
+                "Creates a new signing key; earlier tokens stay valid until they expire, unless revoke is true",
             )
             .wants(RequiredKey::Operator)
             .may_take("KeyRotation")

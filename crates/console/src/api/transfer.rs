@@ -25,14 +25,14 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/export", export)
             .named(
                 "exportAccesses",
-                "Exports all accesses with the hashes of their secrets, as an import takes them",
+                "Exports all accesses with the hashes of their secrets, in the format of an import",
             )
             .wants(RequiredKey::Operator)
             .answers(200, "Transfer"),
         AdminEndpoint::post("/admin/v1/import", import)
             .named(
                 "importAccesses",
-                "Stores the accesses of the body, all of them or none; those with the same names are replaced",
+                "Stores all accesses of the body or none of them; existing accesses with the same names are replaced",
             )
             .wants(RequiredKey::Operator)
             .takes("Transfer")

@@ -30,7 +30,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post(ALL, create)
             .named(
                 "createWebhook",
-                "Makes a webhook that gets an access's events from now on; its secret is shown this once",
+                "Creates a webhook for the events of an access from now on; its secret is shown only once",
             )
             .wants(RequiredKey::Operator)
             .takes("WebhookDraft")
@@ -44,7 +44,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::get("/admin/v1/webhooks/{id}/deliveries", deliveries)
             .named(
                 "listDeliveries",
-                "Lists what is left to send, what was given up, and the latest attempts",
+                "Lists the pending and the abandoned deliveries, and the latest attempts",
             )
             .wants(RequiredKey::Viewer)
             .answers(200, "WebhookDeliveries")
@@ -59,43 +59,43 @@ fn changing() -> Vec<AdminEndpoint> {
     let operator = |endpoint: AdminEndpoint| endpoint.wants(RequiredKey::Operator);
     vec![
         operator(AdminEndpoint::patch(ONE, change))
-            .named("changeWebhook", "Changes the fields that the body holds")
+            .named("changeWebhook", "Changes the fields in the body")
             .may_take("WebhookChange")
             .answers(200, "Webhook")
             .refuses(&[422, 503]),
         operator(AdminEndpoint::delete(ONE, delete))
-            .named("deleteWebhook", "Deletes a webhook and what is left to send")
+            .named("deleteWebhook", "Deletes a webhook and its pending deliveries")
             .answers_nothing()
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/pause", pause))
-            .named("pauseWebhook", "Stops a webhook; events wait for it in the log")
+            .named("pauseWebhook", "Pauses a webhook; its events wait in the event log")
             .answers(200, "Webhook")
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/resume", resume))
-            .named("resumeWebhook", "Goes on where a webhook stopped, or from now on")
+            .named("resumeWebhook", "Resumes a webhook where it stopped, or with events from now on")
             .may_take("WebhookResumption")
             .answers(200, "Webhook")
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/rotate", rotate))
             .named(
                 "rotateWebhookSecret",
-                "Makes a new secret, beside which the one before it signs for a while; it is shown this once",
+                "Creates a new secret, which is shown only once; the previous secret also signs for a while",
             )
             .may_take("WebhookRotation")
             .answers(200, "WebhookMade")
             .refuses(&[422, 503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/retire", retire))
-            .named("retireWebhookSecret", "Ends all secrets but the newest at once")
+            .named("retireWebhookSecret", "Revokes all secrets except the newest immediately")
             .answers(200, "Webhook")
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/test", test))
-            .named("testWebhook", "Sends a test at once, and returns what came of it")
+            .named("testWebhook", "Sends a test event immediately, and returns the result")
             .answers(200, "WebhookAttempt")
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/redeliver", redeliver))
             .named(
                 "redeliver",
-                "Sends events once more, under the ids that they had: one, all that were given up, or all since a time",
+                "Redelivers events with their original ids: one event, all abandoned events, or all events since a time",
             )
             .takes("WebhookRedelivery")
             .answers(200, "WebhookRedelivered")
@@ -191,7 +191,7 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
     let (webhook, secret) = console.webhooks().create(&new.access, draft.into()).await?;
     let shown = view_with_secret(&console, (&webhook, access), &secret);
     let response = json_answer(StatusCode::CREATED, &shown);
-    let mut response = noted(response, (&actor, &webhook.id), "made");
+    let mut response = noted(response, (&actor, &webhook.id), "created");
     if let Ok(location) = HeaderValue::try_from(format!("{ALL}/{}", webhook.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -300,7 +300,7 @@ async fn retire(
     Ok(noted(
         shown(&console, &id).await?,
         (&actor, &id),
-        "left with its newest secret",
+        "limited to its newest secret",
     ))
 }
 
@@ -338,7 +338,7 @@ async fn redeliver(
     };
     let count = console.webhooks().redeliver(&id, which).await?;
     let response = json_answer(StatusCode::OK, &json!({ "deliveries": count }));
-    Ok(noted(response, (&actor, &id), "told to send once more"))
+    Ok(noted(response, (&actor, &id), "told to redeliver events"))
 }
 
 async fn shown(console: &Console, id: &str) -> ApiResult {

@@ -12,7 +12,7 @@ impl ActionNote {
     /// Returns the note of a signing key rotation.
     pub(crate) fn key_rotation(revoke: bool) -> ActionNote {
         let text = if revoke {
-            "a new signing key; those before it were revoked"
+            "a new signing key; the older keys were revoked"
         } else {
             "a new signing key"
         };

@@ -31,7 +31,7 @@ impl ChangeView {
 pub(crate) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<FieldChange> {
     let whole = |word: &str| vec![(word.to_owned(), String::new(), String::new())];
     let (before, after) = match (before, after) {
-        (None, _) => return whole("made"),
+        (None, _) => return whole("created"),
         (_, None) => return whole("deleted"),
         (Some(before), Some(after)) => (flat(before), flat(after)),
     };
@@ -125,7 +125,7 @@ mod tests {
             "secrets: random of 1970-01-01 00:00:00 → –",
         ];
         assert_eq!(shown, wanted);
-        assert_eq!(differences(None, Some(&after))[0].0, "made");
+        assert_eq!(differences(None, Some(&after))[0].0, "created");
         assert_eq!(differences(Some(&before), None)[0].0, "deleted");
     }
 }

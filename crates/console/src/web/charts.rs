@@ -36,7 +36,7 @@ pub(crate) fn requests(steps: &[HistoryStep]) -> Timeline {
     let worst = all.iter().copied().fold(0.0, f64::max);
     let top = nice(worst);
     Timeline {
-        label: format!("Requests per second lately: {last:.1} now, {worst:.1} at most"),
+        label: format!("Recent requests per second: {last:.1} now, {worst:.1} at most"),
         top: short(top),
         begin: minutes_ago(steps.len()),
         end: "now".to_owned(),
@@ -63,7 +63,7 @@ pub(crate) fn latency(steps: &[HistoryStep]) -> Timeline {
     };
     Timeline {
         label: format!(
-            "Latency lately, latest: half within {}, 95 % within {}, 99 % within {}",
+            "Recent latency: 50 % within {}, 95 % within {}, 99 % within {}",
             last(&series[0].1),
             last(&series[1].1),
             last(&series[2].1)
@@ -105,7 +105,7 @@ pub(crate) fn calls(summary: &JournalSummary, (from_ms, until_ms): (i64, i64)) -
     let (begin, length) = (clock(first * width), length(width));
     Timeline {
         label: format!(
-            "Calls by {length} since {begin} UTC: {} in all, {} of them refused or failed, {worst} at most in one {length}",
+            "Calls by {length} since {begin} UTC: {} in total, {} of them rejected or failed, {worst} at most in one {length}",
             summary.calls, summary.failed
         ),
         top: short(top),
@@ -282,7 +282,7 @@ mod tests {
             ..HistoryStep::default()
         };
         let chart = requests(&[step(1000, 20.0), step(50, 5.0)]);
-        let label = "Requests per second lately: 10.0 now, 50.0 at most";
+        let label = "Recent requests per second: 10.0 now, 50.0 at most";
         assert_eq!((&*chart.label, &*chart.top), (label, "50"));
     }
 

@@ -52,7 +52,7 @@ struct StepView {
 struct RuleView {
     rule: String,
     says: String,
-    /// The verdict: `passes`, `refuses` or `would refuse`.
+    /// The verdict: `passes`, `rejects` or `would reject`.
     word: &'static str,
     /// The CSS class.
     kind: &'static str,
@@ -63,7 +63,7 @@ struct RuleView {
 }
 
 /// The verdict of a rule that rejects the call.
-const REFUSES: &str = "refuses";
+const REFUSES: &str = "rejects";
 
 /// Shows the form, and the explanation if the form was sent.
 pub(crate) async fn page(
@@ -129,10 +129,10 @@ impl ExplanationView {
     fn of(explanation: &Value) -> ExplanationView {
         let is_admitted = explanation["admitted"] == true;
         let verdict = if is_admitted {
-            "The call would be let in".to_owned()
+            "The call would be accepted".to_owned()
         } else {
             format!(
-                "The call would be refused with {} {}: {}",
+                "The call would be rejected with {} {}: {}",
                 explanation["status"],
                 text(&explanation["code"]),
                 text(&explanation["reason"])
@@ -147,9 +147,9 @@ impl ExplanationView {
             is_admitted,
             address: address.to_owned(),
             cache: cache.is_object().then(|| match cache["why"].as_str() {
-                Some(why) => format!("The answer would not be kept: {why}."),
+                Some(why) => format!("The answer would not be cached: {why}."),
                 None => format!(
-                    "The answer would be kept for {} s, for this access alone.",
+                    "The answer would be cached for {} s, for this access only.",
                     cache["kept_s"]
                 ),
             }),
@@ -185,7 +185,7 @@ impl RuleView {
         let refuses = judgement["refuses"].is_string();
         let (word, kind) = match (refuses, judgement["would_refuse"].is_string()) {
             (true, _) => (REFUSES, "refused"),
-            (_, true) => ("would refuse", "other"),
+            (_, true) => ("would reject", "other"),
             _ => ("passes", "well"),
         };
         let limit = &judgement["limit"];

@@ -24,7 +24,7 @@ impl Fields {
     pub(crate) async fn of_body(body: Body) -> Result<Fields, Problem> {
         let collected = Limited::new(body, FORM_BYTES_MAX).collect().await;
         let collected = collected.map_err(|_| {
-            let text = format!("The form broke off or is over {FORM_BYTES_MAX} bytes.");
+            let text = format!("The form is incomplete or larger than {FORM_BYTES_MAX} bytes.");
             Problem::new(StatusCode::BAD_REQUEST, "malformed", text)
         })?;
         Ok(Fields::read(&collected.to_bytes()))

@@ -193,9 +193,9 @@ fn upstream(status: &Value, summary: &JournalSummary) -> Vec<(String, String, bo
     };
     let waiting = count(&status["waiting"]);
     let others = [
-        ("Half of its answers within", quantile(0.5), false),
-        ("95 % within", quantile(0.95), false),
-        ("Calls waiting for it", grouped(waiting), waiting > 0),
+        ("50 % of answers within", quantile(0.5), false),
+        ("95 % of answers within", quantile(0.95), false),
+        ("Waiting calls", grouped(waiting), waiting > 0),
         ("Account", text(&status["account"]), false),
     ];
     let others = others.map(|(name, value, is_out)| (name.to_owned(), value, is_out));
@@ -221,6 +221,10 @@ fn certificates(status: &Value, now: i64) -> Vec<(String, String, bool)> {
 /// Returns the time of the last configuration reload, and its outcome with the operator's name.
 fn reload(last: &Value) -> Option<(String, String)> {
     let outcome = last["outcome"].as_str()?;
-    let by = format!("{} by {}", visible(outcome), text(&last["by"]));
+    let outcome = match outcome {
+        "taken" => "applied",
+        _ => "rejected",
+    };
+    let by = format!("{outcome} by {}", text(&last["by"]));
     Some((moment(&text(&last["at"])), by))
 }

@@ -108,8 +108,8 @@ pub(crate) fn html(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => answer(status, "text/html; charset=utf-8", text),
         Err(error) => {
-            tracing::error!(%error, "a page could not be written");
-            let text = "The page could not be written.".to_owned();
+            tracing::error!(%error, "a page could not be rendered");
+            let text = "The page could not be rendered.".to_owned();
             answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", text)
         }
     }

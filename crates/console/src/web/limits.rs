@@ -189,19 +189,19 @@ impl Simulation {
         let (limits, refused) = (&self.limits, &self.refused);
         let all = [
             (
-                "Beyond the calls per minute",
+                "Over the limit of calls per minute",
                 limits.per_minute.map(|_| refused.per_minute),
             ),
             (
-                "Beyond the sends to one destination",
+                "Over the limit of sends per destination",
                 limits.per_destination.map(|_| refused.per_destination),
             ),
             (
-                "Beyond the calls at once",
+                "Over the limit of concurrent calls",
                 limits.concurrent.map(|_| refused.concurrent),
             ),
             (
-                "Beyond the calls per day",
+                "Over the limit of calls per day",
                 limits.per_day.map(|_| refused.per_day),
             ),
         ];

@@ -142,7 +142,7 @@ async fn next(console: &Console, open: &mut OpenOverview) -> Vec<Event> {
 fn alarm(console: &Console) -> String {
     let why = console.gateway.not_ready();
     why.map_or_else(String::new, |why| {
-        format!("The gateway takes no calls: {why}.")
+        format!("The gateway accepts no calls: {why}.")
     })
 }
 
@@ -203,8 +203,8 @@ impl OverviewCounts {
             failed: grouped(summary.failed),
             tables: vec![
                 (
-                    "Refused or failed, by code",
-                    "Nothing was refused, and nothing failed.",
+                    "Rejected or failed, by code",
+                    "No call was rejected or failed.",
                     charts::bars(
                         summary.failed_by_code(),
                         (summary.failed, usize::MAX),
@@ -213,22 +213,22 @@ impl OverviewCounts {
                 ),
                 (
                     "Deliveries",
-                    "Nothing was sent.",
+                    "There were no sends.",
                     charts::bars(sends, (sent, usize::MAX), rows("delivery")),
                 ),
                 (
                     "Busiest accesses",
-                    "No access called.",
+                    "There were no calls with an access.",
                     callers(&summary.accesses, "access"),
                 ),
                 (
                     "Busiest addresses",
-                    "Nobody called.",
+                    "There were no calls.",
                     callers(&summary.addresses, "ip"),
                 ),
                 (
                     "Cache, since the gateway started",
-                    "The cache was not asked yet.",
+                    "The cache was not used yet.",
                     charts::bars(cache, (asked, usize::MAX), |_| None),
                 ),
             ],

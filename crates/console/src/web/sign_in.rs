@@ -99,7 +99,7 @@ fn wrong_key(wait_s: Option<i64>, next: &str) -> Response {
         tracing::warn!(target: "chatgate::change", "a wrong admin key at the console");
         return form(StatusCode::UNAUTHORIZED, "This is not an admin key.");
     };
-    let text = "Too many wrong keys. Wait a minute, or give the right one.";
+    let text = "Too many wrong keys. Wait a minute, or enter the right key.";
     let mut response = form(StatusCode::TOO_MANY_REQUESTS, text);
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, wait_s.into());

@@ -40,7 +40,7 @@ pub(crate) async fn stream<S: Send + 'static>(
     let visitor = visitor.ok_or_else(Problem::unauthorized)?;
     let page = console.open_pages.open(visitor.role(), visitor.name());
     let page = page.ok_or_else(|| {
-        let text = "Too many pages are open with this key, or with all together.";
+        let text = "Too many pages are open, with this key or in total.";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text)
     })?;
     // Send a first event immediately, so that the browser knows that it is connected.

@@ -59,18 +59,18 @@ struct ReloadView {
 
 /// The confirmation texts, by the word in the page's address.
 const DONE: [(&str, &str); 4] = [
-    ("reload", "The configuration is read again."),
+    ("reload", "The configuration was reloaded."),
     (
         "rotate",
-        "A new key signs. Tokens signed before stay good until they expire.",
+        "A new key signs tokens. Earlier tokens stay valid until they expire.",
     ),
     (
         "waits",
-        "A new key is made; it signs as soon as all replicas know it. Tokens signed before stay good until they expire.",
+        "A new key was created. It signs tokens as soon as all replicas know it. Earlier tokens stay valid until they expire.",
     ),
     (
         "revoke",
-        "A new key signs. Every token signed before has ended.",
+        "A new key signs tokens. All earlier tokens are revoked.",
     ),
 ];
 
@@ -92,7 +92,7 @@ pub(crate) async fn reload(State(console): ConsoleState, form: OperatorForm) -> 
     let Err(problem) = run_to_completion(reload).await else {
         return done("reload");
     };
-    let text = format!("The old configuration stays. {}", problem.detail());
+    let text = format!("The old configuration stays in use. {}", problem.detail());
     failed(&console, &form.visitor, &problem, &text)
 }
 
@@ -165,20 +165,20 @@ fn gateway_facts(console: &Console, status: &Value) -> Vec<(&'static str, String
     let started = process["started_s"].as_i64().unwrap_or_default();
     let mut facts = vec![
         ("Version", text(&status["version"])),
-        ("Takes calls", ready),
+        ("Accepts calls", ready),
         ("Running for", age(console.now() - started)),
         ("Memory", bytes(&process["memory_bytes"])),
         ("Open files", grouped(count(&process["open_files"]))),
-        ("Address of the ways in", text(&status["public_url"])),
+        ("Public address", text(&status["public_url"])),
         ("Configuration generation", generation),
         ("Accesses", grouped(count(&status["accesses"]))),
-        ("Requests under way", grouped(inflight)),
+        ("Requests in progress", grouped(inflight)),
     ];
     let certificates = items(&status["certificates"]).map(|certificate| {
         let expires = certificate["expires_s"].as_i64().unwrap_or_default();
         let name = match certificate["listener"].as_str() {
-            Some("admin") => "Certificate of this side",
-            _ => "Certificate of the ways in",
+            Some("admin") => "Certificate of the operators’ listener",
+            _ => "Certificate of the public listener",
         };
         (name, format!("expires at {}", moment_of(expires)))
     });
@@ -199,24 +199,24 @@ fn store_facts(status: &Value) -> Vec<(&'static str, String)> {
     let trouble = store["reason"].as_str();
     let mut facts = vec![
         ("State", text(&store["state"])),
-        ("Trouble", trouble.map_or("none".to_owned(), visible)),
+        ("Problem", trouble.map_or("none".to_owned(), visible)),
         ("Journal rows waiting", grouped(count(&store["queued"]))),
         ("Journal rows dropped", grouped(count(&store["dropped"]))),
     ];
     let disk = &status["disk"];
     if disk["store_bytes"].is_u64() {
         facts.push(("Size", bytes(&disk["store_bytes"])));
-        facts.push(("Disk left", bytes(&disk["free_bytes"])));
+        facts.push(("Free disk space", bytes(&disk["free_bytes"])));
     }
     if replicas.is_object() {
         facts.push(("Live replicas", grouped(count(&replicas["live"]))));
         facts.push((
-            "Their configurations",
+            "Different configurations",
             grouped(count(&replicas["configurations"])),
         ));
     }
     if shared.is_object() {
-        facts.push(("Shared counts", text(&shared["state"])));
+        facts.push(("Shared counters", text(&shared["state"])));
     }
     facts
 }
@@ -261,7 +261,7 @@ impl IssuerView {
         IssuerView {
             name: text(&issuer["issuer"]),
             keys: format!(
-                "{} usable, {} passed over",
+                "{} usable, {} ignored",
                 issuer["keys"], issuer["keys_passed_over"]
             ),
             fetched: issuer["fetched_at"]

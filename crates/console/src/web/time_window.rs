@@ -14,9 +14,9 @@ pub(crate) struct TimeWindow {
 
 const WINDOWS: [TimeWindow; 4] = [
     TimeWindow::new("15m", "15 minutes", 900),
-    TimeWindow::new("1h", "an hour", 3600),
-    TimeWindow::new("1d", "a day", 86_400),
-    TimeWindow::new("7d", "a week", 604_800),
+    TimeWindow::new("1h", "1 hour", 3600),
+    TimeWindow::new("1d", "1 day", 86_400),
+    TimeWindow::new("7d", "1 week", 604_800),
 ];
 
 impl TimeWindow {

@@ -71,7 +71,7 @@ const DONE: [(&str, &str); 5] = [
     ("pause", "paused"),
     ("resume", "resumed"),
     ("skip", "resumed from now on"),
-    ("retire", "left with its newest secret"),
+    ("retire", "limited to its newest secret"),
 ];
 
 /// The word for events that are sent again. Their number is a separate field of the address.
@@ -124,7 +124,7 @@ pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> 
     match made.map_err(Problem::from) {
         Ok((webhook, secret)) => {
             let page = secret_page(&form, (&webhook.id, &secret));
-            Ok(noted(page, (&form.actor, &webhook.id), "made"))
+            Ok(noted(page, (&form.actor, &webhook.id), "created"))
         }
         Err(problem) => {
             let again = WebhookForm::again(&form.fields, &problem);
@@ -270,7 +270,7 @@ fn done_text(word: &str, count: Option<u64>) -> String {
     let known = DONE.iter().find(|(known, _)| *known == word);
     match (known, count) {
         (Some((_, text)), _) => (*text).to_owned(),
-        (None, Some(count)) if word == AGAIN => format!("told to send {count} once more"),
+        (None, Some(count)) if word == AGAIN => format!("told to redeliver {count} deliveries"),
         (None, _) => String::new(),
     }
 }
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_page_says_of_what_was_done_only_words_of_its_own() {
         assert_eq!(done_text("pause", None), "paused");
-        assert_eq!(done_text(AGAIN, Some(3)), "told to send 3 once more");
+        assert_eq!(done_text(AGAIN, Some(3)), "told to redeliver 3 deliveries");
         for strange in ["", "paused", "broken: call 555", AGAIN] {
             assert_eq!(done_text(strange, None), "", "{strange}");
         }

@@ -103,7 +103,7 @@ impl AccessForm {
             failed: Some(if wrong.is_empty() {
                 problem.detail().to_owned()
             } else {
-                "Some fields are wrong.".to_owned()
+                "Some fields have mistakes.".to_owned()
             }),
             wrong,
             ..AccessForm::sent(fields)
@@ -209,7 +209,12 @@ fn channels_text(channels: Option<&[Channel]>) -> String {
 /// Returns the fields for the lifetimes of cached answers, with their labels.
 pub(crate) fn lifetimes() -> Vec<(&'static str, String)> {
     cacheable()
-        .map(|(_, caching)| (caching.field, format!("Keep {}", caching.answers)))
+        .map(|(_, caching)| {
+            (
+                caching.field,
+                format!("Cache lifetime of {}", caching.answers),
+            )
+        })
         .collect()
 }
 

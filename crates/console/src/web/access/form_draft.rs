@@ -117,7 +117,7 @@ fn channels(text: &str, mistakes: &mut Mistakes) -> Value {
             .collect(),
     };
     if channels.is_none() {
-        let text = "write platform and id on each line, such as whatsapp 100";
+        let text = "write a platform and an id on each line, such as whatsapp 100";
         mistakes.push(("channels".to_owned(), text.to_owned()));
     }
     json!(channels)

@@ -107,9 +107,9 @@ fn day_text(calls: AccessCalls) -> String {
     let least = if is_cut { "at least " } else { "" };
     let part = match (failed, is_cut) {
         (0, _) => String::new(),
-        (_, false) => format!(", {} refused or failed", grouped(failed)),
+        (_, false) => format!(", {} rejected or failed", grouped(failed)),
         (_, true) => format!(
-            ", {} of the last {ROWS_MAX} refused or failed",
+            ", {} of the last {ROWS_MAX} rejected or failed",
             grouped(failed)
         ),
     };
@@ -171,7 +171,7 @@ pub(crate) async fn suggested_names(console: &Console, search: &str) -> Vec<Stri
 pub(crate) fn state_word(access: &Access, now: i64) -> &'static str {
     match (access.active, access.is_live(now)) {
         (false, _) => "suspended",
-        (true, false) => "out of time",
+        (true, false) => "not valid now",
         (true, true) => "active",
     }
 }
@@ -195,8 +195,8 @@ pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> 
     };
     match made {
         Ok((access, view)) => {
-            let layout = visitor.layout("accesses", "Access made");
-            let page = SecretPage::of(layout, "The access is made", &console, &access, &view);
+            let layout = visitor.layout("accesses", "Access created");
+            let page = SecretPage::of(layout, "The access was created", &console, &access, &view);
             Ok(html(StatusCode::CREATED, &page))
         }
         Err(problem) => {

@@ -73,7 +73,7 @@ async fn use_of_last_day(console: &Console, access: &Access) -> Result<String, P
     };
     let (calls, failed) = (grouped(summary.calls), grouped(summary.failed));
     Ok(format!(
-        "{more}{calls} calls, {failed} of them refused or failed"
+        "{more}{calls} calls, {failed} of them rejected or failed"
     ))
 }
 
@@ -127,7 +127,7 @@ fn facts(console: &Console, access: &Access) -> Vec<(&'static str, String)> {
         ("Secrets", secrets.collect::<Vec<_>>().join(", ")),
         ("Last used", last),
         (
-            "Tokens ended",
+            "Tokens revoked",
             access.tokens_since.map_or("never".to_owned(), moment_of),
         ),
         ("Version", access.version.to_string()),

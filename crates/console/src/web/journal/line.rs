@@ -35,7 +35,7 @@ impl JournalLine {
         };
         let outcome = match (row.code.as_deref(), row.open) {
             (Some(code), _) => code,
-            (None, true) => "under way",
+            (None, true) => "in progress",
             (None, false) if is_request => "SUCCESS",
             (None, false) => row.actor.as_deref().unwrap_or_default(),
         };

@@ -66,7 +66,7 @@ pub(crate) async fn page(
     let row = console.store.journal_row(id).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     let page = RowPage {
-        layout: visitor.layout("journal", "One row"),
+        layout: visitor.layout("journal", "Journal row"),
         line: JournalLine::of(&row),
         timings: timings(&row),
         access: row
@@ -118,11 +118,7 @@ fn timings(row: &JournalRow) -> Vec<(&'static str, String, String, String)> {
     let own = total - queue - upstream;
     let part = |us: i64| 100.0 * us as f64 / total.max(1) as f64;
     let mut begin = 0.0;
-    let rows = [
-        ("gateway", own),
-        ("waiting for a turn", queue),
-        ("upstream", upstream),
-    ];
+    let rows = [("gateway", own), ("queue", queue), ("upstream", upstream)];
     let bars = rows
         .into_iter()
         .filter(|(_, us)| *us > 0)
@@ -137,7 +133,7 @@ fn timings(row: &JournalRow) -> Vec<(&'static str, String, String, String)> {
             bar
         });
     let mut bars: Vec<_> = bars.collect();
-    bars.push(("in all", duration(total), "0".to_owned(), "100".to_owned()));
+    bars.push(("total", duration(total), "0".to_owned(), "100".to_owned()));
     bars
 }
 

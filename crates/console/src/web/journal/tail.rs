@@ -110,7 +110,7 @@ async fn next(console: &Console, tail: &mut PageTail) -> Vec<Event> {
             let ended = console.tail.follow(&console.store, &tail.open).await;
             let ended: Vec<_> = ended.into_iter().map(TailRow::new).collect();
             let mut events = tail.show(ended.iter(), false);
-            let text = "This page was too slow; some rows are missing.";
+            let text = "This page was too slow, so some rows are missing.";
             events.push(event("note", text));
             events
         }
@@ -196,8 +196,8 @@ fn note((arrived, left_out): (usize, usize), ended: usize, is_cut: bool) -> Stri
     }
     match (is_cut, left_out) {
         (false, 0) => {}
-        (false, _) => parts.push(format!("{left_out} of them not shown here")),
-        (true, _) => parts.push("and more that are not shown here".to_owned()),
+        (false, _) => parts.push(format!("{left_out} of them are not shown")),
+        (true, _) => parts.push("and further rows are not shown".to_owned()),
     }
     if ended > 0 {
         parts.push(format!("{} ended", counted(ended, "send")));

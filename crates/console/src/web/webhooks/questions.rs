@@ -38,7 +38,7 @@ pub(crate) async fn confirm_deletion(
     visitor: Visitor,
     PagePath(id): PagePath,
 ) -> PageResult {
-    ask(&console, &visitor, &id, ("delete", "Delete it")).await
+    ask(&console, &visitor, &id, ("delete", "Delete webhook")).await
 }
 
 /// Asks for confirmation before a webhook is resumed without its pending deliveries.

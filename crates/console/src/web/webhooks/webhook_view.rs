@@ -45,8 +45,8 @@ impl WebhookView {
         let state = text(&view["state"]);
         let types: Vec<_> = items(&view["types"]).map(text).collect();
         let secrets = items(&view["secrets"]).map(|secret| match secret["until"].as_str() {
-            Some(until) => format!("until {}", moment(until)),
-            None => format!("made {}", moment(&text(&secret["created"]))),
+            Some(until) => format!("valid until {}", moment(until)),
+            None => format!("created {}", moment(&text(&secret["created"]))),
         });
         WebhookView {
             id: text(&view["id"]),
