@@ -129,7 +129,7 @@ impl ExplanationView {
     fn of(explanation: &Value) -> ExplanationView {
         let is_admitted = explanation["admitted"] == true;
         let verdict = if is_admitted {
-            "The call would be accepted".to_owned()
+            "The call would be accepted.".to_owned()
         } else {
             format!(
                 "The call would be rejected with {} {}: {}",
