@@ -32,6 +32,7 @@ mod reseal;
 mod seal;
 mod session;
 mod sessions;
+mod slow;
 mod snapshot;
 mod spread;
 mod store;

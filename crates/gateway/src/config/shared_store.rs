@@ -9,8 +9,8 @@ use store::{PostgresOptions, PostgresUrl, ReplicaOptions, SealKeys};
 
 use super::parse_chatgate::bounded;
 
-/// Number of connections with a fixed purpose: opens, closes and rows of the journal, heartbeat, notifications. The connection of
-/// the sweeper is additional.
+/// Number of connections with a fixed purpose: opens, closes and rows of the journal, heartbeat, notifications. The connections of
+/// the sweeper, the clearing and an erasure are additional.
 const OWN_CONNECTIONS: u32 = 5;
 
 /// Minimum number of connections. It leaves one connection for lookups and operators.

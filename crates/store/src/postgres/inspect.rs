@@ -13,9 +13,9 @@ use super::session::PgSession;
 use super::table_version::check_contract;
 use crate::StoreError;
 
-/// Connections of one replica in addition to those for lookups and operators: three writers, the sweeper, the heartbeat and the
-/// notifications.
-const OWN_CONNECTIONS: i64 = 6;
+/// Connections of one replica in addition to those for lookups and operators: three writers, the sweeper, the heartbeat, the
+/// notifications, the clearing of the journal and an erasure.
+const OWN_CONNECTIONS: i64 = 8;
 
 /// The number of times that two connections are compared.
 const LOOKS: usize = 5;

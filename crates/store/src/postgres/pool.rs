@@ -17,9 +17,6 @@ use crate::StoreConnections;
 /// Maximum wait for a free connection.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Time limit for a statement that no caller waits for.
-const PATIENCE: Duration = Duration::from_secs(600);
-
 /// Maximum number of attempts for a statement.
 const TRIES: u32 = 3;
 
@@ -157,19 +154,6 @@ impl PgPool {
         self.ask(PgText::Once(sql), values, false).await
     }
 
-    /// Runs a statement that no caller waits for and that is safe to repeat, for up to [`PATIENCE`].
-    ///
-    /// # Errors
-    /// The error of the last attempt.
-    pub(super) async fn ask_slowly(
-        &self,
-        sql: &str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, PgError> {
-        self.ask_on(PgText::Once(sql), values, (true, Some(PATIENCE)))
-            .await
-    }
-
     /// Runs a statement for no longer than a caller waits. The limit covers the wait for a connection and all attempts together.
     async fn ask(
         &self,
@@ -177,7 +161,7 @@ impl PgPool {
         values: &[Value<'_>],
         may_repeat: bool,
     ) -> Result<Vec<Row>, PgError> {
-        let asking = self.ask_on(sql, values, (may_repeat, None));
+        let asking = self.ask_on(sql, values, may_repeat);
         if !self.serves.load(Ordering::Relaxed) {
             return asking.await;
         }
@@ -191,23 +175,20 @@ impl PgPool {
         &'a self,
         sql: PgText<'a>,
         values: &'a [Value<'a>],
-        how: (bool, Option<Duration>),
+        may_repeat: bool,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<Row>, PgError>> + Send + 'a>> {
-        Box::pin(self.ask_patiently(sql, values, how))
+        Box::pin(self.ask_repeatedly(sql, values, may_repeat))
     }
 
-    async fn ask_patiently(
+    async fn ask_repeatedly(
         &self,
         sql: PgText<'_>,
         values: &[Value<'_>],
-        (may_repeat, patience): (bool, Option<Duration>),
+        may_repeat: bool,
     ) -> Result<Vec<Row>, PgError> {
         let mut tries = 1;
         loop {
             let mut lease = self.take_one(matches!(sql, PgText::Prepared(_))).await?;
-            if let Some(patience) = patience {
-                lease.session.patient(patience);
-            }
             let asked = match sql {
                 PgText::Once(sql) => lease.session.query(sql, values).await,
                 PgText::Prepared(sql) => lease.session.query_prepared(sql, values).await,

@@ -23,6 +23,7 @@ use super::primary::Primary;
 use super::replica::register;
 use super::seal::SealKeys;
 use super::session::{PgSession, Value};
+use super::slow::SlowConnection;
 use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
 use super::table_version::TableVersion;
 use crate::memory::StoreMemory;
@@ -187,6 +188,11 @@ impl PostgresStore {
     /// Makes a connection outside the pool.
     pub(super) async fn connect(&self) -> Result<PgSession, PgError> {
         self.connector.connect().await
+    }
+
+    /// Makes a connection outside the pool for slow statements.
+    pub(super) fn slow(&self) -> SlowConnection<'_> {
+        SlowConnection::new(&self.connector)
     }
 
     pub(crate) fn lease(&self) -> &ReplicaLease {

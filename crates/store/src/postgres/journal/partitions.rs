@@ -1,7 +1,5 @@
 //! The days of the journal. Each day is a partition, which is made in advance and dropped as a whole.
 
-use std::time::Duration;
-
 use tokio_postgres::types::Type;
 
 use crate::StoreError;
@@ -13,9 +11,6 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Number of days that are made in advance. For that long the partitions need no attention.
 const DAYS_AHEAD: i64 = 7;
-
-/// Time limit for slow statements, such as counting the rows of a day or clearing the remains of deleted rows.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Maximum wait of a change of the tables for other users of the tables, whom it blocks while it waits.
 const LOCK_MAX: &str = "SET LOCAL lock_timeout = '2s'";
@@ -146,11 +141,9 @@ impl PostgresStore {
         self.count(&count).await
     }
 
-    /// Returns the first columns of the only row of a counting statement, with a generous time limit.
+    /// Returns the first columns of the only row of a counting statement, over a connection outside the pool.
     pub(super) async fn count<const N: usize>(&self, sql: &str) -> Result<[u64; N], PgError> {
-        let mut lease = self.pool().take().await?;
-        lease.session.patient(PATIENCE);
-        let counted = lease.session.query(sql, &[]).await?;
+        let counted = self.slow().ask(sql, &[]).await?;
         let row = counted.first();
         let row = row.ok_or_else(|| PgError::new("nothing was counted"))?;
         let mut counts = [0; N];
@@ -160,15 +153,8 @@ impl PostgresStore {
         Ok(counts)
     }
 
-    /// Runs statements without parameters, with a generous time limit.
-    pub(in crate::postgres) async fn run(&self, sql: &str) -> Result<(), PgError> {
-        let mut lease = self.pool().take().await?;
-        lease.session.patient(PATIENCE);
-        let done = lease.session.batch(sql).await;
-        if let Err(error) = &done {
-            self.pool().note(error);
-        }
-        // The connection is closed, because its time limit is too long for others.
-        done
+    /// Runs statements without parameters, over a connection outside the pool.
+    pub(super) async fn run(&self, sql: &str) -> Result<(), PgError> {
+        self.slow().run(sql).await
     }
 }

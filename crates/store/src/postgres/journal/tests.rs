@@ -90,6 +90,19 @@ async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     timeout(PATIENCE, asking).await.expect("it comes about")
 }
 
+/// Waits until a statement waits for a lock on this table.
+async fn until_waiting(options: &PostgresOptions, table: &str) {
+    let client = connect(options).await;
+    let waiting = format!(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chatgate.{table}'::regclass"
+    );
+    until(async || {
+        let waiting: i64 = client.query_one(&waiting, &[]).await.unwrap().get(0);
+        (waiting > 0).then_some(())
+    })
+    .await;
+}
+
 async fn database() -> Option<PostgresOptions> {
     match TestEngine::postgres().await? {
         TestEngine::Postgres(options) => Some(*options),

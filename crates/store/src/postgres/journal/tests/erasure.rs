@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Replica, claim, database, sent, sent_row};
+use super::{PATIENCE, Replica, claim, database, sent, sent_row, until_waiting};
 use crate::postgres::lease::now_ms;
 use crate::test_engine::{TestEngine, connect};
-use crate::{JournalPayload, JournalRow, Opened, StoreError};
+use crate::{JournalPayload, JournalRow, Opened, PostgresOptions, StoreError};
 
 const DESTINATION: &str = "34600111222";
 
@@ -90,4 +90,73 @@ async fn an_erasure_takes_the_time_that_it_needs() {
         timeout(PATIENCE, erasing).await.unwrap().unwrap().unwrap(),
         1
     );
+}
+
+#[tokio::test]
+async fn what_one_read_finds_is_deleted_before_the_next_read() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let replica = Replica::start(&options).await;
+    let client = connect(&options).await;
+    // Two reads find these rows. The first deletion adds a row, which only a later read finds.
+    let rows = format!(
+        "INSERT INTO chatgate.journal_payload (id, answer)
+             SELECT id, 'canary {DESTINATION}' FROM generate_series(1, 6000) id;
+         CREATE FUNCTION chatgate.adds() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO chatgate.journal_payload (id, answer) SELECT 7000, 'canary {DESTINATION}'
+             WHERE EXISTS (SELECT FROM chatgate.journal_payload WHERE id = 6000) ON CONFLICT DO NOTHING;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER adds AFTER DELETE ON chatgate.journal_payload EXECUTE FUNCTION chatgate.adds()"
+    );
+    client.batch_execute(&rows).await.unwrap();
+    let erased = timeout(PATIENCE, erasing(&replica)).await.unwrap();
+    assert_eq!(erased.unwrap().unwrap(), 6001);
+    let engine = TestEngine::Postgres(Box::new(options));
+    assert!(!engine.holds("canary").await);
+}
+
+#[tokio::test]
+async fn callers_do_not_wait_for_an_erasure() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let options = PostgresOptions {
+        connections: 1,
+        ..options
+    };
+    let replica = Replica::start(&options).await;
+    let slow = connect(&options).await;
+    let lock = "BEGIN; LOCK TABLE chatgate.journal_payload IN ACCESS EXCLUSIVE MODE";
+    slow.batch_execute(lock).await.unwrap();
+    let erasing = erasing(&replica);
+    until_waiting(&options, "journal_payload").await;
+    replica.store.changes("nobody", 1).await.unwrap();
+    slow.batch_execute("COMMIT").await.unwrap();
+    timeout(PATIENCE, erasing).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_erasure_that_is_repeated_clears_the_remains_of_the_one_that_failed() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let replica = Replica::start(&options).await;
+    replica.journal.add(said(JournalRow::default()));
+    replica.journal.flush().await.unwrap();
+    let client = connect(&options).await;
+    let rename = "ALTER TABLE chatgate.changes RENAME TO elsewhere";
+    client.batch_execute(rename).await.unwrap();
+    let failed = timeout(PATIENCE, erasing(&replica)).await.unwrap().unwrap();
+    assert!(failed.unwrap_err().to_string().contains("changes"));
+    let rename = "ALTER TABLE chatgate.elsewhere RENAME TO changes";
+    client.batch_execute(rename).await.unwrap();
+    let again = timeout(PATIENCE, erasing(&replica)).await.unwrap().unwrap();
+    // The first erasure deleted the row.
+    assert_eq!(again.unwrap(), 0);
+    let vacuums = "SELECT count(*) FROM pg_stat_all_tables
+        WHERE schemaname = 'chatgate' AND relname ~ '^journal_payload_d' AND vacuum_count > 0";
+    let vacuums: i64 = client.query_one(vacuums, &[]).await.unwrap().get(0);
+    assert!(vacuums > 0);
 }

@@ -1,9 +1,13 @@
 //! Tests of clearing while others use the cleared tables.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Replica, database, row};
+use tokio::time::timeout;
+
+use super::{PATIENCE, Replica, database, row, until_waiting};
 use crate::journal::row::first_id_at;
+use crate::postgres::lease::now_ms;
 use crate::test_engine::connect;
 use crate::{JournalKind, JournalRow, PostgresOptions, Retention, StoreError};
 
@@ -78,4 +82,30 @@ async fn days_that_cannot_be_made_keep_no_old_one_from_being_cleared() {
     let rows = replica.rows().await;
     let causes: Vec<_> = rows.iter().map(|row| row.cause.as_deref()).collect();
     assert_eq!(causes, [Some("3 rows and 0 payloads, by age")]);
+}
+
+#[tokio::test]
+async fn callers_do_not_wait_for_a_clearing() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let options = PostgresOptions {
+        connections: 1,
+        ..options
+    };
+    let replica = Replica::start(&options).await;
+    let slow = connect(&options).await;
+    let lock = "BEGIN; LOCK TABLE chatgate.journal IN ACCESS EXCLUSIVE MODE";
+    slow.batch_execute(lock).await.unwrap();
+    let retention = Retention {
+        rows: Duration::MAX,
+        payloads: Duration::MAX,
+        bytes: u64::MAX,
+    };
+    let store = Arc::clone(&replica.store);
+    let clearing = tokio::spawn(async move { store.clear_surplus(now_ms(), &retention).await });
+    until_waiting(&options, "journal").await;
+    replica.store.changes("nobody", 1).await.unwrap();
+    slow.batch_execute("COMMIT").await.unwrap();
+    timeout(PATIENCE, clearing).await.unwrap().unwrap().unwrap();
 }
