@@ -499,3 +499,25 @@ async fn while_one_endpoint_is_left_alone_another_is_asked_and_afterwards_it_aga
     assert!(waited >= Duration::from_millis(1900), "{waited:?}");
     assert!(other.arrived("elsewhere") > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_a_refused_connection_asks_the_endpoint_that_is_well() {
+    let (closed, well) = (ClosedPort::new(), Raw::start(Fault::None).await);
+    let rest = format!(
+        "attempts = 2\nfallback_urls = [\"http://{}/\", \"http://{}/\"]",
+        closed.address, well.address
+    );
+    let asks = Fault::ComeAgain(503, Asked::Words("60"));
+    let stage = Stage::configured(Place::Raw(asks), &rest).await;
+    let send = stage.call(Way::Http, &message_call("first")).await;
+    assert_eq!((code_of(&send), delivery(&send)), ERROR);
+    // The first endpoint is left alone, so the closed port is asked first.
+    for n in 0..3 {
+        let message = format!("other-{n}");
+        let send = stage.call(Way::Http, &message_call(&message)).await;
+        assert_eq!((code_of(&send), delivery(&send)), SENT, "{}", send.body);
+        assert_eq!(well.arrived(&message), 1);
+        let logged = stage.gateway.logged(send.header("x-request-id"));
+        assert_eq!(logged["attempts"], 2);
+    }
+}

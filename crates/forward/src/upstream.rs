@@ -131,14 +131,13 @@ impl Upstream {
         let request = asked.request;
         let Operation { effect, method, .. } = *request.operation();
         self.budget.deposit();
-        let mut last = None;
+        let (mut last, mut last_asked) = (None, None);
         let mut now = asking;
         loop {
             // A call with an effect is no probe. If the endpoint still failed, it would be unknown whether the call took effect.
             let may_probe = effect == Effect::Read;
-            let attempts = timing.attempts as usize;
             let EndpointChoice { chosen, to_probe } =
-                self.endpoints.choose(attempts, now, may_probe);
+                self.endpoints.choose(last_asked, now, may_probe);
             if let Some(at) = to_probe {
                 let upstream = Arc::clone(self);
                 tokio::spawn(async move { upstream.probe(at).await });
@@ -148,7 +147,8 @@ impl Upstream {
                 Err(wait) => return Err(last.unwrap_or_else(|| resting(request, wait))),
             };
             timing.attempts += 1;
-            let endpoint = chosen.endpoint;
+            let at = chosen.at;
+            last_asked = Some(at);
             let (attempt, ended) = self.attempt(chosen, asked, (now, deadline)).await;
             timing.upstream = ended - asking;
             if attempt.health != EndpointHealth::Unknown {
@@ -158,7 +158,7 @@ impl Upstream {
             if attempt.outcome.is_ok() {
                 return attempt.outcome;
             }
-            let has_other = self.endpoints.has_other_than(endpoint);
+            let has_other = self.endpoints.has_other_than(at);
             let pause = self.pause((&attempt, has_other), effect, timing.attempts, ended);
             match (attempt.outcome, pause) {
                 (Err(error), Some(pause)) if ended + pause < deadline => {
@@ -202,7 +202,9 @@ impl Upstream {
     /// abandoned attempt reports nothing.
     async fn attempt(
         &self,
-        ChosenEndpoint { endpoint, permit }: ChosenEndpoint<'_>,
+        ChosenEndpoint {
+            endpoint, permit, ..
+        }: ChosenEndpoint<'_>,
         asked: AskedRequest<'_>,
         times: (Instant, Instant),
     ) -> (Attempt, Instant) {

@@ -28,6 +28,8 @@ pub(super) struct UpstreamEndpoints {
 
 /// A chosen endpoint with the permission to ask it once.
 pub(super) struct ChosenEndpoint<'a> {
+    /// The index of the endpoint.
+    pub(super) at: usize,
     pub(super) endpoint: &'a UpstreamEndpoint,
     pub(super) permit: BreakerPermit<'a>,
 }
@@ -67,26 +69,31 @@ impl UpstreamEndpoints {
         }
     }
 
-    /// Chooses an endpoint for the attempt after `attempts` others of the same call. Each attempt continues after the endpoint of
-    /// the attempt before. A probe is chosen only if `may_probe`.
+    /// Chooses an endpoint for an attempt. `asked` is the index of the endpoint that the previous attempt of the same call asked: a
+    /// retry continues after it, and prefers another endpoint with a closed breaker. A probe is chosen only if `may_probe`.
     pub(super) fn choose(
         &self,
-        attempts: usize,
+        asked: Option<usize>,
         now: Instant,
         may_probe: bool,
     ) -> EndpointChoice<'_> {
-        let turn = if self.round_robin && attempts == 0 {
-            self.next.fetch_add(1, Ordering::Relaxed)
-        } else {
-            self.next.load(Ordering::Relaxed).saturating_sub(1)
+        let first = match asked {
+            Some(asked) => asked + 1,
+            None if self.round_robin => self.next.fetch_add(1, Ordering::Relaxed),
+            None => 0,
         };
-        let first = attempts + if self.round_robin { turn } else { 0 };
+        let all = (first..first + self.all.len()).map(|at| at % self.all.len());
+        let is_preferred = |at: &usize| asked.is_some_and(|asked| self.is_other(*at, asked));
         let (mut shortest, mut to_probe) = (Duration::MAX, None);
-        for at in (first..first + self.all.len()).map(|at| at % self.all.len()) {
+        for at in all.clone().filter(is_preferred).chain(all) {
             let endpoint = &self.all[at];
             match endpoint.breaker.permit(now, may_probe) {
                 Permission::Ask(permit) => {
-                    let chosen = Ok(ChosenEndpoint { endpoint, permit });
+                    let chosen = Ok(ChosenEndpoint {
+                        at,
+                        endpoint,
+                        permit,
+                    });
                     return EndpointChoice { chosen, to_probe };
                 }
                 Permission::ProbeIsDue => {
@@ -106,7 +113,11 @@ impl UpstreamEndpoints {
     pub(super) fn probe(&self, at: usize, now: Instant) -> Option<ChosenEndpoint<'_>> {
         let endpoint = self.all.get(at).filter(|known| known.breaker.is_open())?;
         match endpoint.breaker.permit(now, true) {
-            Permission::Ask(permit) => Some(ChosenEndpoint { endpoint, permit }),
+            Permission::Ask(permit) => Some(ChosenEndpoint {
+                at,
+                endpoint,
+                permit,
+            }),
             Permission::ProbeIsDue | Permission::Wait(_) => None,
         }
     }
@@ -120,11 +131,16 @@ impl UpstreamEndpoints {
         self.all.iter()
     }
 
-    /// Returns whether another endpoint has a closed breaker, so that it can be asked immediately after this one has refused a
-    /// connection.
-    pub(super) fn has_other_than(&self, asked: &UpstreamEndpoint) -> bool {
-        let mut others = self.all.iter().filter(|known| known.url != asked.url);
-        others.any(|other| !other.breaker.is_open())
+    /// Returns whether another endpoint has a closed breaker, so that it can be asked immediately after the one at this index has
+    /// refused a connection.
+    pub(super) fn has_other_than(&self, asked: usize) -> bool {
+        (0..self.all.len()).any(|at| self.is_other(at, asked))
+    }
+
+    /// Returns whether the endpoint at an index has a closed breaker and is not the one at `asked`, which may be listed twice.
+    fn is_other(&self, at: usize, asked: usize) -> bool {
+        let (other, asked) = (&self.all[at], &self.all[asked]);
+        other.url != asked.url && !other.breaker.is_open()
     }
 }
 
@@ -144,11 +160,11 @@ mod tests {
     /// Returns the host that a call asks, and the index of the endpoint to probe.
     fn host(
         endpoints: &UpstreamEndpoints,
-        attempts: usize,
+        asked: Option<usize>,
         now: Instant,
         may_probe: bool,
     ) -> String {
-        let EndpointChoice { chosen, to_probe } = endpoints.choose(attempts, now, may_probe);
+        let EndpointChoice { chosen, to_probe } = endpoints.choose(asked, now, may_probe);
         let chosen = match chosen {
             Ok(chosen) => {
                 let probe = if chosen.permit.is_probe() {
@@ -169,57 +185,89 @@ mod tests {
     #[test]
     fn in_order_the_first_is_asked_as_long_as_it_is_well() {
         let (endpoints, now) = (endpoints(false), Instant::now());
-        for attempts in 0..4 {
-            let expected = ["a", "b", "c", "a"][attempts];
-            assert_eq!(host(&endpoints, attempts, now, true), expected);
+        for (asked, expected) in [(None, "a"), (Some(0), "b"), (Some(1), "c"), (Some(2), "a")] {
+            assert_eq!(host(&endpoints, asked, now, true), expected);
         }
         endpoints.all[0].breaker.break_open(now);
-        assert_eq!(host(&endpoints, 0, now, true), "b");
+        assert_eq!(host(&endpoints, None, now, true), "b");
         let later = now + Duration::from_secs(1);
         // A call with an effect asks another endpoint, and has the first one probed.
-        assert_eq!(host(&endpoints, 0, later, false), "b, 0 to probe");
-        let probe = endpoints.choose(0, later, true).chosen.unwrap();
+        assert_eq!(host(&endpoints, None, later, false), "b, 0 to probe");
+        let probe = endpoints.choose(None, later, true).chosen.unwrap();
         assert!(probe.permit.is_probe());
-        assert_eq!(host(&endpoints, 0, later, true), "b");
+        assert_eq!(host(&endpoints, None, later, true), "b");
         drop(probe);
-        assert_eq!(host(&endpoints, 0, later, true), "probe a");
+        assert_eq!(host(&endpoints, None, later, true), "probe a");
+    }
+
+    #[test]
+    fn a_retry_asks_another_endpoint_whatever_happens_in_between() {
+        let now = Instant::now();
+        for round_robin in [false, true] {
+            for others in 0..4 {
+                let endpoints = endpoints(round_robin);
+                let first = endpoints.choose(None, now, true).chosen.unwrap().at;
+                // Other calls take turns.
+                for _ in 0..others {
+                    host(&endpoints, None, now, true);
+                }
+                assert_eq!(host(&endpoints, Some(first), now, true), "b");
+            }
+        }
+        let endpoints = endpoints(false);
+        endpoints.all[0].breaker.break_open(now);
+        let second = endpoints.choose(None, now, true).chosen.unwrap().at;
+        assert_eq!(host(&endpoints, Some(second), now, true), "c");
+        // A retry prefers the healthy endpoint to a probe, and a probe to the endpoint that has just been asked.
+        let later = now + Duration::from_secs(1);
+        assert_eq!(host(&endpoints, Some(2), later, true), "b");
+        endpoints.all[1].breaker.break_open(now);
+        assert_eq!(host(&endpoints, Some(2), later, true), "probe a");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_listed_twice_is_not_another() {
+        let (mut endpoints, now) = (endpoints(false), Instant::now());
+        endpoints.all[1].url = endpoints.all[0].url.clone();
+        assert_eq!(host(&endpoints, Some(0), now, true), "c");
+        endpoints.all[2].breaker.break_open(now);
+        assert!(!endpoints.has_other_than(0));
     }
 
     #[test]
     fn another_one_is_one_that_is_well() {
         let (endpoints, now) = (endpoints(false), Instant::now());
-        let first = &endpoints.all[0];
-        assert!(endpoints.has_other_than(first));
+        assert!(endpoints.has_other_than(0));
         endpoints.all[1].breaker.break_open(now);
-        assert!(endpoints.has_other_than(first));
+        assert!(endpoints.has_other_than(0));
         endpoints.all[2].breaker.break_open(now);
-        assert!(!endpoints.has_other_than(first));
+        assert!(!endpoints.has_other_than(0));
     }
 
     #[test]
     fn spread_they_take_turns_and_with_all_at_rest_nobody_is_asked() {
         let (endpoints, now) = (endpoints(true), Instant::now());
-        let turns: Vec<_> = (0..4).map(|_| host(&endpoints, 0, now, true)).collect();
+        let turns: Vec<_> = (0..4).map(|_| host(&endpoints, None, now, true)).collect();
         assert_eq!(turns, ["a", "b", "c", "a"]);
         for endpoint in endpoints.iter() {
             endpoint.breaker.break_open(now);
         }
-        assert_eq!(host(&endpoints, 0, now, true), "nobody for 1s");
+        assert_eq!(host(&endpoints, None, now, true), "nobody for 1s");
     }
 
     #[test]
     fn who_only_looks_for_one_that_is_well_takes_neither_probe_nor_turn() {
         let (endpoints, now) = (endpoints(true), Instant::now());
-        assert_eq!(host(&endpoints, 0, now, true), "a");
+        assert_eq!(host(&endpoints, None, now, true), "a");
         for _ in 0..2 {
             assert!(endpoints.well().is_some());
         }
-        assert_eq!(host(&endpoints, 0, now, true), "b");
+        assert_eq!(host(&endpoints, None, now, true), "b");
         for endpoint in endpoints.iter() {
             endpoint.breaker.break_open(now);
         }
         let later = now + Duration::from_secs(1);
         assert!(endpoints.well().is_none());
-        assert_eq!(host(&endpoints, 0, later, true), "probe c");
+        assert_eq!(host(&endpoints, None, later, true), "probe c");
     }
 }

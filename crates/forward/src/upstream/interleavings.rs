@@ -69,7 +69,8 @@ enum Step<'w> {
 struct Call<'w> {
     world: &'w World,
     is_read: bool,
-    attempts: usize,
+    /// The index of the endpoint that was asked last.
+    asked: Option<usize>,
     step: Step<'w>,
 }
 
@@ -97,7 +98,7 @@ impl<'w> Model<'w> {
         self.calls.push(Call {
             world,
             is_read,
-            attempts: 0,
+            asked: None,
             step,
         });
     }
@@ -111,7 +112,7 @@ impl<'w> Model<'w> {
         let Call {
             world,
             is_read,
-            attempts,
+            mut asked,
             step,
         } = self.calls.swap_remove(at);
         let step = match step {
@@ -125,8 +126,11 @@ impl<'w> Model<'w> {
                     Poll::Ready(Err(QueueFull)) => return,
                 }
             }
-            Step::HasPermit(permit) => match self.choose(world, attempts, is_read) {
-                Some(chosen) => Step::Asks(Some(permit), chosen, self.now),
+            Step::HasPermit(permit) => match self.choose(world, asked, is_read) {
+                Some(chosen) => {
+                    asked = Some(chosen.at);
+                    Step::Asks(Some(permit), chosen, self.now)
+                }
                 None => return,
             },
             Step::Asks(permit, chosen, began) => match self.end(permit, chosen, began) {
@@ -137,7 +141,7 @@ impl<'w> Model<'w> {
         self.calls.push(Call {
             world,
             is_read,
-            attempts: attempts + 1,
+            asked,
             step,
         });
     }
@@ -145,16 +149,15 @@ impl<'w> Model<'w> {
     fn choose(
         &mut self,
         world: &'w World,
-        attempts: usize,
+        asked: Option<usize>,
         is_read: bool,
     ) -> Option<ChosenEndpoint<'w>> {
-        let EndpointChoice { chosen, to_probe } =
-            world.endpoints.choose(attempts, self.now, is_read);
+        let EndpointChoice { chosen, to_probe } = world.endpoints.choose(asked, self.now, is_read);
         let probe = to_probe.and_then(|at| world.endpoints.probe(at, self.now));
         self.calls.extend(probe.map(|chosen| Call {
             world,
             is_read: true,
-            attempts: 0,
+            asked: None,
             step: Step::Asks(None, chosen, self.now),
         }));
         chosen.ok()
@@ -228,7 +231,7 @@ impl<'w> Model<'w> {
             assert!(self.now - began <= REST_MAX, "stuck");
             let permit = self.world.queue.try_acquire();
             let mut permit = permit.expect("nobody holds or waits for a permit");
-            if let Ok(chosen) = self.world.endpoints.choose(0, self.now, true).chosen {
+            if let Ok(chosen) = self.world.endpoints.choose(None, self.now, true).chosen {
                 permit.record_attempt("getchats", (self.now, self.now), true);
                 chosen.permit.success(self.now);
                 return self.now - began;
