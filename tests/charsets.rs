@@ -109,7 +109,7 @@ async fn us_ascii_is_taken_and_nothing_beyond_it_under_its_name() {
 async fn other_character_sets_are_refused_with_the_names_of_those_that_are_taken() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
-    let taken = "Only UTF-8, UTF-16, ISO-8859-1 and US-ASCII are taken.";
+    let taken = "Only UTF-8, UTF-16, ISO-8859-1 and US-ASCII are supported.";
     for name in [
         "windows-1252",
         "cp1252",

@@ -79,7 +79,7 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
         }
         Some(Authorization::BrokenBasic) => {
             params.require_class_and_method()?;
-            let cause = "the Basic credentials are no base64 of UTF-8";
+            let cause = "the Basic credentials are not base64-encoded UTF-8";
             return Err(Error::refused(Code::IncorrectUserPassword).because(cause));
         }
         Some(Authorization::Bearer(_) | Authorization::Other) | None => {

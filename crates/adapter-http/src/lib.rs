@@ -68,7 +68,8 @@ fn named_credentials(
     if (user.is_some() || password.is_some())
         && wire.headers.contains_key(http::header::AUTHORIZATION)
     {
-        let text = "The parameters user and password don't go with an Authorization header.";
+        let text =
+            "The parameters user and password can't be combined with an Authorization header.";
         return Err(Error::explained(Code::IncorrectParam, text));
     }
     Ok((user, password))

@@ -56,7 +56,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if name.len() > NAME_BYTES_MAX || !name.bytes().all(is_name) || (is_whole && name.is_empty()) {
         return Err(format!(
-            "{text:?} is no name of an access; write one, or a beginning as partner-*, or * for all"
+            "{text:?} is not the name of an access; write a name, a prefix such as partner-*, or * for all"
         ));
     }
     let name = name.to_owned();

@@ -116,7 +116,7 @@ impl FromStr for Algorithm {
             .find(|algorithm| algorithm.name() == name)
             .or((name == "Ed25519").then_some(Algorithm::EdDsa))
             .ok_or(KeyError(
-                "The algorithm is none of EdDSA, Ed25519, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384.",
+                "The algorithm is not one of EdDSA, Ed25519, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384.",
             ))
     }
 }

@@ -78,7 +78,7 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
                 continue;
             }
             Ok(_) => {
-                "It is for something else: its type, curve, use, operations or algorithm is none that is taken."
+                "It is for another purpose: its type, curve, use, operations or algorithm is not accepted."
             }
             Err(error) => error.text(),
         };
@@ -97,19 +97,22 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
 fn list(json: &str) -> Result<Vec<&RawValue>, KeyError> {
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     let members: JsonPairs<'_, &RawValue> =
-        serde_json::from_str(json).map_err(|_| KeyError("The JWKS is no JSON object."))?;
+        serde_json::from_str(json).map_err(|_| KeyError("The JWKS is not a JSON object."))?;
     let named = |name: &RawValue| serde_json::from_str(name.get()).ok() == Some("keys".to_owned());
     let mut lists = members.0.into_iter().filter(|(name, _)| named(name));
     let (Some((_, list)), None) = (lists.next(), lists.next()) else {
-        return Err(KeyError("The JWKS has not exactly one member named keys."));
+        return Err(KeyError(
+            "The JWKS does not have exactly one member named keys.",
+        ));
     };
-    serde_json::from_str(list.get()).map_err(|_| KeyError("The JWKS has no list named keys."))
+    serde_json::from_str(list.get())
+        .map_err(|_| KeyError("The member keys of the JWKS is not a list."))
 }
 
 /// Parses one key of the list and drops its null members.
 fn object(jwk: &RawValue) -> Result<Map<String, Value>, KeyError> {
     let mut jwk = strict_object(jwk.get().as_bytes()).ok_or(KeyError(
-        "It is no JSON object, a member of it is given twice, or a value of it can't be read.",
+        "It is not a JSON object, it has a duplicate member, or one of its values can't be read.",
     ))?;
     jwk.retain(|_, value| !value.is_null());
     Ok(jwk)
@@ -120,7 +123,7 @@ pub(crate) fn keys_of(
     jwk: &Map<String, Value>,
     algorithms: &[Algorithm],
 ) -> Result<Vec<VerifyingKey>, KeyError> {
-    let kty = text(jwk, "kty").ok_or(KeyError("It names no kty."))?;
+    let kty = text(jwk, "kty").ok_or(KeyError("It has no kty."))?;
     if kty == "oct" {
         return Err(KeyError("It is a shared secret (kty oct)."));
     }
@@ -136,7 +139,7 @@ pub(crate) fn keys_of(
     let kid = match jwk.get("kid") {
         None => None,
         Some(Value::String(kid)) => Some(kid.clone()),
-        Some(_) => return Err(KeyError("Its kid is no text.")),
+        Some(_) => return Err(KeyError("Its kid is not a string.")),
     };
     let key = match kty {
         "RSA" => rsa(jwk)?,
@@ -191,15 +194,15 @@ fn rsa(jwk: &Map<String, Value>) -> Result<DecodingKey, KeyError> {
     let e = number(jwk, "e")?;
     let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
-        return Err(KeyError("It has less than 2048 or more than 8192 bits."));
+        return Err(KeyError("It has fewer than 2048 or more than 8192 bits."));
     }
     let is_odd = e.last().is_some_and(|byte| byte % 2 == 1);
     if !is_odd || e == [1] || e.len() > RSA_EXPONENT_BYTES_MAX {
-        return Err(KeyError("Its exponent is not usable."));
+        return Err(KeyError("Its exponent can't be used."));
     }
     RsaPublicKeyComponents { n: &n, e: &e }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-        .map_err(|_| KeyError("It is a broken RSA key."))?;
+        .map_err(|_| KeyError("It is an invalid RSA key."))?;
     Ok(DecodingKey::from_rsa_raw_components(&n, &e))
 }
 
@@ -218,14 +221,14 @@ fn ec(jwk: &Map<String, Value>) -> Result<DecodingKey, KeyError> {
     }
     UnparsedPublicKey::new(algorithm, &point)
         .parse()
-        .map_err(|_| KeyError("It is no point of its curve."))?;
+        .map_err(|_| KeyError("It is not a point on its curve."))?;
     Ok(DecodingKey::from_ec_der(&point))
 }
 
 fn ed25519(jwk: &Map<String, Value>) -> Result<DecodingKey, KeyError> {
     let x = bytes(jwk, "x")?;
     if x.len() != 32 {
-        return Err(KeyError("It has not 32 bytes."));
+        return Err(KeyError("It does not have 32 bytes."));
     }
     Ok(DecodingKey::from_ed_der(&x))
 }
@@ -238,7 +241,7 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyError> {
     text(jwk, name)
         .and_then(|value| URL_SAFE_NO_PAD.decode(value).ok())
         .ok_or(KeyError(
-            "A member is missing, or no base64url without padding.",
+            "A member is missing, or is not base64url without padding.",
         ))
 }
 

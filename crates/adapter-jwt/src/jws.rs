@@ -44,7 +44,7 @@ impl<'a> CompactToken<'a> {
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err("the token has not three parts");
+            return Err("the token does not have three parts");
         };
         if signature.is_empty() {
             return Err("the token is not signed");
@@ -52,19 +52,19 @@ impl<'a> CompactToken<'a> {
         let decode = |part| {
             URL_SAFE_NO_PAD
                 .decode(part)
-                .map_err(|_| "a part of the token is no base64url")
+                .map_err(|_| "a part of the token is not base64url")
         };
         decode(signature)?;
         let header = strict_object(&decode(header)?)
-            .ok_or("the header is no JSON object without doubled keys")?;
+            .ok_or("the header is not a JSON object, or has a duplicate key")?;
         if REFUSED_PARAMETERS
             .iter()
             .any(|name| header.contains_key(*name))
         {
-            return Err("the header holds crit, b64, zip or enc");
+            return Err("the header contains crit, b64, zip or enc");
         }
         if header.get("cty").is_some_and(is_nested) {
-            return Err("the token holds another token");
+            return Err("the token contains another token");
         }
         Ok(CompactToken {
             header,
@@ -100,14 +100,14 @@ impl<'a> CompactToken<'a> {
 /// One sentence that describes the error.
 pub fn verify_jws(jwk_json: &str, alg: &str, token: &str) -> Result<(), &'static str> {
     let jwk = strict_object(jwk_json.as_bytes())
-        .ok_or("the key is no JSON object without doubled keys")?;
+        .ok_or("the key is not a JSON object, or has a duplicate key")?;
     let token = CompactToken::read(token)?;
     let is_same = token.algorithm().is_some_and(|named| {
         let both = (named.parse::<Algorithm>(), alg.parse::<Algorithm>());
         named == alg || matches!(both, (Ok(named), Ok(asked)) if named == asked)
     });
     if !is_same {
-        return Err("the token's algorithm is another one");
+        return Err("the token has another algorithm than expected");
     }
     let (key, algorithm) = if jwk.get("kty").and_then(Value::as_str) == Some("oct") {
         hmac_key(&jwk, alg)?
@@ -117,7 +117,7 @@ pub fn verify_jws(jwk_json: &str, alg: &str, token: &str) -> Result<(), &'static
         let key = keys
             .into_iter()
             .next()
-            .ok_or("the key is not for verifying with this algorithm")?;
+            .ok_or("the key can't be used to verify this algorithm")?;
         (key.key, algorithm.backend())
     };
     if token.is_signed_by(&key, algorithm) {
@@ -134,15 +134,15 @@ fn hmac_key(
     let (_, algorithm, bytes_min) = HMAC
         .into_iter()
         .find(|(name, ..)| *name == alg)
-        .ok_or("the key is not for verifying with this algorithm")?;
+        .ok_or("the key can't be used to verify this algorithm")?;
     if !jwks::is_for_verifying(jwk, alg) {
-        return Err("the key is not for verifying with this algorithm");
+        return Err("the key can't be used to verify this algorithm");
     }
     let secret = jwk
         .get("k")
         .and_then(Value::as_str)
         .and_then(|k| URL_SAFE_NO_PAD.decode(k).ok())
-        .ok_or("the key is broken")?;
+        .ok_or("the key is invalid")?;
     if secret.len() < bytes_min {
         return Err("the key is too short for its algorithm");
     }

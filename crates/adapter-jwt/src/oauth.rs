@@ -173,10 +173,10 @@ pub fn granted_scope(
         return Ok(Scope::all());
     };
     let scope = Scope::parse(text)
-        .ok_or_else(|| OauthError::invalid_scope("The scope holds a word that is not known."))?;
+        .ok_or_else(|| OauthError::invalid_scope("The scope contains an unknown word."))?;
     if words(text).any(|word| word != EVERYTHING && !allowed(word)) {
         return Err(OauthError::invalid_scope(
-            "The scope goes beyond what the access may.",
+            "The scope contains a method that the access may not call.",
         ));
     }
     Ok(scope)

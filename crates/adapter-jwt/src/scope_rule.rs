@@ -27,7 +27,7 @@ impl Default for ScopeRule {
 impl ScopeRule {
     /// Reads the scope from these claims. Unknown words are for other services and allow nothing here.
     pub(crate) fn of(&self, claims: &Map<String, Value>) -> Result<Scope, &'static str> {
-        const WRONG: &str = "the scope is neither a text nor a list of texts";
+        const WRONG: &str = "the scope is neither a string nor a list of strings";
         let claim = self.claims.iter().find_map(|name| claims.get(name));
         match claim {
             None => Ok(self.default.clone()),

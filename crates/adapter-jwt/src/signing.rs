@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::algorithm::{Algorithm, KeyError};
 use crate::jwks::{VerifyingKey, keys_of, thumbprint};
 
-const UNSUPPORTED: KeyError = KeyError("Own tokens are signed with EdDSA or RS256.");
+const UNSUPPORTED: KeyError = KeyError("The gateway signs its tokens only with EdDSA or RS256.");
 
 /// The claims of one of our own tokens.
 #[derive(Clone, Debug, Serialize)]
@@ -81,7 +81,8 @@ impl SigningKey {
     /// # Errors
     /// The key is not a PKCS#8 key for this algorithm, or is an RSA key below 2,048 bits.
     pub fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Result<SigningKey, KeyError> {
-        let rejected = |_| KeyError("The private key is no usable PKCS#8 key for its algorithm.");
+        let rejected =
+            |_| KeyError("The private key is not a usable PKCS#8 key for its algorithm.");
         let (private, public, members): (_, _, &[&str]) = match algorithm {
             Algorithm::EdDsa => {
                 let pair = Ed25519KeyPair::from_pkcs8(der).map_err(rejected)?;
@@ -148,8 +149,8 @@ impl SigningKey {
     /// The signature cannot be computed.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
         let header = json!({ "typ": "at+jwt", "alg": self.algorithm.name(), "kid": self.kid });
-        let claims =
-            serde_json::to_string(claims).map_err(|_| KeyError("The claims are no JSON."))?;
+        let claims = serde_json::to_string(claims)
+            .map_err(|_| KeyError("The claims can't be written as JSON."))?;
         self.sign_parts(&header.to_string(), &claims)
     }
 

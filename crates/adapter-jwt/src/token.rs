@@ -131,8 +131,8 @@ impl From<TokenFault> for adapter::Error {
 pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, TokenFault> {
     let token = CompactToken::read(token)?;
     let claims = strict_object(&token.payload)
-        .ok_or("the claims are no JSON object without doubled keys")?;
-    let iss = text(&claims, "iss").ok_or("iss is no string")?;
+        .ok_or("the claims are not a JSON object, or have a duplicate key")?;
+    let iss = text(&claims, "iss").ok_or("iss is not a string")?;
     let issuer = keyring
         .issuers
         .iter()
@@ -181,7 +181,7 @@ impl Issuer {
 
     /// Checks the type. Our own tokens must have the type of RFC 9068 §4; other issuers also write JWT or omit it.
     fn check_type(&self, typ: Option<&Value>) -> Result<(), &'static str> {
-        const WRONG: &str = "typ is not the one of an access token";
+        const WRONG: &str = "typ is not that of an access token";
         let Some(typ) = typ else {
             return if self.own { Err(WRONG) } else { Ok(()) };
         };
@@ -199,7 +199,7 @@ impl Issuer {
     fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), &'static str> {
         let one = |value: &Value| match value {
             Value::String(text) => Ok(self.audience.contains(text)),
-            _ => Err("aud holds something that is no string"),
+            _ => Err("aud contains a value that is not a string"),
         };
         let is_ours = match claims.get("aud") {
             None => return Err("aud is missing"),
@@ -211,7 +211,7 @@ impl Issuer {
         if is_ours {
             Ok(())
         } else {
-            Err("aud names somebody else")
+            Err("aud does not name this gateway")
         }
     }
 
@@ -219,17 +219,17 @@ impl Issuer {
         if self.own {
             let is_whole = OWN_CLAIMS.iter().all(|name| text(claims, name).is_some());
             if !is_whole || !claims.contains_key("iat") {
-                return Err("an own token lacks a claim");
+                return Err("a token of this gateway lacks a claim");
             }
         }
         let access = text(claims, &self.access_claim)
-            .ok_or("the claim that names the access is no string")?;
+            .ok_or("the claim that names the access is not a string")?;
         if !self.accesses.holds(access) {
             return Err("the issuer may not name this access");
         }
         let scope = if self.own {
             let words = text(claims, "scope").unwrap_or_default();
-            Scope::parse(words).ok_or("the scope of an own token is not ours")?
+            Scope::parse(words).ok_or("a token of this gateway has an unknown scope")?
         } else {
             self.scopes.of(claims)?
         };
@@ -245,7 +245,7 @@ impl Issuer {
             None => 0,
             Some(generation) => generation
                 .as_i64()
-                .ok_or("token_generation is no whole number")?,
+                .ok_or("token_generation is not a whole number")?,
         };
         Ok(TokenOrigin::Own {
             client_id: text(claims, "client_id").unwrap_or_default().to_owned(),
@@ -256,13 +256,15 @@ impl Issuer {
     /// Returns the keys that may have signed the token: the keys with its key id, or all keys of its algorithm if it has no key id.
     /// Two keys with one id do not make the signatures of either key invalid (RFC 7517 §4.5 only recommends distinct ids).
     fn keys(&self, token: &CompactToken<'_>) -> Result<Vec<&VerifyingKey>, &'static str> {
-        let algorithm = token.algorithm().ok_or("alg is no string")?;
+        let algorithm = token.algorithm().ok_or("alg is not a string")?;
         let kid = match token.header.get("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid.as_str()),
-            Some(_) => return Err("kid is no string"),
+            Some(_) => return Err("kid is not a string"),
         };
-        let algorithm: Algorithm = algorithm.parse().map_err(|_| "alg is none that is taken")?;
+        let algorithm: Algorithm = algorithm
+            .parse()
+            .map_err(|_| "alg is not an accepted algorithm")?;
         let named = |key: &&VerifyingKey| kid.is_none() || key.kid.as_deref() == kid;
         let mut of_algorithm = self
             .keys
@@ -271,10 +273,10 @@ impl Issuer {
             .filter(|key| key.algorithm == algorithm);
         let candidates: Vec<_> = of_algorithm.by_ref().take(CANDIDATES_MAX).collect();
         if of_algorithm.next().is_some() {
-            return Err("too many keys could have signed it");
+            return Err("too many keys could have signed the token");
         }
         if candidates.is_empty() && kid.is_some() && self.keys.iter().any(|key| named(&key)) {
-            return Err("alg is not the key's");
+            return Err("alg differs from the key's algorithm");
         }
         Ok(candidates)
     }
@@ -286,7 +288,7 @@ fn good_before(claims: &Map<String, Value>, now: f64) -> Result<i64, &'static st
     let exp = time(claims, "exp")?.ok_or("exp is missing")?;
     for name in ["nbf", "iat"] {
         if time(claims, name)?.is_some_and(|from| from > now + f64::from(SKEW_S)) {
-            return Err("nbf or iat lies ahead");
+            return Err("nbf or iat is in the future");
         }
     }
     // A time beyond the range of `i64` is never reached; the cast saturates there.
@@ -300,7 +302,7 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, &'static
     };
     match value.as_f64() {
         Some(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Some(seconds)),
-        _ => Err("exp, nbf or iat is no time"),
+        _ => Err("exp, nbf or iat is not a time"),
     }
 }
 

@@ -69,7 +69,7 @@ pub fn read_token_request(wire: &Wire<'_>) -> Result<TokenRequest, OauthError> {
         }),
         Ok(Credentials::Token(_)) => Err(OauthError::invalid_client()),
         Err(error) if error.code() == Code::IncorrectParam => Err(OauthError::invalid_request(
-            "The client_id or the client_secret is too long or holds control characters.",
+            "The client_id or the client_secret is too long or contains control characters.",
         )),
         Err(error) => Err(OauthError::from(&error)),
     }
@@ -115,7 +115,7 @@ fn header_client(
     // The same client_id in the body is accepted, because it proves nothing and many libraries send it.
     if has_secret_in_body || id_in_body.is_some_and(|other| other != id) {
         return Err(OauthError::invalid_request(
-            "The client gives credentials in the header and in the body.",
+            "The client sent credentials both in the header and in the body.",
         ));
     }
     Ok((Some(id), secret))

@@ -93,8 +93,8 @@ fn password_text(password: &Element<'_>) -> Result<String, Error> {
         "" => Ok(password.text.clone()),
         kind if kind.ends_with("PasswordText") => Ok(password.text.clone()),
         kind if kind.ends_with("PasswordDigest") => Err(Error::incorrect(
-            "PasswordDigest is not taken; send PasswordText over TLS.",
+            "PasswordDigest is not supported; send PasswordText over TLS.",
         )),
-        _ => Err(Error::incorrect("This type of password is not taken.")),
+        _ => Err(Error::incorrect("This type of password is not supported.")),
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn decode(
     let source = Source::read(wire.body, charset).map_err(broken)?;
     if charset.is_some_and(|charset| !source.answers_to(charset)) {
         return Err(Error::malformed(
-            "The body is not in the charset of the head.",
+            "The body is not in the charset that Content-Type declares.",
         ));
     }
     let document = parse(&source).map_err(broken)?;
@@ -87,7 +87,7 @@ impl<'a> CallValues<'a> {
 
     fn refuse_broken(&self, name: &str) -> Result<(), Error> {
         if self.broken.contains(&name) {
-            let text = format!("The parameter {name} holds something else than text.");
+            let text = format!("The parameter {name} contains something other than text.");
             return Err(Error::incorrect(text));
         }
         Ok(())

@@ -44,14 +44,14 @@ impl<'a> SoapEnvelope<'a> {
             ));
         }
         if document.root.contains(XOP, "Include") {
-            return Err(Error::malformed("MTOM is not taken."));
+            return Err(Error::malformed("MTOM is not supported."));
         }
         let (header, body) = parts(document.root, dialect.version)?;
         let headers = understood(header, dialect)?;
         let mut calls = container(body, dialect.version)?.into_iter();
         let call = calls.next();
         if calls.next().is_some() {
-            return Err(Error::malformed("The body holds more than one element."));
+            return Err(Error::malformed("The body contains more than one element."));
         }
         Ok(SoapEnvelope { headers, call })
     }
@@ -78,7 +78,7 @@ fn version(root: &Element<'_>, dialect: &mut SoapDialect) -> Result<SoapVersion,
         dialect.fault = EnvelopeFault::VersionMismatch;
     }
     Err(Error::malformed(
-        "The document is no SOAP 1.1 or 1.2 envelope.",
+        "The document is not a SOAP 1.1 or 1.2 envelope.",
     ))
 }
 
@@ -93,9 +93,11 @@ fn parts<'a>(
     let body = children
         .next()
         .filter(|child| child.name.is(namespace, "Body"))
-        .ok_or_else(|| Error::malformed("The envelope holds no body where it belongs."))?;
+        .ok_or_else(|| Error::malformed("The envelope has no body in the expected place."))?;
     if children.next().is_some() {
-        return Err(Error::malformed("Something stands behind the body."));
+        return Err(Error::malformed(
+            "The envelope contains something after the body.",
+        ));
     }
     Ok((header, body))
 }
@@ -105,7 +107,7 @@ fn parts<'a>(
 fn container<'a>(element: Element<'a>, version: SoapVersion) -> Result<Vec<Element<'a>>, Error> {
     if !is_blank(&element.text) {
         return Err(Error::malformed(
-            "Text stands between the parts of the envelope.",
+            "There is text between the parts of the envelope.",
         ));
     }
     let is_forbidden = |name: &XmlName<'_>| {

@@ -47,9 +47,9 @@ impl Head {
         content_type(wire)?;
         match self.essence.as_str() {
             "" | "text/xml" | "application/xml" | "application/soap+xml" => {}
-            "application/xop+xml" => return Err(Error::malformed("MTOM is not taken.")),
+            "application/xop+xml" => return Err(Error::malformed("MTOM is not supported.")),
             essence if essence.starts_with("multipart/") => {
-                return Err(Error::malformed("Attachments and MTOM are not taken."));
+                return Err(Error::malformed("Attachments and MTOM are not supported."));
             }
             _ => return Err(Error::refused(Code::UnsupportedMediaType)),
         }

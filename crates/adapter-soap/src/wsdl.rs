@@ -58,7 +58,7 @@ impl WsdlPorts {
 }
 
 const UNKNOWN_VERSION: &str =
-    "There is ?wsdl for both SOAP versions, ?wsdl=1.1 and ?wsdl=1.2 for one.";
+    "Use ?wsdl for both SOAP versions, or ?wsdl=1.1 or ?wsdl=1.2 for one.";
 
 /// Returns the WSDL of the service at this public URL, with or without the operation that requests events.
 #[must_use]

@@ -134,7 +134,7 @@ fn checked(parameter: &Parameter, value: String) -> Result<String, Error> {
         return Err(Error::incorrect(text));
     }
     if has_forbidden_character(&value, parameter.kind == ParameterKind::Message) {
-        let text = format!("The parameter {name} holds a character that is not allowed.");
+        let text = format!("The parameter {name} contains a character that is not allowed.");
         return Err(Error::incorrect(text));
     }
     let (right, code) = match parameter.kind {

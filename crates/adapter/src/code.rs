@@ -66,7 +66,7 @@ codes! {
     IncorrectFileurl = "INCORRECT_FILEURL", 400, ChatApi, "The file URL is not an allowed public URL.";
     IncorrectThumburl = "INCORRECT_THUMBURL", 400, ChatApi, "The thumbnail URL is not an allowed public URL.";
     IpNotAllowed = "IP_NOT_ALLOWED", 403, Gateway, "Calls from this address are not allowed.";
-    OperationNotAllowed = "OPERATION_NOT_ALLOWED", 403, Gateway, "This access may not do that in this way.";
+    OperationNotAllowed = "OPERATION_NOT_ALLOWED", 403, Gateway, "This access may not use this way in, method, platform or channel.";
     HttpMethodNotAllowed = "HTTP_METHOD_NOT_ALLOWED", 405, Gateway, "This HTTP method is not allowed here.";
     NotFound = "NOT_FOUND", 404, Gateway, "There is nothing at this path.";
     AccessDisabled = "ACCESS_DISABLED", 403, Gateway, "This access is not active.";
@@ -77,16 +77,16 @@ codes! {
     TooManyFailures = "TOO_MANY_FAILURES", 429, Gateway, "Too many wrong credentials; try again later.";
     IncorrectParam = "INCORRECT_PARAM", 400, Gateway, "A parameter has a value that is not allowed.";
     MalformedRequest = "MALFORMED_REQUEST", 400, Gateway, "The request can't be read.";
-    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, Gateway, "This media type is not taken here.";
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415, Gateway, "This media type is not supported here.";
     RequestTooLarge = "REQUEST_TOO_LARGE", 413, Gateway, "The request is too large.";
     IdempotencyMismatch = "IDEMPOTENCY_MISMATCH", 422, Gateway, "This idempotency key belongs to another request.";
     IdempotencyInProgress = "IDEMPOTENCY_IN_PROGRESS", 409, Gateway, "The request with this idempotency key is still under way.";
     UpstreamRefusedCredentials = "UPSTREAM_REFUSED_CREDENTIALS", 502, Gateway, "The chat service refused the gateway's own account.";
     UpstreamError = "UPSTREAM_ERROR", 502, Gateway, "The chat service gave no usable answer.";
     UpstreamUnavailable = "UPSTREAM_UNAVAILABLE", 503, Gateway, "The chat service can't be reached.";
-    Overloaded = "OVERLOADED", 503, Gateway, "The gateway can't take more calls right now.";
+    Overloaded = "OVERLOADED", 503, Gateway, "The gateway can't accept more calls right now.";
     UpstreamTimeout = "UPSTREAM_TIMEOUT", 504, Gateway, "The chat service did not answer in time.";
-    InternalError = "INTERNAL_ERROR", 500, Gateway, "The gateway has a defect; the operator sees it.";
+    InternalError = "INTERNAL_ERROR", 500, Gateway, "The gateway failed because of a defect; the operator's log has the cause.";
     UpstreamCode = "UPSTREAM_CODE", 502, Gateway, "The chat service refused the call.";
 }
 

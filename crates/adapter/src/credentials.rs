@@ -44,7 +44,7 @@ impl Credentials {
         let bad = |value: &str, max| value.len() > max || has_forbidden_character(value, false);
         if bad(&user, USER_BYTES_MAX) || bad(&password, PASSWORD_BYTES_MAX) {
             return Err(Error::incorrect(
-                "The user or the password is too long or holds control characters.",
+                "The user or the password is too long or contains control characters.",
             ));
         }
         Ok(Credentials::Password {

@@ -64,7 +64,7 @@ fn refuse_compression(wire: &Wire<'_>) -> Result<(), Error> {
     // A list may have empty elements (RFC 9110, 5.6.1.2).
     let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
     if codings.any(|coding| !is_plain(coding.trim_ascii())) {
-        let text = "Compressed bodies are not taken.";
+        let text = "Compressed bodies are not supported.";
         return Err(Error::explained(Code::UnsupportedMediaType, text));
     }
     Ok(())

@@ -52,11 +52,13 @@ pub(crate) fn read_parts(
             let is_file = is_file(field.headers());
             if is_file && (name == "user" || name == "password") {
                 return Err(Error::incorrect(
-                    "A credential is a file; a value belongs there.",
+                    "A credential was sent as a file; send it as a value.",
                 ));
             }
             if has_parts(field.headers()) {
-                return Err(Error::malformed("Parts of parts are not taken."));
+                return Err(Error::malformed(
+                    "Nested multipart bodies are not supported.",
+                ));
             }
             if is_encoded(field.headers()) {
                 return Err(Error::malformed(
@@ -114,7 +116,7 @@ fn reject_doubled_headers(body: &[u8], boundary: &str) -> Result<(), Error> {
             start.is_some_and(|start| start.eq_ignore_ascii_case(CONTENT))
                 && headers[..at].iter().any(is)
         }) {
-            return Err(Error::malformed("A part has a header twice."));
+            return Err(Error::malformed("A part has a duplicate header."));
         }
         next = after(head, b"\r\n\r\n").and_then(|value| after(value, delimiter.as_bytes()));
     }

@@ -127,7 +127,7 @@ impl Params {
             return Err(Error::incorrect(text));
         }
         if !found.is_text {
-            let text = format!("The parameter {} is no text and no number.", found.name);
+            let text = format!("The parameter {} is neither text nor a number.", found.name);
             return Err(Error::incorrect(text));
         }
         let value = std::mem::take(&mut found.value);
@@ -151,7 +151,8 @@ impl Params {
     /// INCORRECT_PARAM if either has a value.
     pub fn refuse_credentials(&self) -> Result<(), Error> {
         if self.has("user") || self.has("password") {
-            let text = "The parameters user and password don't go with an Authorization header.";
+            let text =
+                "The parameters user and password can't be combined with an Authorization header.";
             return Err(Error::incorrect(text));
         }
         Ok(())

@@ -174,7 +174,7 @@ fn weak_broken_and_shared_keys_are_passed_over_and_the_others_serve() {
     let odd = PassedOver {
         place: 0,
         kid: Some("k".repeat(KID_CHARACTERS_MAX)),
-        reason: "It is no point of its curve.",
+        reason: "It is not a point on its curve.",
     };
     assert_eq!(read.passed_over, [odd]);
 }

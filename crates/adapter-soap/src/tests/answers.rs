@@ -29,7 +29,7 @@ fn faults_are_the_contracts_in_both_versions() {
     assert_eq!(
         fault(V12, &error),
         r#"<?xml version="1.0" encoding="utf-8"?>
-<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><e:Fault><e:Code><e:Value>e:Receiver</e:Value><e:Subcode><e:Value xmlns:c="urn:chatgate:chat:v1">c:OVERLOADED</e:Value></e:Subcode></e:Code><e:Reason><e:Text xml:lang="en">The gateway can't take more calls right now.</e:Text></e:Reason><e:Detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>OVERLOADED</c:code><c:request_id>r-1</c:request_id><c:retry_after>7</c:retry_after></c:error></e:Detail></e:Fault></e:Body></e:Envelope>"#
+<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><e:Fault><e:Code><e:Value>e:Receiver</e:Value><e:Subcode><e:Value xmlns:c="urn:chatgate:chat:v1">c:OVERLOADED</e:Value></e:Subcode></e:Code><e:Reason><e:Text xml:lang="en">The gateway can't accept more calls right now.</e:Text></e:Reason><e:Detail><c:error xmlns:c="urn:chatgate:chat:v1"><c:code>OVERLOADED</c:code><c:request_id>r-1</c:request_id><c:retry_after>7</c:retry_after></c:error></e:Detail></e:Fault></e:Body></e:Envelope>"#
     );
     let unknown = Error::refused(Code::UpstreamTimeout).with_delivery(Some(Delivery::Unknown));
     assert!(fault(V11, &unknown).contains("<faultcode>s:Server</faultcode>"));

@@ -86,7 +86,7 @@ fn broken_tokens_have_clear_errors() {
     assert_eq!(error.word(), "INCORRECT_PARAM");
     assert_eq!(
         error.text(),
-        "PasswordDigest is not taken; send PasswordText over TLS."
+        "PasswordDigest is not supported; send PasswordText over TLS."
     );
     for inside in [
         "<w:Password Type='x'>x</w:Password>",

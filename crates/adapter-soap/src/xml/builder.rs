@@ -55,15 +55,15 @@ impl<'a> Builder<'a> {
                 markup::check_instruction(raw)
             }
             Event::Decl(_) if at == 0 => markup::check_declaration(raw, self.charset),
-            Event::Decl(_) => Err("An XML declaration stands elsewhere than at the start."),
-            Event::DocType(_) => Err("A DOCTYPE is not taken."),
+            Event::Decl(_) => Err("An XML declaration is allowed only at the start."),
+            Event::DocType(_) => Err("A DOCTYPE is not allowed."),
             Event::Eof => Ok(()),
         }
     }
 
     fn start(&mut self, tag: &Tag<'a>) -> Checked<()> {
         if self.open.is_empty() && self.root.is_some() {
-            return Err("There is more than one root.");
+            return Err("There is more than one root element.");
         }
         if self.open.len() == DEPTH_MAX {
             return Err("Elements are nested too deeply.");
@@ -106,7 +106,7 @@ impl<'a> Builder<'a> {
     }
 
     fn end(&mut self, raw: &str) -> Checked<()> {
-        let open = self.open.pop().ok_or("An end tag closes nothing.")?;
+        let open = self.open.pop().ok_or("An end tag has no start tag.")?;
         let name = raw.strip_prefix("</").and_then(|r| r.strip_suffix('>'));
         if name.map(|name| name.trim_end_matches(is_space)) != Some(open.name) {
             return Err("An end tag does not match its start tag.");
@@ -126,12 +126,12 @@ impl<'a> Builder<'a> {
     fn text(&mut self, raw: &str) -> Checked<()> {
         // Hardly any text contains `>`, and searching for one character is faster than searching for three.
         if raw.contains('>') && raw.contains("]]>") {
-            return Err("Text holds ]]>.");
+            return Err("Text contains ]]>.");
         }
         match self.open.last_mut() {
             Some(open) => push_lines(&mut open.element.text, raw),
             None if is_blank(raw) => {}
-            None => return Err("Text stands outside of the root."),
+            None => return Err("There is text outside of the root element."),
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl<'a> Builder<'a> {
         let open = self
             .open
             .last_mut()
-            .ok_or("Text stands outside of the root.")?;
+            .ok_or("There is text outside of the root element.")?;
         push_lines(&mut open.element.text, inner);
         Ok(())
     }
@@ -157,7 +157,7 @@ impl<'a> Builder<'a> {
         let open = self
             .open
             .last_mut()
-            .ok_or("Text stands outside of the root.")?;
+            .ok_or("There is text outside of the root element.")?;
         open.element.text.push(markup::reference(name)?);
         Ok(())
     }
@@ -168,7 +168,7 @@ impl<'a> Builder<'a> {
             return Err("An element is not closed.");
         }
         Ok(Document {
-            root: self.root.ok_or("There is no root.")?,
+            root: self.root.ok_or("There is no root element.")?,
             has_instruction: self.has_instruction,
         })
     }

@@ -1,7 +1,8 @@
 //! The supported character sets of documents.
 
 /// The error text that lists all of them.
-pub(crate) const CHARSETS_TAKEN: &str = "Only UTF-8, UTF-16, ISO-8859-1 and US-ASCII are taken.";
+pub(crate) const CHARSETS_TAKEN: &str =
+    "Only UTF-8, UTF-16, ISO-8859-1 and US-ASCII are supported.";
 
 /// The names of the character sets in IANA's registry, and other names that clients use; the case does not matter.
 const LABELS: &[(&str, Charset)] = &[

@@ -51,9 +51,7 @@ fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
         if next.len() == rest.len() {
             return Err("White space is missing before an attribute.");
         }
-        let (name, after) = next
-            .split_once('=')
-            .ok_or("An attribute is without a value.")?;
+        let (name, after) = next.split_once('=').ok_or("An attribute has no value.")?;
         let name = name.trim_end_matches(is_space);
         let after = after.trim_start_matches(is_space);
         let quote = after
@@ -65,7 +63,7 @@ fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
             .split_once(quote)
             .ok_or("An attribute's value is not closed.")?;
         if value.contains('<') {
-            return Err("An attribute's value holds a bare <.");
+            return Err("An attribute's value contains an unescaped <.");
         }
         if found.iter().any(|(other, _)| *other == name) {
             return Err("An attribute is given twice.");
@@ -128,7 +126,7 @@ pub(super) fn reference(name: &str) -> Checked<char> {
         .ok()
         .and_then(char::from_u32)
         .filter(|c| is_char(*c))
-        .ok_or("A character reference is to no character that XML allows.")
+        .ok_or("A character reference names a character that XML does not allow.")
 }
 
 /// Checks `<?xml …?>`: it is well formed and does not name an encoding other than the document's.
@@ -139,7 +137,7 @@ pub(super) fn check_declaration(raw: &str, of_document: SourceCharset) -> Checke
     match Charset::named(label) {
         None => Err(CHARSETS_TAKEN),
         Some(charset) if of_document.answers_to(charset) => Ok(()),
-        Some(_) => Err("The declared encoding is not the one of the document."),
+        Some(_) => Err("The declared encoding is not the encoding of the document."),
     }
 }
 
@@ -190,7 +188,7 @@ pub(super) fn check_comment(raw: &str) -> Checked<()> {
         .and_then(|rest| rest.strip_suffix("-->"))
         .ok_or("A comment is broken.")?;
     if inner.contains("--") || inner.ends_with('-') {
-        return Err("A comment holds two hyphens in a row.");
+        return Err("A comment contains two hyphens in a row.");
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub fn check_document_in(bytes: &[u8], charset: Option<&str>) -> Result<(), XmlE
     let source = Source::read(bytes, charset)?;
     if charset.is_some_and(|charset| !source.answers_to(charset)) {
         return Err(XmlError::new(
-            "The document is not in the charset named.",
+            "The document is not in the declared charset.",
             0,
         ));
     }
@@ -39,7 +39,10 @@ pub(crate) fn parse<'a>(source: &'a Source<'_>) -> Result<Document<'a>, XmlError
     let text: &'a str = &source.text;
     // quick-xml would silently drop a second byte order mark.
     if text.starts_with('\u{feff}') {
-        return Err(XmlError::new("Text stands outside of the root.", 0));
+        return Err(XmlError::new(
+            "There is text outside of the root element.",
+            0,
+        ));
     }
     let mut reader = Reader::from_str(text);
     // The builder matches end tags itself and gives a clearer reason.

@@ -72,7 +72,7 @@ impl<'a> NamespaceScope<'a> {
         }
         // The permanent binding of `xml` does not count, hence `>`.
         if self.bindings.len() > NAMESPACES_MAX {
-            return Err("Too many namespaces are bound at once.");
+            return Err("Too many namespaces are bound at the same time.");
         }
         // Names are compared by the pointers of their namespaces, so all current bindings of one namespace must share it.
         let in_force = self.bindings.iter().find(|(_, known)| **known == *value);

@@ -38,7 +38,10 @@ impl Source<'_> {
                 Some(Charset::Latin1) => latin1(bytes),
                 Some(Charset::Ascii) => ascii(bytes)?,
                 Some(Charset::Utf16) => {
-                    return Err(XmlError::new("UTF-16 begins with a byte order mark.", 0));
+                    return Err(XmlError::new(
+                        "A UTF-16 document must begin with a byte order mark.",
+                        0,
+                    ));
                 }
                 Some(Charset::Utf8) | None => utf8(bytes)?,
             },
@@ -55,7 +58,10 @@ impl Source<'_> {
         }
         let bad = |c: char| !is_char(c);
         match source.text.find(bad) {
-            Some(at) => Err(XmlError::new("There is a character XML forbids.", at)),
+            Some(at) => Err(XmlError::new(
+                "The document contains a character that XML forbids.",
+                at,
+            )),
             None => Ok(source),
         }
     }

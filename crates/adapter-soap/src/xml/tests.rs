@@ -309,7 +309,7 @@ fn utf8_and_utf16_are_read_with_their_marks() {
     assert_eq!(check_document("\u{feff}<a/>".as_bytes()), Ok(()));
     check_reason(
         "\u{feff}\u{feff}<a/>".as_bytes(),
-        "Text stands outside of the root.",
+        "There is text outside of the root element.",
     );
     check_reason(
         &utf16("<a/>", u16::to_le_bytes)[..9],
@@ -319,14 +319,17 @@ fn utf8_and_utf16_are_read_with_their_marks() {
         b"\xff\xfe<\0a\0>\0\0\xd8<\0/\0a\0>\0",
         "The document is not UTF-16.",
     );
-    check_reason(b"<\0a\0/\0>\0", "There is a character XML forbids.");
+    check_reason(
+        b"<\0a\0/\0>\0",
+        "The document contains a character that XML forbids.",
+    );
     check_reason(b"<a>\xc3\x28</a>", "The document is not UTF-8.");
     check_reason(b"<a>\xed\xa0\x80</a>", "The document is not UTF-8.");
     check_reason(b"<a>\xc0\x80</a>", "The document is not UTF-8.");
     let lying = "<?xml version='1.0' encoding='utf-8'?><a/>";
     check_reason(
         &utf16(lying, u16::to_le_bytes),
-        "The declared encoding is not the one of the document.",
+        "The declared encoding is not the encoding of the document.",
     );
 }
 
@@ -351,7 +354,7 @@ fn the_mark_goes_before_the_charset_and_the_charset_before_the_declaration() {
     );
     assert_eq!(
         text(Some("utf-16"), plain).unwrap_err(),
-        "UTF-16 begins with a byte order mark."
+        "A UTF-16 document must begin with a byte order mark."
     );
 }
 
