@@ -239,7 +239,7 @@ async fn a_server_that_takes_over_without_a_standby_of_its_own_is_believed_at_on
         gateway
             .process
             .wait_for("memory that is read anew", |line| {
-                line.contains("accesses and keys were read anew")
+                line.contains("accesses and keys were read again")
             });
     }
     // Nothing can be sent before there is a standby.

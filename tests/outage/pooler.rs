@@ -114,7 +114,11 @@ async fn behind_a_pooler_that_nobody_has_named_sends_go_on() {
         let send = stage.keyed(number % 2, &format!("noticed-{number}"));
         let _ = Answer::of(send).await;
         let mut lines = stage.gateways.iter().map(|gateway| gateway.process.lines());
-        lines.any(|lines| lines.iter().any(|line| line.contains("a pooler stands")))
+        lines.any(|lines| {
+            lines
+                .iter()
+                .any(|line| line.contains("a pooler is in front"))
+        })
     })
     .await;
 }

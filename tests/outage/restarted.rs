@@ -137,7 +137,7 @@ async fn while_the_database_is_away_sends_are_refused_in_time_and_reads_are_serv
     for path in ["/console/", "/console/health", "/console/sign-in"] {
         let page = operator.page(path).await;
         assert_eq!(page.status, 503, "{path}");
-        assert!(page.body.contains("The store fails now"), "{}", page.body);
+        assert!(page.body.contains("The store is failing"), "{}", page.body);
     }
     let rotated = admin(&stage.gateways[0], Method::POST, "keys/rotate", json!({})).await;
     assert_eq!(

@@ -13,7 +13,7 @@ async fn a_replica_whose_tables_do_not_fit_is_not_ready_and_says_what_to_do() {
     };
     let gateway = &fleet.gateways[0];
     for (column, value, what_to_do) in [
-        ("contract", "99", "install a newer version"),
+        ("contract", "99", "install the newer version"),
         ("schema", "1", "run `chatgate migrate`"),
     ] {
         let fits = fleet.sql(&format!("SELECT {column} FROM chatgate.deployment"));
@@ -37,11 +37,13 @@ async fn a_replica_whose_tables_do_not_fit_is_not_ready_and_says_what_to_do() {
     }
     fleet.sql("UPDATE chatgate.deployment SET contract = 99");
     let start = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    fleet.run(&start, &[]).failed(1, "install a newer version");
+    fleet
+        .run(&start, &[])
+        .failed(1, "install the newer version");
     let checked = fleet.run(&["check", "--online"], &[]);
     let said = format!("{}{}", checked.output, checked.error);
     assert!(
-        checked.code == Some(1) && said.contains("install a newer version"),
+        checked.code == Some(1) && said.contains("install the newer version"),
         "{said}"
     );
 }

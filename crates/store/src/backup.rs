@@ -16,7 +16,7 @@ impl Store {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.backup().await,
             Engine::Postgres(_) => Err(StoreError::new(
-                "a database is copied by its own tools, such as pg_dump",
+                "copy a database with its own tools, such as pg_dump",
             )),
         }
     }

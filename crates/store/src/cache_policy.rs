@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for PolicyVisitor {
         let mut seen = Vec::new();
         while let Some(name) = members.next_key::<String>()? {
             if seen.contains(&name) {
-                return Err(A::Error::custom("a name is given twice"));
+                return Err(A::Error::custom("a name occurs twice"));
             }
             if name == ENABLED {
                 policy.enabled = members.next_value()?;

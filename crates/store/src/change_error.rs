@@ -29,11 +29,11 @@ impl std::fmt::Display for ChangeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             ChangeError::Missing => "There is no such access.",
-            ChangeError::Exists => "There is an access with this name already.",
-            ChangeError::Stale => "The access has been changed since.",
+            ChangeError::Exists => "There is already an access with this name.",
+            ChangeError::Stale => "The access has changed since it was read.",
             ChangeError::Taken => "The user name or the client id belongs to another access.",
             ChangeError::Refused(text) => text,
-            ChangeError::Store(_) => "The store fails now; the log says why.",
+            ChangeError::Store(_) => "The store is failing; the log has the cause.",
         })
     }
 }

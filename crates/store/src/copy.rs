@@ -20,7 +20,7 @@ impl Store {
         let keys = self.keys("").await?;
         match self.engine() {
             Engine::Sqlite(sqlite) => copy_into(database, sqlite, &keys, with_journal).await,
-            Engine::Postgres(_) => Err(StoreError::new("only a file's store can be copied")),
+            Engine::Postgres(_) => Err(StoreError::new("only a store in a file can be copied")),
         }
     }
 }
@@ -91,7 +91,10 @@ mod tests {
             .unwrap();
         assert_eq!(database.accesses().named("a").unwrap().version, 2);
         let refused = database.copy_into(&options, false).await.err().unwrap();
-        assert!(refused.to_string().contains("only a file"), "{refused}");
+        assert!(
+            refused.to_string().contains("only a store in a file"),
+            "{refused}"
+        );
     }
 
     #[tokio::test]

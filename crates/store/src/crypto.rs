@@ -11,7 +11,7 @@ use crate::StoreError;
 /// When the system returns no randomness.
 pub fn random_bytes(count: usize) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![0; count];
-    rand::fill(&mut bytes).map_err(|_| StoreError::new("the system has no random bytes"))?;
+    rand::fill(&mut bytes).map_err(|_| StoreError::new("the system returns no random bytes"))?;
     Ok(bytes)
 }
 

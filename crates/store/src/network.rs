@@ -15,15 +15,15 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
     }
     let network: IpNet = text
         .parse()
-        .map_err(|_| format!("{text} is no network; write ADDRESS/BITS"))?;
+        .map_err(|_| format!("{text} is not a network; write ADDRESS/BITS"))?;
     if network != network.trunc() {
         let (net, host) = (network.trunc(), IpNet::from(network.addr()));
         return Err(format!("{text} has host bits set; write {net} or {host}"));
     }
     match network {
-        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
-            Err(format!("{text} is a mapped IPv4 network; write it as IPv4"))
-        }
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => Err(format!(
+            "{text} is an IPv4 network mapped into IPv6; write it as IPv4"
+        )),
         network => Ok(network),
     }
 }
@@ -42,7 +42,7 @@ pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
     }
     match parse_network(text)? {
         network if network.prefix_len() == 0 => Err(format!(
-            "{text} is everybody; write \"any\" if that is meant"
+            "{text} contains every address; write \"any\" if you mean that"
         )),
         network => Ok(vec![network]),
     }
@@ -95,10 +95,10 @@ mod tests {
         let wrong = |text: &str| parse_network(text).unwrap_err();
         let host_bits = "10.1.2.3/8 has host bits set; write 10.0.0.0/8 or 10.1.2.3/32";
         assert_eq!(wrong("10.1.2.3/8"), host_bits);
-        assert!(wrong("10.0.0.0/33").contains("no network"));
-        assert!(wrong("127.1").contains("no network"));
-        assert!(wrong("0177.0.0.1").contains("no network"));
-        assert!(wrong("fe80::1%eth0").contains("no network"));
+        assert!(wrong("10.0.0.0/33").contains("not a network"));
+        assert!(wrong("127.1").contains("not a network"));
+        assert!(wrong("0177.0.0.1").contains("not a network"));
+        assert!(wrong("fe80::1%eth0").contains("not a network"));
         assert!(wrong("::ffff:10.0.0.0/104").contains("write it as IPv4"));
     }
 

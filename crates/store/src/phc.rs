@@ -66,7 +66,7 @@ fn check_phc(text: &str) -> Result<(), String> {
     }
     let parsed = PasswordHash::new(text).map_err(|_| no_phc())?;
     if parsed.algorithm.as_str() != "argon2id" || parsed.version != Some(19) {
-        return Err("only argon2id of version 19 is taken".to_owned());
+        return Err("only argon2id of version 19 is accepted".to_owned());
     }
     let has_all = ["m", "t", "p"].map(|name| parsed.params.get_decimal(name).is_some());
     if parsed.params.iter().count() != has_all.len() || has_all.contains(&false) {
@@ -86,18 +86,18 @@ fn check_cost(params: &Params) -> Result<(), String> {
     let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
     if !(MEMORY_KIB_MIN..=MEMORY_KIB_MAX).contains(&memory) {
         return Err(format!(
-            "its memory m is {memory} KiB; {MEMORY_KIB_MIN} to {MEMORY_KIB_MAX} are taken"
+            "its memory m is {memory} KiB; {MEMORY_KIB_MIN} to {MEMORY_KIB_MAX} are accepted"
         ));
     }
     let work = memory.saturating_mul(passes);
     if !(WORK_KIB_MIN..=WORK_KIB_MAX).contains(&work) {
         return Err(format!(
-            "its memory m times its iterations t is {work} KiB; {WORK_KIB_MIN} to {WORK_KIB_MAX} are taken"
+            "its memory m times its iterations t is {work} KiB; {WORK_KIB_MIN} to {WORK_KIB_MAX} are accepted"
         ));
     }
     if lanes > LANES_MAX {
         return Err(format!(
-            "its lanes p are {lanes}; at most {LANES_MAX} are taken"
+            "its lanes p are {lanes}; at most {LANES_MAX} are accepted"
         ));
     }
     Ok(())

@@ -113,7 +113,7 @@ impl SecretHasher {
 /// One sentence that says what to write instead.
 pub fn check_password(password: &str) -> Result<(), String> {
     if adapter::has_forbidden_character(password, false) {
-        return Err("it holds a control character".to_owned());
+        return Err("it contains a control character".to_owned());
     }
     let is_long = password.chars().count() >= PASSWORD_CHARACTERS_MIN;
     if !is_long || password.len() > PASSWORD_BYTES_MAX {
@@ -150,7 +150,7 @@ pub fn new_client_id() -> Result<String, SecretError> {
 
 fn random<const N: usize>() -> Result<String, SecretError> {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| SecretError("the system gives no randomness"))?;
+    rand::fill(&mut bytes).map_err(|_| SecretError("the system returns no random bytes"))?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 

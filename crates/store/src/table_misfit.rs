@@ -35,11 +35,13 @@ impl std::fmt::Display for TableMisfit {
         match self {
             TableMisfit::NeedsNewer { contract, known } => write!(
                 f,
-                "the database's contract is {contract}, and this program knows {known}: install a newer version, that of the other replicas"
+                "the database's contract is {contract}, but this program supports only {known}: install the newer version of \
+                 the other replicas"
             ),
             TableMisfit::IsOlder { schema, known } => write!(
                 f,
-                "the database's last migration is {schema}, and this program needs {known}: run `chatgate migrate` of this version"
+                "the database's last migration is {schema}, but this program requires {known}: run `chatgate migrate` of this \
+                 version"
             ),
         }
     }

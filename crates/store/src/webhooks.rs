@@ -128,7 +128,7 @@ impl WebhookState {
     pub(crate) fn from_word(word: &str) -> Result<WebhookState, StoreError> {
         let mut all = WebhookState::ALL.into_iter();
         all.find(|state| state.word() == word)
-            .ok_or_else(|| StoreError::new("a webhook is in a state that is not known"))
+            .ok_or_else(|| StoreError::new("a webhook is in an unknown state"))
     }
 }
 

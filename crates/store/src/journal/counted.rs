@@ -170,7 +170,7 @@ impl CountedCalls {
             row.peer = None;
             row.client = None;
             row.path = None;
-            row.cause = Some("calls from more addresses than are told apart in a minute".into());
+            row.cause = Some("calls from more addresses than one minute counts separately".into());
         }
         // It is set once, because a key has one first call.
         let _ = self.row.set(row);

@@ -95,7 +95,7 @@ impl Journal {
             reply,
             runtime: Handle::current(),
         })));
-        pushed.map_err(|_| StoreError::new("the journal has no room"))?;
+        pushed.map_err(|_| StoreError::new("the journal has no room in memory"))?;
         let mut awaited = AwaitedRow {
             queue: &self.queue,
             written,
@@ -124,7 +124,7 @@ impl Journal {
     async fn flush_queue(&self) -> Result<(), StoreError> {
         let (reply, mut written) = oneshot::channel();
         let pushed = self.queue.push(JournalEntry::Flush(reply));
-        pushed.map_err(|_| StoreError::new("the journal has ended"))?;
+        pushed.map_err(|_| StoreError::new("the journal is closed"))?;
         in_time(&mut written).await
     }
 
@@ -137,7 +137,7 @@ impl Journal {
         self.save_counts();
         let (drained, written) = oneshot::channel();
         if self.queue.close(drained) && timeout(STOP_MAX, written).await.is_err() {
-            tracing::error!(rows = self.queued(), "journal rows were lost at the end");
+            tracing::error!(rows = self.queued(), "journal rows were lost at shutdown");
         }
     }
 
@@ -195,7 +195,7 @@ impl Journal {
     /// When the file was not there. Nothing that must be on the disk may begin then.
     pub(crate) fn check_place(&self) -> Result<(), StoreError> {
         if self.is_gone.load(Ordering::Relaxed) {
-            return Err(StoreError::new("its file is not at its place any more"));
+            return Err(StoreError::new("its file is no longer at its path"));
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ async fn in_time<T>(
 ) -> Result<T, StoreError> {
     match timeout(WAIT_MAX, written).await {
         Ok(Ok(written)) => written,
-        Ok(Err(_)) => Err(StoreError::new("the journal has ended")),
+        Ok(Err(_)) => Err(StoreError::new("the journal is closed")),
         Err(_) => Err(StoreError::new("the journal was not written in time")),
     }
 }

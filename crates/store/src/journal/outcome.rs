@@ -12,12 +12,12 @@ impl Journal {
         match written {
             Ok(()) => {
                 if self.health(part).succeeded() {
-                    tracing::warn!(dropped = self.dropped(), "the journal is written again");
+                    tracing::warn!(dropped = self.dropped(), "the journal can be written again");
                 }
             }
             Err(error) => {
                 if self.health(part).failed(error.to_string()) {
-                    tracing::error!(%error, "the journal can't be written; rows wait as long as there is room");
+                    tracing::error!(%error, "the journal can't be written; new rows wait in memory until it is full");
                 }
             }
         }

@@ -19,7 +19,7 @@ impl Journal {
         if left_open > 0 {
             tracing::warn!(
                 rows = left_open,
-                "closed as unknown what the last process left open"
+                "sends that the last process left open were closed as unknown"
             );
         }
         let journal = Arc::clone(store.journal());

@@ -46,12 +46,13 @@ impl EarlyRows {
                 unknown_callers = unknown,
                 calls = plain,
                 sends_and_changes = lasting,
-                "the journal has no room: rows younger than journal.retention were cleared; raise journal.bytes"
+                "the journal is full: rows younger than journal.retention were deleted; raise journal.bytes"
             );
         } else if *unknown > 0 {
             tracing::info!(
                 unknown_callers = unknown,
-                "rows of unknown callers were cleared before journal.retention: they had taken their share of journal.bytes"
+                "rows of unknown callers were deleted before journal.retention, because they had used up their share of \
+                 journal.bytes"
             );
         }
     }

@@ -56,7 +56,7 @@ impl PostgresStore {
         self.whole_on.store(timeline, Ordering::Release);
         tracing::warn!(
             timeline,
-            "accesses and keys were read anew: another server of the database has taken over"
+            "another server of the database has taken over: accesses and keys were read again"
         );
         Ok(())
     }

@@ -161,7 +161,7 @@ async fn check_empty(session: &mut PgSession) -> Result<(), StoreError> {
     {
         names if names.is_empty() => Ok(()),
         names => Err(StoreError::new(format!(
-            "the database is not empty, it has {names}; copy into a new one, on which no gateway has started"
+            "the database is not empty, it has {names}; copy into a new database that no gateway has used"
         ))),
     }
 }
@@ -172,7 +172,7 @@ async fn read_deployment(session: &mut PgSession) -> Result<String, StoreError> 
         .await?;
     let deployment = deployment.first().map(|row| row.try_get::<_, String>("id"));
     let deployment = deployment.transpose().map_err(PgError::from)?;
-    deployment.ok_or_else(|| StoreError::new("the database names no deployment"))
+    deployment.ok_or_else(|| StoreError::new("the database has no deployment id"))
 }
 
 async fn copy_keys(

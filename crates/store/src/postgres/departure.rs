@@ -10,7 +10,7 @@ impl PostgresStore {
     pub(crate) async fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
         if let Err(error) = drain(self.pool(), self.ids().replica()).await {
-            tracing::warn!(%error, "the others do not know that this replica is about to end");
+            tracing::warn!(%error, "this replica could not announce its shutdown to the other replicas");
         }
     }
 
@@ -23,7 +23,7 @@ impl PostgresStore {
         let mut tasks = std::mem::take(&mut *self.heartbeat());
         tasks.shutdown().await;
         if let Err(error) = leave(self.pool(), self.ids().replica()).await {
-            tracing::warn!(%error, "the others will wait for this replica until its lease is over");
+            tracing::warn!(%error, "this replica could not end its lease; the other replicas wait until it expires");
         }
     }
 }

@@ -154,7 +154,7 @@ async fn take_over(
     });
     taken
         .await
-        .map_err(|_| StoreError::new("changes can't be read in time"))?
+        .map_err(|_| StoreError::new("changes could not be read in time"))?
 }
 
 /// Reports the epochs in effect here, over the connection of the heartbeat.
@@ -173,7 +173,7 @@ async fn say(
     let said = session.query_prepared(&SAY, &values).await?;
     *connection = Some(session);
     let Some(row) = said.first() else {
-        return Err(StoreError::new("this replica's row is gone"));
+        return Err(StoreError::new("this replica's row was deleted"));
     };
     // A new replica has to learn the number of replicas within its first second.
     store.lease().set_replicas(count_in(row, "replicas")?);
@@ -223,7 +223,7 @@ async fn beat(
     let Some(row) = rows.first() else {
         // The row of this life has been deleted, so the next life begins.
         let (replica, _) = register(store.pool(), &options).await?;
-        tracing::warn!("this replica was taken for dead, and goes on as another one");
+        tracing::warn!("this replica was considered dead and continues under a new replica id");
         store.lease().end_term();
         store.ids().begin(replica);
         if store.is_draining() {

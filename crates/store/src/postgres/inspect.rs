@@ -31,10 +31,7 @@ pub async fn inspect_postgres(options: &PostgresOptions) -> Vec<DatabaseFinding>
         Ok(sessions) => sessions,
         Err((what, error)) => return vec![(what, Err(error))],
     };
-    findings.push((
-        "store.url",
-        Ok("a server that can be written answers".to_owned()),
-    ));
+    findings.push(("store.url", Ok("a writable server answers".to_owned())));
     let pooled = pooled(&mut session, options).await;
     findings.push(("store.direct_url", said(pooled)));
     let schema = schema(&mut direct, options.migrates).await;
@@ -68,7 +65,7 @@ impl Schema {
     fn said(self) -> Result<String, StoreError> {
         match self {
             Schema::UpToDate => Ok("up to date".to_owned()),
-            Schema::MadeAtStart => Ok("brought up to date by the next start".to_owned()),
+            Schema::MadeAtStart => Ok("the next start brings them up to date".to_owned()),
             Schema::Outdated => Err(StoreError::new(
                 "not up to date, and store.migrate = \"check\": run `chatgate migrate`",
             )),
@@ -101,7 +98,8 @@ async fn pooled(session: &mut PgSession, options: &PostgresOptions) -> Result<St
     for _ in 0..LOOKS {
         if backend(&mut one).await? == backend(&mut two).await? {
             return Err(StoreError::new(
-                "it leads to a pooler in transaction mode, through which no notification comes and no lock holds: name the server itself",
+                "it is a pooler in transaction mode, which loses notifications and session locks: name the database server \
+                 itself",
             ));
         }
     }
@@ -109,9 +107,9 @@ async fn pooled(session: &mut PgSession, options: &PostgresOptions) -> Result<St
     let mut other = connector.connect().await?;
     let is_pooled = backend(session).await? == backend(&mut other).await?;
     Ok(if is_pooled {
-        "the server itself; store.url is a pooler".to_owned()
+        "the database server; store.url is a pooler".to_owned()
     } else {
-        "the server itself".to_owned()
+        "the database server".to_owned()
     })
 }
 
@@ -140,10 +138,10 @@ async fn rights(session: &mut PgSession) -> Result<String, StoreError> {
     match (missing.is_empty(), foreign.is_empty()) {
         (true, true) => Ok("all tables can be written".to_owned()),
         (false, _) => Err(StoreError::new(format!(
-            "this user may not write {missing}"
+            "this user may not read and write {missing}"
         ))),
         (true, false) => Err(StoreError::new(format!(
-            "this user does not own {foreign}, and can make no partition for a new day"
+            "this user does not own {foreign}, so it can't create the partition of a new day"
         ))),
     }
 }
@@ -186,7 +184,8 @@ async fn connections(
         OWN_CONNECTIONS + i64::try_from(options.connections).unwrap_or(i64::MAX - OWN_CONNECTIONS);
     let wanted = each.saturating_mul(live + 1);
     let text = format!(
-        "a replica opens up to {each}, {live} are alive, and the server takes {most} of this user"
+        "a replica opens up to {each} connections, {live} replicas are alive, and the server accepts {most} connections of this \
+         user"
     );
     if wanted > most {
         return Err(StoreError::new(format!(
@@ -206,7 +205,7 @@ async fn durability(
     };
     let commit = setting(session, "synchronous_commit").await?;
     if commit == "off" || setting(session, "fsync").await? == "off" {
-        let text = "the server forgets in a crash what it has acknowledged: set fsync and synchronous_commit to on";
+        let text = "the server can lose acknowledged writes in a crash: set fsync and synchronous_commit to on";
         return Err(StoreError::new(text));
     }
     let standbys = setting(session, "synchronous_standby_names").await?;
@@ -215,12 +214,14 @@ async fn durability(
         standbys.is_empty() || commit == "local",
     ) {
         (true, true) => Err(StoreError::new(
-            "it is \"replicated\", and the server waits for no standby: set synchronous_standby_names",
+            "it is \"replicated\", but the server waits for no standby: set synchronous_standby_names",
         )),
-        (true, false) => Ok(format!("what is written is on a standby too ({standbys})")),
-        (false, true) => Ok("what is written is on this server's disk".to_owned()),
+        (true, false) => Ok(format!(
+            "acknowledged writes are also on a standby ({standbys})"
+        )),
+        (false, true) => Ok("acknowledged writes are on this server's disk only".to_owned()),
         (false, false) => Ok(format!(
-            "what is written is on a standby too ({standbys}), and need not be"
+            "acknowledged writes are also on a standby ({standbys}), which this setting does not require"
         )),
     }
 }
@@ -242,7 +243,7 @@ async fn one<T: for<'r> FromSql<'r>>(session: &mut PgSession, sql: &str) -> Resu
     let rows = session.query(sql, &[]).await?;
     let row = rows
         .first()
-        .ok_or_else(|| StoreError::new("the database says nothing"))?;
+        .ok_or_else(|| StoreError::new("the database returned no row"))?;
     Ok(column(row, "found")?)
 }
 

@@ -47,7 +47,7 @@ impl PostgresStore {
         let added = lease.session.execute(add, &values).await;
         self.end(lease, added).await?;
         let key = self.newest_key(purpose).await?;
-        key.ok_or_else(|| StoreError::new("a key that was kept is gone"))
+        key.ok_or_else(|| StoreError::new("a stored key is missing"))
     }
 
     async fn newest_key(&self, purpose: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -95,7 +95,7 @@ impl PostgresStore {
             (&NOT_YET, Type::INT8),
         ];
         let id = self.change_keys(add, &values).await?;
-        id.ok_or_else(|| StoreError::new("a key was not kept"))
+        id.ok_or_else(|| StoreError::new("a key was not stored"))
     }
 
     /// Stores a key, unless the newest key whose purpose begins with `purpose_start` has this purpose already. Returns the number

@@ -74,7 +74,8 @@ impl ReplicaLease {
         match (is_far(before), is_far(counts)) {
             (false, true) => tracing::warn!(
                 ahead_ms = counts,
-                "the database's clock differs from this machine's by more than five seconds: accesses, tokens and rows go by the database's"
+                "the database's clock differs from this machine's by more than five seconds: accesses, tokens and rows use the \
+                 database's clock"
             ),
             (true, false) => tracing::warn!("the database's clock and this machine's agree again"),
             _ => {}

@@ -51,14 +51,14 @@ impl LookUps {
         {
             let mut waiting = self.waiting();
             if waiting.len() == LOOK_UPS_MAX {
-                return Err(StoreError::new("too many look-ups wait"));
+                return Err(StoreError::new("too many lookups wait"));
             }
             waiting.push(LookUp { claim, key, reply });
         }
         self.comes.notify_one();
         match timeout(STATEMENT_MAX, looked).await {
             Ok(Ok(looked)) => looked,
-            Ok(Err(_)) => Err(StoreError::new("the store has ended")),
+            Ok(Err(_)) => Err(StoreError::new("the store is closed")),
             Err(_) => Err(StoreError::new("the database took too long")),
         }
     }

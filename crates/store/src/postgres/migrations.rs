@@ -68,7 +68,8 @@ pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(
     }
     if !migrates {
         return Err(StoreError::new(
-            "the database is not up to date, and store.migrate says that this process changes no tables: run `chatgate migrate`",
+            "the tables of the database are not up to date, and store.migrate = \"check\" forbids this process to change them: \
+             run `chatgate migrate`",
         ));
     }
     lock(&mut session).await?;
@@ -100,7 +101,7 @@ pub(super) async fn is_up_to_date(session: &mut PgSession) -> Result<bool, Store
             Some((_, checksum)) if *checksum == checksum_of(sql) => {}
             Some(_) => {
                 return Err(StoreError::new(format!(
-                    "the database has had migration {version} with another text"
+                    "the database was changed by another version of migration {version} than this program has"
                 )));
             }
         }

@@ -75,11 +75,11 @@ impl PostgresUrl {
         let mut config = parsed.map_err(|error| said(&error))?;
         let nowhere = Host::Tcp(String::new());
         if config.get_hosts().is_empty() || config.get_hosts().contains(&nowhere) {
-            return Err("it names no host".to_owned());
+            return Err("it has no host".to_owned());
         }
         let is_named = |name: Option<&str>| name.is_some_and(|name| !name.is_empty());
         if !is_named(config.get_dbname()) || !is_named(config.get_user()) {
-            return Err("it names no user or no database".to_owned());
+            return Err("it has no user or no database".to_owned());
         }
         // "Prefer" would send the password in the clear to any server that answers without TLS.
         if config.get_ssl_mode() == SslMode::Prefer {

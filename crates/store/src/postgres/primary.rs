@@ -51,7 +51,7 @@ impl Primary {
         let known = self.timeline();
         if *system != 0 && *system != said {
             return Err(PgError::no_connection(
-                "this is another database than before; restart the gateway if it is meant",
+                "this is another database than before; restart the gateway if you mean to use it",
             ));
         }
         if timeline < known {

@@ -52,7 +52,7 @@ pub(super) async fn register(
             return Ok((replica, row.try_get("now_ms").map_err(PgError::from)?));
         }
     }
-    Err(StoreError::new("there are 256 replicas already"))
+    Err(StoreError::new("there are already 256 replicas"))
 }
 
 /// Announces that this life is about to end. Other replicas take over its share of divided quantities.

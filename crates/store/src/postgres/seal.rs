@@ -39,12 +39,12 @@ impl SealKeys {
     /// A sentence, when there is no key, or one does not have [`SEAL_BYTES`].
     pub fn new(newest_first: &[Vec<u8>]) -> Result<SealKeys, String> {
         if newest_first.is_empty() {
-            return Err("there is no key".to_owned());
+            return Err("it has no key".to_owned());
         }
         let keys = newest_first.iter().map(|key| {
             let key = UnboundKey::new(&AES_256_GCM, key);
             key.map(LessSafeKey::new)
-                .map_err(|_| format!("a key has {SEAL_BYTES} bytes"))
+                .map_err(|_| format!("a key must have {SEAL_BYTES} bytes"))
         });
         keys.collect::<Result<_, _>>().map(SealKeys)
     }
@@ -59,7 +59,7 @@ impl SealKeys {
         let newest = self
             .0
             .first()
-            .ok_or_else(|| StoreError::new("there is no seal"))?;
+            .ok_or_else(|| StoreError::new("the store has no seal key"))?;
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(broken)?;
         let mut sealed = key.to_vec();

@@ -71,7 +71,7 @@ impl PgSession {
         let rows = session.query(&which, &[]).await?;
         let row = rows
             .first()
-            .ok_or_else(|| PgError::no_connection("the server does not say which one it is"))?;
+            .ok_or_else(|| PgError::no_connection("the server does not identify itself"))?;
         session.timeline = session.primary.observe(row)?;
         Ok(session)
     }
@@ -134,7 +134,7 @@ impl PgSession {
         let rows = rows.map_err(|_| PgError::too_long())?;
         if rows.as_ref().is_err_and(shows_pooler) && self.prepares.swap(false, Ordering::Relaxed) {
             tracing::warn!(
-                "a pooler stands before the database: name the server itself in store.direct_url"
+                "a pooler is in front of the database: set store.direct_url to the database server itself"
             );
         }
         self.after(was_idle, rows)

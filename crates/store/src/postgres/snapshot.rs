@@ -73,7 +73,7 @@ pub(super) async fn read_deployment(pool: &PgPool) -> Result<String, StoreError>
         .await?;
     let row = rows
         .first()
-        .ok_or_else(|| StoreError::new("the database names no deployment"))?;
+        .ok_or_else(|| StoreError::new("the database has no deployment id"))?;
     Ok(row.try_get("id").map_err(PgError::from)?)
 }
 

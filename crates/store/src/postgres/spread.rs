@@ -32,8 +32,9 @@ impl PostgresStore {
             self.spread_until(Instant::now() + most),
         );
         let spread = spread.await;
-        spread
-            .map_err(|_| StoreError::new("the database does not say in time who has the change"))?
+        spread.map_err(|_| {
+            StoreError::new("the database did not answer in time which replicas have the change")
+        })?
     }
 
     async fn spread_until(&self, until: Instant) -> Result<Spread, StoreError> {

@@ -332,7 +332,7 @@ async fn begin(
     let rows = session.begin_and_query(raise, &values).await?;
     let row = rows
         .first()
-        .ok_or_else(|| PgError::new("there is no epoch"))?;
+        .ok_or_else(|| PgError::new("the epoch is missing"))?;
     Ok(row.try_get("epoch")?)
 }
 
@@ -341,7 +341,7 @@ async fn read_epoch(pool: &PgPool, of: EpochOf) -> Result<i64, PgError> {
     let rows = pool.read(epoch, &[(&of.name(), Type::TEXT)]).await?;
     let row = rows
         .first()
-        .ok_or_else(|| PgError::new("there is no epoch"))?;
+        .ok_or_else(|| PgError::new("the epoch is missing"))?;
     Ok(row.try_get("epoch")?)
 }
 

@@ -268,7 +268,7 @@ async fn a_database_that_is_not_up_to_date_or_needs_a_newer_program_is_refused()
     store.postgres().pool().write(newer, &[]).await.unwrap();
     let error = Store::open_postgres(&options).await.err().unwrap();
     assert!(
-        error.to_string().contains("install a newer version"),
+        error.to_string().contains("install the newer version"),
         "{error}"
     );
 }

@@ -119,7 +119,7 @@ impl PostgresStore {
         let lock = "SELECT FROM chatgate.accesses WHERE client_id = $1 FOR UPDATE";
         let value: [Value<'_>; 1] = [(&client_id, Type::TEXT)];
         if session.query(lock, &value).await?.is_empty() {
-            return Err(StoreError::new("the access of a webhook is gone"));
+            return Err(StoreError::new("the access of a webhook was deleted"));
         }
         let all = format!(
             "SELECT {COLUMNS} FROM chatgate.webhooks WHERE client_id = $1 ORDER BY id FOR UPDATE"
@@ -248,7 +248,7 @@ async fn skip(session: &mut PgSession, id: &str) -> Result<u64, StoreError> {
     session.execute(CLEAR, &[(&id, Type::TEXT)]).await?;
     let newest = session.query(NEWEST, &[]).await?;
     let newest = newest.first().map(|row| unsigned(row, "value"));
-    newest.unwrap_or_else(|| Err(StoreError::new("the log of events has no end")))
+    newest.unwrap_or_else(|| Err(StoreError::new("the log of events has no newest position")))
 }
 
 /// Inserts a webhook or replaces the one with its id. Its secrets are sealed for this deployment.

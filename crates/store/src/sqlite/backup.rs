@@ -29,7 +29,7 @@ impl SqliteStore {
 fn copy(store: &Path, copy: &Path) -> Result<File, StoreError> {
     let name = copy
         .to_str()
-        .ok_or(StoreError::new("the data folder's name is not UTF-8"))?;
+        .ok_or(StoreError::new("the data folder's path is not UTF-8"))?;
     // SQLite fills an empty file and keeps its mode; the mode of a file that SQLite creates would depend on the umask.
     let mut private = OpenOptions::new();
     private.write(true).create_new(true).mode(0o600);

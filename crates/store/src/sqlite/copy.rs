@@ -67,7 +67,7 @@ impl SqliteStore {
 fn send(batches: &Sender<Value>, batch: &mut Vec<Value>) -> Result<(), StoreError> {
     let rows = Value::Array(std::mem::take(batch));
     let sent = batches.blocking_send(rows);
-    sent.map_err(|_| StoreError::new("the copy was given up"))
+    sent.map_err(|_| StoreError::new("the copy was abandoned"))
 }
 
 fn object(row: &Row<'_>, names: &[&str]) -> Result<Value, StoreError> {

@@ -56,12 +56,12 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
             Some((true, checksum)) if *checksum == checksum_of(sql) => {}
             Some((true, _)) => {
                 return Err(StoreError::new(format!(
-                    "the store has had migration {version} with another text"
+                    "the store was changed by another version of migration {version} than this program has"
                 )));
             }
             Some((false, _)) => {
                 return Err(StoreError::new(format!(
-                    "migration {version} was applied to the store in part"
+                    "migration {version} was applied to the store only in part"
                 )));
             }
         }
@@ -159,11 +159,11 @@ mod tests {
             ),
             (
                 "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 3",
-                "migration 3 with another text",
+                "another version of migration 3",
             ),
             (
                 "UPDATE _sqlx_migrations SET success = FALSE WHERE version = 8",
-                "migration 8 was applied to the store in part",
+                "migration 8 was applied to the store only in part",
             ),
         ] {
             let mut connection = migrated();

@@ -36,11 +36,11 @@ impl StorePlace {
         if is_gone {
             tracing::error!(
                 file,
-                "the store's file was removed, replaced or moved while the gateway runs, and nothing is sent: put the same \
-                 file back, or stop the gateway, put a backup there, and start again"
+                "the store's file was removed, replaced or moved while the gateway was running, so sends are refused: put the \
+                 same file back, or stop the gateway, put a backup there, and start it again"
             );
         } else {
-            tracing::warn!(file, "the store's file is back at its place");
+            tracing::warn!(file, "the store's file is back at its path");
         }
     }
 

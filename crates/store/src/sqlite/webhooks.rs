@@ -36,7 +36,7 @@ impl SqliteStore {
                 };
                 let access = "SELECT 1 FROM accesses WHERE client_id = ?";
                 if !transaction.prepare_cached(access)?.exists([&client_id])? {
-                    return Err(StoreError::new("the access of a webhook is gone"));
+                    return Err(StoreError::new("the access of a webhook was deleted"));
                 }
                 let Some(webhook) = wanted else {
                     transaction.execute("DELETE FROM webhooks WHERE id = ?", [&id])?;

@@ -85,7 +85,7 @@ impl StoreWriter {
             }
         }))?;
         wait_for(begun).await?;
-        let broken_off = |_| StoreError::new("the write was broken off");
+        let broken_off = |_| StoreError::new("the write was aborted");
         answer.await.map_err(broken_off)?
     }
 

@@ -59,7 +59,7 @@ async fn record(session: &mut PgSession, sightings: Vec<Sighting>) -> Result<Vec
     let next = session.query_prepared(NEXT, &[]).await?;
     let next = next
         .first()
-        .ok_or_else(|| PgError::new("the log of events has no mark"))?;
+        .ok_or_else(|| PgError::new("the log of events has no newest position"))?;
     let mut recording = PgRecording {
         next: Position::of(next.try_get("next")?),
         session,

@@ -53,7 +53,7 @@ impl LaneState {
             back += closed?;
             self.journal.failovers.fetch_add(1, Ordering::Relaxed);
             let cause = format!(
-                "timeline {now} after {before}: {back} sends were put back, {held} are under way"
+                "timeline {now} after {before}: {back} sends were restored, {held} are under way"
             );
             tracing::warn!(timeline = now, back, held, "the database has failed over");
             self.journal.add(JournalRow {

@@ -258,9 +258,9 @@ impl LaneWriter {
             return;
         }
         let reason = if is_replicated {
-            "this replica's lease is over"
+            "this replica's lease has expired"
         } else {
-            "no standby has what is written"
+            "no standby has confirmed the write"
         };
         let error = StoreError::new(reason);
         for opened in batch.extract_if(.., is_opened) {

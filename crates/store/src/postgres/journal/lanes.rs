@@ -83,9 +83,11 @@ impl Lanes {
         match timeout(END_MAX, self.close_own()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "sends are left open; other replicas close them")
+                tracing::warn!(%error, "some sends under way could not be closed at shutdown; another replica closes them")
             }
-            Err(_) => tracing::warn!("sends are left open; other replicas close them"),
+            Err(_) => tracing::warn!(
+                "some sends under way could not be closed at shutdown; another replica closes them"
+            ),
         }
     }
 

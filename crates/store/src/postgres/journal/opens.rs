@@ -189,7 +189,7 @@ impl LaneState {
 }
 
 fn lease_over() -> PgError {
-    PgError::new("this replica's lease is over")
+    PgError::new("this replica's lease has expired")
 }
 
 fn opening_of(entry: &mut JournalEntry) -> Option<&mut Opening> {

@@ -145,7 +145,7 @@ impl PostgresStore {
     pub(super) async fn count<const N: usize>(&self, sql: &str) -> Result<[u64; N], PgError> {
         let counted = self.slow().ask(sql, &[]).await?;
         let row = counted.first();
-        let row = row.ok_or_else(|| PgError::new("nothing was counted"))?;
+        let row = row.ok_or_else(|| PgError::new("the database returned no count"))?;
         let mut counts = [0; N];
         for (column, count) in counts.iter_mut().enumerate() {
             *count = row.try_get::<_, i64>(column)?.unsigned_abs();

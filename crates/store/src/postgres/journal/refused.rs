@@ -10,7 +10,7 @@ impl LaneState {
     /// Drops entries that the database rejects, and counts them. A send that was to begin does not begin. The sweep closes an
     /// ending send as one whose outcome is unknown.
     pub(super) fn refuse(&self, entries: Vec<JournalEntry>, error: &PgError) {
-        tracing::error!(%error, "a journal row is dropped: the database refuses it");
+        tracing::error!(%error, "a journal row was dropped, because the database rejects it");
         let text = StoreError::new(error.to_string());
         self.journal.queue.settle(&entries);
         for entry in entries {

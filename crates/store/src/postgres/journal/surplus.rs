@@ -201,7 +201,7 @@ impl PostgresStore {
             let rows = self.pool().write(&clear, &values).await?;
             let row = rows
                 .first()
-                .ok_or_else(|| PgError::new("nothing was counted"))?;
+                .ok_or_else(|| PgError::new("the database returned no count"))?;
             let count = |name| row.try_get::<_, i64>(name).map(i64::unsigned_abs);
             let cleared = count("rows")?;
             surplus.rows += cleared;

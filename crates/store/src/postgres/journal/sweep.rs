@@ -103,7 +103,7 @@ impl Sweeper {
             ticks.tick().await;
             let is_own_turn = round.is_multiple_of(ROUNDS_BETWEEN_SWEEPS);
             if let Err(error) = self.round(is_own_turn).await {
-                tracing::debug!(%error, "rows without outcomes could not be looked for");
+                tracing::debug!(%error, "the search for sends without an outcome failed");
             }
         }
     }
@@ -154,7 +154,7 @@ impl LaneState {
         if unknown.is_empty() {
             return Ok(0);
         }
-        let cause = "the gateway lost sight of the send";
+        let cause = "the gateway lost track of the send";
         let values: [Value<'_>; 2] = [(&unknown, Type::INT8_ARRAY), (&cause, Type::TEXT)];
         match self.close_as_unknown(session, &CLOSE_THESE, &values).await {
             Err(error) if error.is_of_a_row() => self.close_each(session, &unknown, cause).await,
@@ -199,7 +199,8 @@ impl LaneState {
             let closed = self.close_as_unknown(session, &CLOSE_THESE, &values).await;
             all += match closed {
                 Err(error) if error.is_of_a_row() => {
-                    tracing::error!(%error, id, "a send under way is closed without its row: the database can't read it");
+                    tracing::error!(%error, id, "a send under way was closed without a journal row, because the database can't \
+                                                 read its row");
                     self.close_as_unknown(session, &CLOSE_UNREAD, &values)
                         .await?
                 }
@@ -223,7 +224,7 @@ impl LaneState {
         if !closed.is_empty() {
             tracing::warn!(
                 rows = closed.len(),
-                "closed sends as unknown whose outcomes nobody knows"
+                "sends without an outcome were closed as unknown"
             );
             self.journal.queue.wake_parts();
         }

@@ -398,7 +398,7 @@ async fn a_replica_without_a_lease_begins_nothing() {
             match a.journal.open(row(), claim).await {
                 Err(refused) => {
                     let refused = refused.to_string();
-                    assert!(refused.contains("lease is over"), "{refused}");
+                    assert!(refused.contains("lease has expired"), "{refused}");
                     Some(())
                 }
                 // A heartbeat came in between. A send that begins has its row in the database.

@@ -50,7 +50,7 @@ impl SqliteStore {
                 ScrubStep::Some => deadline = Instant::now() + READERS_MAX,
                 ScrubStep::Held if Instant::now() >= deadline => {
                     return Err(StoreError::new(
-                        "somebody reads the store's file; what was deleted is overwritten when they have ended",
+                        "another process reads the store's file; deleted data is overwritten when it has ended",
                     ));
                 }
                 ScrubStep::Held => sleep(RETRY_INTERVAL).await,

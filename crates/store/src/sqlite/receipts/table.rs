@@ -44,7 +44,7 @@ pub(crate) fn claim(
         return Ok(None);
     }
     let known = find(connection, claim, &key)?;
-    let known = known.ok_or_else(|| StoreError::new("a receipt that is there can't be found"))?;
+    let known = known.ok_or_else(|| StoreError::new("an existing receipt can't be found"))?;
     Ok(Some(Obstacle::Known(known)))
 }
 
