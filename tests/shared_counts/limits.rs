@@ -136,7 +136,7 @@ async fn while_valkey_is_away_each_replica_takes_its_share_and_no_call_fails() {
         let lines = gateway.process.lines();
         let said = lines
             .iter()
-            .filter(|line| line.contains("shared counts are away"));
+            .filter(|line| line.contains("shared counts can't be reached"));
         assert_eq!(said.count(), 1, "{lines:?}");
         let status = admin(gateway, reqwest::Method::GET, "status", Value::Null)
             .await

@@ -98,7 +98,7 @@ pub(crate) fn builder(config: &ClientConfig, files: &RootFiles) -> Result<Client
             for (path, pem) in files.iter() {
                 for der in certificates(path, pem)? {
                     let root = Certificate::from_der(&der);
-                    roots.push(root.map_err(|_| format!("{}: no PEM", path.display()))?);
+                    roots.push(root.map_err(|_| format!("{}: not PEM", path.display()))?);
                 }
             }
             builder.tls_certs_only(roots)
@@ -108,7 +108,7 @@ pub(crate) fn builder(config: &ClientConfig, files: &RootFiles) -> Result<Client
         None => builder,
         Some(path) => {
             let identity = Identity::from_pem(&read_file(path)?);
-            builder.identity(identity.map_err(|_| format!("{}: no PEM", path.display()))?)
+            builder.identity(identity.map_err(|_| format!("{}: not PEM", path.display()))?)
         }
     })
 }
@@ -131,10 +131,10 @@ pub(crate) fn certificates(
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(format!(
-            "{}: there is no PEM certificate in it",
+            "{}: it has no PEM certificate",
             path.display()
         )),
-        Err(_) => Err(format!("{}: no PEM", path.display())),
+        Err(_) => Err(format!("{}: not PEM", path.display())),
     }
 }
 

@@ -111,8 +111,8 @@ pub(crate) async fn text_of(mut response: Response, bytes_max: usize) -> Result<
     let body = read_body(&mut response, bytes_max, ROOM).await;
     let body = body.map_err(|error| match error {
         BodyError::TooLarge => format!("the answer is larger than {bytes_max} bytes"),
-        BodyError::NoRoom => "too many answers are large".to_owned(),
-        BodyError::Packed => "the answer can't be unpacked".to_owned(),
+        BodyError::NoRoom => "too many large answers at the same time".to_owned(),
+        BodyError::Packed => "the answer can't be decompressed".to_owned(),
         BodyError::Broken(error) => error.cause,
     })?;
     Ok(String::from_utf8_lossy(&body).into_owned())

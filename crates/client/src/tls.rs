@@ -41,7 +41,7 @@ fn from_files(files: &RootFiles) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for (path, pem) in files.iter() {
         for certificate in certificates(path, pem)? {
-            let unusable = |_| format!("{}: a certificate in it is none", path.display());
+            let unusable = |_| format!("{}: a certificate in the file is invalid", path.display());
             store.add(certificate).map_err(unusable)?;
         }
     }

@@ -14,7 +14,7 @@ impl From<OperationError> for Problem {
             }
             OperationError::Conflict(why) => Problem::new(StatusCode::CONFLICT, "conflict", why),
             OperationError::Broken(why) => {
-                tracing::error!(error = why, "an operation failed");
+                tracing::error!(error = why, "an operator's request failed");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", why)
             }
             OperationError::Store(why) => StoreError::new(why.clone()).into(),

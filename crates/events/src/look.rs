@@ -119,7 +119,7 @@ impl Looker {
             !state.memory.tips.is_empty() && !tips.is_empty() && !tips.keys().any(is_known);
         if is_other && !state.is_first {
             tracing::warn!(
-                "a channel shows none of the chats that it had: what it shows now is taken for history"
+                "a channel no longer lists any known chat: the messages that it lists now count as history"
             );
         }
         let is_first = state.is_first || is_other;

@@ -174,7 +174,7 @@ impl Recorder {
                 }),
                 Err(error) => {
                     self.counts.unharvested(lists);
-                    tracing::warn!(%error, "events could not be kept; looks show again what they have shown");
+                    tracing::warn!(%error, "events could not be stored; the next polls will find them again");
                 }
             }
         }

@@ -118,7 +118,7 @@ impl Watcher {
                 self.refresh().await;
             }
             // Panics are caught within the tasks, and no task is aborted while this runs.
-            Err(error) => tracing::error!(%error, "a look ended without a result"),
+            Err(error) => tracing::error!(%error, "a poll ended without a result"),
         }
     }
 

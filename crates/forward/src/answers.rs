@@ -86,10 +86,14 @@ impl Answers {
         }
         let held = self.counts.lock();
         if held.total >= bytes {
-            return Err(overloaded("too much is held for callers who take nothing"));
+            return Err(overloaded(
+                "too many bytes of answers are held for slow callers",
+            ));
         }
         if held.of(access) >= bytes_per_access {
-            return Err(overloaded("too much is held for callers of the access"));
+            return Err(overloaded(
+                "too many bytes of answers are held for slow callers of the access",
+            ));
         }
         Ok(())
     }
@@ -115,12 +119,12 @@ impl Answers {
         let fits = |held: usize, most: usize| must || held == 0 || held + bytes <= most;
         if !fits(held.total, self.limits.bytes) {
             return Err(overloaded(
-                "the answer is too much beside what is held for callers",
+                "there is no room for the answer beside those held for slow callers",
             ));
         }
         if !fits(held.of(access), self.limits.bytes_per_access) {
             return Err(overloaded(
-                "the answer is too much beside what is held for the access",
+                "there is no room for the answer beside those held for slow callers of the access",
             ));
         }
         held.total += bytes;

@@ -61,13 +61,13 @@ impl Issued<'_> {
                 wrong("the token was issued for another access")
             }
             (Issued::Here { generation, .. }, _) if generation != access.token_generation => {
-                wrong("the access's tokens have been ended since")
+                wrong("the access's tokens were revoked after the token was issued")
             }
             (Issued::Elsewhere(None), Some(_)) => {
-                wrong("the access's tokens have been ended once, and this one has no iat")
+                wrong("the access's tokens were revoked once, and the token has no iat")
             }
             (Issued::Elsewhere(Some(issued_at)), Some(since)) if issued_at <= since => {
-                wrong("the access's tokens have been ended since")
+                wrong("the access's tokens were revoked after the token was issued")
             }
             _ => Ok(()),
         }
@@ -172,7 +172,7 @@ impl Authenticator {
                 self.hashing.remember(check.throttle_key.address());
             }
         }
-        let defect = || Error::refused(Code::InternalError).because("nobody was verified");
+        let defect = || Error::refused(Code::InternalError).because("no access was verified");
         access.cloned().ok_or_else(defect)
     }
 

@@ -182,7 +182,7 @@ impl DailyLimits {
             match &taken {
                 Ok(block) => refill.give(block),
                 Err(error) => {
-                    tracing::error!(%error, access, "calls of the day can't be kept");
+                    tracing::error!(%error, access, "the calls of the day can't be counted in the store");
                 }
             }
             refill.end(taken.is_ok());
@@ -249,6 +249,6 @@ fn used_up(now: i64) -> Error {
 /// The error for a call that could not be counted. It is not admitted, because a lost count would admit more calls than the limit.
 fn not_kept() -> Error {
     Error::refused(Code::Overloaded)
-        .because("calls of the day can't be kept")
+        .because("the calls of the day can't be counted in the store")
         .retry_after(STORE_RETRY_S)
 }

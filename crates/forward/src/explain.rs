@@ -98,7 +98,7 @@ impl Explanation {
             (None, Err(error)) => error.cause().unwrap_or_default().to_owned(),
             (Some(Remaining { most, left, .. }), counted) => {
                 let wait_s = counted.as_ref().err().and_then(Error::retry_after_s);
-                let wait = wait_s.map(|s| format!("; the next one in {s} s"));
+                let wait = wait_s.map(|s| format!("; the next call in {s} s"));
                 format!("{left} of {most} left{}", wait.unwrap_or_default())
             }
         };
@@ -117,7 +117,7 @@ impl Explanation {
             (Some(_), CountedBy::All) => self.says.push_str("; counted by all replicas"),
             (Some(_), CountedBy::OneOfMany) => {
                 self.says
-                    .push_str("; this replica's share, while shared counts are away");
+                    .push_str("; this replica's share, while shared counts can't be reached");
             }
         }
         self
@@ -331,9 +331,9 @@ fn guessing(budget: Peek, is_token: bool) -> Explanation {
             .counted_by(budget.counted_by);
     if explanation.refusal.is_some() {
         explanation.says.push_str(if is_token {
-            "; until then only a token that is right"
+            "; until then only a valid token is accepted"
         } else {
-            "; until then only a secret that was right lately"
+            "; until then only a recently verified secret is accepted"
         });
     }
     explanation

@@ -241,7 +241,7 @@ impl Forwarder {
                 Err(error) => Forwarded::refused(error),
             },
             Effect::Watch => Forwarded::refused(
-                Error::refused(Code::InternalError).because("the gateway answers it"),
+                Error::refused(Code::InternalError).because("only the gateway answers this method"),
             ),
             Effect::Send => {
                 let sent = self.ask(access, &request, &options).await;

@@ -72,7 +72,7 @@ async fn connect_to_any(
             // URL is used.
             let connecting = connecting.map(|one| timeout(HOST_MAX, one));
             let mut connecting: FuturesOrdered<_> = connecting.collect();
-            let mut wrong = too_late("no server is named");
+            let mut wrong = too_late("the URL names no server");
             while let Some(connected) = connecting.next().await {
                 match connected {
                     Ok(Ok(connection)) => return Ok(connection),

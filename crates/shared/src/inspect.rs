@@ -25,9 +25,9 @@ pub async fn inspect_counts(options: &ValkeyOptions) -> Vec<CountsFinding> {
     let mut connection = match connecting {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return vec![("shared.url", Err(error.to_string()))],
-        Err(_) => return vec![("shared.url", Err("nobody answers in time".to_owned()))],
+        Err(_) => return vec![("shared.url", Err("no server answers in time".to_owned()))],
     };
-    let answers = "a server that can be written answers, and the user may do what it has to";
+    let answers = "a writable server answers, and the user has the necessary rights";
     let mut findings = vec![("shared.url", Ok(answers.to_owned()))];
     match &mut connection {
         ValkeyConnection::Cluster(_) => {}
@@ -37,7 +37,7 @@ pub async fn inspect_counts(options: &ValkeyOptions) -> Vec<CountsFinding> {
                 findings.push(("maxmemory-policy", policy(&info)));
             }
             None => {
-                let unseen = "not to be seen: the user may not ask for INFO";
+                let unseen = "unknown: the user may not run INFO";
                 findings.push(("maxmemory-policy", Ok(unseen.to_owned())));
             }
         },
@@ -62,7 +62,7 @@ fn version(info: &InfoDict) -> Result<String, String> {
     match major {
         Some(major) if major >= VERSION_LEAST => Ok(shown),
         _ => Err(format!(
-            "{shown} is too old: Redis {VERSION_LEAST} or Valkey is needed"
+            "{shown} is too old: Redis {VERSION_LEAST} or Valkey is required"
         )),
     }
 }
@@ -74,10 +74,10 @@ fn policy(info: &InfoDict) -> Result<String, String> {
     match policy.as_str() {
         "noeviction" | "volatile-ttl" => Ok(policy),
         _ if !is_bounded => Ok(format!(
-            "{policy}, and no maxmemory at which it would matter"
+            "{policy}, which has no effect because maxmemory is not set"
         )),
         _ => Err(format!(
-            "{policy} evicts counts, which then start full: set noeviction, or volatile-ttl"
+            "{policy} evicts counts, and the limits of evicted counts start full: set noeviction or volatile-ttl"
         )),
     }
 }

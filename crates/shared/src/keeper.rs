@@ -28,7 +28,7 @@ pub(crate) async fn look(state: &CountsState) {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it does not answer in time".to_owned(),
     };
-    tracing::debug!(error, "shared counts can't be reached");
+    tracing::debug!(error, "a connection to the shared counts failed");
 }
 
 /// Reconnects whenever the server is lost, until the task is aborted.
@@ -36,7 +36,7 @@ pub(crate) async fn keep(state: Arc<CountsState>) {
     if !state.is_up() {
         tracing::warn!(
             limits = "share",
-            "shared counts are away: this replica takes its share of each limit"
+            "shared counts can't be reached: this replica enforces its own share of each limit"
         );
     }
     loop {
@@ -44,7 +44,7 @@ pub(crate) async fn keep(state: Arc<CountsState>) {
             sleep(LOOK_PAUSE).await;
             look(&state).await;
             if state.is_up() {
-                tracing::info!("shared counts are back");
+                tracing::info!("shared counts can be reached again");
             }
         }
         tokio::select! {

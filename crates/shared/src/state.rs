@@ -178,7 +178,7 @@ impl CountsState {
             tracing::warn!(
                 error = said,
                 limits = "share",
-                "shared counts are away: this replica takes its share of each limit"
+                "shared counts can't be reached: this replica enforces its own share of each limit"
             );
             self.lost.notify_one();
         }

@@ -55,16 +55,21 @@ impl ValkeyUrl {
             ("", number) => ValkeyPlace::Servers(
                 number
                     .parse()
-                    .map_err(|_| "behind the / stands the number of a database")?,
+                    .map_err(|_| "write the number of a database after the /")?,
             ),
             ("sentinel", "") => {
                 return Err(
-                    "behind the / stands the name by which Sentinel knows the server".to_owned(),
+                    "write the name by which Sentinel knows the server after the /".to_owned(),
                 );
             }
             ("sentinel", name) => ValkeyPlace::Sentinels(name.to_owned()),
             ("cluster", "") => ValkeyPlace::Cluster,
-            ("cluster", _) => return Err("a cluster has one database and no name".to_owned()),
+            ("cluster", _) => {
+                return Err(
+                    "write nothing after the /, because a cluster has one database and no name"
+                        .to_owned(),
+                );
+            }
             _ => return Err(wrong.to_owned()),
         };
         let port = match place {

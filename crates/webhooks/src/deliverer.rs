@@ -251,7 +251,7 @@ impl Deliverer {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "deliveries can't be settled");
+                tracing::warn!(%error, "the outcomes of deliveries can't be stored");
                 for settlement in settlements {
                     if let Some(served) = self.served.get_mut(&settlement.id) {
                         served.schedule.put_back(Changes {

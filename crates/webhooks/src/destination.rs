@@ -62,7 +62,7 @@ impl Destination {
         }
         let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
         if authority.contains('@') {
-            return refused("it may not carry credentials");
+            return refused("it may not contain credentials");
         }
         if url.fragment().is_some() {
             return refused("it may not have a fragment");
@@ -84,15 +84,15 @@ impl Destination {
                     destination(is_inside || !is_public_name(name)),
                 );
             }
-            None => return refused("it names no host"),
+            None => return refused("it has no host"),
         };
         let destination = destination(is_inside);
         if destination.may_dial(SocketAddr::new(address, port), rules) {
             Ok(destination)
         } else {
             refused(
-                "deliveries may not go to this address and port: write https with port 443 or 8443 and an address of the \
-                world, or allow its network in webhooks.allow_networks",
+                "deliveries may not go to this address and port: write https with port 443 or 8443 and a public address, or \
+                 allow its network in webhooks.allow_networks",
             )
         }
     }
@@ -128,8 +128,8 @@ fn by_name(
         return Err("it is this gateway itself".to_owned());
     }
     if destination.is_inside && rules.allow_networks.is_empty() {
-        return Err("deliveries may not go there: write https with port 443 or 8443 and a name of the world, or allow its \
-            network in webhooks.allow_networks".to_owned());
+        return Err("deliveries may not go there: write https with port 443 or 8443 and a public host name, or allow its network \
+                    in webhooks.allow_networks".to_owned());
     }
     Ok(destination)
 }

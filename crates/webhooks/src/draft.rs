@@ -77,7 +77,7 @@ pub(crate) fn settings(
     Destination::parse(&settings.url, rules).map_err(|text| WebhookError::Invalid("url", text))?;
     let is_known = |name: &String| EVENT_TYPES.contains(&name.as_str());
     if settings.types.is_empty() || !settings.types.iter().all(is_known) {
-        let text = format!("write some of {}", EVENT_TYPES.join(", "));
+        let text = format!("write one or more of {}", EVENT_TYPES.join(", "));
         return Err(WebhookError::Invalid("types", text));
     }
     if settings.note.len() > NOTE_BYTES_MAX || has_forbidden_character(&settings.note, false) {

@@ -162,7 +162,7 @@ impl Webhooks {
         let new = webhook.clone();
         let put = move |there: &[Webhook]| match there.len() {
             PER_ACCESS_MAX.. => Err(WebhookError::Conflict(
-                "An access has four webhooks at most.",
+                "An access can have at most four webhooks.",
             )),
             _ => Ok(Some(new)),
         };

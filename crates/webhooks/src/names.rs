@@ -14,7 +14,7 @@ pub(crate) fn position_at(ms: i64) -> u64 {
 pub(crate) fn new_name(prefix: &str) -> Result<String, WebhookError> {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut bytes = [0; 20];
-    rand::fill(&mut bytes).map_err(|_| failed("the system has no random bytes".to_owned()))?;
+    rand::fill(&mut bytes).map_err(|_| failed("the system returns no random bytes".to_owned()))?;
     let random = bytes
         .iter()
         .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));

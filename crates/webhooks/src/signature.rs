@@ -18,7 +18,7 @@ const SECRET_BYTES: usize = 32;
 /// Returns an error if the system has no random bytes.
 pub(crate) fn new_secret(now: i64) -> Result<WebhookSecret, String> {
     let mut bytes = [0; SECRET_BYTES];
-    rand::fill(&mut bytes).map_err(|_| "the system has no random bytes".to_owned())?;
+    rand::fill(&mut bytes).map_err(|_| "the system returns no random bytes".to_owned())?;
     Ok(WebhookSecret {
         text: SecretString::from(format!("{PREFIX}{}", STANDARD.encode(bytes))),
         created: now,

@@ -12,7 +12,7 @@ pub fn state_of<'w>(webhook: &'w Webhook, access: &Access, now: i64) -> (Webhook
         return (at.state, &at.cause);
     }
     if !access.is_live(now) {
-        return (WebhookState::Paused, "its access is not in force");
+        return (WebhookState::Paused, "its access is not active");
     }
     if !access.methods.iter().any(|method| method == GET_EVENTS) {
         return (WebhookState::Paused, "its access may not call getevents");

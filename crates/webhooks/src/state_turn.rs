@@ -19,7 +19,7 @@ impl StateTurn {
         let name = format!("webhook {}", self.webhook);
         let what = (&*name, &*self.from, &*self.to);
         if let Err(error) = store.note_change(by, &self.access, what).await {
-            tracing::warn!(%error, webhook = self.webhook, "a change of a webhook's state can't be noted");
+            tracing::warn!(%error, webhook = self.webhook, "a change of a webhook's state can't be recorded");
         }
     }
 }

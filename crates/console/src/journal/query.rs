@@ -70,7 +70,7 @@ impl JournalQuery {
             }
             "cursor" => {
                 let id = id_from_text(value);
-                self.beyond = Some(id.ok_or("write a cursor that an answer holds")?);
+                self.beyond = Some(id.ok_or("write a cursor from an earlier answer")?);
             }
             "limit" => self.limit = Some(limit(value)?),
             "follow" => self.follow = value.parse().map_err(|_| "write true or false")?,

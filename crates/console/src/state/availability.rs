@@ -65,7 +65,9 @@ impl Availability {
         let settled_ms = (now_ms - SETTLED_MS).max(month_ms);
         match counted.count_on(store, settled_ms, now_ms + 1000).await {
             Ok(()) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counted,
-            Err(error) => tracing::debug!(%error, "the journal could not be counted"),
+            Err(error) => {
+                tracing::debug!(%error, "the rows of the journal could not be counted")
+            }
         }
     }
 

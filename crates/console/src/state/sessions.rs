@@ -52,7 +52,7 @@ impl Sessions {
     pub(crate) async fn open(&self, key: AdminKey, now: i64) -> Result<SecretString, StoreError> {
         let made = (new_random_secret(), new_random_secret());
         let (Ok(id), Ok(token)) = made else {
-            return Err(StoreError::new("the system has no random bytes"));
+            return Err(StoreError::new("the system returns no random bytes"));
         };
         let session = Session {
             key,
@@ -108,7 +108,7 @@ impl Sessions {
             Some(_) => Ok(()),
         };
         if let Err(error) = written {
-            tracing::warn!(%error, "sessions of the console can't be written");
+            tracing::warn!(%error, "console sessions can't be stored");
         }
         Ok(found)
     }
@@ -158,7 +158,7 @@ impl Sessions {
 /// Logs a failure to end a session. Such a session ends when it expires.
 fn log_failure(ended: &Result<(), StoreError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a session of the console could not be ended");
+        tracing::error!(%error, "a console session could not be ended");
     }
 }
 

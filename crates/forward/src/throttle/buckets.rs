@@ -50,7 +50,8 @@ pub(super) fn at_once(most: NonZeroU32) -> Quota {
 
 fn quota(at_once: NonZeroU32, interval: Duration) -> Quota {
     let quota = Quota::with_period(interval);
-    let quota = quota.expect("a window has a nanosecond for each of four billion tries");
+    let quota =
+        quota.expect("a window divided by at most four billion tries is at least a nanosecond");
     quota.allow_burst(at_once)
 }
 

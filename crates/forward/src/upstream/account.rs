@@ -40,7 +40,8 @@ impl EncodedAccount {
         let pair = format!("{}:{}", account.user, account.password.expose_secret());
         let basic = format!("Basic {}", BASE64_STANDARD.encode(pair));
         let basic = HeaderValue::try_from(basic);
-        let mut authorization = basic.expect("the letters of base64 may stand in a header");
+        let mut authorization =
+            basic.expect("base64 contains only characters that a header allows");
         authorization.set_sensitive(true);
         EncodedAccount {
             fields: form.finish().into(),

@@ -36,7 +36,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<UpstreamAnswer, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let written: WireEnvelope<'_> =
-        serde_json::from_str(text).map_err(|_| "the answer is not the envelope")?;
+        serde_json::from_str(text).map_err(|_| "the answer is not an envelope of the chat API")?;
     if written.status.eq_ignore_ascii_case("success") {
         match written.result.map(RawValue::get) {
             None => Ok(UpstreamAnswer::Success(Response::empty())),
@@ -64,9 +64,9 @@ pub(crate) fn error_of_code(word: &str) -> Option<Error> {
             let cause = format!("the upstream says {}", code.word());
             Some(Error::refused(Code::UpstreamRefusedCredentials).because(cause))
         }
-        Some(code) => Some(Error::refused(code).because("said by the upstream")),
+        Some(code) => Some(Error::refused(code).because("answer of the upstream")),
         None => is_well_shaped(word)
-            .then(|| Error::upstream_code(word.to_owned()).because("said by the upstream")),
+            .then(|| Error::upstream_code(word.to_owned()).because("answer of the upstream")),
     }
 }
 
@@ -138,11 +138,14 @@ mod tests {
             r#"{"status":"ERROR","error":7}"#,
             Err("an error without a code"),
         );
-        check("", Err("the answer is not the envelope"));
-        check("<html>", Err("the answer is not the envelope"));
+        check("", Err("the answer is not an envelope of the chat API"));
+        check(
+            "<html>",
+            Err("the answer is not an envelope of the chat API"),
+        );
         check(
             r#"{"status":"SUCCESS","result":{}"#,
-            Err("the answer is not the envelope"),
+            Err("the answer is not an envelope of the chat API"),
         );
         check(
             r#"{"status":"SUCCESS","result":{"list":[{"a":1,"a":2}]}}"#,
@@ -150,13 +153,16 @@ mod tests {
         );
         check(
             r#"{"status":"SUCCESS","status":"ERROR"}"#,
-            Err("the answer is not the envelope"),
+            Err("the answer is not an envelope of the chat API"),
         );
         check(r#"{"status":"ERROR"}"#, Err("an error without a code"));
         check(
             r#"{"status":"MAYBE"}"#,
             Err("the status is neither success nor error"),
         );
-        check(r#"{"result":{}}"#, Err("the answer is not the envelope"));
+        check(
+            r#"{"result":{}}"#,
+            Err("the answer is not an envelope of the chat API"),
+        );
     }
 }

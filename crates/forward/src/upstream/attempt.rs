@@ -89,7 +89,7 @@ pub(super) fn judged(
             None => unusable("an error code of an unknown shape".into()),
         },
         _ if !status.is_success() => unusable(format!("status {}", status.as_u16()).into()),
-        Ok(UpstreamAnswer::Success(_)) => unusable("success with an HTTP error".into()),
+        Ok(UpstreamAnswer::Success(_)) => unusable("SUCCESS with an HTTP error status".into()),
         Err(cause) => unusable(cause.into()),
     }
 }
@@ -121,7 +121,7 @@ const NO_ROOM_RETRY_S: u32 = 2;
 /// The result for a large answer while too many other large answers were being read for as long as it could wait. A read may be
 /// repeated later. The effect of a send is unknown, and consumed messages can't be read again.
 pub(super) fn no_room(effect: Effect) -> Attempt {
-    let cause = "too many answers are large";
+    let cause = "too many large answers at the same time";
     let error = match effect {
         Effect::Read | Effect::Watch => {
             let overloaded = Error::refused(Code::Overloaded).because(cause);
@@ -142,7 +142,7 @@ pub(super) fn no_room(effect: Effect) -> Attempt {
 pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
     Attempt {
         outcome: Err(unusable(
-            "the answer can't be unpacked",
+            "the answer can't be decompressed",
             word(Delivery::Unknown),
         )),
         health: EndpointHealth::Failure,
