@@ -77,11 +77,11 @@ const TABLES: [(&str, &str, &str); 9] = [
     127.0.0.100 | X: 203.0.113.7 ¶ X: 6.6.6.6             | docs    | 6.6.6.6         | access networks: on no list
     127.0.0.100 | X: 203.0.113.7 ¶ X: 10.0.0.1 ¶ X: 10.0.0.2 | docs | 203.0.113.7     |
     127.0.0.100 | X: garbage ¶ X: 203.0.113.7             | docs    | 203.0.113.7     |
-    127.0.0.100 | X: 203.0.113.7 ¶ X: garbage             | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: 203.0.113.7 ¶ X: garbage             | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X: é ¶ X: 203.0.113.7                   | docs    | 203.0.113.7     |
-    127.0.0.100 | X: 203.0.113.7 ¶ X: é                   | docs    | none            | unparsable_hop: the header is no text
+    127.0.0.100 | X: 203.0.113.7 ¶ X: é                   | docs    | none            | unparsable_hop: the header is not text
     127.0.0.100 | X:     203.0.113.7   ,   10.0.0.1       | docs    | 203.0.113.7     |
-    127.0.0.100 | X: 203.0.113. 7                         | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: 203.0.113. 7                         | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X:                                      | docs    | 127.0.0.100     | access networks: on no list
     127.0.0.100 | X: , ,                                  | loop    | 127.0.0.100     |
     127.0.0.100 | X: 203.0.113.7,                         | docs    | 203.0.113.7     |
@@ -90,39 +90,39 @@ const TABLES: [(&str, &str, &str); 9] = [
     127.0.0.100 | X: 203.0.113.7, ×32                     | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7, ×33                     | docs    | none            | unparsable_hop: too many empty elements
     127.0.0.100 | X: ×20 ¶ X: ×20                         | any     | none            | unparsable_hop: too many empty elements
-    127.0.0.100 | X: 203.0.113.7, garbage,                | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: 203.0.113.7, garbage,                | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X: ,203.0.113.7                         | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7,,10.0.0.1                | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7:443                      | docs    | 203.0.113.7     |
-    127.0.0.100 | X: 203.0.113.7:65536                    | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 203.0.113.7:                         | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 203.0.113.7:x                        | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: [203.0.113.7]                        | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: \"203.0.113.7\"                      | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: 203.0.113.7:65536                    | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: 203.0.113.7:                         | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: 203.0.113.7:x                        | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: [203.0.113.7]                        | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: \"203.0.113.7\"                      | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X: 2001:db8::1                          | docs    | 2001:db8::1     |
     127.0.0.100 | X: 2001:DB8:0::0001                     | docs    | 2001:db8::1     |
     127.0.0.100 | X: [2001:db8::1]                        | docs    | 2001:db8::1     |
     127.0.0.100 | X: [2001:db8::1]:443                    | docs    | 2001:db8::1     |
     127.0.0.100 | X: 2001:db8::1:443                      | docs    | 2001:db8::1:443 |
-    127.0.0.100 | X: [2001:db8::1]443                     | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: [2001:db8::1                         | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: [2001:db8::1]443                     | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: [2001:db8::1                         | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X: 2001:db9::1                          | docs    | 2001:db9::1     | access networks: on no list
-    127.0.0.100 | X: fe80::1%eth0                         | any     | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: [fe80::1%25eth0]                     | any     | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: fe80::1%eth0                         | any     | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: [fe80::1%25eth0]                     | any     | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X: ::ffff:203.0.113.7                   | docs    | 203.0.113.7     |
     127.0.0.100 | X: ::ffff:cb00:7107                     | docs    | 203.0.113.7     |
     127.0.0.100 | X: [::ffff:203.0.113.13]:80             | docs    | 203.0.113.13    | access networks: denied by 203.0.113.13/32
     127.0.0.100 | X: ::203.0.113.7                        | docs    | ::cb00:7107     | access networks: on no list
     127.0.0.100 | X: 203.0.113.7, ::ffff:10.0.0.1         | docs    | 203.0.113.7     |
-    127.0.0.100 | X: 203.0.113.007                        | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 0313.0.113.7                         | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 0xcb.0.113.7                         | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 3405803783                           | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 203.0.113                            | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: unknown                              | any     | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | X: 203.0.113.7, unknown                 | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: 203.0.113.007                        | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: 0313.0.113.7                         | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: 0xcb.0.113.7                         | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: 3405803783                           | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: 203.0.113                            | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: unknown                              | any     | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | X: 203.0.113.7, unknown                 | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X: unknown, 203.0.113.7                 | docs    | 203.0.113.7     |
-    127.0.0.100 | X: _hidden                              | any     | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | X: _hidden                              | any     | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | X: 203.0.113.7, 10.0.0.1×9              | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7, 10.0.0.1×10             | docs    | none            | unparsable_hop: too many hops
     127.0.0.100 | X: 10.0.0.1×5 ¶ X: 10.0.0.1×6           | private | none            | unparsable_hop: too many hops
@@ -149,25 +149,25 @@ const TABLES: [(&str, &str, &str); 9] = [
     127.0.0.100 | F: for="[2001:db8::1]:443"              | docs    | 2001:db8::1     |
     127.0.0.100 | F: for="[2001:db8::1]"                  | docs    | 2001:db8::1     |
     127.0.0.100 | F: for="[::ffff:203.0.113.13]"          | docs    | 203.0.113.13    | access networks: denied by 203.0.113.13/32
-    127.0.0.100 | F: for=203.0.113.7:443                  | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for=2001:db8::1                      | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for=[2001:db8::1]                    | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for=203.0.113.7;for=203.0.113.7      | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | F: for=203.0.113.7:443                  | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for=2001:db8::1                      | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for=[2001:db8::1]                    | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for=203.0.113.7;for=203.0.113.7      | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | F: for=203.0.113.7;host="a,b;c";by=_x   | docs    | 203.0.113.7     |
     127.0.0.100 | F: for=6.6.6.6, for=203.0.113.7         | docs    | 203.0.113.7     |
     127.0.0.100 | F: for=203.0.113.7, for=6.6.6.6         | docs    | 6.6.6.6         | access networks: on no list
     127.0.0.100 | F: for=203.0.113.7 ¶ F: for="10.0.0.1:1" | docs   | 203.0.113.7     |
-    127.0.0.100 | F: for=203.0.113.7 ¶ F: proto=https     | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | F: for=203.0.113.7 ¶ F: proto=https     | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | F: proto=https ¶ F: for=203.0.113.7     | docs    | 203.0.113.7     |
-    127.0.0.100 | F: for=unknown                          | any     | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for="_hidden:_port"                  | any     | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for=                                 | any     | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for="203.0.113.7                     | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for="203.0.113\.7"                   | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | F: for=unknown                          | any     | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for="_hidden:_port"                  | any     | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for=                                 | any     | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for="203.0.113.7                     | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for="203.0.113\.7"                   | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | F: for=203.0.113.7,                     | docs    | 203.0.113.7     |
     127.0.0.100 | F: for=203.0.113.7;, ,for=10.0.0.1;;by=_x, | docs | 203.0.113.7     |
-    127.0.0.100 | F: for=203.0.113.7,;                    | docs    | none            | unparsable_hop: a hop is no address
-    127.0.0.100 | F: for=203.0.113.7;garbage              | docs    | none            | unparsable_hop: a hop is no address
+    127.0.0.100 | F: for=203.0.113.7,;                    | docs    | none            | unparsable_hop: a hop is not an address
+    127.0.0.100 | F: for=203.0.113.7;garbage              | docs    | none            | unparsable_hop: a hop is not an address
     127.0.0.100 | F: for=203.0.113.7, for=10.0.0.1×9      | docs    | 203.0.113.7     |
     127.0.0.100 | X: 203.0.113.7                          | docs    | 127.0.0.100     | access networks: on no list
     127.0.0.100 | X: 6.6.6.6 ¶ F: for=203.0.113.7         | docs    | 203.0.113.7     |
@@ -195,7 +195,7 @@ const TABLES: [(&str, &str, &str); 9] = [
     ::1         | X: 2001:db8::4                          | sixpair | 2001:db8::4     | access networks: on no list
     ::1         | X: 2001:db8:66:ffff::1                  | any     | 2001:db8:66:ffff::1 | deployment networks: denied by 2001:db8:66::/48
     ::1         | X: 2001:db8:67::                        | any     | 2001:db8:67::   |
-    ::1         | X: fe80::1%lo                           | any     | none            | unparsable_hop: a hop is no address
+    ::1         | X: fe80::1%lo                           | any     | none            | unparsable_hop: a hop is not an address
 ",
     ),
     (
@@ -223,7 +223,7 @@ const TABLES: [(&str, &str, &str); 9] = [
     ::ffff:127.0.0.100 | X: 203.0.113.7                   | docs    | 203.0.113.7     |
     ::ffff:127.0.0.100 | X: 203.0.113.7, ::ffff:127.0.0.100 | docs  | 203.0.113.7     |
     ::ffff:127.0.0.100 | X: ::ffff:203.0.113.13           | docs    | 203.0.113.13    | access networks: denied by 203.0.113.13/32
-    ::ffff:127.0.0.100 | X: _x                            | any     | none            | unparsable_hop: a hop is no address
+    ::ffff:127.0.0.100 | X: _x                            | any     | none            | unparsable_hop: a hop is not an address
     ::1                |                                  | six     | ::1             |
     ::1                |                                  | host    | ::1             | access networks: on no list
     ::1                | X: 127.0.0.2                     | host    | ::1             | access networks: on no list

@@ -41,7 +41,7 @@ async fn a_reload_names_the_file_that_blocks_and_the_next_one_goes_on() {
     let shared_memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let ordinary = TempDir::new().unwrap();
     for (folder, expected) in [
-        (&shared_memory, "reading it did not end within 5 s"),
+        (&shared_memory, "it could not be read within 5 s"),
         (&ordinary, "it is a pipe"),
     ] {
         let password = folder.path().join("password");
@@ -93,7 +93,7 @@ async fn an_issuer_whose_file_blocks_holds_up_neither_other_issuers_nor_the_end(
     block(&file);
     until("the block is not shown", async || {
         let said = issuers().await[0]["error"].to_string();
-        said.contains("did not end within 5 s") && said.contains("jwks.json")
+        said.contains("could not be read within 5 s") && said.contains("jwks.json")
     })
     .await;
     let claims = json!({"iss": "https://blocked.example", "sub": "demo", "scope": "chat"});

@@ -79,17 +79,17 @@ fn every_mistake_is_reported_with_its_place() {
     line 2, column 10: server.listen: here is not an address; write ADDRESS:PORT, such as 127.0.0.1:8080
     line 3, column 1: server.alow: there is no such setting
     line 4, column 10: server.allow: 10.1.2.3/8 has host bits set; write 10.0.0.0/8 or 10.1.2.3/32
-    line 4, column 38: server.allow: x is no network; write ADDRESS/BITS
+    line 4, column 38: server.allow: x is not a network; write ADDRESS/BITS
     line 6, column 14: limits.body_bytes: 1 megabyte is not a size; write a number of bytes, or one with KiB, MiB or GiB
     line 7, column 15: limits.connections: 0 is not a whole number from 1 to 4294967295
     line 8, column 20: limits.guesses_per_name: 1 is not a whole number from 2 to 4294967295
     line 10, column 7: upstream.url: write the endpoint alone, without credentials, query or fragment
-    line 11, column 12: upstream.password: a secret does not stand in the file; write "env:NAME" or "file:PATH"
-    line 13, column 10: ways.http.status: nice is none of compat, mapped
+    line 11, column 12: upstream.password: a secret must not be in the configuration file; write "env:NAME" or "file:PATH"
+    line 13, column 10: ways.http.status: nice is not one of compat, mapped
     line 15, column 8: accesses.0.name: a b is not a name; use 1 to 64 letters, digits, . _ - and no dot first
-    line 16, column 10: accesses.0.allow: 0.0.0.0/0 is everybody; write "any" if that is meant
+    line 16, column 10: accesses.0.allow: 0.0.0.0/0 contains every address; write "any" if you mean that
     accesses.0.password: an access needs a password
-    accesses.0.user: it is needed
+    accesses.0.user: it is required
     upstream.user: an upstream needs url, user and password
     "#);
 }
@@ -265,7 +265,7 @@ fn what_means_something_else_than_it_says_is_reported() {
         .chain(["gateway[span]=trace", "a[{b=\\\\w{9}}]=info"])
     {
         let file = format!("[log]\nlevel = \"{level}\"\n");
-        assert!(reported(&file).contains("is none of off, error"), "{level}");
+        assert!(reported(&file).contains("is not off, error"), "{level}");
     }
     for level in ["WARN", "off", "info,forward=debug", "a::b-c=off"] {
         assert_eq!(reported(&format!("[log]\nlevel = \"{level}\"\n")), "");
@@ -273,7 +273,7 @@ fn what_means_something_else_than_it_says_is_reported() {
     let large = "[log]\nlevel = 444444444444444444444\n[limits]\nbody_bytes = 0x8000000000000000\n";
     let lines = reported(large);
     for place in ["line 2, column 9", "line 4, column 14"] {
-        let line = format!("{place}: the number is larger than TOML's");
+        let line = format!("{place}: the number does not fit into 64 bits");
         assert!(lines.contains(&line), "{lines}");
     }
 }
@@ -295,14 +295,14 @@ fn what_would_only_fail_later_is_reported_as_well() {
     let reported: Vec<_> = reported.iter().map(ToString::to_string).collect();
     assert!(!reported.join("\n").contains("secretcanary"));
     insta::assert_snapshot!(reported.join("\n"), @r#"
-    line 2, column 9: log.level: "foo=bar=baz" is none of off, error, warn, info, debug, trace; a module's level is written as forward=debug
-    line 4, column 14: limits.body_bytes: 0 is not from 1 byte to 67108864
-    line 5, column 14: limits.soap_bytes: 4MiB is not from 1 byte to 262144
+    line 2, column 9: log.level: "foo=bar=baz" is not off, error, warn, info, debug or trace; write the level of a module as forward=debug
+    line 4, column 14: limits.body_bytes: 0 is not between 1 byte and 67108864
+    line 5, column 14: limits.soap_bytes: 4MiB is not between 1 byte and 262144
     line 7, column 7: upstream.url: it is not a URL: empty host
     line 8, column 9: upstream.roots: nowhere.pem: No such file or directory (os error 2)
     line 9, column 8: upstream.user: write 1 to 256 bytes
-    line 15, column 8: accesses.1.name: a is there already
-    line 16, column 8: accesses.1.user: u is there already
+    line 15, column 8: accesses.1.name: another entry already has the value a
+    line 16, column 8: accesses.1.user: another entry already has the value u
     line 20, column 8: jwt.issuers.0.jwks: nowhere.json: No such file or directory (os error 2)
     jwt.issuers.0.algorithms: name at least one algorithm
     upstream.password: an upstream needs url, user and password

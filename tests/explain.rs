@@ -430,9 +430,9 @@ async fn the_command_prints_a_line_a_hop_a_line_a_judgement_and_the_verdict_last
     let (code, [reported, _]) = run(&question);
     assert_eq!(code, Some(0));
     let expected = "\
-peer 127.0.0.100: trusted, a trusted proxy, so that its x-forwarded-for is believed
-x-forwarded-for line 2, \"127.0.0.100\": trusted, a trusted proxy, so that the walk goes on
-x-forwarded-for line 1, \"203.0.113.7\": client, the first that is no trusted proxy
+peer 127.0.0.100: trusted, a trusted proxy, so its x-forwarded-for is used
+x-forwarded-for line 2, \"127.0.0.100\": trusted, a trusted proxy, so the walk continues
+x-forwarded-for line 1, \"203.0.113.7\": client, the first hop that is not a trusted proxy
 caller: 203.0.113.7
 deployment networks: allowed by 0.0.0.0/0
 limit per address: 30 of 30 left
@@ -447,7 +447,7 @@ method: not allowed (OPERATION_NOT_ALLOWED)
 limit of the access: 5 of 5 left
 calls at once: 3 of 3 left
 limit per day: 5 of 5 left
-cache: kept 2 s for getchats of shop, version 2
+cache: cached 2 s for getchats of shop, version 2
 verdict: refused with 403 OPERATION_NOT_ALLOWED, method: not allowed
 ";
     assert_eq!(reported, expected);

@@ -170,7 +170,9 @@ async fn a_reload_does_not_lead_to_a_sandbox_beyond_loopback() {
     process.wait_for("the upstream", |line| line.starts_with("Upstream"));
     std::fs::write(&file, "").unwrap();
     process.signal("HUP");
-    let refused = process.wait_for("the refusal", |line| line.contains("configuration refused"));
+    let refused = process.wait_for("the refusal", |line| {
+        line.contains("configuration rejected")
+    });
     assert!(refused.contains("upstream.sandbox = true"), "{refused}");
 }
 

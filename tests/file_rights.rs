@@ -63,7 +63,7 @@ fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
     let data = folder.path().join("data");
     for open in [0o755, 0o770, 0o701] {
         mode(&data, open);
-        let said = refused(&data, "is open to others");
+        let said = refused(&data, "is open to other users");
         assert!(said.contains(&format!("(mode 0{open:o})")), "{said}");
         let (_, mend) = said.split_once("): ").unwrap();
         paste(mend.split_once(';').unwrap().0);
@@ -72,9 +72,9 @@ fn a_data_folder_that_others_have_to_do_with_is_refused_with_the_mend() {
     for name in [lock, store, key, demo, "sandbox.db"] {
         let file = data.join(name);
         mode(&file, 0o640);
-        let said = refused(&data, "is open to others");
+        let said = refused(&data, "is open to other users");
         assert!(
-            said.contains(&format!("{name} is open to others (mode 0640)")),
+            said.contains(&format!("{name} is open to other users (mode 0640)")),
             "{said}"
         );
         paste(said.split_once("): ").unwrap().1);
@@ -134,7 +134,7 @@ async fn a_lost_key_is_not_replaced_by_one_that_opens_nothing_and_there_is_a_way
     let gateway = Gateway::over(Arc::clone(&folder), "", &[]);
     let line = gateway
         .process
-        .wait_for("a warning", |line| line.contains("no key of the first"));
+        .wait_for("a warning", |line| line.contains("key is missing"));
     assert!(line.contains("chatgate admin-key reset"), "{line}");
     assert!(!key.exists());
     let reset = ["admin-key", "reset", "--data", data.to_str().unwrap()];
@@ -145,7 +145,7 @@ async fn a_lost_key_is_not_replaced_by_one_that_opens_nothing_and_there_is_a_way
     let gateway = Gateway::over(Arc::clone(&folder), "", &[]);
     gateway
         .process
-        .wait_for("a warning", |line| line.contains("opens nothing"));
+        .wait_for("a warning", |line| line.contains("is not an admin key"));
     stopped(gateway);
 
     let ran = run(&reset);
@@ -189,21 +189,21 @@ fn a_mounted_secret_may_be_a_link_to_what_all_may_read_and_none_but_its_owner_wr
     let gateway = Gateway::over(Arc::clone(&folder), &toml, &[]);
     // Here the file belongs to this user, who could restrict its rights.
     gateway.process.wait_for("a warning", |line| {
-        line.contains("everybody on this machine may read")
+        line.contains("every user of this machine can read")
     });
     stopped(gateway);
     for open in [0o646, 0o666] {
         mode(&at("..2026/password"), open);
         let ran = run(&["check", "--config", at("chatgate.toml").to_str().unwrap()]);
         assert_eq!(ran.code, Some(64));
-        assert!(ran.error.contains("everybody may write"), "{}", ran.error);
+        assert!(ran.error.contains("every user may write"), "{}", ran.error);
         assert!(ran.error.contains("chmod o-w"), "{}", ran.error);
     }
     mode(&at("..2026/password"), 0o400);
     mode(&at("chatgate.toml"), 0o666);
     let ran = run(&["check", "--config", at("chatgate.toml").to_str().unwrap()]);
     assert_eq!(
-        (ran.code, ran.error.contains("everybody may write")),
+        (ran.code, ran.error.contains("every user may write")),
         (Some(64), true),
         "{}",
         ran.error
@@ -226,7 +226,7 @@ async fn keys_of_an_issuer_that_everybody_may_write_are_not_read_again() {
     until("the rights are not seen", async || {
         let status = admin(&gateway, Method::GET, "status", Value::Null).await;
         let error = status.json()["issuers"][0]["error"].to_string();
-        error.contains("everybody may write") && error.contains("chmod o-w")
+        error.contains("every user may write") && error.contains("chmod o-w")
     })
     .await;
     assert_ne!(said(&gateway, &other.token("demo", 300)).await, "SUCCESS");

@@ -175,7 +175,7 @@ fn wrong_usage_and_wrong_configuration_end_with_64_and_a_taken_port_with_1() {
     ] {
         let (code, said) = run(arguments);
         assert!(
-            code == Some(64) && said.contains("names no shared store"),
+            code == Some(64) && said.contains("has no shared store"),
             "{arguments:?}: {said}"
         );
     }

@@ -43,7 +43,7 @@ async fn a_change_says_when_not_all_have_it_or_nobody_knows() {
         some.code == Some(0)
             && some
                 .error
-                .contains("1/2 of the replicas; not yet in: replica-1"),
+                .contains("1/2 of the replicas; not yet by: replica-1"),
         "{}",
         some.error
     );
@@ -64,7 +64,7 @@ async fn a_change_says_when_not_all_have_it_or_nobody_knows() {
         nobody.code == Some(0)
             && nobody
                 .error
-                .contains("which replicas have it in force is not known"),
+                .contains("it is unknown which replicas have applied it"),
         "{}",
         nobody.error
     );

@@ -111,12 +111,12 @@ fn check_warns_of_an_issuer_that_may_name_nobody_and_refuses_what_is_no_name() {
     };
     assert_eq!(
         check("accesses = [\"a-*\"]"),
-        (Some(0), "The configuration is right.".to_owned())
+        (Some(0), "The configuration is valid.".to_owned())
     );
     let (code, reported) = check("");
     assert_eq!(code, Some(0), "{reported}");
     assert!(
-        reported.contains("warning: the issuer") && reported.contains("partner-*"),
+        reported.contains("warning: all tokens of the issuer") && reported.contains("partner-*"),
         "{reported}"
     );
     let (code, reported) = check("accesses = [\"a*b\"]");
@@ -289,9 +289,9 @@ async fn who_cannot_be_judged_is_asked_to_come_again_and_has_not_guessed() {
         assert!(!answer.header("retry-after").is_empty());
     }
     // The gateway must not repeat the text of the issuer's server.
-    let line = gateway
-        .process
-        .wait_for("a line", |line| line.contains("keys were not fetched"));
+    let line = gateway.process.wait_for("a line", |line| {
+        line.contains("the keys of an issuer could not be fetched")
+    });
     assert!(line.len() < 1000 && line.contains("status 503"), "{line}");
     assert!(
         !line.contains('\u{202e}') && !line.contains("u001b"),

@@ -108,5 +108,5 @@ async fn an_access_without_room_for_receipts_is_refused_in_every_dialect_for_new
     let newest = "journal?status=RATE_LIMITED&limit=1";
     let row = admin(&gateway, Method::GET, newest, &Value::Null).await;
     let cause = row.json()["rows"][0]["cause"].clone();
-    assert_eq!(cause, "receipts take all of receipts.bytes_per_access");
+    assert_eq!(cause, "receipts use all of receipts.bytes_per_access");
 }

@@ -197,7 +197,7 @@ async fn a_key_whose_change_has_no_effect_is_named_as_such() {
     );
     for part in [
         "Without effect: accesses.0.active: it is used only at the first start of a store",
-        "Without effect: server.listen: --listen sets it.",
+        "Without effect: server.listen: --listen overrides it.",
     ] {
         assert!(printed.contains(part), "{part}: {printed}");
     }

@@ -400,7 +400,10 @@ fn what_the_command_can_t_write_is_reported_with_the_mend() {
         "--set",
         "text=x",
     ]);
-    assert!(said.contains("it takes platform, platformid"), "{said}");
+    assert!(
+        said.contains("its parameters are platform, platformid"),
+        "{said}"
+    );
     let said = reported(&["--language", "go", "--method", "getchats", "--set", "text"]);
     assert!(said.contains("NAME=VALUE"), "{said}");
     let nowhere = [

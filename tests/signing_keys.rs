@@ -100,7 +100,7 @@ fn keys_are_listed_as_a_table_and_too_many_are_refused() {
     for _ in 1..32 {
         assert_eq!(run_on(&gateway, &["keys", "rotate"]).code, Some(0));
     }
-    run_on(&gateway, &["keys", "rotate"]).failed(1, "refuses with status 409: 32 keys");
+    run_on(&gateway, &["keys", "rotate"]).failed(1, "rejects the request with status 409: 32 keys");
     let table = run_on(&gateway, &["keys", "list"]).output;
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 33);

@@ -261,7 +261,7 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
     files.section("tls", &new);
     gateway.process.signal("HUP");
     gateway.process.wait_for("the new certificate", |line| {
-        line.contains("configuration in force")
+        line.contains("configuration reloaded")
     });
     let mut later = connect(&connector, &gateway).await;
     ask(&mut later).await;
@@ -270,10 +270,10 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
 
     files.write("tls.key", &old.key);
     gateway.process.signal("HUP");
-    let reported = gateway
-        .process
-        .wait_for("the refusal", |line| line.contains("configuration refused"));
-    assert!(reported.contains("the key is not the one"), "{reported}");
+    let reported = gateway.process.wait_for("the refusal", |line| {
+        line.contains("configuration rejected")
+    });
+    assert!(reported.contains("the key does not belong"), "{reported}");
     assert_eq!(shown(&connect(&connector, &gateway).await), new.der());
 }
 
@@ -283,7 +283,7 @@ async fn a_changed_certificate_is_found_without_a_signal() {
     let (gateway, files) = gateway(&old, "");
     files.section("tls", &new);
     gateway.process.wait_for("the new certificate", |line| {
-        line.contains("certificate read again")
+        line.contains("certificate reloaded")
     });
     let stream = connect(&connector(&[&new]), &gateway).await;
     assert_eq!(shown(&stream), new.der());
@@ -299,9 +299,9 @@ async fn a_changed_certificate_that_everybody_may_write_is_not_taken() {
     }
     files.section("tls", &new);
     let line = gateway.process.wait_for("the refusal", |line| {
-        line.contains("certificate not read again")
+        line.contains("certificate not reloaded")
     });
-    assert!(line.contains("everybody may write"), "{line}");
+    assert!(line.contains("every user may write"), "{line}");
     let connector = connector(&[&old, &new]);
     assert_eq!(shown(&connect(&connector, &gateway).await), old.der());
 }
@@ -393,16 +393,16 @@ fn mistakes_about_tls_are_reported_with_their_place() {
     let other_key = files.write("other.key", &other.key);
     insta::assert_snapshot!(reported("[server.tls]\ncert = \"DIR/absent.crt\"\n"), @r"
     line 2, column 8: server.tls.cert: DIR/absent.crt: No such file or directory (os error 2)
-    server.tls.key: server.tls.cert needs it
+    server.tls.key: server.tls.cert requires it
     ");
     let wrong = format!(
         "[server.tls]\ncert = {no_pem:?}\nkey = {no_pem:?}\n[server.admin_tls]\nclient_ca = {no_pem:?}\n"
     );
     insta::assert_snapshot!(reported(&wrong), @r"
-    line 2, column 8: server.tls.cert: DIR/no.pem: there is no PEM certificate in it
-    line 3, column 7: server.tls.key: DIR/no.pem: there is no PEM private key in it
-    line 5, column 13: server.admin_tls.client_ca: DIR/no.pem: there is no PEM certificate in it
-    line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
+    line 2, column 8: server.tls.cert: DIR/no.pem: it has no PEM certificate
+    line 3, column 7: server.tls.key: DIR/no.pem: it has no PEM private key
+    line 5, column 13: server.admin_tls.client_ca: DIR/no.pem: it has no PEM certificate
+    line 5, column 13: server.admin_tls.client_ca: client certificates require server.admin_tls.cert
     ");
     // Without any authority no server would be trusted, and the reload would cut off the upstream.
     let roots = format!(
@@ -417,18 +417,15 @@ fn mistakes_about_tls_are_reported_with_their_place() {
         "shared.ca",
     ] {
         let line = roots.lines().find(|line| line.contains(key)).unwrap();
-        assert!(
-            line.ends_with("there is no PEM certificate in it"),
-            "{line}"
-        );
+        assert!(line.ends_with("it has no PEM certificate"), "{line}");
     }
     let cert = files.0.path().join("tls.crt");
     let mismatch = format!(
         "[server.tls]\ncert = {cert:?}\nkey = {other_key:?}\n[server.admin_tls]\nclient_ca = {cert:?}\n"
     );
     insta::assert_snapshot!(reported(&mismatch), @r"
-    line 3, column 7: server.tls.key: the key is not the one that the certificate is for
-    line 5, column 13: server.admin_tls.client_ca: client certificates need server.admin_tls.cert
+    line 3, column 7: server.tls.key: the key does not belong to the certificate
+    line 5, column 13: server.admin_tls.client_ca: client certificates require server.admin_tls.cert
     ");
-    insta::assert_snapshot!(reported("[server]\nproxy_protocol = true\n"), @"line 2, column 18: server.proxy_protocol: without server.trusted_proxies nobody could connect");
+    insta::assert_snapshot!(reported("[server]\nproxy_protocol = true\n"), @"line 2, column 18: server.proxy_protocol: without server.trusted_proxies no client could connect");
 }

@@ -200,9 +200,9 @@ async fn odd_keys_instead_of_a_good_one_stop_nothing_and_are_shown() {
         reported["passed_over"].to_string().contains("2048"),
         "{reported}"
     );
-    gateway
-        .process
-        .wait_for("a line", |line| line.contains("some keys can't be used"));
+    gateway.process.wait_for("a line", |line| {
+        line.contains("some keys of an issuer can't be used")
+    });
     let next = Issuer::new();
     let fresh: Value = serde_json::from_str(&next.jwks()).unwrap();
     let fresh = fresh["keys"][0].to_string();

@@ -22,9 +22,10 @@ use serve::{CheckArgs, SandboxArgs, ServeArgs, SharedStoreArgs, StoreCommand};
 use webhook::WebhookCommand;
 
 /// The manual's paragraph about signals.
-const SIGNALS: &str = "Signals of a running gateway: SIGTERM and SIGINT stop it once the requests under way have ended. SIGHUP \
-reads configuration and certificates again. SIGUSR1 and SIGUSR2 write a line to the log. SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, \
-SIGIO, SIGPWR, SIGSTKFLT, SIGXFSZ and the real-time signals do nothing. SIGQUIT and SIGKILL stop it at once.";
+const SIGNALS: &str = "Signals of a running gateway: SIGTERM and SIGINT stop it after the requests under way have ended. SIGHUP \
+                       reloads configuration and certificates. SIGUSR1 and SIGUSR2 write a line to the log. SIGPIPE, SIGALRM, \
+                       SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXFSZ and the real-time signals do nothing. SIGQUIT and \
+                       SIGKILL stop it immediately.";
 
 /// A hardened gateway to a chat API: HTTP parameters, Basic, JWT and SOAP in front, one upstream account behind.
 #[derive(Debug, Parser)]

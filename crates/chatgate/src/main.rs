@@ -19,7 +19,7 @@ const BLOCKED_GRACE: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return commands::failed(&format!("no threads to run on: {error}")),
+        Err(error) => return commands::failed(&format!("threads can't be started: {error}")),
     };
     let code = runtime.block_on(commands::run());
     runtime.shutdown_timeout(BLOCKED_GRACE);

@@ -128,7 +128,7 @@ pub(crate) fn walk(
     for (behind, line) in lines.iter().rev().enumerate() {
         let number = Some(count - behind);
         let Ok(line) = line.to_str() else {
-            visit(number, "", Finding::Unreadable("the header is no text"))?;
+            visit(number, "", Finding::Unreadable("the header is not text"))?;
             continue;
         };
         for hop in split_outside_quotes(line, ',') {
@@ -183,7 +183,7 @@ impl Trust<'_> {
         };
         match written.and_then(node) {
             Some(address) => self.find(address),
-            None => Finding::Unreadable("a hop is no address"),
+            None => Finding::Unreadable("a hop is not an address"),
         }
     }
 }

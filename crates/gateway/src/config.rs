@@ -151,7 +151,10 @@ impl Config {
         let mut reader = Reader::new(sources, ENVIRONMENT_PREFIX);
         let config = Config::convert(&mut reader);
         for key in in_force.iter().flat_map(|old| old.pinned(&config)) {
-            reader.reject(key, "it can't change while the gateway runs; restart it");
+            reader.reject(
+                key,
+                "it can't change while the gateway runs; restart the gateway",
+            );
         }
         match reader.finish() {
             errors if errors.is_empty() => Ok(config),
@@ -164,13 +167,14 @@ impl Config {
         let mute = |issuer: &&IssuerConfig| issuer.accesses.is_empty();
         let mute = self.jwt.issuers.iter().filter(mute).map(|issuer| {
             format!(
-                "the issuer {:?} may name no access, so that none of its tokens is taken; write accesses = [\"partner-*\"] into its block, or [\"*\"] for all",
+                "all tokens of the issuer {:?} are rejected, because it may not name any access; write accesses = [\"partner-*\"] \
+                 into its block, or [\"*\"] for all",
                 issuer.issuer
             )
         });
         let mut proxies = self.trusted_proxies.iter();
         let everybody = proxies.any(|network| network.prefix_len() == 0).then(|| {
-            "server.trusted_proxies is \"any\": whoever reaches the gateway chooses the address that networks, limits and the journal go by"
+            "server.trusted_proxies is \"any\": every client can choose the address that networks, limits and the journal use"
                 .to_owned()
         });
         mute.chain(everybody)
@@ -200,7 +204,7 @@ impl Config {
             .filter(|file| settings::is_exposed(file))
         {
             let file = file.display();
-            ::tracing::warn!(%file, "everybody on this machine may read this secret; close it with chmod 600");
+            ::tracing::warn!(%file, "every user of this machine can read the file of a secret; run chmod 600 on it");
         }
     }
 
@@ -210,10 +214,12 @@ impl Config {
         let mut keys = ChangedKeys::default();
         for key in settings::changed(&before.file, &after.file) {
             let why = if key == "server.demo" || key.starts_with("accesses.") {
-                Some("it is for the first start of a store; see chatgate access".to_owned())
+                Some(
+                    "it is used only at the first start of a store; see chatgate access".to_owned(),
+                )
             } else {
                 let name = after.overriding(ENVIRONMENT_PREFIX, &key);
-                name.map(|name| format!("{name} sets it"))
+                name.map(|name| format!("{name} overrides it"))
             };
             match why {
                 Some(why) => keys.without_effect.push(format!("{key}: {why}")),

@@ -188,7 +188,7 @@ async fn open_store(
 async fn save(runtime: &Runtime) {
     let snapshot = runtime.snapshot();
     if let Err(error) = snapshot.forwarder.close().await {
-        tracing::warn!(%error, "calls set aside of limits per day are lost");
+        tracing::warn!(%error, "unused reservations of daily limits could not be returned and count as used");
     }
     snapshot.save_uses().await;
     if let Some(traces) = &snapshot.traces {
@@ -213,7 +213,7 @@ async fn run(
     let mut beside = begin_beside(runtime, reload_signal, file);
     let [policy, admin_policy] = runtime.policies.clone();
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
-    let workers = workers.map_err(|error| format!("no threads to serve with: {error}"))?;
+    let workers = workers.map_err(|error| format!("threads can't be started: {error}"))?;
     let workers = Arc::new(workers);
     let workers_of_public = Some(Arc::clone(&workers));
     let admin = tokio::spawn(server::serve(
@@ -263,7 +263,7 @@ async fn run(
     log_counts(snapshot.store.journal(), i64::MAX);
     drained
         .and(admin_drained)
-        .map_err(|error| format!("a listener broke: {error}"))
+        .map_err(|error| format!("a listener failed: {error}"))
 }
 
 /// Starts the jobs that run next to the requests until the shutdown.

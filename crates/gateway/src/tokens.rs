@@ -290,7 +290,7 @@ impl Tokens {
         self.publish(left);
         // Keys that remain on the disk are removed at the next start.
         if let Err(error) = delete_keys(store, &expired).await {
-            tracing::warn!(%error, "old signing keys stay in the store");
+            tracing::warn!(%error, "old signing keys could not be deleted from the store");
         }
     }
 

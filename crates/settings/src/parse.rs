@@ -70,7 +70,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
 pub fn room(text: &str, most: usize) -> Result<usize, String> {
     match bytes(text)? {
         size if (1..=most).contains(&size) => Ok(size),
-        _ => Err(format!("{text} is not from 1 byte to {most}")),
+        _ => Err(format!("{text} is not between 1 byte and {most}")),
     }
 }
 
@@ -95,7 +95,7 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
         .and_then(|number| number.checked_mul(unit_ms))
         .map(std::time::Duration::from_millis)
         .ok_or_else(|| {
-            format!("{text} is not a time; write seconds, or a number with ms, s, m, h or d")
+            format!("{text} is not a duration; write seconds, or a number with ms, s, m, h or d")
         })
 }
 
@@ -103,7 +103,7 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 pub fn timeout(text: &str) -> Result<std::time::Duration, String> {
     let time = duration(text)?;
     if time.is_zero() {
-        Err("a timeout of zero lets nothing through".to_owned())
+        Err("a timeout of zero would fail every request".to_owned())
     } else {
         Ok(time)
     }

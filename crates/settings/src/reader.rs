@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         }
         let too_large: Vec<_> = reader.root.values().flat_map(too_large).collect();
         for at in too_large {
-            let text = "the number is larger than TOML's, which have 64 bits";
+            let text = "the number does not fit into 64 bits, as TOML requires";
             reader.push(reader.map.at(at), text.to_owned());
         }
         reader
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         self.record(key, || KeySchema::new(ValueKind::Text).required());
         if !self.is_set(key) {
-            self.reject(key, "it is needed");
+            self.reject(key, "it is required");
         }
         self.read(key, parse)
     }
@@ -214,7 +214,7 @@ impl<'a> Reader<'a> {
                 Ok(text.to_owned())
             } else {
                 let error =
-                    "a secret does not stand in the file; write \"env:NAME\" or \"file:PATH\"";
+                    "a secret must not be in the configuration file; write \"env:NAME\" or \"file:PATH\"";
                 Err(error.to_owned())
             }
         })
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         self.known.insert(key.to_owned());
         let variable = self.variable(key);
         if self.sources.environment.contains_key(&variable) {
-            let text = "it is a list of tables, which only a file can hold".to_owned();
+            let text = "it is a list of tables, which can be set only in the file".to_owned();
             self.push(Location::Environment(variable), text);
         }
         if self.schemas.is_some() {

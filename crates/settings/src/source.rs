@@ -47,7 +47,7 @@ impl ConfigSource {
             Some(path) => trusted_text(path).map_err(|error| match &error {
                 FileError::Io(_) => {
                     let text = error.text(path);
-                    format!("{text}; name the configuration file with --config")
+                    format!("{text}; give the path of the configuration file with --config")
                 }
                 _ => error.text(path),
             })?,

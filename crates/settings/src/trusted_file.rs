@@ -50,14 +50,14 @@ impl FileError {
     pub(crate) fn text(&self, path: &Path) -> String {
         let (shown, named) = (path.display(), shell_quoted(path));
         match self {
-            FileError::Untrusted => format!("everybody may write {shown}: chmod o-w {named}"),
+            FileError::Untrusted => format!("every user may write {shown}: chmod o-w {named}"),
             FileError::Pipe => format!("{shown}: it is a pipe; put a file in its place"),
             FileError::TooLong => format!("{shown}: it is longer than {FILE_BYTES_MAX} bytes"),
             FileError::NotText => format!("{shown}: it is not UTF-8"),
             FileError::Hangs => {
                 let seconds = READ_TIMEOUT.as_secs();
                 format!(
-                    "{shown}: reading it did not end within {seconds} s; look at the mount or the device that it is on"
+                    "{shown}: it could not be read within {seconds} s; check the mount or the device that it is on"
                 )
             }
             FileError::Io(error) => format!("{shown}: {error}"),
@@ -197,7 +197,7 @@ mod tests {
         for mode in [0o666, 0o602] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = read_trusted(&link).unwrap_err();
-            for part in ["everybody may write", "chmod o-w"] {
+            for part in ["every user may write", "chmod o-w"] {
                 assert!(error.contains(part), "{part}: {error}");
             }
         }

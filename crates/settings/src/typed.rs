@@ -102,7 +102,7 @@ impl Reader<'_> {
         for (index, name) in names.enumerate() {
             if !seen.insert(name) {
                 let key = format!("{list}.{index}.{field}");
-                self.reject(&key, &format!("{name} is there already"));
+                self.reject(&key, &format!("another entry already has the value {name}"));
             }
         }
     }
@@ -112,6 +112,6 @@ fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let chosen = choices.iter().find(|(name, _)| *name == text);
     chosen.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        format!("{text} is none of {}", names.join(", "))
+        format!("{text} is not one of {}", names.join(", "))
     })
 }

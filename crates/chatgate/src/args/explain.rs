@@ -40,7 +40,7 @@ fn address(text: &str) -> Result<IpAddr, String> {
     let with_port = || text.parse().map(|address: SocketAddr| address.ip());
     text.parse()
         .or_else(|_| with_port())
-        .map_err(|_| "write an IPv4 or IPv6 address, with a port or without".to_owned())
+        .map_err(|_| "write an IPv4 or IPv6 address, with or without a port".to_owned())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -79,7 +79,8 @@ async fn create(args: CreateArgs) -> Result<(), CommandError> {
         .await?;
     let name = cell(&access["name"]);
     Ok(print_access(&args.change.request, &access).map_err(|error| {
-        format!("{error}; the access {name} is made all the same: chatgate access rotate {name} --drop-old shows another secret")
+        format!("{error}; the access {name} was created nevertheless: run chatgate access rotate {name} --drop-old to get \
+                 another secret")
     })?)
 }
 
@@ -117,7 +118,7 @@ fn fields(args: FieldArgs) -> Result<Value, CommandError> {
         };
         if !draft[field].is_null() {
             return Err(CommandError::Usage(format!(
-                "--rate {rate}: there is a limit for that time already; write one"
+                "--rate {rate}: a limit for this period was already given; give only one"
             )));
         }
         draft[field] = rate.into();
@@ -211,7 +212,7 @@ async fn rotate(args: RotateArgs) -> Result<(), String> {
         .await?;
     let name = cell(&sent["name"]);
     print_access(&args.one.change.request, &sent).map_err(|error| {
-        format!("{error}; the access {name} has a new secret all the same: run the command again for one that is shown")
+        format!("{error}; the access {name} got a new secret nevertheless: run the command again to get one that is shown")
     })
 }
 
@@ -234,7 +235,7 @@ async fn networks(args: NetworkArgs, list: &str) -> Result<(), String> {
             return print_access(request, &changed);
         }
     }
-    Err("others change the access all the time; nothing was done, run the command again".to_owned())
+    Err("others kept changing the access at the same time; nothing was changed, run the command again".to_owned())
 }
 
 /// Returns the list with the networks added or removed. A network to remove must be spelled as in the list.

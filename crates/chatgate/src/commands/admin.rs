@@ -41,7 +41,7 @@ impl Admin {
         let file = file.unwrap_or_else(|| DataFolder::new(&args.data).admin_key());
         let key = read_key(&file).map_err(|error| {
             format!(
-                "{error}; name the gateway's data folder with --data, or its key with --admin-key-file"
+                "{error}; give the gateway's data folder with --data, or its key with --admin-key-file"
             )
         })?;
         Ok(Admin {
@@ -206,10 +206,10 @@ fn not_everywhere(headers: &HeaderMap) -> Option<String> {
     let in_force = text("chatgate-in-force")?;
     match text("chatgate-pending") {
         Some(pending) => Some(format!(
-            "the change is stored, and in force in {in_force} of the replicas; not yet in: {pending}"
+            "the change is stored and applied by {in_force} of the replicas; not yet by: {pending}"
         )),
         None if in_force == "unknown" => Some(
-            "the change is stored; which replicas have it in force is not known: the database does not say".to_owned(),
+            "the change is stored, but it is unknown which replicas have applied it, because the database does not answer".to_owned(),
         ),
         None => None,
     }
@@ -256,10 +256,13 @@ pub(crate) fn explained(address: &Url, error: &CallError) -> String {
     let address = address.authority();
     match error {
         CallError::NoAnswer(why) => {
-            format!("no gateway answers at {address}: {why}; name its operators' side with --admin")
+            format!(
+                "no gateway answers at {address}: {why}; give the address of its admin listener with --admin"
+            )
         }
         CallError::Refused { status: 401, .. } => format!(
-            "the gateway at {address} does not know this key; name its data folder with --data, or its key with --admin-key-file"
+            "the gateway at {address} does not accept this key; give its data folder with --data, or its key with \
+             --admin-key-file"
         ),
         CallError::Refused { status, body } => {
             let problem: Option<Value> = serde_json::from_str(body).ok();
@@ -267,7 +270,7 @@ pub(crate) fn explained(address: &Url, error: &CallError) -> String {
                 .as_ref()
                 .and_then(|problem| problem["detail"].as_str());
             format!(
-                "the gateway at {address} refuses with status {status}: {}",
+                "the gateway at {address} rejects the request with status {status}: {}",
                 detail.unwrap_or(body)
             )
         }

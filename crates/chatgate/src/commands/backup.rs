@@ -70,7 +70,7 @@ fn name(partial: &Path, file: &Path) -> Result<(), String> {
 
 fn exists(file: &Path) -> String {
     format!(
-        "{} is there already and is left as it is; name another file",
+        "{} already exists and was not changed; name another file",
         file.display()
     )
 }

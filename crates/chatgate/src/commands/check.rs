@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<(), CommandError> {
     }
     if !args.json {
         read.map_err(|errors| all_errors(source.file.as_deref(), &errors))?;
-        return Ok(print("The configuration is right.\n")?);
+        return Ok(print("The configuration is valid.\n")?);
     }
     let errors = read.err().unwrap_or_default();
     let list: Vec<_> = errors.iter().map(ConfigError::to_json).collect();
@@ -56,8 +56,8 @@ async fn online(config: &Config, as_json: bool) -> Result<(), CommandError> {
     }
     match wrong {
         0 => Ok(()),
-        1 => Err(CommandError::Failed("one thing is wrong".to_owned())),
-        count => Err(CommandError::Failed(format!("{count} things are wrong"))),
+        1 => Err(CommandError::Failed("one check failed".to_owned())),
+        count => Err(CommandError::Failed(format!("{count} checks failed"))),
     }
 }
 

@@ -52,7 +52,7 @@ fn render(answer: &Value) -> String {
         let code = |member: &str| judgement[member].as_str();
         line(match (code("refuses"), code("would_refuse")) {
             (Some(code), _) => format!("{said} ({code})"),
-            (None, Some(code)) => format!("{said} (only reported, else {code})"),
+            (None, Some(code)) => format!("{said} (report only, otherwise {code})"),
             (None, None) => said,
         });
     }
@@ -77,11 +77,11 @@ fn render(answer: &Value) -> String {
 
 fn kept(cache: &Value) -> Option<String> {
     if let Some(why) = cache["why"].as_str() {
-        return Some(format!("not kept, {why}"));
+        return Some(format!("not cached: {why}"));
     }
     let partition = &cache["partition"];
     Some(format!(
-        "kept {} s for {} of {}, version {}",
+        "cached {} s for {} of {}, version {}",
         cache["kept_s"].as_f64()?,
         partition["method"].as_str()?,
         partition["access"].as_str()?,

@@ -21,6 +21,6 @@ pub(crate) async fn run(command: JournalCommand) -> Result<(), String> {
         print_json(&answer)
     } else {
         let count = &answer["erased"];
-        print(format!("The content of {count} rows was erased\n"))
+        print(format!("The content of {count} rows was erased.\n"))
     }
 }

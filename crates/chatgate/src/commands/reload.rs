@@ -17,7 +17,7 @@ pub(crate) async fn run(args: RequestArgs) -> Result<(), String> {
             .collect()
     };
     let changed = match named("changed").as_slice() {
-        [] => "no key of the file has changed what is in force".to_owned(),
+        [] => "no setting of the file changed".to_owned(),
         keys => format!("changed: {}", keys.join(", ")),
     };
     let generation = reloaded["config_generation"].as_u64().unwrap_or_default();

@@ -23,7 +23,7 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<(), String> {
         return print_json(&answer);
     }
     let mut text = format!(
-        "{} of {} calls would have been refused, {} of them newly; {} refused ones would have been let in.\n",
+        "{} of {} calls would have been refused, {} of them newly; {} refused calls would have been admitted.\n",
         answer["refused"], answer["judged"], answer["newly_refused"], answer["newly_admitted"]
     );
     let fields = ["address", "refused", "newly_refused", "verdict"];

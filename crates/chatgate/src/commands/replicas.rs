@@ -21,7 +21,7 @@ pub(crate) async fn run(args: RequestArgs) -> Result<(), String> {
     }
     let rows: Vec<_> = replicas.as_array().into_iter().flatten().map(row).collect();
     if rows.is_empty() {
-        return print("The gateway has its store for itself.\n");
+        return print("The gateway does not share its store.\n");
     }
     let columns = [
         "NAME",

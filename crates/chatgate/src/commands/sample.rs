@@ -62,7 +62,7 @@ async fn url(args: &SampleArgs) -> Result<String, String> {
     if let Some(url) = &args.url {
         return Ok(url.to_string());
     }
-    let hint = |error| format!("{error}; or name the public listener with --url");
+    let hint = |error| format!("{error}; or give the address of the public listener with --url");
     let admin = Admin::new(&args.admin, COMMAND_TIMEOUT).map_err(hint)?;
     let status = admin.get("/admin/v1/status").await.map_err(hint)?;
     member(&status, "public_url")
@@ -79,8 +79,8 @@ fn demo(args: &SampleArgs) -> Option<DemoCredentials> {
 fn explained(why: &WhyNot, operation: &Operation) -> String {
     let names: Vec<_> = operation.parameters.iter().map(|p| p.name).collect();
     match why {
-        WhyNot::NoParameter(_) if names.is_empty() => format!("{why}; it takes none"),
-        WhyNot::NoParameter(_) => format!("{why}; it takes {}", names.join(", ")),
+        WhyNot::NoParameter(_) if names.is_empty() => format!("{why}; it has no parameters"),
+        WhyNot::NoParameter(_) => format!("{why}; its parameters are {}", names.join(", ")),
         why => why.to_string(),
     }
 }

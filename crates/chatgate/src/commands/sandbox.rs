@@ -51,7 +51,7 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
     let mut stop_signal = StopSignal::listen()?;
     let url = sandbox.url();
     let pages = if pages {
-        format!("Web chat {url}/chat/, the operator's page {url}/operator/\n")
+        format!("Web chat {url}/chat/, operator's page {url}/operator/\n")
     } else {
         String::new()
     };
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
     stop_signal.wait().await;
     sandbox.stop().await;
     if telemetry::finish_log().await > 0 {
-        print_error("standard output did not take what the sandbox had to say");
+        print_error("some output of the sandbox could not be written to standard output");
     }
     Ok(())
 }
@@ -103,8 +103,8 @@ impl AccountNotice {
             _ if std::io::stdout().is_terminal() => format!("Account: {user} {password}\n"),
             Some(file) => format!("Account: in {}\n", file.display()),
             None => {
-                let text = "standard output is not a terminal, so the generated password is not shown; name --user and \
-                            --password, or with --data a folder that keeps it";
+                let text = "standard output is not a terminal, so the generated password is not shown; give --user and \
+                            --password, or with --data a folder to store it in";
                 return Err(CommandError::Usage(text.to_owned()));
             }
         };

@@ -15,7 +15,7 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<(), CommandError> {
     let lost = telemetry::finish_log().await;
     if lost > 0 {
         print_error(&format!(
-            "standard output did not take the last {lost} lines of the log"
+            "the last {lost} lines of the log could not be written to standard output"
         ));
     }
     Ok(served?)

@@ -22,7 +22,7 @@ pub(crate) async fn migrate(args: &SharedStoreArgs) -> Result<(), CommandError> 
 pub(crate) async fn reseal(args: &SharedStoreArgs) -> Result<(), CommandError> {
     let keys = gateway::reseal(&config(args.config.as_ref())?).await?;
     Ok(print(format!(
-        "{keys} keys are sealed by the first key of store.seal; the others are needed no more.\n"
+        "{keys} keys are sealed with the first key of store.seal; its other keys are no longer needed.\n"
     ))?)
 }
 

@@ -15,7 +15,9 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), String> {
         Some(id) => (id, read_secret()?),
         None => {
             let demo = DemoCredentials::read(&args.admin.data);
-            let demo = demo.map_err(|error| format!("{error}; name an access with --client-id"))?;
+            let demo = demo.map_err(|error| {
+                format!("{error}; give the client id of an access with --client-id")
+            })?;
             (demo.client_id, demo.client_secret)
         }
     };

@@ -72,13 +72,13 @@ impl Walk {
 
 fn reason(step: &WalkStep<'_>, peer: PeerAddr, header: &str) -> String {
     match (step.finding, step.line) {
-        (Finding::Trusted(_), None) => format!("a trusted proxy, so that its {header} is believed"),
-        (Finding::Trusted(_), Some(_)) => "a trusted proxy, so that the walk goes on".to_owned(),
+        (Finding::Trusted(_), None) => format!("a trusted proxy, so its {header} is used"),
+        (Finding::Trusted(_), Some(_)) => "a trusted proxy, so the walk continues".to_owned(),
         (Finding::Client(_), None) if peer.is_caller => {
-            format!("it calls for itself, so that its {header} is nothing")
+            format!("the caller itself, so its {header} is ignored")
         }
-        (Finding::Client(_), None) => format!("no trusted proxy, so that its {header} is nothing"),
-        (Finding::Client(_), Some(_)) => "the first that is no trusted proxy".to_owned(),
+        (Finding::Client(_), None) => format!("not a trusted proxy, so its {header} is ignored"),
+        (Finding::Client(_), Some(_)) => "the first hop that is not a trusted proxy".to_owned(),
         (Finding::Unreadable(why), _) => why.to_owned(),
     }
 }

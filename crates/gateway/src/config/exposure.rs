@@ -30,14 +30,17 @@ pub(super) fn check_sandbox(reader: &mut Reader<'_>, listen: SocketAddr) {
     let has_upstream = ["url", "user", "password"].map(|name| format!("upstream.{name}"));
     let has_upstream = has_upstream.iter().any(|name| reader.is_set(name));
     if is_wanted && has_upstream {
-        reader.reject("upstream.sandbox", "it can't be true beside an upstream");
+        reader.reject(
+            "upstream.sandbox",
+            "it can't be true if an upstream is configured",
+        );
     }
     if !is_wanted && !has_upstream && !is_loopback(listen) {
         reader.reject(
             "upstream.url",
-            "the ways in are bound beyond loopback, and without an upstream the embedded sandbox would answer \"sent\" for \
-             what reaches nobody; set upstream.url, user and password, or upstream.sandbox = true (--sandbox) where the \
-             sandbox is wanted",
+            "the ways in are bound beyond loopback, but without an upstream the embedded sandbox would answer \"sent\" for \
+             messages that reach nobody; set upstream.url, user and password, or upstream.sandbox = true (--sandbox) if you \
+             want the sandbox",
         );
     }
 }
@@ -61,7 +64,10 @@ pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet])
     let key = "server.proxy_protocol";
     let is_on = reader.boolean(key, "false");
     if is_on && trusted_proxies.is_empty() {
-        reader.reject(key, "without server.trusted_proxies nobody could connect");
+        reader.reject(
+            key,
+            "without server.trusted_proxies no client could connect",
+        );
     }
     is_on
 }
@@ -69,7 +75,7 @@ pub(super) fn proxy_protocol(reader: &mut Reader<'_>, trusted_proxies: &[IpNet])
 pub(super) fn check_ports(reader: &mut Reader<'_>, listen: SocketAddr, admin_listen: SocketAddr) {
     if collide(listen, admin_listen) {
         let text =
-            format!("{listen}, which is server.listen, takes its connections; set another port");
+            format!("server.listen {listen} would receive its connections; set another port");
         reader.reject("server.admin_listen", &text);
     }
 }

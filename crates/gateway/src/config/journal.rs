@@ -23,7 +23,7 @@ pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
         },
     );
     if payloads > rows {
-        let why = "what was said can't be kept longer than journal.retention";
+        let why = "payloads can't be stored longer than journal.retention";
         reader.reject("journal.payload_retention", why);
     }
     Retention {

@@ -60,7 +60,7 @@ pub(super) fn jwt(reader: &mut Reader<'_>, own_name: Option<&str>) -> JwtConfig 
         u32::try_from(seconds)
             .ok()
             .filter(|s| (1..=TOKEN_LIFE_MAX_S).contains(s))
-            .ok_or_else(|| format!("{text} is not from 1s to 1d"))
+            .ok_or_else(|| format!("{text} is not between 1s and 1d"))
     });
     let own = [Algorithm::EdDsa, Algorithm::Rs256].map(|algorithm| (algorithm.name(), algorithm));
     let algorithm = reader.choice("jwt.algorithm", "EdDSA", &own);
@@ -82,7 +82,7 @@ fn issuer(reader: &mut Reader<'_>, prefix: &str, own_name: Option<&str>) -> Opti
     let key = |name: &str| format!("{prefix}.{name}");
     let name = reader.required_text(&key("issuer"), parse::text);
     if name.is_some() && name.as_deref() == own_name {
-        let text = "it is this gateway itself, whose tokens are taken anyway";
+        let text = "it is this gateway itself, which accepts its own tokens without this block";
         reader.reject(&key("issuer"), text);
     }
     let jwks = reader.required_text(&key("jwks"), jwks_source);
@@ -154,7 +154,7 @@ fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
         .map(|odd| format!(" Key {}: {}", odd.place, odd.reason));
     let why: String = why.take(REJECTED_KEYS_LISTED_MAX).collect();
     Err(in_file(&format!(
-        "no key of it can be used with the allowed algorithms.{why}"
+        "none of its keys can be used with the allowed algorithms.{why}"
     )))
 }
 

@@ -32,7 +32,7 @@ pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<String, String> {
         return Err(format!("write 1 to {bytes_max} bytes"));
     }
     if adapter::has_forbidden_character(text, false) {
-        return Err("it holds a control character".to_owned());
+        return Err("it contains a control character".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -64,7 +64,7 @@ pub(super) fn public_url(text: &str) -> Result<Url, String> {
     if url.path() == "/" {
         Ok(url)
     } else {
-        Err("it has a path; the ways in stand at the root".to_owned())
+        Err("it has a path; write it without one, because the ways in are at the root".to_owned())
     }
 }
 

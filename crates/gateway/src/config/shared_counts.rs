@@ -38,7 +38,7 @@ pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
     if !reader.is_set("shared.url") {
         for key in KEYS_OF_SERVER {
             if reader.is_set(key) {
-                reader.reject(key, "it says nothing without shared.url");
+                reader.reject(key, "it has no effect without shared.url");
             }
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let client_ca = reader.optional_text(key, |text| checked(text, tls::client_authorities));
     let files = files(reader, "server.admin_tls", client_ca, false);
     if reader.is_set(key) && !reader.is_set("server.admin_tls.cert") {
-        reader.reject(key, "client certificates need server.admin_tls.cert");
+        reader.reject(key, "client certificates require server.admin_tls.cert");
     }
     files
 }
@@ -35,7 +35,7 @@ fn files(
     let key = reader.optional_text(key_name, |text| checked(text, tls::private_key));
     for (name, other) in [(cert_name, key_name), (key_name, cert_name)] {
         if reader.is_set(name) && !reader.is_set(other) {
-            reader.reject(other, &format!("{name} needs it"));
+            reader.reject(other, &format!("{name} requires it"));
         }
     }
     let files = TlsFiles {

@@ -57,7 +57,10 @@ fn receiver(reader: &mut Reader<'_>) -> Option<TracingConfig> {
     let authorization = authorization.and_then(|text| {
         let header = HeaderValue::try_from(text).ok();
         if header.is_none() {
-            reader.reject("tracing.authorization", "it can't stand in a header");
+            reader.reject(
+                "tracing.authorization",
+                "it contains a character that a header does not allow",
+            );
         }
         header.map(|mut header| {
             header.set_sensitive(true);
@@ -92,7 +95,7 @@ fn viewer(reader: &mut Reader<'_>) -> Option<String> {
         http_url(text)?;
         if text.matches(TRACE_ID).count() != 1 {
             return Err(format!(
-                "write {TRACE_ID} once, where the trace's id stands"
+                "write {TRACE_ID} exactly once, in the place of the trace id"
             ));
         }
         parse::text(text)

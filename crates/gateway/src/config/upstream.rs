@@ -39,7 +39,7 @@ pub(super) fn parse_roots(text: &str) -> Result<Roots, String> {
         "system" => Roots::System,
         text => match text.strip_prefix("file:") {
             Some(path) => roots_file(path)?,
-            None => return Err(format!("{text} is none of bundled, system, file:PATH")),
+            None => return Err(format!("{text} is not bundled, system or file:PATH")),
         },
     })
 }
@@ -82,7 +82,10 @@ pub(super) fn upstream(
     let auth = reader.choice("upstream.auth", "form", &auths);
     for (name, user) in [("upstream.user", &user), ("upstream.next_user", &next_user)] {
         if auth == UpstreamAuth::Basic && user.as_ref().is_some_and(|user| user.contains(':')) {
-            reader.reject(name, "Basic can't carry a user name with a colon");
+            reader.reject(
+                name,
+                "Basic authentication can't carry a user name with a colon",
+            );
         }
     }
     let names = ["url", "user", "password"].map(|name| format!("upstream.{name}"));

@@ -162,7 +162,7 @@ fn credentials(way: Way, headers: &HeaderMap) -> Result<Credentials, Error> {
             Credentials::password(Some(user), password)
         }
         (_, Some(Authorization::BrokenBasic)) => {
-            let cause = "the Basic credentials are no base64 of UTF-8";
+            let cause = "the Basic credentials are not base64-encoded UTF-8";
             Err(Error::refused(Code::IncorrectUserPassword).because(cause))
         }
         (_, _) => Err(Error::refused(Code::MissingUser)),
@@ -178,7 +178,7 @@ fn cursor<'a>(headers: &'a HeaderMap, request: &'a Request) -> Result<&'a str, E
         (Some(id), None) if id.is_empty() => Ok(request.value("cursor").unwrap_or("now")),
         (Some(id), None) => id
             .to_str()
-            .map_err(|_| Error::incorrect("The Last-Event-ID is none of ours.")),
+            .map_err(|_| Error::incorrect("The Last-Event-ID is not from this gateway.")),
         (Some(_), Some(_)) => Err(Error::incorrect("The Last-Event-ID header is given twice.")),
     }
 }

@@ -122,7 +122,7 @@ impl SendState {
                 self.meet(&obstacle, &fingerprint).map(Some)
             }
             (Opened::Obstacle(_), None) => Err(Error::refused(Code::InternalError)
-                .because("a receipt for a send without a key")
+                .because("a send without an idempotency key got a receipt")
                 .with_delivery(Some(Delivery::NotSent))),
             (Opened::Intent(intent), fingerprint) => {
                 let has_key = fingerprint.is_some();
@@ -157,7 +157,9 @@ impl SendState {
         if let SendState::Settling(settling) = self
             && tokio::time::timeout(SETTLE_MAX, settling).await.is_err()
         {
-            tracing::error!("a receipt is not on the disk yet; its key counts as under way");
+            tracing::error!(
+                "a receipt could not be written to the disk in time; its idempotency key counts as in progress"
+            );
         }
     }
 
@@ -208,7 +210,7 @@ fn without_room(no_room: NoRoom) -> Error {
         (Code::Overloaded, text, "receipts.bytes")
     };
     Error::explained(code, text)
-        .because(format!("receipts take all of {setting}"))
+        .because(format!("receipts use all of {setting}"))
         .retry_after(u32::try_from(no_room.retry_s).unwrap_or(u32::MAX))
 }
 
@@ -237,7 +239,7 @@ fn repeated(receipt: &Receipt, fingerprint: &[u8; 32]) -> Result<Arc<Success>, E
                 let mut codes = Code::ALL.into_iter();
                 let code = codes.find(|code| Some(code.word()) == answer);
                 Error::refused(code.unwrap_or(Code::UpstreamError))
-                    .because(format!("as request {id} was told"))
+                    .because(format!("the answer of request {id}"))
             }
         }
     };

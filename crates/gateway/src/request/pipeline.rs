@@ -319,5 +319,7 @@ where
     AssertUnwindSafe(work)
         .catch_unwind()
         .await
-        .unwrap_or_else(|_| Err(Error::refused(Code::InternalError).because("a panic of ours")))
+        .unwrap_or_else(
+            |_| Err(Error::refused(Code::InternalError).because("the gateway panicked")),
+        )
 }

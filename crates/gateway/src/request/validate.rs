@@ -46,7 +46,7 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
     if has_transfer_encoding {
         let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
         if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-            return bad("The Transfer-Encoding is not chunked alone.");
+            return bad("The Transfer-Encoding is not just chunked.");
         }
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
@@ -62,7 +62,7 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
                 bad("The Host header is not the authority of the request target.")
             }
             _ if !is_host(authority.as_str().as_bytes()) => {
-                bad("The authority of the request target is no host.")
+                bad("The authority of the request target is not a host.")
             }
             _ if head.uri.scheme().is_some_and(is_foreign) => {
                 bad("The scheme of the request target is neither http nor https.")
@@ -75,7 +75,7 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
         (None, _) => bad("The Host header is missing."),
         (Some(_), Some(_)) => bad("The Host header is given twice."),
         (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
-        (Some(_), None) => bad("The Host header is no host."),
+        (Some(_), None) => bad("The Host header is not a host."),
     }
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn target(head: &Parts) -> Result<(), Error> {
     } else {
         Err(Error::explained(
             Code::MalformedRequest,
-            "The request target is no path.",
+            "The request target is not a path.",
         ))
     }
 }
@@ -171,7 +171,7 @@ pub(crate) fn is_for_the_whole_server(head: &Parts) -> bool {
 /// would send forever.
 pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
     if head.headers.contains_key(webhooks::SIGNATURE) {
-        let text = "This is a delivery of a webhook, and no call.";
+        let text = "This is a delivery of a webhook, not a call.";
         return Err(Error::explained(Code::MalformedRequest, text));
     }
     let is_get = matches!(head.method, Method::GET | Method::HEAD);
@@ -230,13 +230,13 @@ pub(crate) async fn read_body(
 }
 
 fn late() -> Error {
-    Error::explained(Code::MalformedRequest, "The body did not come in time.")
+    Error::explained(Code::MalformedRequest, "The body did not arrive in time.")
 }
 
 fn broken(error: axum::Error) -> Error {
     match error.into_inner().downcast_ref() {
         Some(RequestBodyError::Late) => late(),
-        _ => Error::explained(Code::MalformedRequest, "The body broke off."),
+        _ => Error::explained(Code::MalformedRequest, "The body ended early."),
     }
 }
 

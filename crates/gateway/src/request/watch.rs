@@ -118,7 +118,7 @@ pub(crate) fn begin(
     };
     position
         .filter(|position| position.time_ms() <= known_ms + AHEAD_MAX_MS)
-        .ok_or_else(|| Error::incorrect("The cursor is none of ours."))
+        .ok_or_else(|| Error::incorrect("The cursor is not from this gateway."))
 }
 
 /// Returns the error for a log that can't be read.
@@ -137,6 +137,7 @@ fn number(request: &Request, name: &str, default: u16) -> u16 {
 }
 
 fn result(text: &str) -> Result<Response, Error> {
-    let unlike_json = || Error::refused(Code::InternalError).because("events are no JSON");
+    let unlike_json =
+        || Error::refused(Code::InternalError).because("the events are not valid JSON");
     Response::of(text).ok_or_else(unlike_json)
 }

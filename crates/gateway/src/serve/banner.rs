@@ -66,16 +66,17 @@ fn first_calls(banner: &Banner<'_>, demo: &DemoCredentials, shows_secrets: bool)
     let (public, admin) = banner.addresses;
     let file = demo_file(banner.config);
     let (secrets, password) = if shows_secrets {
-        let secrets = "its secrets are shown this once and kept in demo.json";
+        let secrets = "its secrets are shown only this time and stored in demo.json";
         (secrets.to_owned(), demo.password.clone())
     } else {
-        let secrets = format!("its secrets are in {file}, where these lines read them");
+        let secrets = format!("these commands read its secrets from {file}");
         let password = format!("\"$(sed -n '{PASSWORD_MEMBER}' {file})\"");
         (secrets, password)
     };
     let mut lines = vec![
-        format!("\nThe demo access answers to this machine only; {secrets}."),
-        "One message by each way in, and a line that reads them back:".to_owned(),
+        format!("\nThe demo access works only from this machine; {secrets}."),
+        "These commands send a message by each way in, and the last one reads them back:"
+            .to_owned(),
     ];
     let tls = banner.config.tls.as_ref();
     let (scheme, trusted) = (scheme(tls), trusting(banner.config.tls.as_slice()));

@@ -81,7 +81,8 @@ pub(crate) async fn first_start(
     if store.has_started().await.map_err(text)? {
         if store.accesses().is_empty() && !config.accesses.is_empty() {
             tracing::warn!(
-                "the accesses of the configuration are for the first start of a store; make others with chatgate access create"
+                "the accesses of the configuration are ignored after the first start of a store; create others with chatgate \
+                 access create"
             );
         }
         return Ok(None);
@@ -137,13 +138,13 @@ pub(crate) async fn ensure_first_operator(
     let there = data.read_admin_key()?;
     let keys = store.admin_keys();
     let file = data.admin_key().display().to_string();
-    let mend = "to have a new one, stop the gateway and run: chatgate admin-key reset";
+    let mend = "to make a new key, stop the gateway and run: chatgate admin-key reset";
     match there {
         Some(key) if keys.is_empty() => {
             if key.expose_secret().chars().count() < ADMIN_KEY_LEAST {
                 return Err(format!(
-                    "{file}: the key is shorter than {ADMIN_KEY_LEAST} characters; remove the file, and a key is made, or \
-                     write a longer one into it, such as `openssl rand -hex 32` prints"
+                    "{file}: the key is shorter than {ADMIN_KEY_LEAST} characters; remove the file to have a key generated, or \
+                     write a longer key into it, such as the output of `openssl rand -hex 32`"
                 ));
             }
             put_first_operator(store, hasher, &key).await
@@ -151,11 +152,19 @@ pub(crate) async fn ensure_first_operator(
         None if keys.is_empty() => put_first_operator(store, hasher, &data.make_admin_key()?).await,
         Some(key) if find_presented(&keys, hasher, &key).is_some() => Ok(()),
         Some(_) => {
-            tracing::warn!(file, mend, "the key in this file opens nothing");
+            tracing::warn!(
+                file,
+                mend,
+                "the key in this file is not an admin key of the store"
+            );
             Ok(())
         }
         None => {
-            tracing::warn!(file, mend, "there is no key of the first operator");
+            tracing::warn!(
+                file,
+                mend,
+                "the file with the first operator's key is missing"
+            );
             Ok(())
         }
     }
@@ -179,7 +188,9 @@ pub(crate) async fn put_given_operator(
     let put = store.put_first_admin_key(&first).await;
     let is_new = put.map_err(|error| error.to_string())?;
     if !is_new && find_presented(&store.admin_keys(), hasher, key).is_none() {
-        tracing::warn!("admin.key of the configuration opens nothing: the store has other keys");
+        tracing::warn!(
+            "admin.key of the configuration has no effect, because the store already has other keys"
+        );
     }
     Ok(())
 }

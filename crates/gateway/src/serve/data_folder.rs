@@ -105,7 +105,7 @@ impl DataFolder {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(self.in_use()),
             Err(TryLockError::Error(error)) => Err(format!(
-                "{} can't be locked: {error}; the data folder has to be on a disk that knows locks",
+                "{} can't be locked: {error}; the data folder has to be on a file system that supports locks",
                 path.display()
             )),
         }

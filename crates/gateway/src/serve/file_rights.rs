@@ -25,7 +25,7 @@ pub(crate) fn close_if_empty(path: &Path) -> Result<(), String> {
     }
     let private = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(path, private).map_err(in_folder)?;
-    tracing::info!(folder = %path.display(), "closed the empty data folder to others");
+    tracing::info!(folder = %path.display(), "removed the rights of other users from the empty data folder");
     Ok(())
 }
 
@@ -44,8 +44,7 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), String> {
     checked.map_err(|error| {
         let inner = shell_quoted(&path.join("chatgate"));
         format!(
-            "the data folder {error}; or, where the folder is not yours to change, have a private one made in it with --data \
-             {inner}"
+            "the data folder {error}; or, if you can't change the folder, have a private one created in it with --data {inner}"
         )
     })
 }
@@ -62,8 +61,8 @@ pub(crate) fn check_own(path: &Path) -> Result<(), String> {
     let (shown, named) = (path.display(), shell_quoted(path));
     if metadata.is_symlink() {
         return Err(format!(
-            "{shown} is a symbolic link, by which somebody may have led the gateway to another file: rm {named}, and put the \
-             file itself there"
+            "{shown} is a symbolic link, which may lead the gateway to a file of somebody else: rm {named}, and put the file \
+             itself there"
         ));
     }
     if !metadata.is_file() {
@@ -89,7 +88,7 @@ fn check_private(path: &Path, metadata: &Metadata, mode: &str) -> Result<(), Str
     if metadata.mode() & OTHERS != 0 {
         let has = metadata.mode() & 0o7777;
         return Err(format!(
-            "{shown} is open to others (mode {has:04o}): chmod {mode} {named}"
+            "{shown} is open to other users (mode {has:04o}): chmod {mode} {named}"
         ));
     }
     Ok(())
@@ -119,7 +118,7 @@ mod tests {
         for mode in [0o604, 0o602, 0o640, 0o660, 0o601] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let shown = format!("(mode 0{mode:o}): chmod 600 '");
-            check(check_own(&path), &["a key is open to others", &shown]);
+            check(check_own(&path), &["a key is open to other users", &shown]);
         }
         for mode in [0o600, 0o400] {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
@@ -141,7 +140,7 @@ mod tests {
             std::fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
             check(
                 check_folder(folder.path()),
-                &["is open to others", "chmod 700", "--data"],
+                &["is open to other users", "chmod 700", "--data"],
             );
         }
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();

@@ -78,9 +78,9 @@ async fn clear_journal(snapshot: Arc<Snapshot>, by_age: bool) {
         cleared = cleared.and(store.clear_receipts(receipts_since).await);
     }
     if let Err(error) = cleared {
-        tracing::warn!(%error, "the journal could not be cleared");
+        tracing::warn!(%error, "old rows of the journal could not be deleted");
     }
     if let Err(error) = store.scrub().await {
-        tracing::warn!(%error, "what was deleted could not be overwritten yet");
+        tracing::warn!(%error, "deleted data could not be overwritten yet");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn spawn<C, F>(
             .await
             .is_err()
         {
-            tracing::error!(job = name, "a job that panicked begins anew");
+            tracing::error!(job = name, "restarting a job that panicked");
             sleep(PAUSE).await;
         }
     });

@@ -241,7 +241,7 @@ impl console::Keys for Runtime {
                 newest.map(|key| key.kid.as_str()),
                 newest.map(|key| key.signs),
             );
-            tracing::info!(kid, signs, revoke, "there is a new key for tokens");
+            tracing::info!(kid, signs, revoke, "a new signing key was created");
             Ok(keys)
         })
     }
@@ -251,7 +251,7 @@ impl console::Backups for Runtime {
     fn backup(self: Arc<Self>) -> Pending<File> {
         Box::pin(async move {
             if self.snapshot().stale_max.is_some() {
-                let why = "The store is a PostgreSQL database, which is copied by its own tools, such as pg_dump.";
+                let why = "The store is a PostgreSQL database; copy it with its own tools, such as pg_dump.";
                 return Err(OperationError::Conflict(why.to_owned()));
             }
             let copied = self.snapshot().store.backup().await;

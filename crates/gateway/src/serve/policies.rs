@@ -53,7 +53,7 @@ fn connections_max(config: &Config) -> usize {
             fitting,
             wanted,
             files,
-            "limits.connections is more than the limit of open files leaves room for"
+            "the limit of open files allows fewer connections than limits.connections"
         );
     }
     fitting

@@ -33,7 +33,7 @@ pub(super) async fn follow_signing_keys(runtime: Arc<Runtime>) {
         while runtime.snapshot().tokens.has_waiting_key() && !changes.has_changed().unwrap_or(true)
         {
             if let Err(error) = store.let_keys_sign().await {
-                tracing::warn!(%error, "a new signing key can't be let sign");
+                tracing::warn!(%error, "a new signing key can't be activated");
                 sleep(LET_SIGN_AGAIN).await;
             }
         }

@@ -15,7 +15,8 @@ use crate::serve::data_folder::DataFolder;
 pub type CopyCount = (&'static str, u64);
 
 /// The error of a command on a shared store when the configuration names none.
-pub const NO_SHARED_STORE: &str = "the configuration names no shared store (store.kind = \"postgres\"); a file needs none of this";
+pub const NO_SHARED_STORE: &str = "the configuration has no shared store (store.kind = \"postgres\"); a store in a file does \
+                                   not need this command";
 
 /// Updates the tables of the shared store to this version.
 ///

@@ -75,7 +75,7 @@ impl TraceReceiver {
             let failure = match self.try_post(body.clone()).await {
                 Ok(()) => {
                     if self.is_failing.swap(false, Ordering::Relaxed) {
-                        tracing::info!("the receiver of traces takes them again");
+                        tracing::info!("the trace receiver accepts spans again");
                     }
                     return true;
                 }
@@ -83,7 +83,7 @@ impl TraceReceiver {
             };
             if !self.is_failing.swap(true, Ordering::Relaxed) {
                 let cause = failure.cause;
-                tracing::warn!(cause, "the receiver of traces does not take them");
+                tracing::warn!(cause, "the trace receiver does not accept spans");
             }
             let Some(asked) = failure.pause.filter(|_| attempt < ATTEMPTS_MAX) else {
                 break;

@@ -245,7 +245,7 @@ impl Snapshot {
     /// Saves the last uses that were noted since the previous call.
     pub(crate) async fn save_uses(&self) {
         if let Err(error) = self.store.save_uses().await {
-            tracing::warn!(%error, "last uses of accesses can't be kept");
+            tracing::warn!(%error, "the last uses of accesses can't be stored");
         }
     }
 

@@ -37,7 +37,7 @@ impl TokensConfig {
         let mut names: HashSet<&str> = HashSet::from([public_url]);
         if let Some(twice) = issuers.iter().find(|config| !names.insert(&config.issuer)) {
             return Err(format!(
-                "jwt.issuers: the issuer {} is named twice, or is the gateway itself",
+                "jwt.issuers: the issuer {} occurs twice, or is the gateway itself",
                 twice.issuer
             ));
         }

@@ -118,7 +118,7 @@ impl OutsideIssuer {
             }
             // The last good keys stay, because an issuer that is down for a minute must not lock out its callers.
             Err(error) => {
-                tracing::warn!(issuer = self.config.issuer, %error, "keys were not fetched");
+                tracing::warn!(issuer = self.config.issuer, %error, "the keys of an issuer could not be fetched");
                 self.known().error = Some(error);
                 None
             }
@@ -128,7 +128,7 @@ impl OutsideIssuer {
     async fn read(&self, client: Option<&Client>) -> Result<(KeySet, [u8; 32]), String> {
         let document = match &self.config.jwks {
             JwksSource::Url(url) => {
-                let client = client.ok_or("there is no client")?;
+                let client = client.ok_or("the gateway has no HTTP client for issuers")?;
                 get_document(client, url.clone(), JWKS_BYTES_MAX).await?
             }
             JwksSource::File(path) => {
@@ -154,7 +154,12 @@ impl OutsideIssuer {
             let passed_over: Vec<_> = shown.collect();
             let (issuer, usable) = (&self.config.issuer, set.keys.len());
             let passed_over = passed_over.join(" ");
-            tracing::warn!(issuer, usable, passed_over, "some keys can't be used");
+            tracing::warn!(
+                issuer,
+                usable,
+                passed_over,
+                "some keys of an issuer can't be used"
+            );
         }
         known.fetched = Some(now);
         known.error = None;

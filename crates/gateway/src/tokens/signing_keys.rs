@@ -81,7 +81,7 @@ impl SigningKeys {
     ) -> Result<SigningKeys, OperationError> {
         let (left, _) = self.split_expired(now);
         if left.keys.len() >= KEYS_MAX {
-            let why = "32 keys are in use; rotate again when the oldest has stopped verifying.";
+            let why = "32 keys are in use; rotate again when the oldest key is no longer in use.";
             return Err(OperationError::Conflict(why.to_owned()));
         }
         self.with_another(store, now)
@@ -217,7 +217,7 @@ async fn generate(algorithm: Algorithm) -> Result<Vec<u8>, String> {
 }
 
 fn read(stored: &StoredKey) -> Result<Arc<StoredSigningKey>, String> {
-    let broken = |error| format!("a signing key of the store is broken: {error}");
+    let broken = |error| format!("a signing key in the store is invalid: {error}");
     let name = stored
         .purpose
         .strip_prefix(PURPOSE_START)

@@ -152,7 +152,7 @@ impl EventStream {
         let window = match read_window(&events.reader, self.at, PIECE, may_hear).await {
             Ok(window) => window,
             Err(error) => {
-                tracing::debug!(%error, "a stream waits for the log");
+                tracing::debug!(%error, "an event stream can't read the log of events and tries again");
                 self.news.mark_changed();
                 tokio::time::sleep(JUDGED_EVERY).await;
                 return None;

@@ -49,7 +49,7 @@ impl<'a> RequestOutcome<'a> {
             canonical: 499,
             code: "CLIENT_GONE",
             refusal: "CLIENT_GONE",
-            cause: "the client went away, or the gateway had to end",
+            cause: "the client disconnected, or the gateway had to stop",
             ..RequestOutcome::default()
         }
     }
