@@ -244,6 +244,30 @@ async fn a_read_that_is_to_be_kept_is_one_of_the_calls_at_once_until_it_ends() {
     .await;
 }
 
+#[tokio::test]
+async fn a_read_that_waits_for_an_identical_one_ends_with_its_caller() {
+    let mut stage = Stage::set("attempts = 1").await;
+    let bound = json!({"concurrent": 2, "cache": {"getchats_s": 60}});
+    let patched = admin(&stage.gateway, reqwest::Method::PATCH, "accesses/a", bound).await;
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    let first = stage.read("1").await;
+    let (mut called, _) = stage.called().await;
+    let waits = stage.read("1").await;
+    let refused = stage.read("2").await;
+    let (_, body) = stage.peer.answer(refused).await;
+    assert!(body.contains("RATE_LIMITED"), "{body}");
+    stage.peer.take_back(&[waits]).await;
+    assert_eq!(stage.gateway.logged("1")["code"], "CLIENT_GONE");
+    let served = stage.read("3").await;
+    let (mut other, request) = stage.called().await;
+    assert!(request.contains("platformid=3"), "{request}");
+    answer(&mut other, LIST).await;
+    assert_eq!(stage.peer.answer(served).await.0, OK);
+    answer(&mut called, LIST).await;
+    assert_eq!(stage.peer.answer(first).await.0, OK);
+    stage.upstream_was_left_alone();
+}
+
 /// Adds callers that guess concurrently, each with the streams of its guesses.
 async fn guesses(stage: &Stage, callers: usize) -> Vec<(Peer, Vec<u32>)> {
     let mut peers = Vec::new();

@@ -5,6 +5,7 @@ mod epochs;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use adapter::{Code, Error, OPERATION_COUNT, Operation, Request, Response};
@@ -12,8 +13,8 @@ use moka::Expiry;
 use moka::future::Cache;
 use shared::SharedCounts;
 use store::Access;
+use tokio::task::JoinHandle;
 
-use crate::boxed::boxed;
 use crate::cache_status::CacheStatus;
 use crate::call::Forwarded;
 use crate::upstream::{UpstreamOutcome, UpstreamTiming};
@@ -141,8 +142,8 @@ impl ReadCache {
         }
     }
 
-    /// Answers a read from memory, with an identical call in progress, or by `fetch`. A caller that disconnects does not stop the
-    /// flight, because other callers may wait for it.
+    /// Answers a read from memory, with an identical call in progress, or by `fetch`. A caller that disconnects does not stop a
+    /// `fetch` that has begun, because other callers may wait for it.
     pub(crate) async fn read<F>(
         &self,
         access: &Arc<Access>,
@@ -171,8 +172,7 @@ impl ReadCache {
             let left = entry.until.saturating_duration_since(Instant::now());
             return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
-        // Boxed as well, because the common cases are a cached answer and a read without caching.
-        boxed(|| self.fly(key, ttl, fetch())).await
+        self.fly(key, ttl, fetch()).land(ttl).await
     }
 
     /// Makes every cached read of this request's channel unreachable, for every access.
@@ -180,17 +180,20 @@ impl ReadCache {
         self.epochs.bump(request);
     }
 
-    async fn fly(
+    /// Starts a flight, or joins the flight in progress.
+    fn fly(
         &self,
         key: CacheKey,
         ttl: Duration,
         fetch: impl Future<Output = UpstreamOutcome> + Send + 'static,
-    ) -> Forwarded {
-        let entries = self.entries.clone();
-        let flight = tokio::spawn(async move {
+    ) -> ReadFlight {
+        let leads = Arc::<AtomicBool>::default();
+        let (entries, begun) = (self.entries.clone(), Arc::clone(&leads));
+        let task = tokio::spawn(async move {
             let mut took = None;
             let entry = entries
                 .try_get_with(key, async {
+                    begun.store(true, Ordering::Relaxed);
                     let called = fetch.await;
                     took = Some(called.timing);
                     called.result.map(|response| CacheEntry::new(response, ttl))
@@ -198,25 +201,7 @@ impl ReadCache {
                 .await;
             (entry, took)
         });
-        match flight.await {
-            Ok((Ok(entry), Some(took))) => forwarded(
-                Ok(entry.response),
-                CacheStatus::Stored(ttl.as_secs()),
-                Some(took),
-            ),
-            Ok((Ok(entry), None)) => forwarded(
-                Ok(entry.response),
-                CacheStatus::Collapsed(ttl.as_secs()),
-                None,
-            ),
-            Ok((Err(error), took)) => forwarded(Err(Error::clone(&error)), CacheStatus::Miss, took),
-            Err(_) => {
-                let error = Error::refused(Code::InternalError)
-                    .because("a read panicked")
-                    .with_delivery(None);
-                forwarded(Err(error), CacheStatus::Miss, None)
-            }
-        }
+        ReadFlight { task, leads }
     }
 
     async fn refresh(
@@ -245,6 +230,50 @@ impl ReadCache {
         let usual = self.config.lifetimes[operation.number()];
         let life = access.cache.life(operation, usual);
         Some(life).filter(|life| !life.is_zero())
+    }
+}
+
+/// The entry or the error at the end of a flight, and the durations if the caller led it.
+type FlightEnd = (Result<CacheEntry, Arc<Error>>, Option<UpstreamTiming>);
+
+/// A caller's part in a flight: the caller leads the flight or waits for its end.
+struct ReadFlight {
+    task: JoinHandle<FlightEnd>,
+    /// True once the caller's own fetch has begun, so that other callers may wait for it.
+    leads: Arc<AtomicBool>,
+}
+
+impl ReadFlight {
+    /// Waits for the end of the flight.
+    async fn land(mut self, ttl: Duration) -> Forwarded {
+        match (&mut self.task).await {
+            Ok((Ok(entry), Some(took))) => forwarded(
+                Ok(entry.response),
+                CacheStatus::Stored(ttl.as_secs()),
+                Some(took),
+            ),
+            Ok((Ok(entry), None)) => forwarded(
+                Ok(entry.response),
+                CacheStatus::Collapsed(ttl.as_secs()),
+                None,
+            ),
+            Ok((Err(error), took)) => forwarded(Err(Error::clone(&error)), CacheStatus::Miss, took),
+            Err(_) => {
+                let error = Error::refused(Code::InternalError)
+                    .because("a read panicked")
+                    .with_delivery(None);
+                forwarded(Err(error), CacheStatus::Miss, None)
+            }
+        }
+    }
+}
+
+impl Drop for ReadFlight {
+    /// Ends the wait of a caller that disconnects, and thereby releases its permit. A flight that the caller leads continues.
+    fn drop(&mut self) {
+        if !self.leads.load(Ordering::Relaxed) {
+            self.task.abort();
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub struct CallOptions {
     /// The log of the attempts, if the call is traced.
     pub trace: Option<Arc<AttemptLog>>,
     /// The permit that counts the call among the access's concurrent calls. A read that is to be cached continues without its
-    /// caller, and so does its permit. Boxed, so that calls without a permit carry no room for it.
+    /// caller once it asks the upstream, and so does its permit. Boxed, so that calls without a permit carry no room for it.
     pub permit: Option<Box<ConcurrencyPermit>>,
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter::Params;
 use store::Access;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::*;
 
@@ -222,6 +223,52 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
         assert_eq!(reader.await.unwrap().outcome.unwrap().result(), "1");
     }
     assert_eq!(flights.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_stops_waiting_for_the_flight_of_another_keeps_nothing() {
+    let cache = cache();
+    let (release, mut released) = tokio::sync::watch::channel(false);
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let leading = {
+        let cache = Arc::clone(&cache);
+        let fetch = async move {
+            begun.send(()).unwrap();
+            released.wait_for(|go| *go).await.unwrap();
+            called(Ok(Response::of("1").unwrap()))
+        };
+        tokio::spawn(async move {
+            cache
+                .read(&access("a"), request("getchats", "1"), false, || fetch)
+                .await
+        })
+    };
+    has_begun.await.unwrap();
+    for _ in 0..5 {
+        // Closed once all that the caller held is dropped.
+        let (held, mut is_held) = tokio::sync::mpsc::channel::<()>(1);
+        let fetch = async move {
+            let _held = held;
+            unreachable!("another call leads")
+        };
+        let cache = Arc::clone(&cache);
+        let joining = tokio::spawn(async move {
+            cache
+                .read(&access("a"), request("getchats", "1"), false, || fetch)
+                .await
+        });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(is_held.try_recv(), Err(TryRecvError::Empty));
+        joining.abort();
+        let dropped = tokio::time::timeout(Duration::from_secs(20), is_held.recv());
+        assert_eq!(dropped.await, Ok(None));
+    }
+    release.send_replace(true);
+    let led = leading.await.unwrap();
+    assert_eq!(led.outcome.unwrap().result(), "1");
+    assert_eq!(led.cache.map(CacheStatus::word), Some("stored"));
 }
 
 #[tokio::test]
