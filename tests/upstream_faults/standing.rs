@@ -196,7 +196,7 @@ async fn the_next_account_is_tried_taken_and_given_back() {
     let refused = stage.call(Way::Http, &chats("1")).await;
     assert_eq!(code_of(&refused), "UPSTREAM_REFUSED_CREDENTIALS");
     log.wait_for("the first account", |line| {
-        line.contains("the first one is used again")
+        line.contains("the first account is used again")
     });
     assert_eq!(
         code_of(&stage.call(Way::Http, &chats("1")).await),
@@ -220,7 +220,7 @@ async fn a_next_account_that_waits_does_not_make_an_outage_last() {
     }
     // From here on nobody calls until the next account is due, which is long after the breaker's first pause.
     stage.gateway.process.wait_for("the next account", |line| {
-        line.contains("the next account is not tried while no endpoint is well")
+        line.contains("the next account is not tested while no endpoint is healthy")
     });
     stage.upstream.as_ref().unwrap().set(Fault::None);
     let ended = Instant::now();

@@ -117,7 +117,7 @@ impl Upstream {
         match tokio::time::timeout_at(until.into(), self.queue.acquire(access, began)).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(queue::QueueFull)) => overloaded("the queue in front of the upstream is full"),
-            Err(_) => overloaded("no place in front of the upstream came free in time"),
+            Err(_) => overloaded("the call waited too long in the queue in front of the upstream"),
         }
     }
 
@@ -219,7 +219,7 @@ impl Upstream {
                     tracing::warn!(
                         host,
                         ?wait,
-                        "the endpoint asks to be left alone for so long"
+                        "an endpoint of the upstream asked for a pause and gets no calls until it is over"
                     );
                 }
             }
@@ -228,7 +228,7 @@ impl Upstream {
                 if permit.failure(ended) {
                     tracing::warn!(
                         host,
-                        "too many failures, the endpoint is left alone for a moment"
+                        "an endpoint of the upstream failed too often and gets no calls for a while"
                     );
                 }
             }
@@ -236,7 +236,9 @@ impl Upstream {
         }
         let code = attempt.outcome.as_ref().err().map(Error::code);
         if code == Some(Code::UpstreamRefusedCredentials) && self.accounts.refused(slot) {
-            tracing::error!("the upstream refuses the next account; the first one is used again");
+            tracing::error!(
+                "the upstream rejects the next account; the first account is used again"
+            );
         }
         if let Some(trace) = asked.trace {
             trace.ended(ended, code);
@@ -273,7 +275,7 @@ impl Upstream {
         };
         // Only reads the breakers. A probe would have to report its result to a breaker, and turns are for callers.
         let Some(endpoint) = self.endpoints.well() else {
-            tracing::info!("the next account is not tried while no endpoint is well");
+            tracing::info!("the next account is not tested while no endpoint is healthy");
             return;
         };
         let times = self.whole_time();
@@ -286,7 +288,7 @@ impl Upstream {
         match attempt.outcome {
             Ok(_) => {
                 self.accounts.take_next();
-                tracing::info!("the next account is known to the upstream and is used from now on");
+                tracing::info!("the upstream accepts the next account, which is used from now on");
             }
             Err(error) => {
                 let cause = error.cause().unwrap_or_default();
