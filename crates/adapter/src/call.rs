@@ -9,7 +9,7 @@ use crate::file_url::is_public_url;
 use crate::operation::{
     CLASS, FILE_TYPES, Operation, PLATFORMS, Parameter, ParameterKind, Sensitivity,
 };
-use crate::params::Params;
+use crate::params::{Params, forbidden_character};
 use crate::text::has_forbidden_character;
 
 /// A call with valid values. Equal requests are the same call, so that a request can be part of a cache key.
@@ -27,11 +27,11 @@ impl Request {
     /// # Errors
     /// The code of the first check that fails.
     pub fn open(params: &mut Params) -> Result<Request, Error> {
-        let class = params.take("class")?;
+        let class = word(params, "class")?;
         if class.as_deref() != Some(CLASS) {
             return Err(Error::refused(Code::IncorrectClass));
         }
-        let method = params.take("method")?.unwrap_or_default();
+        let method = word(params, "method")?.unwrap_or_default();
         let operation =
             Operation::named(&method).ok_or_else(|| Error::refused(Code::IncorrectMethod))?;
         Request::of(operation, params)
@@ -42,25 +42,8 @@ impl Request {
     /// # Errors
     /// MISSING_COMPULSORY_PARAM, INCORRECT_PARAM, or the code of the parameter's kind.
     pub fn of(operation: &'static Operation, params: &mut Params) -> Result<Request, Error> {
-        if let Some(missing) = operation
-            .parameters
-            .iter()
-            .find(|p| p.compulsory && !params.has(p.name))
-        {
-            let text = format!("The compulsory parameter {} is missing.", missing.name);
-            return Err(Error::explained(Code::MissingCompulsoryParam, text));
-        }
-        params.refuse_doubled_keys()?;
-        let values = operation
-            .parameters
-            .iter()
-            .map(|parameter| {
-                params
-                    .take(parameter.name)?
-                    .map(|value| checked(parameter, value))
-                    .transpose()
-            })
-            .collect::<Result<_, Error>>()?;
+        let values = checked_values(operation, params);
+        let values = values.map_err(|error| error.of_operation(operation))?;
         Ok(Request { operation, values })
     }
 
@@ -123,6 +106,48 @@ impl std::fmt::Debug for Request {
         }
         shown.finish()
     }
+}
+
+/// Returns class or method. They are compared with the names of the table, so their other bounds do not matter.
+fn word(params: &mut Params, name: &str) -> Result<Option<String>, Error> {
+    let value = params.take(name)?;
+    if value
+        .as_deref()
+        .is_some_and(|value| has_forbidden_character(value, false))
+    {
+        return Err(forbidden_character(name));
+    }
+    Ok(value)
+}
+
+/// Returns the values of an operation's parameters, in the table's order.
+fn checked_values(
+    operation: &'static Operation,
+    params: &mut Params,
+) -> Result<Box<[Option<String>]>, Error> {
+    if let Some(missing) = operation
+        .parameters
+        .iter()
+        .find(|p| p.compulsory && !params.has(p.name))
+    {
+        let text = format!("The compulsory parameter {} is missing.", missing.name);
+        return Err(Error::explained(Code::MissingCompulsoryParam, text));
+    }
+    params.refuse_doubled_keys()?;
+    let values = operation
+        .parameters
+        .iter()
+        .map(|parameter| {
+            params
+                .take(parameter.name)?
+                .map(|value| checked(parameter, value))
+                .transpose()
+        })
+        .collect::<Result<_, Error>>()?;
+    // Parameters of other operations have no effect here. Their mistakes are still mistakes, so that the same call gets the same
+    // answer by every way in: SOAP could not even carry such characters.
+    params.refuse_unused()?;
+    Ok(values)
 }
 
 /// Returns the value if its kind allows it.
@@ -217,6 +242,41 @@ mod tests {
             ("message", "hi"),
         ];
         open(&call.map(|(n, v)| if n == name { (n, value) } else { (n, v) }))
+    }
+
+    #[test]
+    fn mistakes_in_declared_names_that_the_method_does_not_use_are_refused() {
+        let send_and = |pairs: &[(&str, &str)]| open(&[&SEND[..], pairs].concat());
+        for wrong in [
+            &[("type", "image"), ("type", "video")][..],
+            &[("thumburl", "a\0")],
+            &[("type", "\u{fffe}")],
+            &[("fileurl", "a\nb")],
+        ] {
+            assert_eq!(send_and(wrong).unwrap_err(), Code::IncorrectParam);
+        }
+        for harmless in [
+            &[("type", "image"), ("type", "image")][..],
+            &[("fileurl", "nonsense")],
+        ] {
+            assert!(send_and(harmless).is_ok());
+        }
+        for wrong in [("class", "chat\0"), ("method", "send\u{1}message")] {
+            assert_eq!(
+                send_with(wrong.0, wrong.1).unwrap_err(),
+                Code::IncorrectParam
+            );
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_call_names_its_operation() {
+        let mut params = Params::from_pairs([
+            ("class", "chat".to_owned()),
+            ("method", "getchats".to_owned()),
+        ]);
+        let error = Request::open(&mut params).unwrap_err();
+        assert_eq!(error.operation().unwrap().method, "getchats");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::code::Code;
+use crate::operation::Operation;
 
 /// The knowledge about a message after a call. Every answer to a send carries its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +44,7 @@ struct ErrorDetails {
     cause: Option<Cow<'static, str>>,
     retry_after_s: Option<u32>,
     delivery: Option<Delivery>,
+    operation: Option<&'static Operation>,
 }
 
 impl Error {
@@ -56,6 +58,7 @@ impl Error {
             cause: None,
             retry_after_s: None,
             delivery: Some(Delivery::NotSent),
+            operation: None,
         }))
     }
 
@@ -106,6 +109,19 @@ impl Error {
     pub fn with_delivery(mut self, delivery: Option<Delivery>) -> Error {
         self.0.delivery = delivery;
         self
+    }
+
+    /// Adds the operation that the rejected call named, for the log and the journal.
+    #[must_use]
+    pub(crate) fn of_operation(mut self, operation: &'static Operation) -> Error {
+        self.0.operation = Some(operation);
+        self
+    }
+
+    /// Returns the operation that the call named, if the call itself was at fault.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static Operation> {
+        self.0.operation
     }
 
     /// Returns the code of the closed set.

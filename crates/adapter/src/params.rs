@@ -14,6 +14,7 @@ use crate::media::Media;
 use crate::multipart::read_parts;
 use crate::operation::declared_name;
 use crate::pair_count::PairCount;
+use crate::text::has_forbidden_character;
 use crate::wire::Wire;
 
 /// Maximum length of an idempotency key, in bytes: four times the length of any key that a client library generates.
@@ -123,8 +124,7 @@ impl Params {
             return Ok(None);
         };
         if found.doubled == Doubled::Different {
-            let text = format!("The parameter {} is given twice.", found.name);
-            return Err(Error::incorrect(text));
+            return Err(given_twice(found.name));
         }
         if !found.is_text {
             let text = format!("The parameter {} is neither text nor a number.", found.name);
@@ -148,8 +148,13 @@ impl Params {
     /// Rejects `user` and `password` in addition to credentials of another kind.
     ///
     /// # Errors
-    /// INCORRECT_PARAM if either has a value.
+    /// INCORRECT_PARAM if either has a value or is given twice.
     pub fn refuse_credentials(&self) -> Result<(), Error> {
+        for name in ["user", "password"] {
+            if self.is_doubled(name) {
+                return Err(Error::incorrect("A credential is given twice."));
+            }
+        }
         if self.has("user") || self.has("password") {
             let text =
                 "The parameters user and password can't be combined with an Authorization header.";
@@ -196,6 +201,22 @@ impl Params {
     pub(crate) fn refuse_doubled_keys(&self) -> Result<(), Error> {
         if self.doubled_json_key {
             return Err(Error::incorrect("A key of the JSON body is given twice."));
+        }
+        Ok(())
+    }
+
+    /// Checks the values of declared names that nobody has taken.
+    ///
+    /// # Errors
+    /// INCORRECT_PARAM if a name was given twice with different values, or if a value contains a forbidden character.
+    pub(crate) fn refuse_unused(&self) -> Result<(), Error> {
+        for unused in &self.values {
+            if unused.doubled == Doubled::Different {
+                return Err(given_twice(unused.name));
+            }
+            if has_forbidden_character(&unused.value, unused.name == "message") {
+                return Err(forbidden_character(unused.name));
+            }
         }
         Ok(())
     }
@@ -263,6 +284,16 @@ impl Params {
         let mut values = self.values.iter();
         values.any(|value| value.name == name && value.doubled != Doubled::No)
     }
+}
+
+fn given_twice(name: &str) -> Error {
+    Error::incorrect(format!("The parameter {name} is given twice."))
+}
+
+pub(crate) fn forbidden_character(name: &str) -> Error {
+    Error::incorrect(format!(
+        "The parameter {name} contains a character that is not allowed."
+    ))
 }
 
 fn add(values: &mut Vec<NamedValue>, name: &'static str, value: String, is_text: bool) {
