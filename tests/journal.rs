@@ -524,3 +524,20 @@ async fn rows_of_sends_alone_can_be_asked_for() {
         .collect();
     assert_eq!(reported, [(&json!("sendmessage"), &json!("sent"))]);
 }
+
+#[tokio::test]
+async fn a_call_with_a_mistake_is_found_by_the_method_that_it_names() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let form = "class=chat&method=sendmessage&platform=whatsapp&platformid=100";
+    let call = client().post(gateway.url("/api/basic/"));
+    let call = call.basic_auth(&demo.user, Some(&demo.password)).body(form);
+    Answer::of(call).await;
+    let rows = rows(&gateway, "?method=sendmessage").await;
+    let codes: Vec<_> = rows.iter().map(|row| &row["code"]).collect();
+    assert_eq!(codes, [&json!("MISSING_COMPULSORY_PARAM")]);
+    let line = gateway.process.wait_for("its log line", |line| {
+        line.contains("MISSING_COMPULSORY_PARAM")
+    });
+    assert!(line.contains("\"method\":\"sendmessage\""), "{line}");
+}

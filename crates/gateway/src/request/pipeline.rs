@@ -118,7 +118,9 @@ async fn plan(
     };
     progress.enter(CallStep::Authorize, context);
     let (access, scope) = authorize(snapshot, progress, proof, auth).await?;
-    let request = Arc::new(decoded.call?);
+    let call = decoded.call;
+    let call = call.inspect_err(|error| progress.rejected = error.operation());
+    let request = Arc::new(call?);
     let watches = request.operation().effect == Effect::Watch;
     if watches {
         snapshot.events()?;

@@ -23,6 +23,8 @@ pub(crate) struct RequestProgress {
     /// The access, set when the caller has authenticated.
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) call: Option<DecodedCall>,
+    /// The operation that a call with a mistake named.
+    pub(crate) rejected: Option<&'static Operation>,
     /// The limit per minute that was counted last: the limit of the access, or else that of the address.
     pub(crate) minute: Option<MinuteLimit>,
     /// The limit per day of the access.
@@ -100,6 +102,11 @@ impl RequestProgress {
     /// Returns the operation, once it is known.
     pub(crate) fn operation(&self) -> Option<&'static Operation> {
         self.call.as_ref().map(|call| call.operation)
+    }
+
+    /// Returns the operation of the call, or the one that a call with a mistake named: for log, journal and metrics.
+    pub(crate) fn named_operation(&self) -> Option<&'static Operation> {
+        self.operation().or(self.rejected)
     }
 
     /// Returns whether the call is known to be a send.

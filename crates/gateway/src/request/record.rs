@@ -182,7 +182,7 @@ impl AccessRecord {
 
     fn count(&self, outcome: &RequestOutcome<'_>, code: Option<Code>) {
         let (metrics, progress) = (&self.snapshot.metrics, &self.progress);
-        let (way, operation) = (self.context.path.way, progress.operation());
+        let (way, operation) = (self.context.path.way, progress.named_operation());
         let access = progress.access.as_ref().map(|access| &*access.name);
         // The upstream's own error words are free text, so one code stands for all of them.
         metrics.requests.count(way, operation, access, code);
@@ -240,7 +240,9 @@ impl AccessRecord {
             let call = progress.call.as_ref();
             line.word(
                 name!("method"),
-                call.map_or("", |call| call.operation.method),
+                progress
+                    .named_operation()
+                    .map_or("", |operation| operation.method),
             );
             line.text(
                 name!("parameters"),

@@ -91,7 +91,7 @@ fn begun_row(
         way: context.path.way.map(|way| Way::name(way).into()),
         access: progress.access.as_ref().map(|access| access.name.clone()),
         method: progress
-            .operation()
+            .named_operation()
             .map(|operation| operation.method.into()),
         http_method: Some(word_of(context.http_method())),
         path: Some(context.path.path.into()),

@@ -50,7 +50,7 @@ pub(super) fn export(
         route: context.path.path,
         way: context.path.way.map_or("", Way::name),
         method: progress
-            .operation()
+            .named_operation()
             .map_or("", |operation| operation.method),
         access: access.map_or_else(String::new, |access| access.name.clone()),
         request_id: context.id.unique().to_owned(),
