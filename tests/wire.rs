@@ -446,10 +446,34 @@ async fn a_way_that_is_switched_off_has_no_path_and_cors_is_for_configured_origi
 }
 
 #[tokio::test]
+async fn a_browser_may_ask_for_a_token_and_for_a_fresh_answer() {
+    let toml = "[server]\ncors_origins = [\"https://app.example\"]\n";
+    let gateway = Gateway::configured(toml, &[]);
+    for path in ["/oauth/token", "/api/jwt/"] {
+        let preflight = client()
+            .request(reqwest::Method::OPTIONS, gateway.url(path))
+            .header("Origin", "https://app.example")
+            .header("Access-Control-Request-Method", "POST")
+            .header(
+                "Access-Control-Request-Headers",
+                "authorization, cache-control",
+            );
+        let answer = Answer::of(preflight).await;
+        assert_eq!(answer.status, 204, "{path}");
+        let methods = answer.header("access-control-allow-methods");
+        assert!(methods.contains("POST"), "{path}: {methods}");
+        let headers = answer.header("access-control-allow-headers");
+        for header in ["authorization", "cache-control"] {
+            assert!(headers.contains(header), "{path}: {headers}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn other_paths_name_the_methods_that_they_serve() {
     let gateway = Gateway::start();
     for (path, allow) in [
-        ("/oauth/token", "POST"),
+        ("/oauth/token", "POST, OPTIONS"),
         ("/.well-known/jwks.json", "GET, HEAD"),
     ] {
         let answer = Answer::of(client().put(gateway.url(path))).await;

@@ -21,7 +21,7 @@ pub(crate) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
 /// The token endpoint.
 pub(crate) const TOKEN: PublicPath = PublicPath {
     path: TOKEN_PATH,
-    allow: "POST",
+    allow: "POST, OPTIONS",
     way: Some(Way::Jwt),
 };
 

@@ -37,8 +37,7 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const LIMIT_BYTES: usize = 32;
 
 /// The headers that a browser's script may send and read in addition to the simple headers.
-const CORS_REQUEST_HEADERS: &str =
-    "authorization, content-type, idempotency-key, last-event-id, soapaction, x-request-id";
+const CORS_REQUEST_HEADERS: &str = "authorization, cache-control, content-type, idempotency-key, last-event-id, soapaction, x-request-id";
 const CORS_RESPONSE_HEADERS: &str =
     "x-request-id, ratelimit, ratelimit-policy, retry-after, cache-status, idempotent-replayed";
 

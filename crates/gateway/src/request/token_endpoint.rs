@@ -14,16 +14,24 @@ use telemetry::CallStep;
 use crate::request::pipeline::admit;
 use crate::request::proof::{Proof, authorize};
 use crate::request::record::AccessRecord;
-use crate::request::reply::respond;
+use crate::request::reply::{options, respond};
 use crate::request::validate;
 use crate::state::snapshot::Snapshot;
 
 /// Maximum size of a token request, in bytes: a client id and a secret of maximum length, percent-encoded, and a scope.
 const TOKEN_REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// Answers one request for a token.
+/// Answers one request for a token, or the question of a browser whether its script may make one.
 pub(crate) async fn answer(snapshot: &Snapshot, mut record: AccessRecord, body: Body) -> Response {
-    let (reply, error) = match issue(snapshot, &mut record, body).await {
+    let admitted = admit(snapshot, &mut record);
+    if admitted.is_ok() && record.context.head.method == Method::OPTIONS {
+        return options(&mut record);
+    }
+    let issued = match admitted {
+        Ok(()) => issue(snapshot, &mut record, body).await,
+        Err(error) => Err(error.into()),
+    };
+    let (reply, error) = match issued {
         Ok(reply) => (reply, None),
         Err(TokenRefusal::Gateway(error)) => (OauthError::from(&error).reply(), Some(error)),
         Err(TokenRefusal::Oauth(error)) => {
@@ -68,7 +76,6 @@ async fn issue(
     record: &mut AccessRecord,
     body: Body,
 ) -> Result<Reply, TokenRefusal> {
-    admit(snapshot, record)?;
     let AccessRecord {
         context, progress, ..
     } = record;
