@@ -72,6 +72,10 @@ async fn the_authority_is_a_host_and_the_host_says_the_same() {
         ),
         (with(&[path, ("host", "a.example")]), OK),
         (
+            with(&[path, (":authority", "a.example"), ("host", "A.Example")]),
+            OK,
+        ),
+        (
             with(&[path, (":authority", "a.example"), ("host", "b.example")]),
             BAD_REQUEST,
         ),

@@ -235,7 +235,12 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
+/// Returns whether this is a port, or an obfuscated port (RFC 7239, 6.3).
 fn is_port(text: &str) -> bool {
+    if let Some(hidden) = text.strip_prefix('_') {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        return !hidden.is_empty() && hidden.bytes().all(is_allowed);
+    }
     (1..=5).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_digit())
         && text.parse::<u16>().is_ok()
@@ -458,7 +463,17 @@ mod tests {
             &["for=6.6.6.6, for=\"1.2.3.4:80\";host=\"a,b\""],
             Some("1.2.3.4"),
         );
+        // An obfuscated port hides only the port (RFC 7239, 6.3).
+        check(
+            PROXY,
+            trusted,
+            FWD,
+            &["for=\"[2001:db8::1]:_p-1\""],
+            Some("2001:db8::1"),
+        );
         for line in [
+            "for=\"1.2.3.4:_\"",
+            "for=\"1.2.3.4:_a b\"",
             "for=unknown",
             "for=_x",
             "proto=https",

@@ -58,7 +58,11 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
         return match (first, second) {
             (None, _) if head.version == Version::HTTP_11 => bad("The Host header is missing."),
             (_, Some(_)) => bad("The Host header is given twice."),
-            (Some(host), None) if host.as_bytes() != authority.as_str().as_bytes() => {
+            (Some(host), None)
+                if !host
+                    .as_bytes()
+                    .eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+            {
                 bad("The Host header is not the authority of the request target.")
             }
             _ if !is_host(authority.as_str().as_bytes()) => {
