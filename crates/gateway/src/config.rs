@@ -29,12 +29,12 @@ use ipnet::IpNet;
 use server::tls::{TlsFiles, scheme};
 use settings::{ConfigError, Reader, Sources, parse};
 use shared::ValkeyOptions;
-use store::{ReceiptRoom, Retention, parse_access_network};
+use store::{ReceiptRoom, Retention};
 use telemetry::LogConfig;
 use url::Url;
 
 use crate::client_addr::ForwardedHeader;
-use exposure::{forwarded_header, is_loopback, networks, proxy_protocol};
+use exposure::{access_networks, forwarded_header, is_loopback, networks, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig, TOKEN_LIFE_MAX_S};
@@ -258,8 +258,7 @@ impl Config {
 
     fn convert(reader: &mut Reader<'_>) -> Config {
         let upstream_limits = upstream::upstream_limits(reader);
-        let proxies = reader.texts("server.trusted_proxies", &[], parse_access_network);
-        let trusted_proxies: Vec<_> = proxies.into_iter().flatten().collect();
+        let trusted_proxies = access_networks(reader, "server.trusted_proxies");
         let listen = reader.address("server.listen", "127.0.0.1:8080");
         let admin_listen = reader.address("server.admin_listen", "127.0.0.1:8081");
         exposure::check_ports(reader, listen, admin_listen);

@@ -69,7 +69,9 @@ pub use journal::{
 pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use name::{NAME_PATTERN, check_name};
-pub use network::{EVERYBODY, NetworkDecision, judge, parse_access_network, parse_network};
+pub use network::{
+    EVERYBODY, NetworkDecision, check_everybody, judge, parse_access_network, parse_network,
+};
 pub use object::{Object, objects};
 pub use postgres::{
     DatabaseFinding, PostgresOptions, PostgresUrl, ReplicaOptions, SEAL_BYTES, SealKeys,

@@ -48,6 +48,21 @@ pub fn parse_access_network(text: &str) -> Result<Vec<IpNet>, String> {
     }
 }
 
+/// Checks that a list does not admit everybody by several networks, such as `0.0.0.0/1` and `128.0.0.0/1`, instead of in words.
+///
+/// # Errors
+/// One sentence that says what to write instead.
+pub fn check_everybody(networks: &Vec<IpNet>) -> Result<(), String> {
+    let is_everybody = |network: &IpNet| network.prefix_len() == 0;
+    let joined = IpNet::aggregate(networks);
+    match joined.iter().find(|network| is_everybody(network)) {
+        Some(network) if !networks.contains(network) => Err(format!(
+            "the networks together are {network}, which is everybody; write \"any\" if that is meant"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The decision on an address, with the network that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkDecision {
@@ -111,5 +126,15 @@ mod tests {
                 .contains("any")
         );
         assert!(parse_access_network("::/0").unwrap_err().contains("any"));
+        let check = |texts: &[&str]| {
+            let networks = texts.iter().map(|text| text.parse().unwrap());
+            check_everybody(&networks.collect())
+        };
+        let halves = check(&["0.0.0.0/1", "192.0.0.0/2", "10.0.0.0/8", "128.0.0.0/2"]);
+        assert!(halves.unwrap_err().contains("0.0.0.0/0"));
+        assert!(check(&["::/1", "8000::/1"]).unwrap_err().contains("::/0"));
+        for networks in [&["0.0.0.0/1", "192.0.0.0/2"][..], &EVERYBODY, &[]] {
+            assert_eq!(check(networks), Ok(()));
+        }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use store::{
     Access, CachePolicy, Channel, EVERYBODY, JournalLevel, ListedWord, Object, Rate,
-    parse_access_network, parse_network,
+    check_everybody, parse_access_network, parse_network,
 };
 
 use crate::access::bounds::{
@@ -224,7 +224,9 @@ pub(crate) fn allowed_networks(texts: &[String]) -> Result<Vec<IpNet>, String> {
         false => parse_access_network(text),
     };
     let mut seen = HashSet::new();
-    let networks = networks(texts, parse)?.into_iter();
+    let networks = networks(texts, parse)?;
+    check_everybody(&networks)?;
+    let networks = networks.into_iter();
     Ok(networks.filter(|network| seen.insert(*network)).collect())
 }
 

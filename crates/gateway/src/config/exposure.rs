@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use forward::allowlist::Networks;
 use ipnet::IpNet;
 use settings::Reader;
-use store::parse_network;
+use store::{check_everybody, parse_access_network, parse_network};
 
 use crate::client_addr::ForwardedHeader;
 
@@ -51,6 +51,16 @@ pub(super) fn networks(reader: &mut Reader<'_>) -> Networks {
         reader.texts("server.allow", &["0.0.0.0/0", "::/0"], parse_network),
         reader.texts("server.deny", &[], parse_network),
     )
+}
+
+/// Reads a list of networks in which everybody is written as `any`.
+pub(super) fn access_networks(reader: &mut Reader<'_>, key: &str) -> Vec<IpNet> {
+    let networks: Vec<Vec<IpNet>> = reader.texts(key, &[], parse_access_network);
+    let networks = networks.concat();
+    if let Err(wrong) = check_everybody(&networks) {
+        reader.reject(key, &wrong);
+    }
+    networks
 }
 
 /// Reads the name of the header in which trusted proxies name the caller.

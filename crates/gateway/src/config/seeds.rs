@@ -6,8 +6,9 @@ use adapter::{OPERATIONS, Way};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use settings::{Reader, ValueKind, parse};
-use store::{CachePolicy, JournalLevel, check_password, parse_access_network, parse_network};
+use store::{CachePolicy, JournalLevel, check_password, parse_network};
 
+use super::exposure::access_networks;
 use super::parse_chatgate::{access_name, bounded};
 
 /// An access that the first start creates.
@@ -61,11 +62,11 @@ fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
     } else if let Some(Err(wrong)) = password.as_deref().map(check_password) {
         reader.reject(&key("password"), &wrong);
     }
-    let allow: Vec<Vec<IpNet>> = reader.texts(&key("allow"), &[], parse_access_network);
+    let allow = access_networks(reader, &key("allow"));
     let journal_levels = JournalLevel::ALL.map(|level| (level.name(), level));
     let cache = CachePolicy::switched(reader.boolean(&key("cache"), "true"));
     Some(SeedAccess {
-        allow: allow.into_iter().flatten().collect(),
+        allow,
         active: reader.boolean(&key("active"), "true"),
         deny: reader.texts(&key("deny"), &[], parse_network),
         ways: reader.words(&key("ways"), &way_names),
