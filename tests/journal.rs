@@ -533,7 +533,7 @@ async fn a_call_with_a_mistake_is_found_by_the_method_that_it_names() {
     let call = client().post(gateway.url("/api/basic/"));
     let call = call.basic_auth(&demo.user, Some(&demo.password)).body(form);
     Answer::of(call).await;
-    let rows = rows(&gateway, "?method=sendmessage").await;
+    let rows = rows(&gateway, "method=sendmessage").await;
     let codes: Vec<_> = rows.iter().map(|row| &row["code"]).collect();
     assert_eq!(codes, [&json!("MISSING_COMPULSORY_PARAM")]);
     let line = gateway.process.wait_for("its log line", |line| {

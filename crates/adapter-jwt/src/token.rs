@@ -189,7 +189,10 @@ impl Issuer {
             typ.as_str()
                 .is_some_and(|typ| typ.eq_ignore_ascii_case(name))
         };
-        if is("at+jwt") || is("application/at+jwt") || (!self.own && is("JWT")) {
+        if is("at+jwt")
+            || is("application/at+jwt")
+            || (!self.own && (is("JWT") || is("application/jwt")))
+        {
             Ok(())
         } else {
             Err(WRONG)

@@ -89,10 +89,14 @@ fn only<'e, 'a>(token: &'e Element<'a>, local: &str) -> Result<Option<&'e Elemen
 
 /// Returns the password. A digest is an error, because checking it requires the clear password.
 fn password_text(password: &Element<'_>) -> Result<String, Error> {
-    match password.attribute("", "Type").map_or("", str::trim) {
-        "" => Ok(password.text.clone()),
-        kind if kind.ends_with("PasswordText") => Ok(password.text.clone()),
-        kind if kind.ends_with("PasswordDigest") => Err(Error::incorrect(
+    let kind = password.attribute("", "Type").map_or("", str::trim);
+    if kind.is_empty() {
+        return Ok(password.text.clone());
+    }
+    // The standard writes a URI with a fragment; clients also write the bare word, or a qualified name.
+    match kind.rsplit_once(['#', ':']).map_or(kind, |(_, word)| word) {
+        "PasswordText" => Ok(password.text.clone()),
+        "PasswordDigest" => Err(Error::incorrect(
             "PasswordDigest is not supported; send PasswordText over TLS.",
         )),
         _ => Err(Error::incorrect("This type of password is not supported.")),

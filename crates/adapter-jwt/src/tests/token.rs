@@ -138,7 +138,7 @@ fn a_header_with_tricks_is_refused() {
     }
     let typs = [
         json!("JWT"),
-        json!("jwt"),
+        json!("application/jwt"),
         json!("at+jws"),
         json!(1),
         json!(null),

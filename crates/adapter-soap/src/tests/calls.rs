@@ -54,6 +54,15 @@ fn each_kind_of_credentials_is_read() {
 }
 
 #[test]
+fn a_password_of_another_type_is_refused() {
+    for kind in ["urn:x#NotPasswordText", "PasswordTexts", "urn:x#"] {
+        let password = format!("<w:Password Type='{kind}'>pass</w:Password>");
+        let header = security(&token("bob", &password));
+        check(&[], &envelope(&header, CHANNELS), "INCORRECT_PARAM");
+    }
+}
+
+#[test]
 fn two_kinds_at_once_are_refused() {
     let elements = format!("<c:getchatchannels>{USER}</c:getchatchannels>");
     let header = security(&token("bob", "<w:Password>pass</w:Password>"));
