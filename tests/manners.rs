@@ -281,7 +281,7 @@ fn what_takes_long_is_seen_to_go_on_and_leaves_nothing_behind() {
     let (_, last) = rest
         .rsplit_once("\r\u{1b}[K")
         .expect("the bar is taken away");
-    assert!(last.starts_with("The store is in"), "{last:?}");
+    assert!(last.starts_with("The copy of the store is in"), "{last:?}");
     assert_eq!(std::fs::metadata(&copy).unwrap().len(), 2 << 20);
 
     // The same without a terminal.

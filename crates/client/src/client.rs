@@ -130,10 +130,7 @@ pub(crate) fn certificates(
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!(
-            "{}: it has no PEM certificate",
-            path.display()
-        )),
+        Ok(_) => Err(format!("{}: it has no PEM certificate", path.display())),
         Err(_) => Err(format!("{}: not PEM", path.display())),
     }
 }

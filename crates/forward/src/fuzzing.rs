@@ -14,6 +14,6 @@ pub fn upstream_answer(body: &[u8]) -> Result<Result<Response, Error>, &'static 
         UpstreamAnswer::Success(response) => Ok(Ok(response)),
         UpstreamAnswer::Error(code) => error_of_code(&code)
             .map(Err)
-            .ok_or("a code of no known shape"),
+            .ok_or("a code of an unknown shape"),
     }
 }

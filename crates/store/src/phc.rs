@@ -53,7 +53,7 @@ impl StoredSecret {
             StoredSecret::Argon2id(phc) => check_phc(phc),
             StoredSecret::Keyed(text) => match BASE64_URL_SAFE_NO_PAD.decode(text) {
                 Ok(bytes) if bytes.len() == KEYED_BYTES => Ok(()),
-                _ => Err("this is no keyed hash of a random secret".to_owned()),
+                _ => Err("this is not a keyed hash of a random secret".to_owned()),
             },
         }
     }

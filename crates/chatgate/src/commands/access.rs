@@ -265,8 +265,9 @@ fn wanted(list: &Value, args: &NetworkArgs) -> Result<Vec<String>, String> {
 
 async fn import(args: ImportArgs) -> Result<(), String> {
     let file = args.file.display();
-    let text = std::fs::read_to_string(&args.file)
-        .map_err(|error| format!("{file}: {error}; name a file that `access export` has made"))?;
+    let text = std::fs::read_to_string(&args.file).map_err(|error| {
+        format!("{file}: {error}; give a file that `access export` has written")
+    })?;
     let document: Value =
         serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
     let admin = Admin::for_change(&args.change)?;

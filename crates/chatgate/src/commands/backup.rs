@@ -32,7 +32,7 @@ pub(crate) async fn run(args: BackupArgs) -> Result<(), String> {
     }
     saved?;
     print(format!(
-        "The store is in {}; it holds keys, so keep it as you keep the data folder.\n",
+        "The copy of the store is in {}; it contains keys, so protect it like the data folder.\n",
         file.display()
     ))
 }

@@ -16,7 +16,7 @@ pub async fn reset_admin_key(data: &DataFolder) -> Result<(), String> {
     if !data.store().exists() {
         let store = data.store();
         return Err(format!(
-            "there is no store {}; name a data folder in use with --data",
+            "there is no store {}; give the data folder of a gateway with --data",
             store.display()
         ));
     }

@@ -87,7 +87,7 @@ async fn copy_folder(
     if !folder.store().exists() {
         let store = folder.store();
         return Err(format!(
-            "there is no store {}; name the data folder of a gateway with --from",
+            "there is no store {}; give the data folder of a gateway with --from",
             store.display()
         ));
     }

@@ -81,7 +81,7 @@ impl SigningKeys {
     ) -> Result<SigningKeys, OperationError> {
         let (left, _) = self.split_expired(now);
         if left.keys.len() >= KEYS_MAX {
-            let why = "32 keys are in use; rotate again when the oldest key is no longer in use.";
+            let why = "32 keys are in use; rotate again after the oldest key has expired.";
             return Err(OperationError::Conflict(why.to_owned()));
         }
         self.with_another(store, now)
