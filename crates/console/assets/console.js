@@ -1,7 +1,11 @@
-// The scripts of the pages in addition to htmx: copy a text, pause live updates, and limit the number of live rows.
+// The scripts of the pages in addition to htmx: copy a text, send a form once, pause live updates, and limit the number of live rows.
 "use strict";
 
 const ROWS_MAX = 200;
+
+// Time after which a form can be sent again, in milliseconds: longer than a double click, shorter than the second thought after an
+// answer that does not come.
+const RESEND_MS = 3000;
 
 async function copy(button) {
   const text = document.getElementById(button.dataset.copy).textContent;
@@ -27,6 +31,15 @@ document.addEventListener("click", (event) => {
     button.setAttribute("aria-pressed", String(pauses));
     button.textContent = pauses ? "Continue" : "Pause";
   }
+});
+
+// A form that is pressed twice would be sent twice: it would create two webhooks, and show the secret of the second one only.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if ("sent" in form.dataset) event.preventDefault();
+  form.dataset.sent = "";
+  setTimeout(() => { delete form.dataset.sent; }, RESEND_MS);
 });
 
 document.addEventListener("htmx:sseOpen", () => {
