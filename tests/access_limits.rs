@@ -484,7 +484,7 @@ async fn the_command_line_sets_one_thing_and_says_what_is_wrong() {
         (&["set", "a", "--rate", "x/day"], "1000/day"),
         (
             &["set", "a", "--rate", "6/min", "--rate", "7/min"],
-            "write one",
+            "give only one",
         ),
     ] {
         let (code, _, err) = run(wrong, "");

@@ -8,10 +8,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use crate::harness::{
-    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, accepted, admin, callers_id, client,
-    client_from, envelope, is_of_files, made, rows, run_on, start_on, upstream,
+    Answer, Gateway, PATIENCE, Sandbox, UPSTREAM_ENVIRONMENT, accepted, admin, callers_id, client,
+    client_from, envelope, is_of_files, made, rows, run_on, start_on, until, upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
@@ -416,7 +417,7 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
     assert_eq!(
         (ran.code, ran.output.as_str()),
         // The row's parameters and its id, which the caller chose, are erased.
-        (Some(0), "The content of 2 rows was erased\n")
+        (Some(0), "The content of 2 rows was erased.\n")
     );
     let rows = rows(&gateway, "").await;
     let parameters = |id: &str| {
@@ -430,6 +431,43 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
         (&reported["kind"], &reported["actor"]),
         (&json!("erasure"), &json!("first"))
     );
+}
+
+#[tokio::test]
+async fn one_erasure_runs_at_a_time_and_continues_without_its_operator() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Gateway::configured(
+        &upstream(listener.local_addr().unwrap()),
+        &[UPSTREAM_ENVIRONMENT],
+    );
+    let send = client().post(gateway.url("/api/http/"));
+    let sending = tokio::spawn(Answer::of(send.body(send_form(&gateway.demo(), "hello"))));
+    let mut upstream = accepted(&listener).await;
+    read_request(&mut upstream).await;
+    // An erasure waits for the send in progress.
+    let erase = async || {
+        let destination = json!({"destination": "34600000000"});
+        admin(&gateway, Method::POST, "journal/erase", destination).await
+    };
+    let refused = async {
+        tokio::select! {
+            answer = erase() => answer,
+            answer = erase() => answer,
+        }
+    };
+    let refused = timeout(PATIENCE, refused).await.unwrap();
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    // The operator of the other erasure has disconnected.
+    let refused = timeout(PATIENCE, erase()).await.unwrap();
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body.contains("An erasure is in progress"));
+    let sent = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"status\":\"SUCCESS\"}";
+    upstream.write_all(sent).await.unwrap();
+    assert_eq!(sending.await.unwrap().status, 200);
+    until("the erasure ends", async || erase().await.status == 200).await;
+    let erasures = rows(&gateway, "order=oldest").await;
+    let erasures = erasures.iter().filter(|row| row["kind"] == "erasure");
+    assert_eq!(erasures.count(), 2);
 }
 
 #[tokio::test]
