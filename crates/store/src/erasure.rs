@@ -2,12 +2,14 @@
 
 pub(crate) mod sought;
 mod traces;
+mod under_way;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
-use sought::Sought;
+use sought::{Sought, SoughtTable, TABLES};
 
 impl Store {
     /// Deletes all stored data about a destination: parameters and answers of calls to it, its events, and every mention of it in
@@ -24,20 +26,47 @@ impl Store {
         by: (&str, i64),
         destination: &str,
     ) -> Result<u64, StoreError> {
-        // Rows in the queue may mention the destination as well.
-        self.journal().flush().await?;
-        let erased = match self.engine() {
-            Engine::Sqlite(sqlite) => {
-                let sought = Sought::new(destination, sqlite.journal_key());
-                sqlite.erase(by, sought).await
-            }
-            Engine::Postgres(postgres) => {
-                let sought = Sought::new(destination, &postgres.journal_key);
-                postgres.erase(by, &sought).await
-            }
-        };
+        let erased = self.erase(by, destination).await;
         self.memory().erasures.fetch_add(1, Ordering::Release);
         erased
+    }
+
+    /// Erases rows that are written during the erasure as well: sends under way write rows when they end, and other replicas write
+    /// their waiting rows.
+    async fn erase(&self, by: (&str, i64), destination: &str) -> Result<u64, StoreError> {
+        // Rows in the queue may mention the destination as well.
+        self.journal().flush().await?;
+        let key = match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.journal_key(),
+            Engine::Postgres(postgres) => &postgres.journal_key,
+        };
+        let sought = Arc::new(Sought::new(destination, key));
+        let mut coming = self.rows_to_come(by.1).await?;
+        let mut rows = 0;
+        for table in &TABLES {
+            rows += self.erase_from((table, i64::MIN), &sought).await?;
+        }
+        let waited = self.wait_for(&mut coming).await;
+        for table in TABLES.iter().filter(|table| table.is_timed) {
+            rows += self.erase_from((table, coming.beyond()), &sought).await?;
+        }
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.end_erasure(by, rows).await?,
+            Engine::Postgres(postgres) => postgres.end_erasure(by, rows).await?,
+        }
+        waited.map(|()| rows)
+    }
+
+    /// Erases the destination from the rows of a table beyond this number. Returns the number of rows that contained it.
+    async fn erase_from(
+        &self,
+        from: (&'static SoughtTable, i64),
+        sought: &Arc<Sought>,
+    ) -> Result<u64, StoreError> {
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.erase_from(from, sought).await,
+            Engine::Postgres(postgres) => postgres.erase_from(from, sought).await,
+        }
     }
 
     /// Returns the number of destinations that this process has erased. Copies of events in memory are invalid after each erasure.

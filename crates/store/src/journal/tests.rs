@@ -6,6 +6,8 @@ mod pages;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::journal::filter::LOOKED_AT_MAX;
 use crate::journal::queued::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
 use crate::test_engine::{TestEngine, WriteLock, on_every_engine};
@@ -36,6 +38,7 @@ on_every_engine!(
     rows_and_payloads_go_by_their_own_age_and_a_row_records_it,
     the_oldest_go_when_all_together_take_too_much_room,
     what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file,
+    an_erasure_waits_for_a_send_under_way_and_erases_its_answer,
     replayed_calls_are_those_that_networks_were_asked_about,
 );
 
@@ -546,6 +549,23 @@ async fn what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file(en
     assert!(!erasure.cause.as_deref().unwrap().contains("346"));
     assert!(!bench.engine.holds("the canary's own answer").await);
     assert!(!bench.engine.holds("speaks of").await);
+}
+
+async fn an_erasure_waits_for_a_send_under_way_and_erases_its_answer(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    let opened = bench.journal.open(row(1, "old"), Some(claim("k"))).await;
+    let Opened::Intent(intent) = opened.unwrap() else {
+        panic!("it can be claimed")
+    };
+    let store = Arc::clone(&bench.store);
+    let mut erasing =
+        tokio::spawn(async move { store.erase_destination(("ann", LATER), "346").await });
+    let early = timeout(Duration::from_secs(1), &mut erasing).await;
+    assert!(early.is_err(), "{early:?}");
+    let answer = Settlement::Sent(r#"{"canary":"346"}"#.to_owned());
+    intent.settle(row(1, "old"), answer).await.unwrap();
+    assert_eq!(erasing.await.unwrap().unwrap(), 1);
+    assert!(!bench.engine.holds("canary").await);
 }
 
 async fn replayed_calls_are_those_that_networks_were_asked_about(engine: TestEngine) {

@@ -1,6 +1,6 @@
 //! Erases a destination in PostgreSQL. Rows that contain it are found and changed in batches, and the remains of deleted rows are
-//! cleared immediately. The destination stays in the database's own log and backups until those are deleted. No statement uses the
-//! pool, so that callers do not wait for an erasure.
+//! cleared immediately. The destination stays in the database's own log and backups until those are deleted. Slow statements use a
+//! connection outside the pool, so that callers do not wait for an erasure.
 
 mod under_way;
 
@@ -28,33 +28,16 @@ const DELETED_AT_ONCE: usize = 250;
 const OTHER_TABLES: [&str; 2] = ["event_messages", "intents"];
 
 impl PostgresStore {
-    /// Erases a destination from all rows that contain it, including rows that are written during the erasure: sends under way
-    /// write rows when they end, and other replicas write their waiting rows.
-    ///
-    /// # Errors
-    /// When the database can't be read or written, or sends have not ended in time. Call this again then.
-    pub(crate) async fn erase(
+    /// Records an erasure of this number of rows, and clears the remains of the rows.
+    pub(crate) async fn end_erasure(
         &self,
         (actor, now_ms): (&str, i64),
-        sought: &Sought,
-    ) -> Result<u64, StoreError> {
-        let coming = self.rows_to_come().await?;
-        let mut rows = 0;
-        for table in &TABLES {
-            rows += self.erase_from((table, i64::MIN), sought).await?;
-        }
-        let mut waited = Ok(());
-        if coming.is_any() {
-            waited = self.wait_for(&coming).await;
-            for table in TABLES.iter().filter(|table| table.is_timed) {
-                rows += self.erase_from((table, coming.beyond()), sought).await?;
-            }
-        }
+        rows: u64,
+    ) -> Result<(), StoreError> {
         let cause = format!("{rows} rows with one destination");
         let event = (JournalKind::Erasure, actor, cause.as_str());
         self.note_event(now_ms, event).await?;
-        self.vacuum().await?;
-        waited.map(|()| rows)
+        Ok(self.vacuum().await?)
     }
 
     /// Clears the remains of deleted rows. Clears them in all tables, because an earlier erasure may have failed after it deleted
@@ -70,11 +53,11 @@ impl PostgresStore {
 
     /// Erases the destination from the rows of a table beyond this number, one read at a time, so that memory holds no more than
     /// one read. Returns the number of rows that contained the destination.
-    async fn erase_from(
+    pub(crate) async fn erase_from(
         &self,
         (table, mut beyond): (&'static SoughtTable, i64),
         sought: &Sought,
-    ) -> Result<u64, PgError> {
+    ) -> Result<u64, StoreError> {
         let mut slow = self.slow();
         let (some, mut erased) = (some_rows(table), 0);
         loop {
@@ -87,7 +70,7 @@ impl PostgresStore {
             let Some(last) = rows.last() else {
                 return Ok(erased);
             };
-            beyond = last.try_get("number")?;
+            beyond = last.try_get("number").map_err(PgError::from)?;
             erased += if table.goes {
                 delete_found(&mut slow, table, sought, &rows).await?
             } else {
@@ -96,7 +79,7 @@ impl PostgresStore {
         }
     }
 
-    /// Does nothing, because [`PostgresStore::erase`] clears the remains of deleted rows itself.
+    /// Does nothing, because [`PostgresStore::end_erasure`] clears the remains of deleted rows itself.
     pub(crate) async fn scrub(&self) -> Result<(), StoreError> {
         Ok(())
     }

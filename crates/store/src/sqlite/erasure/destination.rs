@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::scrubbing::scrub_all;
 use super::tables::{erase, find_some};
-use crate::erasure::sought::{Sought, SoughtTable, TABLES};
+use crate::erasure::sought::{Sought, SoughtTable};
 use crate::sqlite::journal::note_event;
 use crate::sqlite::store::SqliteStore;
 use crate::{JournalKind, StoreError};
@@ -14,47 +14,50 @@ use crate::{JournalKind, StoreError};
 const ERASED_AT_ONCE: usize = 64;
 
 impl SqliteStore {
-    /// Erases a destination from all rows that contain it.
-    pub(crate) async fn erase(
+    /// Erases the destination from the rows of a table beyond this number. Returns the number of rows that contained it.
+    pub(crate) async fn erase_from(
+        &self,
+        (table, beyond): (&'static SoughtTable, i64),
+        sought: &Arc<Sought>,
+    ) -> Result<u64, StoreError> {
+        let (mut erased, mut beyond) = (0, Some(beyond));
+        while let Some(last) = beyond {
+            let of_read = Arc::clone(sought);
+            let some = self.read(move |connection| find_some(table, connection, &of_read, last));
+            let (ids, last) = some.await?;
+            for ids in ids.chunks(ERASED_AT_ONCE) {
+                erased += self.erase_rows(table, sought, ids).await?;
+            }
+            beyond = last;
+        }
+        Ok(erased)
+    }
+
+    /// Records an erasure of this number of rows, and overwrites the remains of the rows.
+    pub(crate) async fn end_erasure(
         &self,
         (actor, now_ms): (&str, i64),
-        sought: Sought,
-    ) -> Result<u64, StoreError> {
-        let sought = Arc::new(sought);
-        let mut erased = 0;
-        for table in &TABLES {
-            let ids = self.rows_with(table, &sought).await?;
-            for ids in ids.chunks(ERASED_AT_ONCE) {
-                erased += self.erase_rows(table, &sought, ids).await?;
-            }
-        }
+        rows: u64,
+    ) -> Result<(), StoreError> {
         let actor = actor.to_owned();
         let record = self.write(move |transaction| {
-            let cause = format!("{erased} rows with one destination");
+            let cause = format!("{rows} rows with one destination");
             let event = (JournalKind::Erasure, actor.as_str(), cause.as_str());
             note_event(transaction, now_ms, event)?;
             scrub_all(transaction)
         });
         record.await?;
-        self.scrub().await?;
-        Ok(erased)
+        self.scrub().await
     }
 
-    /// Returns the rows of a table that contain the destination.
-    async fn rows_with(
-        &self,
-        table: &'static SoughtTable,
-        sought: &Arc<Sought>,
-    ) -> Result<Vec<i64>, StoreError> {
-        let (mut found, mut beyond) = (Vec::new(), Some(i64::MIN));
-        while let Some(last) = beyond {
-            let sought = Arc::clone(sought);
-            let some = self.read(move |connection| find_some(table, connection, &sought, last));
-            let (some, last) = some.await?;
-            found.extend(some);
-            beyond = last;
-        }
-        Ok(found)
+    /// Returns the numbers of the rows of sends under way.
+    pub(crate) async fn sends_under_way(&self) -> Result<Vec<i64>, StoreError> {
+        self.read(|connection| {
+            let mut sends = connection.prepare_cached("SELECT id FROM journal WHERE open = 1")?;
+            let sends = sends.query_map([], |row| row.get("id"))?;
+            Ok(sends.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 
     /// Erases the destination from these rows.

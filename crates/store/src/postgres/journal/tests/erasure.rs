@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Replica, claim, database, sent, sent_row, until_waiting};
+use super::{PATIENCE, Replica, claim, database, sent, sent_row, until, until_waiting};
 use crate::postgres::lease::now_ms;
 use crate::test_engine::{TestEngine, connect};
 use crate::{JournalPayload, JournalRow, Opened, PostgresOptions, StoreError};
@@ -15,6 +15,9 @@ const DESTINATION: &str = "34600111222";
 
 /// A time longer than a statement may take while a caller waits for it.
 const BEYOND_STATEMENTS: Duration = Duration::from_secs(4);
+
+/// A time longer than an erasure waits for the rows of other replicas.
+const BEYOND_LATE: Duration = Duration::from_secs(7);
 
 /// Returns a row that contains the destination.
 fn said(row: JournalRow) -> JournalRow {
@@ -67,6 +70,68 @@ async fn what_a_send_under_way_and_rows_that_wait_say_is_erased_with_the_rest() 
         Err(_) => timeout(PATIENCE, erasing).await.unwrap(),
     };
     assert!(erased.unwrap().unwrap() >= 2);
+    let engine = TestEngine::Postgres(Box::new(options));
+    assert!(!engine.holds("canary").await);
+}
+
+#[tokio::test]
+async fn an_erasure_waits_for_a_send_that_begins_while_it_searches() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let replica = Replica::start(&options).await;
+    let slow = connect(&options).await;
+    let lock = "BEGIN; LOCK TABLE chatgate.journal_payload IN ACCESS EXCLUSIVE MODE";
+    slow.batch_execute(lock).await.unwrap();
+    let mut erasing = erasing(&replica);
+    until_waiting(&options, "journal_payload").await;
+    let opened = replica.journal.open(said(sent_row()), None).await;
+    let Opened::Intent(intent) = opened.unwrap() else {
+        panic!("no key was claimed")
+    };
+    slow.batch_execute("COMMIT").await.unwrap();
+    let early = timeout(Duration::from_secs(1), &mut erasing).await;
+    assert!(early.is_err(), "{early:?}");
+    intent.close(said(sent_row()));
+    timeout(PATIENCE, erasing).await.unwrap().unwrap().unwrap();
+    let engine = TestEngine::Postgres(Box::new(options));
+    assert!(!engine.holds("canary").await);
+}
+
+#[tokio::test]
+async fn an_erasure_waits_for_a_send_whose_row_another_replica_writes_late() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let (sender, eraser) = (
+        Replica::start(&options).await,
+        Replica::start(&options).await,
+    );
+    let client = connect(&options).await;
+    let earlier =
+        format!("INSERT INTO chatgate.journal_payload (id, answer) VALUES (1, '{DESTINATION}')");
+    client.batch_execute(&earlier).await.unwrap();
+    let slow = connect(&options).await;
+    let lock = "BEGIN; LOCK TABLE chatgate.intents IN EXCLUSIVE MODE";
+    slow.batch_execute(lock).await.unwrap();
+    let journal = Arc::clone(&sender.journal);
+    let opening = tokio::spawn(async move { journal.open(said(sent_row()), None).await });
+    until_waiting(&options, "intents").await;
+    let mut erasing = erasing(&eraser);
+    until(async || {
+        let earlier = "SELECT count(*) FROM chatgate.journal_payload";
+        let earlier: i64 = client.query_one(earlier, &[]).await.unwrap().get(0);
+        (earlier == 0).then_some(())
+    })
+    .await;
+    slow.batch_execute("COMMIT").await.unwrap();
+    let Opened::Intent(intent) = opening.await.unwrap().unwrap() else {
+        panic!("no key was claimed")
+    };
+    let early = timeout(BEYOND_LATE, &mut erasing).await;
+    assert!(early.is_err(), "{early:?}");
+    intent.close(said(sent_row()));
+    timeout(PATIENCE, erasing).await.unwrap().unwrap().unwrap();
     let engine = TestEngine::Postgres(Box::new(options));
     assert!(!engine.holds("canary").await);
 }
