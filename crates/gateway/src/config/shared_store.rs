@@ -87,7 +87,7 @@ pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
     let admin_key = reader.secret("admin.key");
     if admin_key
         .as_ref()
-        .is_some_and(|key| key.len() < ADMIN_KEY_LEAST)
+        .is_some_and(|key| key.chars().count() < ADMIN_KEY_LEAST)
     {
         reader.reject("admin.key", "it is shorter than 32 characters");
     }
@@ -130,7 +130,7 @@ fn reject_shared(reader: &mut Reader<'_>) {
         if reader.is_set(key) {
             reader.reject(
                 key,
-                "it is of a shared store; set store.kind = \"postgres\" as well",
+                "it applies only to a shared store; set store.kind = \"postgres\" too",
             );
         }
     }
@@ -140,19 +140,23 @@ fn reject_shared(reader: &mut Reader<'_>) {
 fn demand(reader: &mut Reader<'_>) {
     for key in ["store.url", "store.seal", "admin.key"] {
         if !reader.is_set(key) {
-            reader.reject(key, "store.kind = \"postgres\" needs it");
+            reader.reject(key, "store.kind = \"postgres\" requires it");
         }
     }
     if !reader.is_set("upstream.url") {
-        let why = "replicas need one upstream; the embedded sandbox is of one process";
+        let why =
+            "replicas need a common upstream, and the embedded sandbox serves only one process";
         reader.reject("upstream.url", why);
     }
     if !reader.is_set("server.public_url") {
-        let why = "replicas need one name: it is the issuer of their tokens";
+        let why = "replicas need a common public URL, because it is the issuer of their tokens";
         reader.reject("server.public_url", why);
     }
     if reader.optional_boolean("server.demo") == Some(true) {
-        reader.reject("server.demo", "the demo access is of one process");
+        reader.reject(
+            "server.demo",
+            "the demo access is only for a gateway with its own store",
+        );
     }
 }
 
