@@ -46,25 +46,29 @@ pub(crate) struct Attempting {
 impl Attempting {
     pub(crate) async fn run(self) -> AttemptEnd {
         let at = self.webhooks.now_ms();
-        let event = event_at(&self.events, self.position).await;
-        let event_id = event.as_ref().ok().and_then(Option::as_ref);
-        let event_id = event_id.map(|event| event.id.clone()).unwrap_or_default();
+        let mut event_id = String::new();
+        let attempt = AssertUnwindSafe(self.attempt(&mut event_id, at)).catch_unwind();
+        // A panic, which is logged, counts as a failed attempt. The event is then retried, and later events do not wait forever.
+        let failed = |_| AttemptResult::Sent(Sent::failed(OutsideError::Broken, 0));
         AttemptEnd {
-            result: match event {
-                // A panic, which is logged, counts as a failed attempt. The event is then retried, and later events do not wait
-                // forever.
-                Ok(Some(event)) => AssertUnwindSafe(self.send(&event, at))
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|_| AttemptResult::Sent(Sent::failed(OutsideError::Broken, 0))),
-                Ok(None) => AttemptResult::Lost,
-                Err(_) => AttemptResult::Withheld,
-            },
+            result: attempt.await.unwrap_or_else(failed),
             webhook: self.webhook.id.clone(),
             position: self.position,
             event_id,
             at,
             number: self.number,
+        }
+    }
+
+    /// Reads the event, stores its id in `event_id`, and sends the event.
+    async fn attempt(&self, event_id: &mut String, at: i64) -> AttemptResult {
+        match event_at(&self.events, self.position).await {
+            Ok(Some(event)) => {
+                event_id.clone_from(&event.id);
+                self.send(&event, at).await
+            }
+            Ok(None) => AttemptResult::Lost,
+            Err(_) => AttemptResult::Withheld,
         }
     }
 
