@@ -4,6 +4,7 @@
 //! [`Events`] is the interface for the gateway. An event is in the log before any reader gets it (`recorder.rs`). A pure function
 //! decides which rows are new (`diff.rs`). The upstream is not polled while nobody listens (`watcher.rs`).
 
+mod caught;
 mod config;
 mod counts;
 mod diff;

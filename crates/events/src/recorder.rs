@@ -10,6 +10,7 @@ use store::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::caught::caught;
 use crate::config::EventDepth;
 use crate::counts::EventCounts;
 use crate::diff::ListKind;
@@ -59,6 +60,9 @@ pub(crate) enum Observation {
         what: String,
         row: String,
     },
+    /// An observation that panics.
+    #[cfg(test)]
+    Defect,
 }
 
 /// An observation that waits to be stored.
@@ -86,12 +90,11 @@ pub(crate) struct RecorderHandle {
 impl Observation {
     /// Returns the queue room that the observation needs, in KiB; 0 for small ones.
     fn kib(&self) -> u32 {
-        match self {
-            Observation::List { result, .. } => u32::try_from(result.bytes() / 1024)
-                .unwrap_or(u32::MAX)
-                .min(QUEUE_KIB_MAX),
-            Observation::Look { .. } | Observation::Channel { .. } => 0,
-        }
+        let Observation::List { result, .. } = self else {
+            return 0;
+        };
+        let kib = u32::try_from(result.bytes() / 1024);
+        kib.unwrap_or(u32::MAX).min(QUEUE_KIB_MAX)
     }
 }
 
@@ -104,9 +107,8 @@ impl RecorderHandle {
         };
         let (kept, is_kept) = oneshot::channel();
         let waiting = KeptReply { kept, _room: room };
-        self.queue
-            .try_send(QueuedObservation { seen, waiting })
-            .ok()?;
+        let queued = QueuedObservation { seen, waiting };
+        self.queue.try_send(queued).ok()?;
         Some(is_kept)
     }
 
@@ -163,11 +165,10 @@ impl Recorder {
         while self.queue.recv_many(&mut batch, AT_ONCE_MAX).await > 0 {
             let batch = batch.drain(..).map(|queued| (queued.seen, queued.waiting));
             let (seen, waiting): (Vec<_>, Vec<_>) = batch.unzip();
-            let lists = seen
-                .iter()
-                .filter(|seen| matches!(seen, Observation::List { .. }))
-                .count();
-            match self.keep(seen).await {
+            let is_list = |seen: &&Observation| matches!(seen, Observation::List { .. });
+            let lists = seen.iter().filter(is_list).count();
+            let panicked = || Err(StoreError::new("a panic while events were stored"));
+            match caught(self.keep(seen)).await.unwrap_or_else(panicked) {
                 // A send fails only if the waiting caller has disconnected.
                 Ok(()) => waiting.into_iter().for_each(|waiting| {
                     let _ = waiting.kept.send(());
@@ -254,6 +255,8 @@ impl Recorder {
                 (sighting.stalled_at, sighting.event) = (Some(stalled_at), Some(event));
                 Ok(Some(sighting))
             }
+            #[cfg(test)]
+            Observation::Defect => panic!("a defect"),
         }
     }
 
@@ -340,10 +343,8 @@ pub(crate) fn floor_of_new_chats(channel: &ChannelMemory) -> Floor {
 
 /// Returns the last row of each chat of a poll, by destination.
 pub(crate) fn tips_of(rows: Vec<ListedRow>) -> HashMap<String, ListedRow> {
-    let named = rows
-        .into_iter()
-        .filter_map(|row| Some((row.destination.clone()?, row)));
-    named.collect()
+    let named = |row: ListedRow| Some((row.destination.clone()?, row));
+    rows.into_iter().filter_map(named).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::caught::caught;
 use crate::heard::{ChannelName, WatchedNames};
 use crate::look::Looker;
 use crate::reader::PAGE_BYTES;
@@ -45,16 +46,21 @@ impl Events {
         loop {
             let pause = FOLLOW[usize::from(!self.hub.is_awaited())];
             let _ = timeout(pause, committed.notified()).await;
-            while let Ok(page) = self
-                .store
-                .events_after(self.hub.newest(), FOLLOWED_MAX, PAGE_BYTES)
-                .await
-            {
-                let more = page.more;
-                self.hub.publish(page.events);
-                if !more {
-                    break;
-                }
+            let _ = caught(self.catch_up()).await;
+        }
+    }
+
+    /// Reads the log to its end.
+    async fn catch_up(&self) {
+        while let Ok(page) = self
+            .store
+            .events_after(self.hub.newest(), FOLLOWED_MAX, PAGE_BYTES)
+            .await
+        {
+            let more = page.more;
+            self.hub.publish(page.events);
+            if !more {
+                break;
             }
         }
     }

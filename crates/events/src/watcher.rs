@@ -2,17 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Request, Response};
-use futures_util::FutureExt;
 use store::EventChannel;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
+use crate::caught::caught;
 use crate::heard::{ChannelName, Heard, channel_names};
 use crate::interests::now_ms;
 use crate::look::{ChannelState, EndedLook};
@@ -91,22 +90,41 @@ impl Watcher {
     pub(crate) async fn run(mut self, mut heard: mpsc::Receiver<Heard>) {
         let mut refresh = interval(REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let events = Arc::clone(&self.events);
         loop {
-            let due = self
-                .channels
-                .values()
-                .filter(|channel| !channel.is_looked_at);
-            let due = due.map(|channel| channel.due).min();
-            let next = due.unwrap_or_else(|| Instant::now() + REFRESH);
-            tokio::select! {
-                _ = refresh.tick() => self.refresh().await,
-                () = events.interests.begun.notified() => self.refresh().await,
-                Some(heard) = heard.recv() => self.hear(heard),
-                Some(ended) = self.tasks.join_next() => self.take(ended).await,
-                () = sleep_until(next.into()) => {}
+            if caught(self.turn(&mut refresh, &mut heard)).await.is_none() {
+                self.recover();
+                sleep(REFRESH).await;
             }
-            self.begin_due();
+        }
+    }
+
+    /// Waits for something to do, does it, and starts the polls that are due.
+    async fn turn(&mut self, refresh: &mut Interval, heard: &mut mpsc::Receiver<Heard>) {
+        let events = Arc::clone(&self.events);
+        let due = self
+            .channels
+            .values()
+            .filter(|channel| !channel.is_looked_at);
+        let due = due.map(|channel| channel.due).min();
+        let next = due.unwrap_or_else(|| Instant::now() + REFRESH);
+        tokio::select! {
+            _ = refresh.tick() => self.refresh().await,
+            () = events.interests.begun.notified() => self.refresh().await,
+            Some(heard) = heard.recv() => self.hear(heard),
+            Some(ended) = self.tasks.join_next() => self.take(ended).await,
+            () = sleep_until(next.into()) => {}
+        }
+        self.begin_due();
+    }
+
+    /// Makes everything due again after a turn that panicked, because the turn may have lost the result of a task. A poll that is
+    /// still running may be repeated; it causes no event twice.
+    fn recover(&mut self) {
+        let now = Instant::now();
+        self.list_at = Some(now + LIST_AGAIN);
+        for channel in self.channels.values_mut() {
+            channel.is_looked_at = false;
+            channel.due = now + self.events.config().poll_min;
         }
     }
 
@@ -119,25 +137,6 @@ impl Watcher {
             }
             // Panics are caught within the tasks, and no task is aborted while this runs.
             Err(error) => tracing::error!(%error, "a poll ended without a result"),
-        }
-    }
-
-    /// Starts the tasks that are due and waits for them.
-    #[cfg(test)]
-    pub(crate) async fn round(&mut self) {
-        self.refresh().await;
-        self.begin_due();
-        while let Some(ended) = self.tasks.join_next().await {
-            self.take(ended).await;
-        }
-    }
-
-    /// Makes every poll due, and moves the last successful poll of each channel back by this time.
-    #[cfg(test)]
-    pub(crate) fn age(&mut self, by: Duration) {
-        for channel in self.channels.values_mut() {
-            channel.due = Instant::now();
-            channel.last_good = channel.last_good.checked_sub(by).unwrap();
         }
     }
 
@@ -185,9 +184,9 @@ impl Watcher {
         let (budget, upstream) = (Arc::clone(&self.budget), Arc::clone(&self.upstream));
         let per_second = self.events.config().calls_per_second.get();
         self.tasks.spawn(async move {
-            let listing = AssertUnwindSafe(budget.ask(&*upstream, &request, per_second));
-            // A panic, which is logged, counts as a failed list.
-            Ended::Listing(listing.catch_unwind().await.unwrap_or_default())
+            // A panic counts as a failed list.
+            let listing = caught(budget.ask(&*upstream, &request, per_second));
+            Ended::Listing(listing.await.flatten())
         });
     }
 
@@ -241,9 +240,8 @@ impl Watcher {
                 .clone()
                 .look(name, listing, channel.state.take(), heard);
             self.tasks.spawn(async move {
-                // After a panic, which is logged, the next poll reads the state of the channel from the store.
-                let look = AssertUnwindSafe(look).catch_unwind().await;
-                Ended::Look(Box::new(look.unwrap_or(failed)))
+                // After a panic the next poll reads the state of the channel from the store.
+                Ended::Look(Box::new(caught(look).await.unwrap_or(failed)))
             });
         }
     }
@@ -332,6 +330,30 @@ impl WatchedChannel {
         };
         if self.notice.as_mut().is_some_and(is_kept) {
             self.notice = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod steps {
+    use super::*;
+
+    impl Watcher {
+        /// Starts the tasks that are due and waits for them.
+        pub(crate) async fn round(&mut self) {
+            self.refresh().await;
+            self.begin_due();
+            while let Some(ended) = self.tasks.join_next().await {
+                self.take(ended).await;
+            }
+        }
+
+        /// Makes every poll due, and moves the last successful poll of each channel back by this time.
+        pub(crate) fn age(&mut self, by: Duration) {
+            for channel in self.channels.values_mut() {
+                channel.due = Instant::now();
+                channel.last_good = channel.last_good.checked_sub(by).unwrap();
+            }
         }
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Model {
     pub(super) is_down: AtomicBool,
     /// True if the next call panics.
     pub(super) panics_once: AtomicBool,
+    /// True if the end of the next poll panics.
+    pub(super) panics_at_end: AtomicBool,
 }
 
 /// The model's channel.
@@ -67,6 +69,7 @@ impl Model {
             calls: AtomicU64::new(0),
             is_down: AtomicBool::new(false),
             panics_once: AtomicBool::new(false),
+            panics_at_end: AtomicBool::new(false),
         }
     }
 
@@ -206,6 +209,8 @@ impl PolledUpstream for Model {
     }
 
     fn is_busy(&self) -> bool {
+        let panics = self.panics_at_end.swap(false, Ordering::Relaxed);
+        assert!(!panics, "a defect");
         false
     }
 

@@ -6,14 +6,20 @@ use std::time::Duration;
 
 use forward::CallObserver;
 use store::{Access, EventKind, Position, Store};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::model::{CHANNEL, Model, chat_name};
 use super::nobody::{SHAPE, with_events};
 use super::shapes::config;
 use crate::config::EventDepth;
+use crate::recorder::Observation;
 use crate::service::Events;
 use crate::upstream::request;
 use crate::watcher::Watcher;
+
+/// Maximum time to wait for a result.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The events of a gateway with one listener, and a channel that has been polled.
 struct Listened {
@@ -125,4 +131,54 @@ async fn a_look_that_panics_is_one_that_failed() {
     watcher.age(Duration::ZERO);
     watcher.round().await;
     assert_eq!(kinds(&events).await, [EventKind::ChatChanged]);
+}
+
+#[tokio::test]
+async fn a_turn_that_panics_ends_no_polls() {
+    let Listened {
+        events,
+        model,
+        watcher,
+        _folder,
+    } = listened().await;
+    let mut newest = events.hub.subscribe();
+    model.panics_at_end.store(true, Ordering::Relaxed);
+    let (_heard, hears) = mpsc::channel(1);
+    let polling = tokio::spawn(watcher.run(hears));
+    let has_panicked = async {
+        while model.panics_at_end.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, has_panicked).await.unwrap();
+    model.add(0, false);
+    timeout(DEADLINE, newest.changed()).await.unwrap().unwrap();
+    assert_eq!(kinds(&events).await, [EventKind::ChatChanged]);
+    polling.abort();
+}
+
+#[tokio::test]
+async fn a_batch_that_panics_is_one_that_failed() {
+    let Listened {
+        events,
+        model,
+        watcher: _,
+        _folder,
+    } = listened().await;
+    model.add(0, false);
+    let (destination, [platform, platformid]) = (chat_name(0), CHANNEL);
+    let values = [
+        ("platform", platform),
+        ("platformid", platformid),
+        ("destination", &destination),
+    ];
+    let asked = request("getunreadmessages", &values).unwrap();
+    let response = model.answer(&asked).unwrap();
+    // Both are queued before the recorder runs, so they are in one batch.
+    let defect = events.recorder.queue(Observation::Defect).unwrap();
+    let lost = events.observe(&asked, &response).unwrap();
+    assert!(defect.await.is_err() && lost.await.is_err());
+    assert_eq!(events.status().unharvested, 1);
+    events.observe(&asked, &response).unwrap().await.unwrap();
+    assert_eq!(kinds(&events).await, [EventKind::MessageReceived]);
 }
