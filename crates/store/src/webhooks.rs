@@ -194,7 +194,7 @@ pub struct WebhookSettlement {
 pub enum Redelivery {
     /// All deliveries that were given up.
     Dead,
-    /// The delivery of the event with this id, given up or delivered.
+    /// The delivery of the event with this id if the log contains it, whether it was given up, delivered or never attempted.
     Event(String),
 }
 

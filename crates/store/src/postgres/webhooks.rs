@@ -38,8 +38,8 @@ const REVIVE: &str =
     WHERE webhook = $1 AND state = 'dead' AND ($2::text IS NULL OR event_id = $2)";
 
 const REPEAT: &str = "INSERT INTO chatgate.deliveries (webhook, position, event_id, state, attempts, first_at, next_at, cause)
-    SELECT webhook, position, event_id, 'pending', 0, 0, 0, '' FROM chatgate.attempts
-    WHERE webhook = $1 AND event_id = $2 ORDER BY id DESC LIMIT 1 ON CONFLICT DO NOTHING";
+    SELECT w.id, e.position, e.id, 'pending', 0, 0, 0, '' FROM chatgate.webhooks w, chatgate.events e
+    WHERE w.id = $1 AND e.id = $2 ON CONFLICT DO NOTHING";
 
 /// Uses the mark and not a clock, because positions follow the database's clock, and this host's clock may be ahead of it.
 const NEWEST: &str = "SELECT value FROM chatgate.event_marks WHERE name = 'newest'";

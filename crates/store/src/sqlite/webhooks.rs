@@ -128,8 +128,8 @@ impl SqliteStore {
             if let Some(event) = event {
                 count += transaction.execute(
                     "INSERT INTO deliveries (webhook, position, event_id, state, attempts, first_at, next_at, cause)
-                     SELECT webhook, position, event_id, 'pending', 0, 0, 0, '' FROM attempts
-                     WHERE webhook = ? AND event_id = ? ORDER BY id DESC LIMIT 1 ON CONFLICT DO NOTHING",
+                     SELECT w.id, e.position, e.id, 'pending', 0, 0, 0, '' FROM webhooks w, events e
+                     WHERE w.id = ? AND e.id = ? ON CONFLICT DO NOTHING",
                     (&webhook, event),
                 )?;
             }
