@@ -1,5 +1,5 @@
 //! Finds the new rows of a list, as a pure function. Sets of ids decide; datetimes decide only about rows from before the chat was
-//! first seen. In doubt a row is new, because a duplicate does no harm and a lost event does.
+//! first seen, and never about a last message. In doubt a row is new, because a duplicate does no harm and a lost event does.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -48,24 +48,27 @@ pub fn diff<'r>(
     (kind, order): (ListKind, Option<ListOrder>),
     tip: Option<&'r ListedRow>,
 ) -> Vec<RowChange<'r>> {
+    let is_known = |row: &ListedRow| memory.known.contains_key(&row.id);
+    let is_floor = |row: &ListedRow| memory.floor.id.as_ref() == Some(&row.id);
+    let is_older = |row: &ListedRow| is_before(&memory.floor, row.datetime.as_deref());
+    // A new last message from before the floor: the upstream's clock was set back, or the floor was in the future. Datetimes prove
+    // nothing then.
+    let is_set_back =
+        tip.is_some_and(|tip| !is_known(tip) && !is_floor(tip) && is_older(tip) == Some(true));
+    let is_older = |row: &ListedRow| is_older(row).filter(|_| !is_set_back);
     let order = order_by_datetime(rows)
         .or(order)
         .or_else(|| order_by_memory(memory, rows));
-    let is_ordered = order.is_some() || rows.len() < 2;
+    let is_ordered = !is_set_back && (order.is_some() || rows.len() < 2);
     let inserted = tip.filter(|tip| !rows.iter().any(|row| row.id == tip.id));
     let rows = oldest_first(rows, (kind, order), inserted);
-    let floor_at = rows
-        .iter()
-        .position(|row| Some(&row.id) == memory.floor.id.as_ref());
-    let is_known = |row: &ListedRow| memory.known.contains_key(&row.id);
-    let is_history = |at: usize, row: &ListedRow| {
-        let stands_before = floor_at.is_some_and(|floor| at == floor || (is_ordered && at < floor));
-        is_before(&memory.floor, row.datetime.as_deref()).unwrap_or(stands_before)
+    let floor_at = rows.iter().position(|row| is_floor(row));
+    let is_history = |at: usize, row: &ListedRow| match floor_at {
+        Some(floor) => (at == floor || (is_ordered && at < floor)) && is_older(row) != Some(false),
+        None => is_older(row) == Some(true),
     };
-    let has_base = rows
-        .iter()
-        .enumerate()
-        .any(|(at, row)| is_known(row) || is_history(at, row));
+    // History that only its datetimes show is no base, because the upstream's clock may have been set back since.
+    let has_base = rows.iter().any(|row| is_known(row) || is_floor(row));
     let last_known = rows.iter().rposition(|row| is_known(row));
     // The position of a sent message that was in no list is uncertain, because a message received at the same time may be older or
     // newer.
@@ -161,9 +164,11 @@ fn oldest_first<'r>(
     sorted
 }
 
-/// Returns the sort order of a list according to the datetimes at its ends.
+/// Returns the sort order of a list according to most of its datetimes, because a single one may be wrong.
 pub(crate) fn order_by_datetime(rows: &[ListedRow]) -> Option<ListOrder> {
-    ListOrder::between(by_datetime(rows.first()?, rows.last()?)?)
+    let pairs = rows.windows(2);
+    let orders = pairs.filter_map(|pair| by_datetime(&pair[0], &pair[1]));
+    ListOrder::between(orders.map(|order| order as i64).sum::<i64>().cmp(&0))
 }
 
 /// Compares two rows by their datetimes, if both have comparable ones.

@@ -1,22 +1,31 @@
 //! Polls a channel once: lists its chats, fetches the unread messages of changed chats if the configuration allows that, and stores
 //! the changes.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Request, Response};
+use jiff::Timestamp;
 use store::{ChannelMemory, EventChannel, Floor, Store, Tip};
 
 use crate::config::{EventDepth, EventsConfig};
 use crate::counts::EventCounts;
 use crate::diff::{compared, is_before};
+use crate::interests::now_ms;
 use crate::pace::LookOutcome;
 use crate::recorder::{Observation, RecorderHandle, floor_of_new_chats, tips_of};
 use crate::row::{ListedRow, listed_rows};
 use crate::sight::LookedChat;
 use crate::upstream::{CallBudget, PolledUpstream, request};
+
+/// Number of chats from which a list without any known chat may belong to another account.
+const OTHER_CHATS_MIN: usize = 10;
+
+/// Number of milliseconds of a day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The dependencies of a poll.
 #[derive(Clone)]
@@ -113,13 +122,12 @@ impl Looker {
             return Some(LookOutcome::Quiet);
         }
         let tips = tips_of(listed_rows(response.result(), self.config.keeps_texts)?);
-        let newest = newest_of(&tips);
-        let is_known = |tip: &String| state.memory.tips.contains_key(tip);
-        let is_other =
-            !state.memory.tips.is_empty() && !tips.is_empty() && !tips.keys().any(is_known);
+        let newest = newest_of(&tips, now_ms());
+        let is_other = is_other_account(&state.memory, &tips);
         if is_other && !state.is_first {
             tracing::warn!(
-                "a channel no longer lists any known chat: the messages that it lists now count as history"
+                "a channel lists only unknown chats, most of them old, as if it belonged to another account: the messages that it \
+                 lists now count as history"
             );
         }
         let is_first = state.is_first || is_other;
@@ -263,10 +271,23 @@ fn looked(destination: String, tip: ListedRow) -> LookedChat {
     }
 }
 
-/// Returns the largest datetime of a poll.
-fn newest_of(tips: &HashMap<String, ListedRow>) -> Option<String> {
+/// Returns whether the list belongs to another account: many chats, none of them known, and most of them older than the last poll.
+fn is_other_account(memory: &ChannelMemory, tips: &HashMap<String, ListedRow>) -> bool {
+    let is_known = |destination: &String| memory.tips.contains_key(destination);
+    let floor = floor_of_new_chats(memory);
+    let is_old = |tip: &&ListedRow| is_before(&floor, tip.datetime.as_deref()) == Some(true);
+    let old = tips.values().filter(is_old).count();
+    tips.len() >= OTHER_CHATS_MIN && old > tips.len() / 2 && !tips.keys().any(is_known)
+}
+
+/// Returns the largest datetime of a poll, but none since the beginning of yesterday. Later messages in new chats may be new, because
+/// the upstream's clock may show the time of any time zone, and may be set back. Without comparable datetimes all messages may be new.
+fn newest_of(tips: &HashMap<String, ListedRow>, now_ms: i64) -> Option<String> {
     let datetimes = tips.values().filter_map(|tip| tip.datetime.as_ref());
-    let later =
-        |one: &&String, other: &&String| compared(one, other).unwrap_or(std::cmp::Ordering::Equal);
-    datetimes.max_by(later).cloned()
+    let later = |one: &&String, other: &&String| compared(one, other).unwrap_or(Ordering::Equal);
+    let newest = datetimes.max_by(later)?;
+    let yesterday = Timestamp::from_millisecond(now_ms - DAY_MS).ok()?;
+    let yesterday = yesterday.strftime("%F 00:00:00").to_string();
+    let is_older = compared(newest, &yesterday)? == Ordering::Less;
+    Some(if is_older { newest.clone() } else { yesterday })
 }

@@ -35,7 +35,7 @@ pub(crate) enum Observation {
     /// A poll has found changed chats.
     Look {
         channel: EventChannel,
-        /// The largest datetime of the poll, once all of its chats are stored.
+        /// The largest datetime of the poll, as in [`ChannelMemory::newest`], once all of its chats are stored.
         newest: Option<String>,
         chats: Vec<LookedChat>,
         /// True if all chats of the poll are history.

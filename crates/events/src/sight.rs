@@ -64,12 +64,13 @@ impl LookedChat {
             channel,
             destination: &self.destination,
         };
+        // An old chat that reappears is not an event.
+        let is_old = is_before(&memory.floor, self.tip.datetime.as_deref()) == Some(true);
+        if !is_known && is_old {
+            return seen;
+        }
         match depth {
-            EventDepth::Hint => {
-                // An old chat that reappears is not an event.
-                let is_old = is_before(&memory.floor, self.tip.datetime.as_deref()) == Some(true);
-                seen.changed = (is_known || !is_old).then(|| maker.changed(&self.tip));
-            }
+            EventDepth::Hint => seen.changed = Some(maker.changed(&self.tip)),
             EventDepth::Unread => {
                 let list = (&*self.unread, ListKind::Unread, Some(&self.tip));
                 seen.messages = maker.messages(&memory, list, orders);

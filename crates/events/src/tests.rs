@@ -3,6 +3,7 @@
 mod model;
 mod nobody;
 mod observed;
+mod odd;
 mod shapes;
 
 use std::sync::Arc;

@@ -89,13 +89,36 @@ fn what_lies_below_the_floor_is_history() {
     check(&floor, &rows, ListKind::Whole, None, "g m");
     // In the same second as the floor, and the floor is not in the list, so the row counts as new.
     let rows = dated(&[("h", 4), ("e", 5), ("m", 6)]);
-    check(&floor, &rows, ListKind::Unread, None, "e m");
+    check(&floor, &rows, ListKind::Unread, None, "e? m");
     let newest_first = dated(&[("m", 6), ("f", 5), ("h", 4)]);
     check(&floor, &newest_first, ListKind::Whole, None, "m");
     // A datetime in another format decides nothing.
     let mut odd = dated(&[("x", 1)]);
     odd[0].datetime = Some("1/1/26".to_owned());
     check(&floor, &odd, ListKind::Unread, None, "x?");
+}
+
+#[test]
+fn a_datetime_before_the_floor_proves_little() {
+    let floor = memory(Some(("f", Some(5))), &[]);
+    // The row stands after the floor.
+    let rows = dated(&[("h", 1), ("f", 5), ("m", 3), ("n", 6)]);
+    check(&floor, &rows, ListKind::Whole, None, "m n");
+    // The last message is new, and shows that the upstream's clock was set back.
+    let rows = dated(&[("f", 5), ("m", 2), ("n", 3)]);
+    let shown = |rows: &[ListedRow], expected| {
+        check_sorted(
+            &floor,
+            rows,
+            (ListKind::Unread, None),
+            rows.last(),
+            expected,
+        );
+    };
+    shown(&rows, "m< n<");
+    shown(&rows[1..], "m? n<");
+    // Without the floor, the first row may be from before it.
+    shown(&dated(&[("m", 3), ("n", 6)]), "n?");
 }
 
 #[test]

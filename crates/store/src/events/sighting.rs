@@ -36,7 +36,8 @@ pub struct Floor {
 /// The memory of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelMemory {
-    /// The largest datetime in the last poll.
+    /// The largest datetime in the last poll, or the beginning of the day before the poll if that is earlier. In a chat that begins
+    /// later, older messages are history.
     pub newest: Option<String>,
     /// The time since which no poll has succeeded, in milliseconds since 1970, UTC; `None` while polls succeed.
     pub stalled_at: Option<i64>,
@@ -69,7 +70,7 @@ pub struct KnownMessage {
 pub struct Sighting {
     /// The channel.
     pub channel: EventChannel,
-    /// The largest datetime of a poll.
+    /// The largest datetime of a poll, as in [`ChannelMemory::newest`].
     pub newest: Option<String>,
     /// `Some(Some(time))` if the channel has been stalled since this time, `Some(None)` if it is not stalled any more, `None` if
     /// this observation does not change it.

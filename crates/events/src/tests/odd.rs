@@ -1,0 +1,187 @@
+//! Tests that no odd datetime, closed chat or refused list of an upstream silences messages.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adapter::{Code, Error, Request, Response};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::{Access, EventKind, Position, Store};
+
+use super::model::CHANNEL;
+use super::nobody::with_events;
+use super::shapes::config;
+use crate::config::EventDepth;
+use crate::interests::now_ms;
+use crate::service::Events;
+use crate::upstream::{Asked, PolledUpstream};
+use crate::watcher::Watcher;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// An upstream with one channel, whose unread marks nobody clears.
+#[derive(Default)]
+struct OddUpstream {
+    /// The rows of each chat.
+    chats: Mutex<BTreeMap<String, Vec<Value>>>,
+    /// The chat whose unread messages are refused.
+    refused: Mutex<Option<&'static str>>,
+}
+
+impl OddUpstream {
+    /// Adds a message with a datetime that is so many seconds ahead of the clock.
+    fn add(&self, chat: &str, text: &str, ahead: i64) {
+        let at = Timestamp::from_second(now_ms() / 1000 + ahead).unwrap();
+        let row = json!({
+            "destination": chat, "messageid": text, "message": text, "sent": "0", "status": "received",
+            "datetime": at.strftime("%F %T").to_string(),
+        });
+        let mut chats = self.chats.lock().unwrap();
+        chats.entry(chat.to_owned()).or_default().push(row);
+    }
+
+    fn close(&self, chat: &str) {
+        self.chats.lock().unwrap().remove(chat).unwrap();
+    }
+
+    fn answer(&self, request: &Request) -> Result<Response, Error> {
+        let chats = self.chats.lock().unwrap();
+        let chat = request.value("destination").unwrap_or_default();
+        let list: Vec<Value> = match request.operation().method {
+            "getchatchannels" => vec![json!({"platform": CHANNEL[0], "platformid": CHANNEL[1]})],
+            "getchats" => chats
+                .values()
+                .filter_map(|rows| rows.last().cloned())
+                .collect(),
+            _ if *self.refused.lock().unwrap() == Some(chat) => Vec::new(),
+            _ => chats.get(chat).cloned().unwrap_or_default(),
+        };
+        if list.is_empty() {
+            return Err(Error::refused(Code::ChatNotFound));
+        }
+        Ok(Response::of(&json!({ "list": list }).to_string()).unwrap())
+    }
+}
+
+impl PolledUpstream for OddUpstream {
+    fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a> {
+        Box::pin(async move { self.answer(request) })
+    }
+
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    fn has_changed(&self, _request: &Request) {}
+
+    fn account(&self) -> String {
+        "odd".to_owned()
+    }
+}
+
+/// The events of the upstream for one listener.
+struct Heard {
+    upstream: Arc<OddUpstream>,
+    events: Arc<Events>,
+    watcher: Watcher,
+    read_to: Position,
+    _folder: tempfile::TempDir,
+}
+
+impl Heard {
+    /// Starts with a first poll of the channel, which has these chats.
+    async fn after_first(chats: &[(&str, i64)]) -> Heard {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("chatgate.db")).await;
+        let store = Arc::new(store.unwrap());
+        let access = with_events(Access::new("listens", "listens", "cga_listens"));
+        store.put_accesses(("test", 1), &[access]).await.unwrap();
+        let events = Events::open(&store, config(EventDepth::Unread)).await;
+        let events = events.unwrap();
+        let upstream = Arc::<OddUpstream>::default();
+        for (chat, ahead) in chats {
+            upstream.add(chat, &format!("{chat}0"), *ahead);
+        }
+        events.start_recorder(Arc::<OddUpstream>::clone(&upstream));
+        events.interests.touch("cga_listens");
+        let mut heard = Heard {
+            watcher: Watcher::new(Arc::clone(&events), Arc::<OddUpstream>::clone(&upstream)),
+            upstream,
+            events,
+            read_to: Position::ZERO,
+            _folder: folder,
+        };
+        // The first round lists the channels, the second polls them.
+        heard.watcher.round().await;
+        assert_eq!(heard.next().await, "", "the first poll finds history");
+        heard
+    }
+
+    /// Polls the channel and returns the texts of the new messages, each with `?` if messages before it may be missing.
+    async fn next(&mut self) -> String {
+        self.watcher.age(Duration::ZERO);
+        self.watcher.round().await;
+        let page = self.events.reader.page(self.read_to, 100).await.unwrap();
+        self.read_to = page.read_up_to(self.read_to);
+        let texts = page.events.iter().map(|event| {
+            assert_eq!(event.kind, EventKind::MessageReceived);
+            let row: Value = serde_json::from_str(event.row.as_ref().unwrap()).unwrap();
+            let gap = if event.gap { "?" } else { "" };
+            format!("{}{gap}", row["message"].as_str().unwrap())
+        });
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns the new messages after this message has arrived.
+    async fn after(&mut self, chat: &str, text: &str, ahead: i64) -> String {
+        self.upstream.add(chat, text, ahead);
+        self.next().await
+    }
+}
+
+#[tokio::test]
+async fn a_datetime_in_the_future_silences_no_chat() {
+    let mut heard = Heard::after_first(&[("a", -HOUR), ("b", 1000 * DAY)]).await;
+    // The last message of a chat at the first poll is in the future.
+    assert_eq!(heard.after("b", "b1", 0).await, "b1");
+    assert_eq!(heard.after("b", "b2", 1).await, "b2");
+    // The last message of a chat is in the future while other chats begin.
+    assert_eq!(heard.after("a", "a1", 1000 * DAY).await, "a1");
+    for (text, expected) in [("c1", "c1?"), ("c2", "c2"), ("c3", "c3")] {
+        assert_eq!(heard.after("c", text, 2).await, expected);
+    }
+    assert_eq!(heard.after("a", "a2", 3).await, "a2");
+    // An old chat that reappears is none that begins.
+    assert_eq!(heard.after("d", "d1", -7 * DAY).await, "");
+    assert_eq!(heard.after("d", "d2", 4).await, "d2?");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_silences_no_chat() {
+    let mut heard = Heard::after_first(&[("a", 0), ("b", -DAY)]).await;
+    assert_eq!(heard.after("b", "b1", 1).await, "b1");
+    assert_eq!(heard.after("c", "c1", 2 - HOUR).await, "c1?");
+    assert_eq!(heard.after("a", "a1", 3 - HOUR).await, "a1");
+    heard.upstream.add("a", "a2", 4 - HOUR);
+    assert_eq!(heard.after("a", "a3", 5 - HOUR).await, "a2 a3");
+    assert_eq!(heard.after("b", "b2", 6 - HOUR).await, "b2");
+    assert_eq!(heard.after("c", "c2", 7 - HOUR).await, "c2");
+}
+
+#[tokio::test]
+async fn a_new_chat_is_heard_where_all_others_have_been_closed() {
+    let mut heard = Heard::after_first(&[("a", -HOUR)]).await;
+    heard.upstream.close("a");
+    assert_eq!(heard.next().await, "");
+    assert_eq!(heard.after("b", "b1", 0).await, "b1?");
+    assert_eq!(heard.after("b", "b2", 1).await, "b2");
+    heard.upstream.close("b");
+    // Chats of another account.
+    for number in 0..20 {
+        let ahead = if number < 9 { 0 } else { -7 * DAY };
+        heard.upstream.add(&format!("c{number}"), "old", ahead);
+    }
+    assert_eq!(heard.next().await, "");
+}
