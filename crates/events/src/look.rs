@@ -163,7 +163,7 @@ impl Looker {
         })
     }
 
-    /// Fetches the unread messages of a chat.
+    /// Fetches the unread messages of a chat; none if it cannot be asked for.
     pub(crate) async fn fill(
         &self,
         channel: &EventChannel,
@@ -174,7 +174,10 @@ impl Looker {
             ("platformid", channel.platformid.as_str()),
             ("destination", destination),
         ];
-        let request = request("getunreadmessages", &values)?;
+        let Some(request) = request("getunreadmessages", &values) else {
+            // No call can name the chat, so its unread messages stay unknown.
+            return Some(Vec::new());
+        };
         let per_second = self.config.calls_per_second.get();
         self.counts.filled();
         let response = self

@@ -185,3 +185,24 @@ async fn a_new_chat_is_heard_where_all_others_have_been_closed() {
     }
     assert_eq!(heard.next().await, "");
 }
+
+#[tokio::test]
+async fn a_chat_whose_unread_messages_are_refused_stalls_no_channel() {
+    let mut heard = Heard::after_first(&[("a", -HOUR)]).await;
+    *heard.upstream.refused.lock().unwrap() = Some("b");
+    assert_eq!(heard.after("b", "b1", 0).await, "b1?");
+    assert_eq!(heard.after("a", "a1", 1).await, "a1");
+    // A name that no call can carry.
+    assert_eq!(heard.after(&"9".repeat(600), "c1", 2).await, "c1?");
+    heard.watcher.age(Duration::from_secs(60));
+    heard.watcher.round().await;
+    assert_eq!(heard.next().await, "");
+    assert_eq!(heard.events.status().stalled, 0);
+}
+
+#[tokio::test]
+async fn the_first_chat_of_a_channel_is_heard() {
+    let mut heard = Heard::after_first(&[]).await;
+    assert_eq!(heard.after("a", "a1", 0).await, "a1?");
+    assert_eq!(heard.after("a", "a2", 1).await, "a2");
+}
