@@ -28,12 +28,17 @@ use tail::Tail;
 /// Maximum number of store copies at the same time, because each copy takes as much disk space as the store.
 const COPIES_MAX: usize = 1;
 
+/// Maximum number of erasures at the same time, because each erasure reads the whole store, and continues when its operator
+/// disconnects.
+const ERASURES_MAX: usize = 1;
+
 /// The console of one gateway.
 pub struct Console {
     pub(crate) gateway: Arc<dyn Gateway>,
     pub(crate) store: Arc<Store>,
     pub(crate) hasher: Arc<SecretHasher>,
     pub(crate) copies: Arc<Semaphore>,
+    pub(crate) erasures: Arc<Semaphore>,
     pub(crate) sessions: Sessions,
     pub(crate) attempts: Attempts,
     pub(crate) open_pages: Arc<OpenPages>,
@@ -55,6 +60,7 @@ impl Console {
             sessions: Sessions::new(Arc::clone(&store), Arc::clone(&hasher)),
             store,
             copies: Arc::new(Semaphore::new(COPIES_MAX)),
+            erasures: Arc::new(Semaphore::new(ERASURES_MAX)),
             hasher,
             attempts: Attempts::default(),
             open_pages: Arc::default(),

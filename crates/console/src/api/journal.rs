@@ -62,12 +62,12 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
         AdminEndpoint::post("/admin/v1/journal/erase", erase)
             .named(
                 "eraseDestination",
-                "Erases the stored data of one destination",
+                "Erases the stored data of one destination; only one erasure can run at a time",
             )
             .wants(RequiredKey::Operator)
             .takes("Erasure")
             .answers(200, "Erased")
-            .refuses(&[422, 503]),
+            .refuses(&[409, 422, 503]),
     ]
 }
 
@@ -118,12 +118,17 @@ async fn erase(State(console): ConsoleState, request: Request<Body>) -> ApiResul
     let actor = console.operator(request.headers())?;
     let Erasure { destination } = body(request).await?;
     bounded(&destination, 1, ID_BYTES_MAX).map_err(|text| Problem::wrong("destination", text))?;
+    let Ok(permit) = Arc::clone(&console.erasures).try_acquire_owned() else {
+        let why = "An erasure is in progress. Try again when it has ended.";
+        return Err(OperationError::Conflict(why.to_owned()).into());
+    };
     let (store, at_ms) = (
         Arc::clone(&console.store),
         console.now().saturating_mul(1000),
     );
-    // The erasure waits for sends in progress. It runs to completion even if the operator disconnects.
+    // The erasure waits for sends in progress. It runs to completion even if the operator disconnects, and the permit stays with it.
     let erased = run_to_completion(Box::pin(async move {
+        let _permit = permit;
         let erasing = store.erase_destination((&actor, at_ms), &destination);
         let erased = erasing.await.map_err(|error| OperationError::Store(error.to_string()))?;
         tracing::info!(target: "chatgate::change", actor, erased, "a destination was erased from the journal");
