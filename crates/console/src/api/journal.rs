@@ -91,17 +91,20 @@ async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> Api
 async fn page(console: &Console, query: JournalQuery) -> ApiResult {
     let order = query.order.unwrap_or(JournalOrder::NewestFirst);
     let from = (order, query.beyond);
-    let page = console
-        .store
-        .journal_page(&query.filter, from, query.limit());
-    let page = page.await?;
+    let (store, filter, limit) = (&console.store, &query.filter, query.limit());
+    let with_answers = filter.request_id.is_some();
+    let page = if with_answers {
+        store.journal_page(filter, from, limit).await?
+    } else {
+        let page = store.journal_page_without_answers(filter, from, limit);
+        page.await?
+    };
     let searched_to = page.next.filter(|_| page.is_cut).map(time_text);
     let newest = page.rows.iter().map(|row| row.id);
     // The search also passed rows that do not match the filter.
     let looked_at = page.next.filter(|_| order == JournalOrder::OldestFirst);
     let newest = newest.chain(looked_at).max();
     let follow = newest.map(|id| id_text(console.store.look_back(id)));
-    let with_answers = query.filter.request_id.is_some();
     let rows: Vec<Value> = page
         .rows
         .into_iter()

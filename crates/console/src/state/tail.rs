@@ -207,7 +207,8 @@ pub(crate) async fn newest_after(
     };
     let from = (JournalOrder::NewestFirst, None);
     let count = u32::try_from(rows_max).unwrap_or(u32::MAX);
-    let mut rows = store.journal_page(&filter, from, count).await?.rows;
+    let page = store.journal_page_without_answers(&filter, from, count);
+    let mut rows = page.await?.rows;
     rows.retain(|row| row.id > beyond);
     rows.reverse();
     Ok(rows)

@@ -40,6 +40,8 @@ pub struct JournalFilter {
 pub(crate) enum RowDetail {
     /// Whole rows.
     Whole,
+    /// Whole rows without the answers, each of which may have 256 KiB.
+    WithoutAnswer,
     /// Only what sums need: number, kind, count, access, client, canonical status, code, delivery, time of the upstream and cause.
     Brief,
 }

@@ -84,6 +84,24 @@ impl Store {
         }
     }
 
+    /// Returns a page like [`Store::journal_page`], but without the answers. An answer may have 256 KiB, so that a long page with
+    /// answers could take hundreds of megabytes.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn journal_page_without_answers(
+        &self,
+        filter: &JournalFilter,
+        from: (JournalOrder, Option<i64>),
+        count_max: u32,
+    ) -> Result<FoundRows, StoreError> {
+        let listed = (count_max, RowDetail::WithoutAnswer);
+        match self.engine() {
+            Engine::Sqlite(sqlite) => sqlite.journal_page(filter, from, listed).await,
+            Engine::Postgres(postgres) => postgres.journal_page(filter, from, listed).await,
+        }
+    }
+
     /// Returns a page for sums: each row has only its number, kind, count, access, client, canonical status, code, delivery, time
     /// of the upstream and cause. It costs a fraction of a page of whole rows.
     ///

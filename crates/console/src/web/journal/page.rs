@@ -105,7 +105,10 @@ pub(crate) async fn page(
             // If the flush fails, the unwritten rows are missing, but all others can still be read.
             let _ = console.store.journal().flush().await;
             let from = (JournalOrder::NewestFirst, query.beyond);
-            let found = console.store.journal_page(&query.filter, from, PAGE_ROWS);
+            let filter = &query.filter;
+            let found = console
+                .store
+                .journal_page_without_answers(filter, from, PAGE_ROWS);
             let found = Some(found.await?);
             (found, JournalPicture::of(&console, &query).await?, None)
         }

@@ -54,10 +54,14 @@ impl PageQuery {
             "FROM chatgate.journal WHERE id >= {first} AND id < {end}{conditions} ORDER BY id {direction} LIMIT {most}"
         );
         let (select, others) = match detail {
-            RowDetail::Whole => {
+            RowDetail::Whole | RowDetail::WithoutAnswer => {
                 let (of_j, columns) = (columns_of("j"), &*COLUMNS);
+                let answer = match detail {
+                    RowDetail::WithoutAnswer => "NULL AS answer",
+                    _ => "p.answer",
+                };
                 let select = format!(
-                    "SELECT {of_j}, p.parameters, p.answer, c.before, c.after, NULL AS open_row
+                    "SELECT {of_j}, p.parameters, {answer}, c.before, c.after, NULL AS open_row
                      FROM (SELECT {columns}, change {rows}) j {SELECT_FROM}"
                 );
                 // The number of the journal's columns without the id, plus the two payload texts and the two texts of the change.

@@ -76,7 +76,7 @@ impl PostgresStore {
         }
         let query = PageQuery::of(filter, ids, order, (count_max, detail));
         let read = match detail {
-            RowDetail::Whole => read,
+            RowDetail::Whole | RowDetail::WithoutAnswer => read,
             RowDetail::Brief => read_brief,
         };
         let found = self.pool().read(&query.sql, &query.values()).await?;

@@ -56,6 +56,10 @@ pub(super) static SELECT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Selects whole rows like [`SELECT`], but without the answers.
+static SELECT_WITHOUT_ANSWER: LazyLock<String> =
+    LazyLock::new(|| SELECT.replace("p.answer", "NULL AS answer"));
+
 /// Selects rows in brief; the rest of the query must refer to them as `j.id`.
 const SELECT_BRIEF: &str = "SELECT j.id, j.kind, j.count, j.access, j.client, j.canonical, j.code, j.delivery, j.upstream_us, \
      j.cause FROM journal j";
@@ -67,6 +71,7 @@ type ReadRow = fn(&Row<'_>) -> Result<JournalRow, StoreError>;
 pub(super) fn of(detail: RowDetail) -> (&'static str, ReadRow) {
     match detail {
         RowDetail::Whole => (&SELECT, read),
+        RowDetail::WithoutAnswer => (&SELECT_WITHOUT_ANSWER, read),
         RowDetail::Brief => (SELECT_BRIEF, read_brief),
     }
 }
