@@ -9,8 +9,11 @@ use super::journal::address_from_bytes;
 use super::store::SqliteStore;
 use crate::StoreError;
 
-/// Number of rows in one batch: a few hundred kilobytes.
+/// Maximum number of rows in one batch, usually a few hundred kilobytes.
 const BATCH_ROWS: usize = 500;
+
+/// Maximum number of bytes in one batch before its last row. One answer may have 256 KiB.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// The column whose bytes represent an address.
 const ADDRESS: &str = "client";
@@ -33,11 +36,13 @@ impl SqliteStore {
                 .split(", ")
                 .map(|name| name.trim_matches('"'))
                 .collect();
-            let mut batch = Vec::new();
+            let (mut batch, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 batch.push(object(row, &names)?);
-                if batch.len() == BATCH_ROWS {
+                bytes += bytes_of(row, names.len())?;
+                if batch.len() == BATCH_ROWS || bytes > BATCH_BYTES {
                     send(&batches, &mut batch)?;
+                    bytes = 0;
                 }
             }
             send(&batches, &mut batch)
@@ -70,6 +75,17 @@ fn send(batches: &Sender<Value>, batch: &mut Vec<Value>) -> Result<(), StoreErro
     sent.map_err(|_| StoreError::new("the copy was abandoned"))
 }
 
+/// Returns the size of a row's texts and bytes.
+fn bytes_of(row: &Row<'_>, columns: usize) -> Result<usize, StoreError> {
+    let mut bytes = 0;
+    for at in 0..columns {
+        if let ValueRef::Text(of_column) | ValueRef::Blob(of_column) = row.get_ref(at)? {
+            bytes += of_column.len();
+        }
+    }
+    Ok(bytes)
+}
+
 fn object(row: &Row<'_>, names: &[&str]) -> Result<Value, StoreError> {
     let mut object = Map::new();
     for (at, name) in names.iter().enumerate() {
@@ -95,4 +111,43 @@ fn object(row: &Row<'_>, names: &[&str]) -> Result<Value, StoreError> {
         object.insert((*name).to_owned(), value);
     }
     Ok(Value::Object(object))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::channel;
+
+    use super::BATCH_BYTES;
+    use crate::Store;
+
+    #[tokio::test]
+    async fn long_rows_are_copied_in_batches_of_few_megabytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("chatgate.db");
+        let store = Store::open(&file).await.unwrap();
+        let (rows, answer_bytes) = (100_u32, 256 * 1024);
+        let add = move |transaction: &rusqlite::Transaction<'_>| {
+            let add = "INSERT INTO journal_payload (id, answer) VALUES (?, ?)";
+            let answer = "x".repeat(answer_bytes);
+            for id in 1..=rows {
+                transaction.execute(add, (id, &answer))?;
+            }
+            Ok(())
+        };
+        store.sqlite().write(add).await.unwrap();
+        let (sender, mut batches) = channel::<serde_json::Value>(1);
+        let table = ("journal_payload", "id, answer", "id, answer");
+        let copied = async {
+            let mut copied = 0;
+            while let Some(batch) = batches.recv().await {
+                let bytes = batch.to_string().len();
+                assert!(bytes < BATCH_BYTES + 2 * answer_bytes, "{bytes}");
+                copied += batch.as_array().unwrap().len();
+            }
+            copied
+        };
+        let (sent, copied) = tokio::join!(store.sqlite().send_rows(table, sender), copied);
+        sent.unwrap();
+        assert_eq!(copied, rows as usize);
+    }
 }
