@@ -1,6 +1,6 @@
 //! Tests of the documentation pages: they match the gateway's behavior, exist only if they are switched on, and open in a browser.
 
-use adapter::{Code, OPERATIONS, Way};
+use adapter::{Code, OPERATIONS, PLATFORMS, Way};
 use reqwest::Method;
 use samples::{LANGUAGES, SampleCaller, sample};
 use serde_json::Value;
@@ -58,6 +58,14 @@ async fn the_operations_are_those_of_the_table() {
         let declared = operation.parameters.iter();
         let declared: Vec<_> = declared.map(|p| (p.name, p.compulsory)).collect();
         assert_eq!(named, declared, "{}", operation.method);
+        // All platforms are listed, also where the platform is optional.
+        let platforms = format!("<td>one of {}</td>", PLATFORMS.join(", "));
+        assert_eq!(
+            section.contains(&platforms),
+            declared.iter().any(|(name, _)| *name == "platform"),
+            "{}",
+            operation.method
+        );
         let links: Vec<_> = section.split("/docs/codes#").skip(1).collect();
         let links: Vec<_> = links
             .iter()

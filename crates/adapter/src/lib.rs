@@ -49,8 +49,8 @@ pub use header_parameter::header_parts;
 pub use json::{JsonPairs, compact, strict_object};
 pub use media::content_type;
 pub use operation::{
-    CLASS, Caching, Effect, OPERATION_COUNT, OPERATIONS, Operation, PLATFORMS, Parameter,
-    ParameterKind, Sensitivity, cacheable, operations,
+    CLASS, Caching, Effect, FILE_TYPES, OPERATION_COUNT, OPERATIONS, Operation, PLATFORMS,
+    Parameter, ParameterKind, Sensitivity, cacheable, operations,
 };
 pub use params::{IDEMPOTENCY_KEY_BYTES_MAX, Params};
 pub use reply::Reply;

@@ -312,8 +312,7 @@ impl Operation {
 pub const PLATFORMS: [&str; 4] = ["webchat", "whatsapp", "telegram", "operator"];
 
 /// The values of `type`.
-pub(crate) const FILE_TYPES: [&str; 6] =
-    ["image", "video", "audio", "voice", "document", "contact"];
+pub const FILE_TYPES: [&str; 6] = ["image", "video", "audio", "voice", "document", "contact"];
 
 /// Returns the declared name that equals `name`, among the parameters of all rows and the names that every call has.
 pub(crate) fn declared_name(name: &str) -> Option<&'static str> {

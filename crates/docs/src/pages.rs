@@ -1,12 +1,11 @@
 //! The pages of the ways in, the operations and the codes.
 
 use adapter::{
-    Adapter, Answer, CURSOR_WORDS, Code, CodeOrigin, Dialect, EVENT_TYPES, Effect, Error, Notation,
-    Operation, Parameter, ParameterKind, Way, call_example, call_schema,
+    Adapter, Answer, CURSOR_WORDS, Code, CodeOrigin, Dialect, EVENT_TYPES, Effect, Error,
+    FILE_TYPES, Operation, PLATFORMS, Parameter, ParameterKind, Way, call_example,
 };
 use adapter_jwt::TOKEN_PATH;
 use askama::Template;
-use serde_json::Value;
 
 use crate::interface::PublicInterface;
 use crate::openapi::can_occur;
@@ -106,7 +105,6 @@ pub(crate) struct Operations {
 struct Row {
     operation: &'static Operation,
     effect: &'static str,
-    schema: Value,
     example: String,
 }
 
@@ -137,34 +135,29 @@ impl Row {
                     "Sends once. The response reports the delivery as sent, not_sent (a retry is safe) or unknown."
                 }
             },
-            schema: call_schema(operation, Notation::Form),
             example: format!("{:#}", call_example(operation)),
         }
     }
+}
 
-    /// Describes the values that the parser accepts for a parameter.
-    fn value(&self, parameter: &Parameter) -> String {
-        let most = parameter.kind.bytes_max();
-        let property = &self.schema["properties"][parameter.name];
-        match parameter.kind {
-            ParameterKind::Platform | ParameterKind::FileType => {
-                let values = property["enum"].as_array().into_iter().flatten();
-                let values: Vec<_> = values.filter_map(Value::as_str).collect();
-                format!("one of {}", values.join(", "))
-            }
-            ParameterKind::Id => format!("text of up to {most} bytes"),
-            ParameterKind::Message => format!("text of up to {most} bytes, line breaks allowed"),
-            ParameterKind::Url(_) => format!("a public http or https URL of up to {most} bytes"),
-            ParameterKind::Cursor => {
-                format!("{}, or the cursor of a response", CURSOR_WORDS.join(", "))
-            }
-            ParameterKind::Number(least, most) => format!("a whole number from {least} to {most}"),
-            ParameterKind::EventTypes => {
-                format!(
-                    "one or more of {}, separated by commas",
-                    EVENT_TYPES.join(", ")
-                )
-            }
+/// Describes the values that the parser accepts for a parameter.
+fn value(parameter: &Parameter) -> String {
+    let most = parameter.kind.bytes_max();
+    match parameter.kind {
+        ParameterKind::Platform => format!("one of {}", PLATFORMS.join(", ")),
+        ParameterKind::FileType => format!("one of {}", FILE_TYPES.join(", ")),
+        ParameterKind::Id => format!("text of up to {most} bytes"),
+        ParameterKind::Message => format!("text of up to {most} bytes, line breaks allowed"),
+        ParameterKind::Url(_) => format!("a public http or https URL of up to {most} bytes"),
+        ParameterKind::Cursor => {
+            format!("{}, or the cursor of a response", CURSOR_WORDS.join(", "))
+        }
+        ParameterKind::Number(least, most) => format!("a whole number from {least} to {most}"),
+        ParameterKind::EventTypes => {
+            format!(
+                "one or more of {}, separated by commas",
+                EVENT_TYPES.join(", ")
+            )
         }
     }
 }
