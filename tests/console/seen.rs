@@ -100,6 +100,9 @@ async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
     let path = webhook(&gateway, json!({})).await;
     let page = format!("/console/{path}");
     let form = OpenForm::of(&visitor, &page, &format!("{page}/act")).await;
+    let revoke = "Revoke old secret";
+    let before = visitor.page(&page).await.body;
+    assert!(!before.contains(revoke), "there is no old secret: {before}");
     let press = [("action", "rotate")];
     let once = form.send(&press).await;
     assert_eq!(once.status, 200, "{}", once.body);
@@ -110,6 +113,7 @@ async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
     assert!(twice.body.contains(said), "{}", twice.body);
     let again = visitor.page(&page).await.body;
     assert!(again.contains("revokes the older of the two secrets"), "{again}");
+    assert!(again.contains(revoke), "{again}");
     // A program that sends no version gets its request done.
     let by_program = format!("{path}/rotate");
     for _ in 0..2 {
