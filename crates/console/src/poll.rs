@@ -36,7 +36,7 @@ async fn read_journal(console: &Console) {
         interval.tick().await;
         console.tail.poll(&console.store).await;
         if round % TAILS_PER_COUNT == 1 || !console.availability.view().is_whole {
-            let now_ms = console.now().saturating_mul(1000);
+            let now_ms = console.judged_now().saturating_mul(1000);
             console.availability.count(&console.store, now_ms).await;
         }
     }

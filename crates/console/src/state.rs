@@ -87,8 +87,14 @@ impl Console {
         })
     }
 
-    /// Returns the time, in seconds since 1970, UTC.
+    /// Returns the time by this machine's clock, in seconds since 1970, UTC. The store converts times that it is given with changes,
+    /// rows and sessions.
     pub(crate) fn now(&self) -> i64 {
         self.gateway.now()
+    }
+
+    /// Returns the time by which all replicas judge accesses, keys and rows, in seconds since 1970, UTC.
+    pub(crate) fn judged_now(&self) -> i64 {
+        self.now() + self.store.clock_ahead_s()
     }
 }

@@ -72,7 +72,7 @@ pub(crate) async fn create(
     let (password, hash) = (draft.password.clone(), draft.password_hash.clone());
     let secret = NewSecret::make(console, password, hash).await?;
     let mut access = blank(&name, vec![secret.stored.clone()])?;
-    let applied = draft.apply_at(console.now(), &mut access);
+    let applied = draft.apply_at(console.judged_now(), &mut access);
     applied.map_err(Problem::invalid)?;
     let create = |current: Option<&Access>| match current {
         Some(_) => Err(ChangeError::Exists),
@@ -107,7 +107,7 @@ pub(crate) async fn change(
         .change_access((target.actor, console.now()), target.name, |current| {
             let mut access = target.check(current)?.clone();
             draft
-                .apply_at(console.now(), &mut access)
+                .apply_at(console.judged_now(), &mut access)
                 .map_err(|found| {
                     mistakes = found;
                     ChangeError::Refused(String::new())

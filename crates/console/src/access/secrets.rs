@@ -41,7 +41,7 @@ impl NewSecret {
                 (console.hasher.keyed(&secret), Some(secret))
             }
         };
-        let created = console.now();
+        let created = console.judged_now();
         Ok(NewSecret {
             stored: Secret { hash, created },
             plain,

@@ -144,7 +144,12 @@ struct NewKey {
 impl NewKey {
     fn make(console: &Console, name: &str, role: Role) -> Result<NewKey, Problem> {
         let secret = new_admin_key().map_err(|error| ChangeError::Refused(error.to_string()))?;
-        let key = AdminKey::new(name, role, console.now(), console.hasher.keyed(&secret));
+        let key = AdminKey::new(
+            name,
+            role,
+            console.judged_now(),
+            console.hasher.keyed(&secret),
+        );
         Ok(NewKey { key, secret })
     }
 

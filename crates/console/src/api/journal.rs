@@ -73,7 +73,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 
 async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> ApiResult {
     console.viewer(&headers)?;
-    let query = JournalQuery::parse(uri.query().unwrap_or_default(), console.now());
+    let query = JournalQuery::parse(uri.query().unwrap_or_default(), console.judged_now());
     let mut query = query.map_err(Problem::invalid)?;
     let is_export = wants_ndjson(&headers);
     if is_export || query.order == Some(JournalOrder::OldestFirst) {

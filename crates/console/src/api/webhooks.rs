@@ -326,7 +326,7 @@ async fn redeliver(
         (Some(event), None, None) if is_event_id(&event) => Again::Event(event),
         (None, Some(true), None) => Again::Dead,
         (None, None, Some(since)) => {
-            let at = moment::time_ms(&since, console.now());
+            let at = moment::time_ms(&since, console.judged_now());
             Again::Since(at.map_err(|text| Problem::wrong("since", text))?)
         }
         _ => {

@@ -68,7 +68,7 @@ pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<
         .ok_or(ChangeError::Missing)?;
     let mut mistakes = Vec::new();
     let mut wrong = |field: &str, text| mistakes.push((field.to_owned(), text));
-    let since = time_ms(&request.since, console.now());
+    let since = time_ms(&request.since, console.judged_now());
     let since_ms = since.unwrap_or_else(|text| {
         wrong("since", text);
         0

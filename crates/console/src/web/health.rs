@@ -77,7 +77,7 @@ pub(crate) async fn page(
     fields: Fields,
 ) -> PageResult {
     let window = TimeWindow::chosen(&fields);
-    let within = (window.seconds, console.now());
+    let within = (window.seconds, console.judged_now());
     let summary = console.recent_sums.of(&console.store, within, 0).await?;
     let page = HealthPage::of(&console, &visitor, window, &summary);
     Ok(html(StatusCode::OK, &page))

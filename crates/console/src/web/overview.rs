@@ -176,7 +176,7 @@ impl OverviewCounts {
         window: &'static TimeWindow,
         age_max_s: i64,
     ) -> Result<OverviewCounts, StoreError> {
-        let within = (window.seconds, console.now());
+        let within = (window.seconds, console.judged_now());
         let summary = console.recent_sums.of(&console.store, within, age_max_s);
         let summary = summary.await?;
         let since = window.word;

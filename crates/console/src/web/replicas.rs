@@ -53,7 +53,7 @@ pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> Page
         sharers: (!counts_together).then(|| console.store.replica_count()),
         replicas: rows
             .iter()
-            .map(|row| ReplicaView::of(row, console.now()))
+            .map(|row| ReplicaView::of(row, console.judged_now()))
             .collect(),
     };
     Ok(html(StatusCode::OK, &page))

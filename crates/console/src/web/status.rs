@@ -232,7 +232,7 @@ fn upstream_facts(upstream: &Value) -> Vec<(String, String)> {
 }
 
 fn signing_keys(console: &Console) -> Vec<(String, &'static str, String, String)> {
-    let now = console.now();
+    let now = console.judged_now();
     let keys = console.gateway.keys().into_iter().map(|key| {
         let state = match key.verifies_until {
             Some(until) => format!("verifies until {}", moment_of(until)),
@@ -245,7 +245,7 @@ fn signing_keys(console: &Console) -> Vec<(String, &'static str, String, String)
 }
 
 fn admin_keys(console: &Console) -> Vec<(String, &'static str, String)> {
-    let now = console.now();
+    let now = console.judged_now();
     let keys = console.store.admin_keys();
     let keys = keys.iter();
     keys.map(|key| (key.name.clone(), key.role.name(), age(now - key.created)))

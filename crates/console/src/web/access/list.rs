@@ -70,7 +70,7 @@ pub(crate) async fn list(
     let from = (fields.get("q"), fields.get("after"));
     let found = pages::page(&accesses, from, LINES_MAX).await;
     let names: Vec<_> = found.accesses.iter().map(|a| a.name.as_str()).collect();
-    let day_ms = (console.now() - DAY_S).saturating_mul(1000);
+    let day_ms = (console.judged_now() - DAY_S).saturating_mul(1000);
     // If the flush fails, the unwritten rows are missing, but all others can still be read.
     let _ = console.store.journal().flush().await;
     let calls = console.store.access_calls(&names, day_ms, ROWS_MAX).await?;
@@ -123,7 +123,7 @@ fn access_line(console: &Console, access: &Access, calls: AccessCalls) -> Access
     let last = console.store.last_use(access);
     AccessLine {
         name: access.name.clone(),
-        state: state_word(access, console.now()),
+        state: state_word(access, console.judged_now()),
         user: visible(&access.user),
         owner: or_dash(Some(&access.owner)),
         networks: match access.allow.len() {

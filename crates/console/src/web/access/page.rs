@@ -62,7 +62,7 @@ struct PreviewPiece {
 async fn use_of_last_day(console: &Console, access: &Access) -> Result<String, PageError> {
     let filter = JournalFilter {
         access: Some(access.name.clone()),
-        since_ms: Some((console.now() - DAY_S).saturating_mul(1000)),
+        since_ms: Some((console.judged_now() - DAY_S).saturating_mul(1000)),
         ..JournalFilter::default()
     };
     let summary = JournalSummary::of(&console.store, &filter).await?;
@@ -94,7 +94,7 @@ impl AccessPage {
             name: access.name.clone(),
             version: access.version,
             has_old_secret: access.secrets.len() > 1,
-            state: state_word(access, console.now()),
+            state: state_word(access, console.judged_now()),
             facts,
             saved: false,
             preview: None,
@@ -105,7 +105,7 @@ impl AccessPage {
 }
 
 fn facts(console: &Console, access: &Access) -> Vec<(&'static str, String)> {
-    let now = console.now();
+    let now = console.judged_now();
     let secrets = access
         .secrets
         .iter()

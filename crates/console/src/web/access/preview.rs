@@ -56,11 +56,12 @@ pub(crate) async fn of(
         "" => "1d",
         since => since,
     };
-    let since_ms = time_ms(since, console.now()).map_err(|text| Problem::wrong("since", text))?;
+    let since_ms =
+        time_ms(since, console.judged_now()).map_err(|text| Problem::wrong("since", text))?;
     // Check the whole form, so that the preview shows exactly what saving would do.
     let mut changed = access.clone();
     draft(fields, access)?
-        .apply_at(console.now(), &mut changed)
+        .apply_at(console.judged_now(), &mut changed)
         .map_err(Problem::invalid)?;
     let request = ReplayRequest {
         access: access.name.clone(),

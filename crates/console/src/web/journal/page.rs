@@ -73,7 +73,7 @@ impl JournalPicture {
             return Ok(None);
         }
         // Include the current second.
-        let now_ms = console.now().saturating_add(1).saturating_mul(1000) - 1;
+        let now_ms = console.judged_now().saturating_add(1).saturating_mul(1000) - 1;
         let until_ms = filter.until_ms.map_or(now_ms, |until| until.min(now_ms));
         let from_ms = (until_ms - DRAWN_MS).max(filter.since_ms.unwrap_or(0));
         let drawn = JournalFilter {
@@ -96,7 +96,7 @@ pub(crate) async fn page(
     fields: Fields,
 ) -> PageResult {
     let parameters = fields.query(&[&FILTERS[..], &["cursor"]].concat());
-    let (found, picture, wrong) = match JournalQuery::parse(&parameters, console.now()) {
+    let (found, picture, wrong) = match JournalQuery::parse(&parameters, console.judged_now()) {
         Err(mistakes) => {
             let problem = Problem::unreadable(mistakes);
             (None, None, Some(problem.detail().to_owned()))
@@ -187,7 +187,7 @@ pub(crate) async fn csv(
 }
 
 fn query_of(console: &Console, fields: &Fields) -> Result<JournalQuery, Problem> {
-    let query = JournalQuery::parse(&fields.query(&FILTERS), console.now());
+    let query = JournalQuery::parse(&fields.query(&FILTERS), console.judged_now());
     let mut query = query.map_err(Problem::unreadable)?;
     query.settle(&console.store, console.now().saturating_mul(1000));
     Ok(query)

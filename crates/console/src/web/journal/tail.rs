@@ -70,7 +70,7 @@ pub(crate) async fn events(
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, PageError> {
-    let filter = filter_of(&fields, console.now());
+    let filter = filter_of(&fields, console.judged_now());
     let last_event = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok());
