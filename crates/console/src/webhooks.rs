@@ -5,7 +5,7 @@ use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{Access, Position, Webhook, WebhookAttempt, WebhookDelivery};
-use webhooks::{WebhookError, state_of};
+use webhooks::WebhookError;
 
 use crate::audit::notes::ActionNote;
 use crate::moment::{rfc3339, rfc3339_ms};
@@ -36,8 +36,8 @@ impl From<WebhookError> for Problem {
 
 /// Returns the view of a webhook. It contains everything but the secrets, of which only the age is shown.
 pub(crate) fn view(console: &Console, webhook: &Webhook, access: &Access) -> Value {
-    let now = console.now();
-    let (state, cause) = state_of(webhook, access, now);
+    let now = console.judged_now();
+    let (state, cause) = console.webhooks().state_of(webhook, access);
     let (at, settings) = (&webhook.progress, &webhook.settings);
     let secrets = webhook.secrets.iter();
     let secrets = secrets.filter(|secret| secret.until.is_none_or(|until| now < until));

@@ -92,12 +92,13 @@ async fn serve_until_stopped(
     let demo = bootstrap::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
     let file = source.file.clone();
+    let events = open_events(&store, &config).await?;
     let process = ProcessContext {
         config_source: source,
         store: Arc::clone(&store),
         hasher: Arc::clone(&hasher),
-        events: open_events(&store, &config).await?,
-        webhooks: open_webhooks(&store, &config, [address, admin_address])?,
+        webhooks: open_webhooks(&store, &config, (&events, [address, admin_address]))?,
+        events,
         counts: start_counts(&config, &hasher).await,
         address,
         sandbox,
@@ -145,9 +146,10 @@ async fn open_events(store: &Arc<Store>, config: &Config) -> Result<Arc<Events>,
 fn open_webhooks(
     store: &Arc<Store>,
     config: &Config,
-    own_listeners: [SocketAddr; 2],
+    (events, own_listeners): (&Arc<Events>, [SocketAddr; 2]),
 ) -> Result<Arc<Webhooks>, String> {
     let surroundings = Surroundings {
+        events: Arc::clone(events),
         own_listeners: own_listeners.to_vec(),
         lookup: system_lookup(),
         clock: Arc::new(Snapshot::now_ms),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use client::{Lookup, OutsideClient, Roots};
+use events::Events;
 
 use crate::destination::DestinationRules;
 use crate::sender::WebhookSender;
@@ -23,6 +24,8 @@ pub struct WebhooksConfig {
 /// The surroundings of webhooks, which stay the same for the life of the process.
 #[derive(Clone)]
 pub struct Surroundings {
+    /// The events that webhooks send.
+    pub events: Arc<Events>,
     /// The gateway's own listeners. Deliveries may not go there.
     pub own_listeners: Vec<SocketAddr>,
     /// Resolves the names of receivers.

@@ -32,4 +32,3 @@ pub use figures::WebhookFigures;
 pub use manage::{GRACE_S, GRACE_S_MAX, Webhooks};
 pub use on_and_off::PAUSED;
 pub use sender::SIGNATURE;
-pub use state::state_of;

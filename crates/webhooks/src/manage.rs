@@ -81,6 +81,11 @@ impl Webhooks {
         (self.surroundings.clock)()
     }
 
+    /// Returns whether events are on. Without events nothing is delivered.
+    pub(crate) fn has_events(&self) -> bool {
+        self.surroundings.events.config().enabled
+    }
+
     /// Returns this process's counts of attempts, webhooks by state and unsettled deliveries.
     #[must_use]
     pub fn figures(&self) -> WebhookFigures {

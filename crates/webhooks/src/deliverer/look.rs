@@ -12,7 +12,6 @@ use crate::attempt::{event_at, position};
 use crate::figures::WebhookFigures;
 use crate::schedule::Schedule;
 use crate::served::ServedWebhook;
-use crate::state::state_of;
 
 impl Deliverer {
     /// Reads all webhooks, and adopts the changes of operators.
@@ -27,7 +26,12 @@ impl Deliverer {
         self.write().await;
         let store = Arc::clone(self.webhooks.store());
         let asked = Instant::now();
-        let term = store.may_deliver().await?;
+        // Without events, another process may deliver whose configuration has events.
+        let term = if self.webhooks.has_events() {
+            store.may_deliver().await?
+        } else {
+            None
+        };
         if term.is_some() {
             self.mine_until = asked + Duration::from_millis(DELIVERING_HELD_MS.unsigned_abs());
         }
@@ -40,7 +44,7 @@ impl Deliverer {
             let Some(access) = accesses.of_client(&webhook.client_id) else {
                 continue;
             };
-            let (state, _) = state_of(&webhook, access, now);
+            let (state, _) = self.webhooks.state_of(&webhook, access);
             *figures.states.entry(state.word()).or_default() += 1;
             figures.lost += webhook.progress.lost;
             let is_stopped = webhook.progress.state == WebhookState::Paused;

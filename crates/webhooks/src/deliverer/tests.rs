@@ -16,7 +16,6 @@ use tokio::sync::Semaphore;
 
 use self::stage::*;
 use super::*;
-use crate::state::state_of;
 use crate::{Again, DestinationRules, Surroundings, WebhookDraft, WebhooksConfig};
 
 /// Maximum factor by which receivers that are away may slow down events for another receiver, and the time that other work on the

@@ -101,6 +101,7 @@ async fn a_name_of_the_world_that_leads_inside_is_dialled_by_no_delivery() {
     let sending = Sending::new().await;
     let (listener, ip) = inside();
     let surroundings = Surroundings {
+        events: Arc::clone(&sending.events),
         own_listeners: Vec::new(),
         lookup: Arc::new(move |_| Box::pin(async move { Ok(vec![ip]) })),
         clock: Arc::new(|| 1_000_000),

@@ -54,6 +54,7 @@ impl Sending {
         let began = (std::time::Instant::now(), clock.load(Ordering::SeqCst));
         let shared = Arc::clone(&clock);
         let surroundings = Surroundings {
+            events: Arc::clone(&events),
             own_listeners: Vec::new(),
             lookup: panics_once(),
             clock: Arc::new(move || {

@@ -15,7 +15,8 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
     switch(false).await;
     sending.receive(EventKind::MessageReceived, 0..10).await;
     let (webhook, access) = sending.webhooks.find(&id).await.unwrap();
-    assert_eq!(state_of(&webhook, &access, 8).0, WebhookState::Paused);
+    let (state, _) = sending.webhooks.state_of(&webhook, &access);
+    assert_eq!(state, WebhookState::Paused);
     assert!(ids(&got, true).is_empty());
     switch(true).await;
     sending.until_settled(&id).await;
@@ -201,4 +202,28 @@ async fn the_first_delivery_after_events_were_lost_says_so() {
     let says_so = |request: &String| request.contains(r#""gap":"possible""#);
     let gaps = got.iter().filter(|(request, _)| says_so(request)).count();
     assert_eq!(gaps, 1);
+}
+
+#[tokio::test]
+async fn a_webhook_stops_with_events_and_goes_on_where_it_stopped() {
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, _| 200).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.until_seen("active").await;
+    let switch = |enabled| {
+        let mut config = config();
+        config.enabled = enabled;
+        sending.events.configure(config);
+    };
+    switch(false);
+    sending.until_seen("paused").await;
+    sending.receive(EventKind::MessageReceived, 0..10).await;
+    let (webhook, access) = sending.webhooks.find(&id).await.unwrap();
+    let state = sending.webhooks.state_of(&webhook, &access);
+    let expected = (WebhookState::Paused, "events are off (events.enabled)");
+    assert_eq!(state, expected);
+    assert!(ids(&got, true).is_empty());
+    switch(true);
+    sending.until_settled(&id).await;
+    check_all_in_order(&ids(&got, true), 10);
 }
