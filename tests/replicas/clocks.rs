@@ -1,9 +1,14 @@
 //! Tests of replicas on machines of which two in three have a clock that is ten minutes wrong.
 
+use std::time::UNIX_EPOCH;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Fleet, Gateway, admin, client, made, skipped, until};
+use crate::harness::{
+    Answer, Fleet, Gateway, HttpSink, Sandbox, admin, client, made, skipped, until,
+};
+use crate::streams::reading::SALES;
 
 /// The cheapest read.
 const READ: &str = "class=chat&method=getchatchannels";
@@ -87,6 +92,76 @@ fn is_ahead(fleet: &Fleet, time: &Value, seconds: i64) {
     ));
     let ahead: i64 = ahead.trim().parse().unwrap();
     assert!((ahead - seconds).abs() < SAME_TIME_S, "{of}: {ahead}");
+}
+
+/// Asserts that the receiver's newest delivery bears the current time.
+fn is_now(sink: &HttpSink) {
+    let newest = sink.requests().pop().unwrap();
+    let at: i64 = newest.headers["webhook-timestamp"].parse().unwrap();
+    let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    assert!((at - now).abs() < SAME_TIME_S, "{at} at {now}");
+}
+
+/// Makes an access that lasts until `expires`, and its webhook. Returns what the admin API shows of the webhook.
+async fn webhook(gateway: &Gateway, (name, expires): (&str, &str), sink: &HttpSink) -> Value {
+    let draft = json!({"name": name, "allow": ["127.0.0.1"], "expires": expires});
+    made(gateway, draft).await;
+    let url = format!("http://{}/", sink.address);
+    let draft = json!({"access": name, "url": url, "types": ["message.received"]});
+    let made = admin(gateway, Method::POST, "webhooks", draft).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    made.json()
+}
+
+async fn receive(sandbox: &Sandbox) {
+    let message = json!({"platform": SALES.0, "platformid": SALES.1, "destination": "34600000000", "message": "hello"});
+    let request = client().post(format!("http://{}/sandbox/receive", sandbox.address));
+    let answer = Answer::of(request.body(message.to_string())).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_go_by_one_clock_whoever_delivers() {
+    let toml = "unread_clears = \"no\"\n[events]\npoll_min = \"100ms\"\npoll_max = \"500ms\"\n\
+        [webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n";
+    let Some(fleet) = Fleet::with_false_clocks(0, toml) else {
+        return skipped("PostgreSQL, or Debian's package faketime");
+    };
+    let (sink, fast) = (HttpSink::start("").await, fleet.replica("replica-1"));
+    let shown = webhook(&fast, ("shop", "1h"), &sink).await;
+    is_ahead(&fleet, &shown["state_since"], 0);
+    is_ahead(&fleet, &shown["secrets"][0]["created"], 0);
+    let path = format!("webhooks/{}", shown["id"].as_str().unwrap());
+    let rotate = format!("{path}/rotate");
+    let rotated = admin(&fast, Method::POST, &rotate, json!({"grace_s": 600})).await;
+    is_ahead(&fleet, &rotated.json()["secrets"][1]["until"], 600);
+    // The receiver fails, so that the webhook rests.
+    sink.set_status(503);
+    let state = async |gateway: &Gateway| {
+        let shown = admin(gateway, Method::GET, &path, Value::Null).await;
+        shown.json()["state"].as_str().unwrap().to_owned()
+    };
+    until("a rest", async || {
+        receive(fleet.sandbox()).await;
+        state(&fast).await == "resting"
+    })
+    .await;
+    is_now(&sink);
+    // A gateway whose clock is behind takes over, and does not rest any longer.
+    let slow = fleet.replica("replica-2");
+    drop(fast);
+    sink.set_status(200);
+    until("the delivery", async || state(&slow).await == "active").await;
+    is_now(&sink);
+    // The history and the journal convert the time of a state change once.
+    let changes = admin(&slow, Method::GET, "accesses/shop/changes", Value::Null).await;
+    let changes = changes.json();
+    assert_eq!(changes["changes"][0]["actor"], "(webhooks)", "{changes}");
+    is_ahead(&fleet, &changes["changes"][0]["at"], 0);
+    // By the own clock of this gateway, this access would not be over yet.
+    let over = fleet.sql("SELECT to_char(now() AT TIME ZONE 'UTC' - interval '5 min', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
+    let shown = webhook(&slow, ("over", over.trim()), &sink).await;
+    assert_eq!(shown["cause"], "its access is not active", "{shown}");
 }
 
 #[tokio::test]

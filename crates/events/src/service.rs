@@ -120,7 +120,7 @@ impl Events {
     /// The store cannot be written.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let now_ms = now_ms();
-        self.hub.sweep(now_ms);
+        self.hub.sweep(self.store.judged_ms(now_ms));
         let retention = self.config().retention;
         self.store.trim_events(now_ms, &retention).await
     }
@@ -140,6 +140,11 @@ impl Events {
         }
         let listens = !self.interests.live(now_ms()).is_empty();
         listens && self.store.may_poll().await.unwrap_or(false)
+    }
+
+    /// Returns the time by which accesses and the log are judged, in milliseconds since 1970, UTC.
+    pub(crate) fn judged_now_ms(&self) -> i64 {
+        self.store.judged_ms(now_ms())
     }
 
     /// Returns the accesses that listen.

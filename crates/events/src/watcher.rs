@@ -13,7 +13,6 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::caught::caught;
 use crate::heard::{ChannelName, Heard, channel_names};
-use crate::interests::now_ms;
 use crate::look::{ChannelState, EndedLook};
 use crate::notice::PendingNotice;
 use crate::pace::{LookOutcome, LookPace};
@@ -143,7 +142,7 @@ impl Watcher {
     /// Updates the listeners and their channels.
     async fn refresh(&mut self) {
         let is_ours = self.events.config().enabled && self.events.share_interests().await;
-        let now_s = now_ms() / 1000;
+        let now_s = self.events.judged_now_ms() / 1000;
         let listening = if is_ours {
             self.events.listening()
         } else {
@@ -274,21 +273,22 @@ impl Watcher {
             .as_mut()
             .and_then(|state| state.memory.stalled_at.take());
         if let Some(stalled_at) = channel.stalled_at.take().or(remembered) {
-            let notice = PendingNotice::resumed(look.channel, stalled_at, now_ms());
+            let now_ms = self.events.judged_now_ms();
+            let notice = PendingNotice::resumed(look.channel, stalled_at, now_ms);
             channel.notice = Some(notice);
             channel.queue_notice(&self.events);
         }
     }
 
     fn find_stalled(&mut self) {
-        let account = self.upstream.account();
+        let (account, now_ms) = (self.upstream.account(), self.events.judged_now_ms());
         for ((platform, platformid), channel) in &mut self.channels {
             channel.queue_notice(&self.events);
             let silent = channel.last_good.elapsed();
             if silent < STALLED_AFTER || channel.stalled_at.is_some() {
                 continue;
             }
-            let since = now_ms() - i64::try_from(silent.as_millis()).unwrap_or(0);
+            let since = now_ms - i64::try_from(silent.as_millis()).unwrap_or(0);
             channel.stalled_at = Some(since);
             let name = EventChannel {
                 account: account.clone(),

@@ -166,6 +166,16 @@ impl Store {
         }
     }
 
+    /// Converts a time of this machine's clock to the clock that [`Store::clock_ahead_s`] describes; both in milliseconds since 1970,
+    /// UTC.
+    #[must_use]
+    pub fn judged_ms(&self, own_ms: i64) -> i64 {
+        match self.engine() {
+            Engine::Sqlite(_) => own_ms,
+            Engine::Postgres(postgres) => postgres.lease().database_ms(own_ms),
+        }
+    }
+
     /// Returns the number of live replicas, including this one.
     #[must_use]
     pub fn replica_count(&self) -> u32 {

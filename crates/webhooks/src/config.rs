@@ -9,7 +9,7 @@ use events::Events;
 use crate::destination::DestinationRules;
 use crate::sender::WebhookSender;
 
-/// A clock that returns the time in milliseconds since 1970, UTC.
+/// This machine's clock, which returns the time in milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The configuration of webhooks.
@@ -30,7 +30,7 @@ pub struct Surroundings {
     pub own_listeners: Vec<SocketAddr>,
     /// Resolves the names of receivers.
     pub lookup: Lookup,
-    /// The clock.
+    /// This machine's clock.
     pub clock: Clock,
 }
 

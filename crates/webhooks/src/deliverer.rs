@@ -232,7 +232,7 @@ impl Deliverer {
         if settlements.is_empty() {
             return;
         }
-        let now = self.webhooks.now_ms();
+        let now = self.webhooks.own_now_ms();
         let mut turns = Vec::new();
         match self.webhooks.store().settle(settlements.clone()).await {
             Ok(outdated) => {
@@ -267,7 +267,7 @@ impl Deliverer {
         self.note(turns, now).await;
     }
 
-    /// Records state changes in the history of their accesses; `now` is in milliseconds since 1970, UTC.
+    /// Records state changes in the history of their accesses; `now` is a time of this machine, in milliseconds since 1970, UTC.
     async fn note(&self, turns: Vec<StateTurn>, now: i64) {
         for turn in turns {
             turn.note(self.webhooks.store(), (ACTOR, now / 1000)).await;

@@ -77,7 +77,13 @@ impl Webhooks {
         &self.store
     }
 
+    /// Returns the time by which all gateways that share the store judge webhooks and accesses.
     pub(crate) fn now_ms(&self) -> i64 {
+        self.store.judged_ms(self.own_now_ms())
+    }
+
+    /// Returns the time by this machine's clock, from which the store itself converts the times of recorded changes and rows.
+    pub(crate) fn own_now_ms(&self) -> i64 {
         (self.surroundings.clock)()
     }
 

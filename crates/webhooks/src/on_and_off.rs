@@ -88,7 +88,8 @@ impl Webhooks {
             from: state_in_words(webhook.progress.state, &webhook.progress.cause),
             to: state_in_words(state, cause),
         };
-        turn.note(self.store(), (by, now_ms / 1000)).await;
+        turn.note(self.store(), (by, self.own_now_ms() / 1000))
+            .await;
         Ok(())
     }
 }

@@ -132,7 +132,7 @@ impl ServedWebhook {
 
     /// Reports a state change in the journal and in the log, so that no webhook stops or resumes silently. The caller has to record
     /// the returned change in the history of the access. Changes back and forth are recorded only now and then, but the end of
-    /// serving immediately.
+    /// serving immediately. `now` is a time of this machine, in milliseconds since 1970, UTC.
     pub(crate) fn note_state(&mut self, store: &Store, now: i64) -> Option<StateTurn> {
         let at = self.schedule.progress();
         if at.state == self.noted {

@@ -13,8 +13,8 @@ pub(crate) struct StateTurn {
 }
 
 impl StateTurn {
-    /// Records the change; `by` is its author and its time, in seconds since 1970, UTC. The state is already in force, and the
-    /// journal contains the change even if it can't be recorded here.
+    /// Records the change; `by` is its author and its time on this machine, in seconds since 1970, UTC. The state is already in
+    /// force, and the journal contains the change even if it can't be recorded here.
     pub(crate) async fn note(self, store: &Store, by: (&str, i64)) {
         let name = format!("webhook {}", self.webhook);
         let what = (&*name, &*self.from, &*self.to);

@@ -25,7 +25,9 @@ pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
     let streams = runtime.process.events.places.taken();
     let streams = MetricSample::of("chatgate_event_streams", streams as f64);
     samples.push(streams);
-    samples.extend(webhook_samples(&runtime.process.webhooks.figures()));
+    let now_ms = snapshot.store.judged_ms(Snapshot::now_ms());
+    let figures = runtime.process.webhooks.figures();
+    samples.extend(webhook_samples(&figures, now_ms));
     samples.extend(event_samples(&runtime.process.events.status()));
     samples.extend(log_samples());
     samples.extend(config_samples(&snapshot));
@@ -74,8 +76,9 @@ fn shared_samples(counts: &SharedCounts) -> [MetricSample; 3] {
     ]
 }
 
-/// Returns the values of webhooks: attempts, states and pending deliveries.
-fn webhook_samples(figures: &WebhookFigures) -> Vec<MetricSample> {
+/// Returns the values of webhooks: attempts, states and pending deliveries. `now_ms` is a time of the clock that assigns events'
+/// positions.
+fn webhook_samples(figures: &WebhookFigures, now_ms: i64) -> Vec<MetricSample> {
     let attempts = figures.attempts.iter().map(|(outcome, count)| {
         let label = ("outcome", *outcome);
         MetricSample::labelled("chatgate_webhook_attempts_total", label, *count as f64)
@@ -84,7 +87,7 @@ fn webhook_samples(figures: &WebhookFigures) -> Vec<MetricSample> {
         let count = figures.states.get(state.word()).copied().unwrap_or(0);
         MetricSample::labelled("chatgate_webhooks", ("state", state.word()), count as f64)
     });
-    let oldest = figures.oldest_ms.map_or(0, |at| Snapshot::now_ms() - at);
+    let oldest = figures.oldest_ms.map_or(0, |at| now_ms - at);
     let others = [
         ("chatgate_webhook_unsettled", figures.unsettled as f64),
         (

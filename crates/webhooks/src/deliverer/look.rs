@@ -74,7 +74,7 @@ impl Deliverer {
 
     /// Records state changes that were held back because an earlier one was recorded shortly before.
     async fn note_late(&mut self) {
-        let (store, now) = (self.webhooks.store(), self.webhooks.now_ms());
+        let (store, now) = (self.webhooks.store(), self.webhooks.own_now_ms());
         let served = self.served.values_mut();
         let written = served.filter(|served| served.is_serving && !served.is_unwritten());
         let turns: Vec<_> = written
