@@ -87,8 +87,8 @@ impl Console {
         })
     }
 
-    /// Returns the time by this machine's clock, in seconds since 1970, UTC. The store converts times that it is given with changes,
-    /// rows and sessions.
+    /// Returns the time by this machine's clock, in seconds since 1970, UTC. The store itself converts the times of changes, rows
+    /// and sessions.
     pub(crate) fn now(&self) -> i64 {
         self.gateway.now()
     }

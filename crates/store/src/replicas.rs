@@ -166,8 +166,8 @@ impl Store {
         }
     }
 
-    /// Converts a time of this machine's clock to the clock that [`Store::clock_ahead_s`] describes; both in milliseconds since 1970,
-    /// UTC.
+    /// Converts a time of this machine's clock to the clock that [`Store::clock_ahead_s`] describes. Both are in milliseconds since
+    /// 1970, UTC.
     #[must_use]
     pub fn judged_ms(&self, own_ms: i64) -> i64 {
         match self.engine() {
