@@ -245,7 +245,10 @@ impl ChangedChannel<'_> {
             .map(|chat| (chat.destination.clone(), chat.remembered()))
             .collect();
         let newest = self.newest.clone().filter(|_| is_end);
-        let floor = Floor::clone(&floor_of_new_chats(&state.memory));
+        let floor = match &*chats {
+            [chat] => floor_of(&state.memory, &chat.destination),
+            _ => floor_of_new_chats(&state.memory),
+        };
         let kept = self.looker.recorder.keep(Observation::Look {
             channel: self.channel.clone(),
             newest: newest.clone(),
@@ -264,6 +267,17 @@ impl ChangedChannel<'_> {
         state.memory.newest = newest.or(state.memory.newest.take());
         true
     }
+}
+
+/// Returns the floor of a chat that the store does not know. If it was known until data was erased, its last message was the last of
+/// its history.
+fn floor_of(channel: &ChannelMemory, destination: &str) -> Floor {
+    let erased = channel.tips.get(destination).and_then(Option::as_ref);
+    let floor = erased.map(|tip| Floor {
+        id: Some(tip.id.clone()),
+        datetime: None,
+    });
+    floor.unwrap_or_else(|| floor_of_new_chats(channel))
 }
 
 fn looked(destination: String, tip: ListedRow) -> LookedChat {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use adapter::{Code, Error, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{Access, EventKind, Position, Store};
+use store::{Access, EventKind, Journal, Position, Store};
 
 use super::model::CHANNEL;
 use super::nobody::with_events;
@@ -205,4 +205,19 @@ async fn the_first_chat_of_a_channel_is_heard() {
     let mut heard = Heard::after_first(&[]).await;
     assert_eq!(heard.after("a", "a1", 0).await, "a1?");
     assert_eq!(heard.after("a", "a2", 1).await, "a2");
+}
+
+#[tokio::test]
+async fn what_was_erased_is_not_heard_again() {
+    let chat = "34600111222";
+    let mut heard = Heard::after_first(&[(chat, -DAY)]).await;
+    assert_eq!(heard.after(chat, "a1", 0).await, "a1");
+    heard.upstream.add(chat, "a2", 1);
+    assert_eq!(heard.after(chat, "a3", 2).await, "a2 a3");
+    let store = Arc::clone(&heard.events.store);
+    let journal = Journal::start(&store).await.unwrap();
+    store.erase_destination(("test", 1), chat).await.unwrap();
+    journal.stop().await;
+    assert_eq!(heard.next().await, "");
+    assert_eq!(heard.after(chat, "a4", 3).await, "a4");
 }
