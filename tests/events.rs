@@ -2,6 +2,7 @@
 //! other callers notice nothing of it.
 
 mod arrivals;
+mod erased;
 mod fleet;
 mod killed;
 mod unnoticed;

@@ -12,8 +12,7 @@ const RING_EVENTS_MAX: usize = 4096;
 /// Maximum size of the events' rows, in bytes.
 const RING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Maximum age of an event in memory, in milliseconds. After this time, memory no longer contains data that another replica has
-/// erased from the store.
+/// Maximum age of an event in memory, in milliseconds. It is far below the shortest retention of the log.
 const RING_AGE_MAX_MS: i64 = 60_000;
 
 /// The newest events, and the readers that wait for more.

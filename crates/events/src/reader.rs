@@ -20,7 +20,7 @@ pub struct EventReader {
     store: Arc<Store>,
     hub: Arc<EventHub>,
     reads: Semaphore,
-    /// The number of erasures at the time when the memory was last cleared.
+    /// The known number of erasures at the time when the memory was last cleared.
     erasures: AtomicU64,
 }
 
@@ -44,7 +44,9 @@ impl EventReader {
         if self.erasures.swap(erasures, Ordering::AcqRel) != erasures {
             self.hub.clear();
         }
-        if let Some(page) = self.hub.page(after, limit, PAGE_BYTES) {
+        if self.store.knows_erasures()
+            && let Some(page) = self.hub.page(after, limit, PAGE_BYTES)
+        {
             return Ok(page);
         }
         let closed = |_| StoreError::new("the log of events is closed");

@@ -52,14 +52,16 @@ impl Events {
 
     /// Reads the log to its end.
     async fn catch_up(&self) {
-        while let Ok(page) = self
-            .store
-            .events_after(self.hub.newest(), FOLLOWED_MAX, PAGE_BYTES)
-            .await
-        {
-            let more = page.more;
+        loop {
+            let (erasures, after) = (self.store.erasures(), self.hub.newest());
+            let read = self.store.events_after(after, FOLLOWED_MAX, PAGE_BYTES);
+            let Ok(page) = read.await else { break };
             self.hub.publish(page.events);
-            if !more {
+            if self.store.erasures() != erasures {
+                // Events of the page may have been erased after it was read.
+                self.hub.clear();
+            }
+            if !page.more {
                 break;
             }
         }

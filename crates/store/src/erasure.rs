@@ -7,6 +7,9 @@ mod under_way;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::sleep;
+
+use crate::memory::COUNT_HOLDS;
 use crate::store::Engine;
 use crate::{Store, StoreError};
 use sought::{Sought, SoughtTable, TABLES};
@@ -47,12 +50,19 @@ impl Store {
             rows += self.erase_from((table, i64::MIN), &sought).await?;
         }
         let waited = self.wait_for(&mut coming).await;
+        let before = rows;
         for table in TABLES.iter().filter(|table| table.is_timed) {
             rows += self.erase_from((table, coming.beyond()), &sought).await?;
         }
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.end_erasure(by, rows).await?,
-            Engine::Postgres(postgres) => postgres.end_erasure(by, rows).await?,
+            Engine::Postgres(postgres) => {
+                postgres.end_erasure(by, rows).await?;
+                if rows > before {
+                    // Until then other replicas may show these events from memory. Earlier ones were deleted before the wait above.
+                    sleep(COUNT_HOLDS).await;
+                }
+            }
         }
         waited.map(|()| rows)
     }
@@ -69,10 +79,17 @@ impl Store {
         }
     }
 
-    /// Returns the number of destinations that this process has erased. Copies of events in memory are invalid after each erasure.
+    /// Returns the number of erasures that this process knows of. Copies of events in memory are invalid after each erasure.
     #[must_use]
     pub fn erasures(&self) -> u64 {
-        self.memory().erasures.load(Ordering::Acquire)
+        let own = self.memory().erasures.load(Ordering::Acquire);
+        own.wrapping_add(self.memory().counted_erasures().0)
+    }
+
+    /// Returns whether this process knows of all erasures that have ended. Other processes may erase from a shared store.
+    #[must_use]
+    pub fn knows_erasures(&self) -> bool {
+        !self.shares_events() || self.memory().counted_erasures().1
     }
 
     /// Overwrites the remains of deleted rows in the file and in its log, as far as this is still to be done.

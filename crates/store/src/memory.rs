@@ -1,7 +1,8 @@
 //! The data that a store of any engine holds in memory, so that requests read it without a disk access.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -14,9 +15,15 @@ pub(crate) struct StoreMemory {
     pub(crate) admin_keys: ArcSwap<Vec<AdminKey>>,
     pub(crate) last_uses: LastUses,
     pub(crate) journal: Arc<Journal>,
-    /// Number of destinations erased since the start.
+    /// Number of destinations that this process has erased.
     pub(crate) erasures: AtomicU64,
+    /// The number of erasures in the log of a shared store, and the time before it was read.
+    counted: Mutex<Option<(Instant, u64)>>,
 }
+
+/// Time for which a count of erasures is current, longer than the pause between two reads of the log. An erasure ends later than this
+/// after it has deleted events, so that no replica shows them from its memory afterwards.
+pub(crate) const COUNT_HOLDS: Duration = Duration::from_secs(3);
 
 impl StoreMemory {
     pub(crate) fn new(
@@ -30,7 +37,24 @@ impl StoreMemory {
             last_uses,
             journal: Arc::new(Journal::new()),
             erasures: AtomicU64::new(0),
+            counted: Mutex::default(),
         }
+    }
+
+    /// Records the number of erasures in the log, as read after this time.
+    pub(crate) fn count_erasures(&self, asked: Instant, erasures: u64) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.is_none_or(|(known, _)| known < asked) {
+            *counted = Some((asked, erasures));
+        }
+    }
+
+    /// Returns the last known number of erasures in the log, and whether it is current.
+    pub(crate) fn counted_erasures(&self) -> (u64, bool) {
+        let counted = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.map_or((0, false), |(asked, erasures)| {
+            (erasures, asked.elapsed() < COUNT_HOLDS)
+        })
     }
 
     /// Applies changes to the snapshot of accesses, and removes the uses of accesses that no longer exist. The caller must prevent

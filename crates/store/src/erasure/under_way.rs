@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use crate::journal::query::LATE_MS;
 use crate::journal::row::first_id_at;
+use crate::memory::COUNT_HOLDS;
 use crate::store::Engine;
 use crate::{Store, StoreError};
 
@@ -15,6 +16,9 @@ const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Pause between two checks for these sends. Within this time this process queues the row of a send that it has admitted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Events that were deleted before the wait for other replicas are in no replica's memory after it.
+const _: () = assert!(COUNT_HOLDS.as_millis() <= LATE_MS.unsigned_abs() as u128);
 
 /// Rows that may still be written after the beginning of an erasure.
 pub(super) struct RowsToCome {

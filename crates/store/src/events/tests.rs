@@ -1,8 +1,11 @@
 //! What every engine guarantees for events.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
+use crate::memory::COUNT_HOLDS;
 use crate::test_engine::{TestEngine, on_every_engine};
 use crate::{
     EventChannel, EventKind, EventRetention, Floor, Journal, NewEvent, Position, SeenChat,
@@ -20,6 +23,9 @@ on_every_engine!(
 );
 
 const NOW_MS: i64 = 1_700_000_000_000;
+
+/// Maximum time to wait for a result.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn channel() -> EventChannel {
     EventChannel {
@@ -325,4 +331,50 @@ async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
     journal.stop().await;
     store.close().await;
     assert!(!engine.holds("34600000000").await);
+}
+
+#[tokio::test]
+async fn an_erasure_ends_when_no_process_shows_erased_events_from_memory() {
+    let Some(engine) = TestEngine::postgres().await else {
+        return;
+    };
+    let (eraser, other) = (Arc::new(engine.open().await), engine.open().await);
+    let journal = Journal::start(&eraser).await.unwrap();
+    /// Reads the log until it contains no event. Returns the time before the last read that found one.
+    async fn gone(store: &Store) -> Instant {
+        let mut read_at = Instant::now();
+        loop {
+            let asked = Instant::now();
+            if ids(store, Position::ZERO).await.is_empty() {
+                return read_at;
+            }
+            read_at = asked;
+        }
+    }
+    record(&eraser, chat(vec![message("a", "received")])).await;
+    assert_eq!(ids(&other, Position::ZERO).await, ["evt_a_received"]);
+    assert_eq!((other.erasures(), other.knows_erasures()), (0, true));
+    let erasing = tokio::spawn({
+        let eraser = Arc::clone(&eraser);
+        async move {
+            let erased = eraser.erase_destination(("ann", NOW_MS), "34600000000");
+            (erased.await, Instant::now())
+        }
+    });
+    timeout(PATIENCE, gone(&other)).await.unwrap();
+    assert_eq!((other.erasures(), other.knows_erasures()), (1, true));
+    // An event that comes during the erasure.
+    record(&eraser, chat(vec![message("b", "received")])).await;
+    let read_at = timeout(PATIENCE, gone(&other)).await.unwrap();
+    let (erased, ended) = timeout(PATIENCE, erasing).await.unwrap().unwrap();
+    assert_eq!(erased.unwrap(), 3);
+    assert!(ended - read_at >= COUNT_HOLDS, "{:?}", ended - read_at);
+    assert_eq!((other.erasures(), eraser.erasures()), (2, 1));
+    assert!(!other.knows_erasures(), "the log was not read since");
+    ids(&other, Position::ZERO).await;
+    assert!(other.knows_erasures());
+    journal.stop().await;
+    for store in [&*eraser, &other] {
+        store.close().await;
+    }
 }

@@ -95,9 +95,12 @@ async fn delete_found(
     let SoughtTable { name, id, .. } = table;
     let mut delete = format!("DELETE FROM chatgate.{name} WHERE {id} = ANY($1)");
     if *name == EVENTS {
-        // The same statement subtracts the bytes of the deleted events from the size of the log.
+        // The same statement counts the erasure for the memories of all replicas, and subtracts the bytes of the deleted events from
+        // the size of the log.
         delete = format!(
-            "WITH gone AS ({delete} RETURNING {EVENT_BYTES} + coalesce(octet_length(\"row\"), 0) AS taken)
+            "WITH gone AS ({delete} RETURNING {EVENT_BYTES} + coalesce(octet_length(\"row\"), 0) AS taken),
+            counted AS (INSERT INTO chatgate.event_marks AS m (name, value) VALUES ('erasures', 1)
+                ON CONFLICT (name) DO UPDATE SET value = m.value + 1)
             UPDATE chatgate.event_marks SET value = greatest(value - (SELECT coalesce(sum(taken), 0) FROM gone), 0)
             WHERE name = 'bytes'"
         );

@@ -6,6 +6,7 @@ mod record;
 mod trim;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -27,9 +28,10 @@ const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease
 
 /// Selects the marks and the events from the same state, so that an event that is trimmed at the same time is either on the page or
 /// reported as trimmed. Without events there is one row without an event. Skips kinds that only a newer program knows.
-const AFTER: &str = "SELECT marks.newest, marks.trimmed, e.* FROM (SELECT
+const AFTER: &str = "SELECT marks.newest, marks.trimmed, marks.erasures, e.* FROM (SELECT
         (SELECT value FROM chatgate.event_marks WHERE name = 'newest') AS newest,
-        (SELECT value FROM chatgate.event_marks WHERE name = 'trimmed') AS trimmed) AS marks
+        (SELECT value FROM chatgate.event_marks WHERE name = 'trimmed') AS trimmed,
+        (SELECT value FROM chatgate.event_marks WHERE name = 'erasures') AS erasures) AS marks
     LEFT JOIN (SELECT position, id, kind, platform, platformid, destination, gap, late, \"row\" FROM (
         SELECT *, sum(coalesce(octet_length(\"row\"), 0)) OVER (ORDER BY position) - coalesce(octet_length(\"row\"), 0) AS before FROM (
             SELECT * FROM chatgate.events WHERE position > $1 AND kind = ANY($4) ORDER BY position LIMIT $2) AS listed) AS weighed
@@ -51,6 +53,7 @@ impl PostgresStore {
             (&count(bytes), Type::INT8),
             (&kinds.as_slice(), Type::TEXT_ARRAY),
         ];
+        let asked = Instant::now();
         let rows = self.pool().read_prepared(AFTER, &values).await?;
         let mark = |name| -> Result<Position, PgError> {
             let mark = rows
@@ -59,6 +62,9 @@ impl PostgresStore {
                 .transpose()?;
             Ok(Position::of(mark.flatten().unwrap_or(0)))
         };
+        // The mark is absent until the first erasure.
+        let erasures = mark("erasures")?.number().unsigned_abs();
+        self.memory().count_erasures(asked, erasures);
         let mut page = EventPage {
             newest: mark("newest")?,
             trimmed: mark("trimmed")?,
