@@ -122,7 +122,7 @@ impl Looker {
             return Some(LookOutcome::Quiet);
         }
         let tips = tips_of(listed_rows(response.result(), self.config.keeps_texts)?);
-        let newest = newest_of(&tips, now_ms());
+        let newest = newest_of(&tips, self.store.judged_ms(now_ms()));
         let is_other = is_other_account(&state.memory, &tips);
         if is_other && !state.is_first {
             tracing::warn!(
