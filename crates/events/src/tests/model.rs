@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use adapter::{Code, Error, Request, Response};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::upstream::{Asked, PolledUpstream};
 
@@ -55,6 +56,8 @@ pub(super) struct Model {
     pub(super) panics_once: AtomicBool,
     /// True if the end of the next poll panics.
     pub(super) panics_at_end: AtomicBool,
+    /// Notified when the end of a poll panics.
+    pub(super) panicked: Notify,
 }
 
 /// The model's channel.
@@ -70,6 +73,7 @@ impl Model {
             is_down: AtomicBool::new(false),
             panics_once: AtomicBool::new(false),
             panics_at_end: AtomicBool::new(false),
+            panicked: Notify::new(),
         }
     }
 
@@ -210,6 +214,9 @@ impl PolledUpstream for Model {
 
     fn is_busy(&self) -> bool {
         let panics = self.panics_at_end.swap(false, Ordering::Relaxed);
+        if panics {
+            self.panicked.notify_one();
+        }
         assert!(!panics, "a defect");
         false
     }

@@ -145,12 +145,7 @@ async fn a_turn_that_panics_ends_no_polls() {
     model.panics_at_end.store(true, Ordering::Relaxed);
     let (_heard, hears) = mpsc::channel(1);
     let polling = tokio::spawn(watcher.run(hears));
-    let has_panicked = async {
-        while model.panics_at_end.load(Ordering::Relaxed) {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(DEADLINE, has_panicked).await.unwrap();
+    timeout(DEADLINE, model.panicked.notified()).await.unwrap();
     model.add(0, false);
     timeout(DEADLINE, newest.changed()).await.unwrap().unwrap();
     assert_eq!(kinds(&events).await, [EventKind::ChatChanged]);
