@@ -386,7 +386,10 @@ async fn check_traces(gateway: &Gateway, id: &str, secrets: &[&str]) {
         read("webhooks").await,
         read("journal?follow=true&limit=1000").await,
     );
-    assert!(journal.contains(&format!("webhook {id} created")), "{journal}");
+    assert!(
+        journal.contains(&format!("webhook {id} created")),
+        "{journal}"
+    );
     let lines: String = gateway.request_log().iter().map(Value::to_string).collect();
     let metrics = gateway.metrics().await;
     assert!(

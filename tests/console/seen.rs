@@ -84,7 +84,10 @@ async fn who_presses_new_secret_twice_ends_no_secret_that_is_in_use() {
     assert_eq!(bare.status, 412, "a version is needed");
     // After reloading, the page says which secret another rotation ends, and the operator may go on.
     let again = visitor.page(page).await.body;
-    assert!(again.contains("revokes the older of the two secrets"), "{again}");
+    assert!(
+        again.contains("revokes the older of the two secrets"),
+        "{again}"
+    );
     let form = OpenForm::of(&visitor, page, &rotate).await;
     assert_eq!(form.send(&[]).await.status, 200);
     assert_eq!(
@@ -112,7 +115,10 @@ async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
     let said = "The webhook has changed since it was read.";
     assert!(twice.body.contains(said), "{}", twice.body);
     let again = visitor.page(&page).await.body;
-    assert!(again.contains("revokes the older of the two secrets"), "{again}");
+    assert!(
+        again.contains("revokes the older of the two secrets"),
+        "{again}"
+    );
     assert!(again.contains(revoke), "{again}");
     // A program that sends no version gets its request done.
     let by_program = format!("{path}/rotate");

@@ -207,7 +207,11 @@ async fn the_page_of_a_webhook_says_what_was_done_and_nothing_that_its_address_s
     for (action, word, said) in [
         ("pause", "pause", "was paused."),
         ("resume", "resume", "was resumed."),
-        ("dead", "again&count=0", "was told to redeliver 0 deliveries."),
+        (
+            "dead",
+            "again&count=0",
+            "was told to redeliver 0 deliveries.",
+        ),
     ] {
         let acted = visitor.send(&act, &[("action", action)]).await;
         let location = format!("{page}?done={word}");
