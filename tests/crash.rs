@@ -14,8 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, Chance, Gateway, Issuer, UPSTREAM_ENVIRONMENT, admin, client, is_postgres, load, pass,
-    upstream as way_out,
+    Answer, Gateway, Issuer, SplitMix64, UPSTREAM_ENVIRONMENT, admin, client, is_postgres, load,
+    pass, upstream as way_out,
 };
 use callers::{Asked, Callers, Message};
 use ledger::Ledger;
@@ -40,10 +40,10 @@ const READY_MS: (usize, usize) = (5000, 500);
 /// Over PostgreSQL, everything that a kill left open is closed only after a lease.
 const SHORT_LEASE: &str = "[replicas]\nlease = \"5s\"\n";
 
-impl Chance {
+impl SplitMix64 {
     /// Returns another stream of random numbers.
-    pub(crate) fn branch(&mut self) -> Chance {
-        Chance(self.next())
+    pub(crate) fn branch(&mut self) -> SplitMix64 {
+        SplitMix64(self.next())
     }
 }
 
@@ -67,7 +67,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(chance: Chance) -> Stage {
+    async fn set(chance: SplitMix64) -> Stage {
         let (upstream, issuer) = (Counting::start(chance).await, Issuer::new());
         // The oldest rows are deleted while the gateway runs, so that the folder stays small and kills also interrupt deletions.
         let toml = format!(
@@ -104,7 +104,7 @@ impl Stage {
     }
 
     /// Starts a gateway and kills it before it gets a call.
-    async fn start_in_vain(&self, chance: &mut Chance) {
+    async fn start_in_vain(&self, chance: &mut SplitMix64) {
         kill_at_start(&self.folder, &self.toml, &Stage::environment(), chance).await;
     }
 
@@ -113,7 +113,7 @@ impl Stage {
     async fn live_and_die(
         &self,
         gateway: Gateway,
-        chance: &mut Chance,
+        chance: &mut SplitMix64,
         is_first: bool,
     ) -> (Vec<Asked>, Instant) {
         let is_quiet = chance.one_in(QUIET_ONE_IN) && !is_first;
@@ -149,7 +149,7 @@ async fn kill_at_start(
     folder: &TempDir,
     toml: &str,
     environment: &[(&str, &str)],
-    chance: &mut Chance,
+    chance: &mut SplitMix64,
 ) {
     let process = Gateway::unready(folder, toml, environment);
     pass(Duration::from_millis(chance.below(STILLBORN_MS))).await;
@@ -161,7 +161,7 @@ async fn ask_again(
     stage: &Stage,
     ledger: &Ledger,
     gateway: &Gateway,
-    (asked, chance): (&[Asked], &mut Chance),
+    (asked, chance): (&[Asked], &mut SplitMix64),
 ) -> Vec<Asked> {
     let mut open: Vec<Message> = asked
         .iter()
@@ -204,7 +204,7 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_
     };
     let seed = seed();
     println!("crash, seed {seed}");
-    let mut chance = Chance(seed);
+    let mut chance = SplitMix64(seed);
     let stage = Stage::set(chance.branch()).await;
     let (mut ledger, mut starts) = (Ledger::new(stage.folder.path()), Vec::new());
     let (mut stillborn, began) = (0, Instant::now());
@@ -253,7 +253,7 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_
 #[tokio::test]
 async fn a_first_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_over() {
     let (seed, times) = (seed(), load(10, 200));
-    let mut chance = Chance(seed);
+    let mut chance = SplitMix64(seed);
     let mut unmade = 0;
     for _ in 0..times {
         let folder = Arc::new(TempDir::new().unwrap());

@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Demo, Fleet, Gateway, Ran, admin, client, is_of_files, load, made, run_on, start_on,
-    until,
+    Answer, CommandOutput, Demo, Fleet, Gateway, admin, client, is_of_files, load, made, run_on,
+    start_on, until,
 };
 use crate::sends::send_form;
 
@@ -221,7 +221,7 @@ async fn knows_its_callers(new: &Gateway, demo: &Demo, token: &str) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-fn all_is_copied(copied: &Ran) {
+fn all_is_copied(copied: &CommandOutput) {
     assert_eq!(copied.code, Some(0), "{}", copied.error);
     for line in ["accesses", "receipts", "admin keys", "journal"] {
         let mut lines = copied.output.lines();

@@ -23,10 +23,10 @@ mod valkey;
 mod wait;
 
 pub use caller::{Answer, callers_id, client, client_from, envelope, escaped, has_line};
-pub(crate) use chance::Chance;
+pub(crate) use chance::SplitMix64;
 pub use closed_port::{ClosedPort, bound};
 pub use cluster::Cluster;
-pub use command::{Ran, on_a_terminal, run, run_on, start_on};
+pub use command::{CommandOutput, on_a_terminal, run, run_on, start_on};
 pub use fleet::Fleet;
 pub use gateway::{
     Demo, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, UPSTREAM_USER, upstream,

@@ -10,3 +10,5 @@ mod reads;
 mod restarted;
 pub(crate) mod stage;
 pub(crate) mod storm;
+mod unread;
+mod woken;

@@ -327,7 +327,7 @@ async fn check(language: &str) {
     let place = Place::new();
     let known = Language::named(language).unwrap();
     for way in Way::ALL {
-        let result = match known.takes(way) {
+        let result = match known.supports(way) {
             Ok(()) => check_way(&place, toolchain, way).await,
             Err(why) => why.to_owned(),
         };
@@ -425,7 +425,7 @@ fn every_language_runs_or_says_why_it_can_t() {
         assert!(runs != reason.is_some(), "{}", language.name);
         if let Some((name, why)) = reason {
             for way in Way::ALL {
-                let why = language.takes(way).err().unwrap_or(why);
+                let why = language.supports(way).err().unwrap_or(why);
                 println!("| {name} | {} | {why} |", way.name());
             }
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use adapter::Way;
 
-use crate::harness::{Chance, Issuer, client, envelope};
+use crate::harness::{Issuer, SplitMix64, client, envelope};
 
 /// The accesses, each with its secret.
 pub(crate) const ACCESSES: [(&str, &str); 3] = [
@@ -94,7 +94,7 @@ impl Callers {
     pub(crate) async fn ask_on(
         &self,
         gateway: SocketAddr,
-        mut chance: Chance,
+        mut chance: SplitMix64,
         sends_of_ten: u64,
     ) -> Vec<Asked> {
         let mut all = Vec::new();
@@ -110,11 +110,11 @@ impl Callers {
     }
 
     /// Returns a new message under a key.
-    pub(crate) fn message_under_key(&self, chance: &mut Chance) -> Message {
+    pub(crate) fn message_under_key(&self, chance: &mut SplitMix64) -> Message {
         self.new_message(chance, true)
     }
 
-    fn new_message(&self, chance: &mut Chance, has_key: bool) -> Message {
+    fn new_message(&self, chance: &mut SplitMix64, has_key: bool) -> Message {
         Message {
             mark: format!("mark-{}", self.numbers.fetch_add(1, Ordering::Relaxed)),
             access: usize::try_from(chance.below(ACCESSES.len() as u64)).unwrap(),
@@ -123,7 +123,7 @@ impl Callers {
     }
 
     /// Returns a new message, half of them under a key, or a message whose key was used a moment ago.
-    fn message(&self, chance: &mut Chance) -> Message {
+    fn message(&self, chance: &mut SplitMix64) -> Message {
         let mut recent = self.recent.lock().unwrap();
         if chance.one_in(3) && !recent.is_empty() {
             let at = usize::try_from(chance.below(recent.len() as u64)).unwrap();
@@ -144,7 +144,7 @@ impl Callers {
     pub(crate) async fn ask(
         &self,
         gateway: SocketAddr,
-        chance: &mut Chance,
+        chance: &mut SplitMix64,
         message: Option<Message>,
     ) -> Asked {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
@@ -173,7 +173,7 @@ impl Callers {
     fn request(
         &self,
         gateway: SocketAddr,
-        chance: &mut Chance,
+        chance: &mut SplitMix64,
         message: Option<&Message>,
     ) -> reqwest::RequestBuilder {
         let access = match message {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Chance, pass};
+use crate::harness::{SplitMix64, pass};
 
 const SUCCESS: &str = r#"{"status":"SUCCESS","result":{"list":[]}}"#;
 const REFUSAL: &str = r#"{"status":"ERROR","error":"CHAT_NOT_FOUND"}"#;
@@ -36,7 +36,7 @@ enum Mood {
 }
 
 impl Counting {
-    pub(crate) async fn start(mut chance: Chance) -> Counting {
+    pub(crate) async fn start(mut chance: SplitMix64) -> Counting {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let taken = Arc::<Mutex<HashMap<String, u32>>>::default();
@@ -86,7 +86,7 @@ impl Drop for Counting {
 /// Serves a connection until the client disconnects, even if that happens before the answer.
 async fn serve(
     mut stream: TcpStream,
-    mut chance: Chance,
+    mut chance: SplitMix64,
     (taken, thinks): (&Mutex<HashMap<String, u32>>, &AtomicU64),
 ) -> Option<()> {
     loop {
@@ -127,7 +127,7 @@ async fn serve(
     }
 }
 
-async fn think(chance: &mut Chance) {
+async fn think(chance: &mut SplitMix64) {
     pass(Duration::from_millis(1 + chance.below(THINKS_MS))).await;
 }
 

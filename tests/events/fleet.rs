@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use super::arrivals::{Arrivals, receive};
 use super::killed::Reader;
 use crate::crash::seed;
-use crate::harness::{Chance, Fleet, HttpSink, admin, client, load, made, pass, skipped, until};
+use crate::harness::{
+    Fleet, HttpSink, SplitMix64, admin, client, load, made, pass, skipped, until,
+};
 use crate::streams::reading::UNLIMITED;
 
 /// Number of kills, every day and for a release. The other gateway takes over within ten seconds.
@@ -54,7 +56,7 @@ fn delivered(sink: &HttpSink, began: Instant) -> Arrivals {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_they_look_and_deliver_replicas_lose_no_event() {
     let (kills, seed) = (load(KILLS.0, KILLS.1), seed());
-    let mut chance = Chance(seed);
+    let mut chance = SplitMix64(seed);
     let toml = format!(
         "unread_clears = \"no\"\n{UNLIMITED}[events]\npoll_min = \"100ms\"\npoll_max = \"500ms\"\ncalls_per_second = 200\n\
          [webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n"

@@ -13,7 +13,7 @@ use super::arrivals::{Arrivals, receive};
 use super::{base, over};
 use crate::crash::seed;
 use crate::harness::{
-    Answer, Chance, Gateway, PATIENCE, Sandbox, UPSTREAM_ENVIRONMENT, client, load, pass, until,
+    Answer, Gateway, PATIENCE, Sandbox, SplitMix64, UPSTREAM_ENVIRONMENT, client, load, pass, until,
 };
 use crate::streams::reading::{SALES, Stream, now, warm_at};
 
@@ -101,7 +101,7 @@ impl Reader {
 async fn killed_at_any_instant_every_message_reaches_readers_who_resume() {
     let (kills, seed, sandbox) = (load(KILLS.0, KILLS.1), seed(), Sandbox::start());
     println!("events, seed {seed}");
-    let (mut chance, folder) = (Chance(seed), Arc::new(TempDir::new().unwrap()));
+    let (mut chance, folder) = (SplitMix64(seed), Arc::new(TempDir::new().unwrap()));
     let toml = over(&sandbox, "no", OFTEN);
     let start = || Gateway::over(Arc::clone(&folder), &toml, &[UPSTREAM_ENVIRONMENT]);
     let (mut gateway, base) = (start(), base(&sandbox));

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::arrivals::receive;
 use super::{base, over};
 use crate::crash::seed;
-use crate::harness::{Answer, Chance, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, load, made};
+use crate::harness::{
+    Answer, Gateway, Sandbox, SplitMix64, UPSTREAM_ENVIRONMENT, client, load, made,
+};
 use crate::streams::reading::{SALES, Stream, now, warm_at};
 
 /// Number of operations, every day and for a release.
@@ -58,7 +60,7 @@ async fn warm_again(side: &Side, messages: usize) {
 }
 
 /// Returns a method and its number of parameters, or `None` if a message arrives instead.
-fn operation(chance: &mut Chance) -> Option<(&'static str, usize)> {
+fn operation(chance: &mut SplitMix64) -> Option<(&'static str, usize)> {
     match chance.below(20) {
         0..6 => None,
         6..14 => Some(("getunreadmessages", 3)),
@@ -83,7 +85,7 @@ async fn unread_messages_are_the_same_with_events_and_without() {
     // The other side gets the same messages, so that its ids continue with the same numbers.
     warm_again(&without, warm).await;
     let reading = tokio::spawn(async move { while stream.next().await.is_some() {} });
-    let (mut chance, client, mut compared) = (Chance(seed), client(), 0);
+    let (mut chance, client, mut compared) = (SplitMix64(seed), client(), 0);
     let bases = [base(&with.sandbox), base(&without.sandbox)];
     for number in 0..operations {
         let chat = format!("3490000{}", chance.below(6));

@@ -1,9 +1,9 @@
 //! Reproducible random numbers. The end-to-end tests and the tests of the store share this file.
 
 /// The `SplitMix64` generator.
-pub(crate) struct Chance(pub(crate) u64);
+pub(crate) struct SplitMix64(pub(crate) u64);
 
-impl Chance {
+impl SplitMix64 {
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -8,13 +8,13 @@ use super::gateway::Gateway;
 use super::process::{Process, binary};
 
 /// The output and the exit code of a command.
-pub struct Ran {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub output: String,
     pub error: String,
 }
 
-impl Ran {
+impl CommandOutput {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.output).unwrap_or_else(|_| panic!("no JSON: {}", self.output))
     }
@@ -37,16 +37,16 @@ impl Ran {
     }
 }
 
-pub fn run(arguments: &[&str]) -> Ran {
+pub fn run(arguments: &[&str]) -> CommandOutput {
     run_in(arguments, &[])
 }
 
 /// Runs a command in an environment.
-pub fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+pub fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> CommandOutput {
     let mut command = Command::new(binary());
     let command = command.args(arguments).envs(environment.iter().copied());
     let ran = command.output().unwrap();
-    Ran {
+    CommandOutput {
         code: ran.status.code(),
         output: String::from_utf8(ran.stdout).unwrap(),
         error: String::from_utf8(ran.stderr).unwrap(),
@@ -54,7 +54,7 @@ pub fn run_in(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
 }
 
 /// Runs a command against this gateway.
-pub fn run_on(gateway: &Gateway, arguments: &[&str]) -> Ran {
+pub fn run_on(gateway: &Gateway, arguments: &[&str]) -> CommandOutput {
     let (admin, data) = (gateway.admin.to_string(), gateway.data());
     let mut all = arguments.to_vec();
     all.extend(["--admin", &admin, "--data", data.to_str().unwrap()]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::command::{Ran, run_in};
+use super::command::{CommandOutput, run_in};
 use super::gateway::{Gateway, Sandbox, UPSTREAM_ENVIRONMENT, upstream};
 use super::postgres::SERVER;
 use super::shared_store::{environment_of, write_admin_key};
@@ -127,7 +127,7 @@ impl Fleet {
     }
 
     /// Runs a command with the replicas' configuration.
-    pub fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    pub fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> CommandOutput {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("chatgate.toml");
         std::fs::write(&file, &self.toml).unwrap();

@@ -11,7 +11,7 @@ use super::stage::{ReplicaSettings, Stage};
 use super::storm::{ANSWER_MAX, Storm, Verdict, judge};
 use crate::crash::seed;
 use crate::harness::{
-    Answer, Chance, Cluster, Link, LinkState, admin, assert_within, has_line, load, made, pass,
+    Answer, Cluster, Link, LinkState, SplitMix64, admin, assert_within, has_line, load, made, pass,
     rows, skipped, until,
 };
 
@@ -83,7 +83,7 @@ impl Pair {
 
 /// Fails over while callers send, and returns the verdict.
 async fn storm(settings: ReplicaSettings<'_>, failovers: usize) -> Option<(Pair, Verdict)> {
-    let (mut pair, mut chance) = (Pair::start(settings).await?, Chance(seed()));
+    let (mut pair, mut chance) = (Pair::start(settings).await?, SplitMix64(seed()));
     let storm = Storm::over(&pair.stage, chance.branch());
     for round in 0..failovers {
         pass(Duration::from_millis(500 + chance.below(BETWEEN_MS))).await;
@@ -282,7 +282,7 @@ async fn without_its_standby_sends_are_refused_in_time_and_nothing_stays_open() 
     let Some(mut pair) = Pair::start(&fresh).await else {
         return skipped("PostgreSQL");
     };
-    let storm = Storm::over(&pair.stage, Chance(seed()));
+    let storm = Storm::over(&pair.stage, SplitMix64(seed()));
     pass(Duration::from_millis(500)).await;
     pair.servers[1].kill();
     pass(Duration::from_secs(load(7, 30) as u64)).await;

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::stage::{LEASE, Stage};
 use crate::crash::seed;
-use crate::harness::{Answer, Chance, Cluster, assert_within, load, pass, rows, skipped, until};
+use crate::harness::{
+    Answer, Cluster, SplitMix64, assert_within, load, pass, rows, skipped, until,
+};
 
 /// How long after the end of its lease other replicas report the outcome of a send: the pause between their polls.
 const REAPED_MAX: Duration = Duration::from_secs(2);
@@ -29,7 +31,7 @@ async fn sends_of_a_stopped_replica_are_unknown_to_others_and_its_late_truth_cou
     let replicas = [(cluster.url(), &PATIENT[..]), (cluster.url(), &PATIENT)];
     let stage = Stage::over(&replicas).await;
     stage.upstream.think(Duration::from_secs(2));
-    let mut chance = Chance(seed());
+    let mut chance = SplitMix64(seed());
     let marks: Vec<String> = (0..SENDS).map(|n| format!("paused-{n}")).collect();
     let sends: Vec<_> = marks
         .iter()

@@ -11,7 +11,7 @@ use super::stage::Stage;
 use super::storm::{ANSWER_MAX, Storm, judge};
 use crate::console::Visitor;
 use crate::crash::seed;
-use crate::harness::{Answer, Chance, Cluster, admin, assert_within, load, pass, skipped};
+use crate::harness::{Answer, Cluster, SplitMix64, admin, assert_within, load, pass, skipped};
 
 /// Maximum time until sends continue after the database can be written again.
 const RESUMED_MAX: Duration = Duration::from_secs(3);
@@ -103,7 +103,7 @@ async fn a_database_that_is_killed_over_and_over_doubles_and_loses_nothing() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };
-    let (mut scene, mut chance) = (Scene::over(cluster).await, Chance(seed()));
+    let (mut scene, mut chance) = (Scene::over(cluster).await, SplitMix64(seed()));
     let storm = Storm::over(&scene.stage, chance.branch());
     let (kills, mut slowest) = (load(3, 20), Duration::ZERO);
     for _ in 0..kills {
@@ -173,7 +173,10 @@ async fn while_the_disk_of_the_database_is_full_sends_are_refused_and_reads_are_
         return skipped("PostgreSQL, or a small disk that can be mounted");
     };
     let mut scene = Scene::over(cluster).await;
-    let (storm, began) = (Storm::over(&scene.stage, Chance(seed())), Instant::now());
+    let (storm, began) = (
+        Storm::over(&scene.stage, SplitMix64(seed())),
+        Instant::now(),
+    );
     scene.cluster.fill();
     // The existing files still have room, which callers fill.
     let mut number = 0;

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::crash::{seed, upstream::Counting};
 use crate::harness::{
-    ADMIN_KEY, Answer, Chance, Cluster, Gateway, Link, Process, SEAL, UPSTREAM_ENVIRONMENT, admin,
-    binary, client, until, upstream,
+    ADMIN_KEY, Answer, Cluster, Gateway, Link, Process, SEAL, SplitMix64, UPSTREAM_ENVIRONMENT,
+    admin, binary, client, until, upstream,
 };
 
 const LIMITS: &str = "[limits]\nper_address_per_minute = 4000000000\nguesses_per_name = 4000000000\n\
@@ -43,7 +43,7 @@ pub(crate) type ReplicaSettings<'s> = &'s [(&'s str, &'s str)];
 impl Stage {
     /// Starts replicas over the databases of these URLs, each with its own settings.
     pub(crate) async fn over(replicas: &[(String, ReplicaSettings<'_>)]) -> Stage {
-        let upstream_calls = Counting::start(Chance(seed())).await;
+        let upstream_calls = Counting::start(SplitMix64(seed())).await;
         let toml = format!(
             "[store]\nkind = \"postgres\"\nurl = \"env:TEST_DATABASE\"\nseal = \"env:TEST_SEAL\"\n\
              [admin]\nkey = \"env:TEST_ADMIN_KEY\"\n[server]\npublic_url = \"http://chat.test\"\n\

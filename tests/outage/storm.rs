@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::stage::Stage;
-use crate::harness::{Answer, Chance, assert_within, callers_id, pass, rows};
+use crate::harness::{Answer, SplitMix64, assert_within, callers_id, pass, rows};
 
 /// Number of concurrent callers.
 const CALLERS: usize = 6;
@@ -78,7 +78,7 @@ pub(crate) struct Storm {
 
 impl Storm {
     /// Starts the callers. Replicas are not killed here, so no connection breaks.
-    pub(crate) fn over(stage: &Arc<Stage>, mut chance: Chance) -> Storm {
+    pub(crate) fn over(stage: &Arc<Stage>, mut chance: SplitMix64) -> Storm {
         let mut storm = Storm {
             stage: Arc::clone(stage),
             ends: Arc::default(),
@@ -107,7 +107,7 @@ async fn call_on(
     stage: &Stage,
     ends: &AtomicBool,
     numbers: &AtomicU64,
-    mut chance: Chance,
+    mut chance: SplitMix64,
 ) -> Vec<Asked> {
     let mut all = Vec::new();
     while !ends.load(Ordering::SeqCst) {
@@ -131,7 +131,7 @@ async fn ask(
     mark: Option<&str>,
     has_key: bool,
     numbers: &AtomicU64,
-    chance: &mut Chance,
+    chance: &mut SplitMix64,
 ) -> Asked {
     let replica = usize::try_from(chance.below(stage.gateways.len() as u64)).unwrap();
     let id = format!("ask-{}", numbers.fetch_add(1, Ordering::Relaxed));

@@ -10,7 +10,7 @@ use crate::crash::callers::{self, Asked, Callers, Message};
 use crate::crash::ledger::Ledger;
 use crate::crash::seed;
 use crate::crash::upstream::Counting;
-use crate::harness::{Chance, Fleet, Issuer, load, pass, skipped, until};
+use crate::harness::{Fleet, Issuer, SplitMix64, load, pass, skipped, until};
 
 const REPLICAS: usize = 3;
 const CALLERS: usize = 8;
@@ -37,7 +37,7 @@ type Addresses = Mutex<Vec<SocketAddr>>;
 struct Caller {
     callers: Arc<Callers>,
     addresses: Arc<Addresses>,
-    chance: Chance,
+    chance: SplitMix64,
 }
 
 impl Caller {
@@ -78,7 +78,7 @@ impl Caller {
 }
 
 /// Kills random replicas one after the other, each as soon as its replacement runs. Returns the number of kills.
-async fn kill(fleet: &mut Fleet, addresses: &Addresses, chance: &mut Chance) -> usize {
+async fn kill(fleet: &mut Fleet, addresses: &Addresses, chance: &mut SplitMix64) -> usize {
     let (began, mut kills) = (Instant::now(), 0);
     let lasting = Duration::from_secs(load(LASTING_S.0, LASTING_S.1) as u64);
     while began.elapsed() < lasting {
@@ -172,7 +172,7 @@ fn fleet(upstream: &Counting, toml: &str, has_false_clocks: bool) -> Option<Flee
 
 async fn storm(has_false_clocks: bool) {
     let seed = seed();
-    let mut chance = Chance(seed);
+    let mut chance = SplitMix64(seed);
     let (upstream, issuer) = (Counting::start(chance.branch()).await, Issuer::new());
     let toml = format!(
         "{SETTINGS}{}{}",

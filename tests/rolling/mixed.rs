@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crash::seed;
-use crate::harness::{Chance, SERVER, binary, load, pass, skipped};
+use crate::harness::{SERVER, SplitMix64, binary, load, pass, skipped};
 use crate::outage::stage::{BY_BINARY, Stage};
 use crate::outage::storm::{Storm, Verdict, judge};
 
@@ -16,7 +16,7 @@ const LASTING_S: (usize, usize) = (6, 60);
 async fn join(first: &str, second: &str) -> Option<[Verdict; 2]> {
     let url = SERVER.as_ref()?.new_database();
     let half = Duration::from_millis(500 * load(LASTING_S.0, LASTING_S.1) as u64);
-    let mut chance = Chance(seed());
+    let mut chance = SplitMix64(seed());
     let by_first = [(BY_BINARY, first)];
     let alone: Vec<_> = (0..2).map(|_| (url.clone(), &by_first[..])).collect();
     let stage = Arc::new(Stage::over(&alone).await);

@@ -13,8 +13,8 @@ use super::callers::ACCESS;
 use super::service::{LEARNS_AFTER, Service};
 use crate::crash::{seed, upstream::Counting};
 use crate::harness::{
-    ADMIN_KEY, Chance, Gateway, Process, SEAL, SERVER, binary, made, new_listen, pass, repository,
-    until,
+    ADMIN_KEY, Gateway, Process, SEAL, SERVER, SplitMix64, binary, made, new_listen, pass,
+    repository, until,
 };
 
 pub(super) const REPLICAS: usize = 3;
@@ -39,7 +39,7 @@ impl Site {
     /// Starts the replicas. Returns `None` if PostgreSQL is missing.
     pub(super) async fn start() -> Option<Site> {
         let database = SERVER.as_ref()?.new_database();
-        let upstream = Counting::start(Chance(seed())).await;
+        let upstream = Counting::start(SplitMix64(seed())).await;
         upstream.think(Duration::from_millis(1));
         let mut site = Site {
             gateways: Vec::new(),

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{REPLICAS, shared};
 use crate::crash::seed;
 use crate::crash::upstream::{answer, request};
-use crate::harness::{Answer, Chance, Fleet, Valkey, client, load, made, skipped};
+use crate::harness::{Answer, Fleet, SplitMix64, Valkey, client, load, made, skipped};
 
 /// Number of concurrent callers.
 const READERS: usize = 16;
@@ -72,7 +72,7 @@ async fn no_read_is_answered_with_what_another_access_has_read() {
     let (secrets, reads) = (Arc::new(secrets), load(4000, 1_000_000));
     let urls = fleet.gateways.iter().map(|one| one.url("/api/basic/"));
     let urls = Arc::new(urls.collect::<Vec<_>>());
-    let (mut readers, mut chance) = (JoinSet::new(), Chance(seed()));
+    let (mut readers, mut chance) = (JoinSet::new(), SplitMix64(seed()));
     for _ in 0..READERS {
         let (secrets, urls) = (Arc::clone(&secrets), Arc::clone(&urls));
         readers.spawn(reader((secrets, urls), chance.branch(), reads / READERS));
@@ -96,7 +96,7 @@ async fn no_read_is_answered_with_what_another_access_has_read() {
 /// not about the access's channel alone.
 async fn reader(
     (secrets, urls): (Arc<Vec<String>>, Arc<Vec<String>>),
-    mut chance: Chance,
+    mut chance: SplitMix64,
     reads: usize,
 ) -> (usize, Vec<String>) {
     let (client, mut hits, mut foreign) = (client(), 0, Vec::new());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::reading::{Stream, UNLIMITED, now, warm, write};
-use crate::harness::{Answer, Chance, Gateway, client, load, made};
+use crate::harness::{Answer, Gateway, SplitMix64, client, load, made};
 
 /// Number of accesses, every day and for a release.
 const ACCESSES: (usize, usize) = (5, 20);
@@ -41,7 +41,7 @@ impl Drawn {
     }
 }
 
-async fn drawn(gateway: &Gateway, chance: &mut Chance, number: usize) -> Drawn {
+async fn drawn(gateway: &Gateway, chance: &mut SplitMix64, number: usize) -> Drawn {
     let mut some = |of: u64| chance.below(of) == 0;
     let platforms = some(2).then(|| {
         ["webchat", "whatsapp", "telegram", "operator"]
@@ -86,7 +86,7 @@ async fn each_reader_hears_what_it_may_and_asks_for_and_nothing_else() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let mut warming = Stream::of(&gateway, "").await;
     warm(&gateway, &mut warming).await;
-    let mut chance = Chance(7);
+    let mut chance = SplitMix64(7);
     let mut readers = Vec::new();
     for number in 0..load(ACCESSES.0, ACCESSES.1) {
         readers.push(drawn(&gateway, &mut chance, number).await);

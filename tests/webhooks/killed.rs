@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Chance, Gateway, HttpSink, Sandbox, SunkRequest, UPSTREAM_ENVIRONMENT, admin, client, load,
+    Gateway, HttpSink, Sandbox, SplitMix64, SunkRequest, UPSTREAM_ENVIRONMENT, admin, client, load,
     made, pass, until,
 };
 
@@ -37,7 +37,7 @@ async fn receive(sandbox: &Sandbox, chat: u64, text: &str) {
 }
 
 /// Writes messages one after the other, each with its chat and its number as its text.
-async fn receive_some(sandbox: Arc<Sandbox>, first: u64, mut chance: Chance) {
+async fn receive_some(sandbox: Arc<Sandbox>, first: u64, mut chance: SplitMix64) {
     for number in first..first + MESSAGES {
         let chat = number % CHATS;
         receive(&sandbox, chat, &format!("{chat} {number}")).await;
@@ -46,7 +46,7 @@ async fn receive_some(sandbox: Arc<Sandbox>, first: u64, mut chance: Chance) {
 }
 
 /// Makes a receiver refuse random deliveries.
-fn fail_some(sink: &HttpSink, mut chance: Chance) {
+fn fail_some(sink: &HttpSink, mut chance: SplitMix64) {
     let mut refused = HashSet::new();
     sink.answer_by(move |request| {
         let event = &request.headers["webhook-id"];
@@ -104,7 +104,7 @@ fn check(requests: &[SunkRequest]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_fails_gets_every_message_whatever_is_killed() {
     let (kills, sandbox) = (load(5, 300) as u64, Arc::new(Sandbox::start()));
-    let (sink, mut chance) = (HttpSink::start("").await, Chance(crate::crash::seed()));
+    let (sink, mut chance) = (HttpSink::start("").await, SplitMix64(crate::crash::seed()));
     println!("seed {}", chance.0);
     let toml = format!(
         "{}unread_clears = \"no\"\n[events]\npoll_min = \"50ms\"\npoll_max = \"200ms\"\ncalls_per_second = 1000\n{}",

@@ -40,12 +40,12 @@ pub struct KeySet {
     /// The usable keys.
     pub keys: Vec<VerifyingKey>,
     /// The unusable keys, in the document's order.
-    pub passed_over: Vec<PassedOver>,
+    pub passed_over: Vec<SkippedKey>,
 }
 
 /// An unusable key of a JWKS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassedOver {
+pub struct SkippedKey {
     /// The index of the key in the document, from 0.
     pub place: usize,
     /// The id of the key, if it has one that is text, cut to [`KID_CHARACTERS_MAX`] characters.
@@ -83,7 +83,7 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
             Err(error) => error.text(),
         };
         let kid = jwk.as_ref().ok().and_then(|jwk| text(jwk, "kid"));
-        set.passed_over.push(PassedOver {
+        set.passed_over.push(SkippedKey {
             place,
             kid: kid.map(|kid| kid.chars().take(KID_CHARACTERS_MAX).collect()),
             reason,

@@ -19,7 +19,7 @@ mod way;
 
 pub use access_names::AccessNames;
 pub use algorithm::{Algorithm, KeyError};
-pub use jwks::{JWKS_BYTES_MAX, KID_CHARACTERS_MAX, KeySet, PassedOver, VerifyingKey, parse_jwks};
+pub use jwks::{JWKS_BYTES_MAX, KID_CHARACTERS_MAX, KeySet, SkippedKey, VerifyingKey, parse_jwks};
 pub use jws::{TOKEN_BYTES_MAX, verify_jws};
 pub use oauth::{
     JWKS_PATH, METADATA_PATH, OauthError, TOKEN_PATH, granted_scope, metadata, token_reply,

@@ -57,7 +57,7 @@ pub struct Subject {
     /// The limit that the token puts on the access.
     pub scope: Scope,
     /// The end of the validity, including the clock skew, in seconds since 1970.
-    pub good_before: i64,
+    pub valid_until: i64,
     /// The issuer of the token, with its claims about the issuing.
     pub origin: TokenOrigin,
 }
@@ -142,8 +142,8 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
     issuer.check_audience(&claims)?;
     let (access, scope) = issuer.subject(&claims)?;
     let origin = issuer.origin(&claims)?;
-    let good_before = good_before(&claims, now as f64)?;
-    let is_over = now >= good_before;
+    let valid_until = valid_until(&claims, now as f64)?;
+    let is_over = now >= valid_until;
     let candidates = issuer.keys(&token)?;
     if candidates.is_empty() {
         if issuer.own || is_over {
@@ -167,7 +167,7 @@ pub fn verify(token: &str, keyring: &Keyring, now: i64) -> Result<Subject, Token
     Ok(Subject {
         access,
         scope,
-        good_before,
+        valid_until,
         origin,
     })
 }
@@ -287,7 +287,7 @@ impl Issuer {
 
 /// Returns the end of the token's validity, in whole seconds. Returns an error if the validity has not begun or a time is not a
 /// number.
-fn good_before(claims: &Map<String, Value>, now: f64) -> Result<i64, &'static str> {
+fn valid_until(claims: &Map<String, Value>, now: f64) -> Result<i64, &'static str> {
     let exp = time(claims, "exp")?.ok_or("exp is missing")?;
     for name in ["nbf", "iat"] {
         if time(claims, name)?.is_some_and(|from| from > now + f64::from(SKEW_S)) {

@@ -48,7 +48,7 @@ impl TokenCache {
     pub fn subject(&self, token: &str, keyring: &Arc<Keyring>, now: i64) -> Option<Arc<Subject>> {
         let known = self.valid.get(&self.hash(token))?;
         let is_current = known.keyring.as_ptr() == Arc::as_ptr(keyring);
-        let holds = is_current && now < known.subject.good_before;
+        let holds = is_current && now < known.subject.valid_until;
         holds.then_some(known.subject)
     }
 
@@ -77,7 +77,7 @@ mod tests {
         let subject = Arc::new(Subject {
             access: "one".to_owned(),
             scope: Scope::all(),
-            good_before: 100,
+            valid_until: 100,
             origin: TokenOrigin::Outside { issued_at: None },
         });
         assert_eq!(known.subject("a.b.c", &keyring, 99), None);

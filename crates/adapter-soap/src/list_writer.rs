@@ -23,12 +23,12 @@ pub(crate) struct ListWriter {
     open: String,
     close: String,
     fields: &'static [&'static str],
-    at: At,
+    at: WriterPosition,
 }
 
 /// The position of the writer.
 #[derive(Clone)]
-enum At {
+enum WriterPosition {
     Open,
     /// Before the list element that begins at this offset, or at the end of the list.
     Item(usize),
@@ -66,62 +66,66 @@ impl ListWriter {
             open,
             close,
             fields,
-            at: At::Open,
+            at: WriterPosition::Open,
         }
     }
 
     /// Returns whether everything has been written.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.at, At::Over)
+        matches!(self.at, WriterPosition::Over)
     }
 
     /// Writes `bytes` bytes or slightly more, or the whole remainder.
     pub(crate) fn write(&mut self, bytes: usize) -> String {
         let mut out = String::with_capacity(self.open.len() + self.close.len());
         while out.len() < bytes && !self.is_over() {
-            let at = std::mem::replace(&mut self.at, At::Over);
+            let at = std::mem::replace(&mut self.at, WriterPosition::Over);
             self.at = self.step(at, &mut out);
         }
         out
     }
 
-    fn step(&self, at: At, out: &mut String) -> At {
+    fn step(&self, at: WriterPosition, out: &mut String) -> WriterPosition {
         let json = self.response.result();
         match at {
-            At::Open => {
+            WriterPosition::Open => {
                 out.push_str(&self.open);
                 out.push_str("<c:list>");
-                At::Item(list_begin(json))
+                WriterPosition::Item(list_begin(json))
             }
-            At::Item(begin) if matches!(json.as_bytes().get(begin), None | Some(b']')) => {
+            WriterPosition::Item(begin)
+                if matches!(json.as_bytes().get(begin), None | Some(b']')) =>
+            {
                 out.push_str("</c:list>");
                 out.push_str(&self.close);
-                At::Over
+                WriterPosition::Over
             }
-            At::Item(begin) => {
+            WriterPosition::Item(begin) => {
                 out.push_str("<c:item>");
-                At::Field(self.item(begin), 0)
+                WriterPosition::Field(self.item(begin), 0)
             }
-            At::Field(item, number) => match (self.fields.get(number), item.values.get(number)) {
-                (Some(field), Some(Some(value))) => {
-                    for part in ["<c:", field, ">"] {
-                        out.push_str(part);
+            WriterPosition::Field(item, number) => {
+                match (self.fields.get(number), item.values.get(number)) {
+                    (Some(field), Some(Some(value))) => {
+                        for part in ["<c:", field, ">"] {
+                            out.push_str(part);
+                        }
+                        let begin = value.inside.start;
+                        WriterPosition::Value(item, number, begin)
                     }
-                    let begin = value.inside.start;
-                    At::Value(item, number, begin)
+                    (Some(field), _) => {
+                        push_element(out, field, "");
+                        WriterPosition::Field(item, number + 1)
+                    }
+                    (None, _) => {
+                        out.push_str("</c:item>");
+                        let is_last = json.as_bytes().get(item.end) != Some(&b',');
+                        WriterPosition::Item(item.end + usize::from(!is_last))
+                    }
                 }
-                (Some(field), _) => {
-                    push_element(out, field, "");
-                    At::Field(item, number + 1)
-                }
-                (None, _) => {
-                    out.push_str("</c:item>");
-                    let is_last = json.as_bytes().get(item.end) != Some(&b',');
-                    At::Item(item.end + usize::from(!is_last))
-                }
-            },
-            At::Value(item, number, from) => self.value((item, number, from), out),
-            At::Over => At::Over,
+            }
+            WriterPosition::Value(item, number, from) => self.value((item, number, from), out),
+            WriterPosition::Over => WriterPosition::Over,
         }
     }
 
@@ -150,10 +154,14 @@ impl ListWriter {
     }
 
     /// Writes a part of a value, and after the last part the end tag of its element.
-    fn value(&self, (item, number, from): (ListItem, usize, usize), out: &mut String) -> At {
+    fn value(
+        &self,
+        (item, number, from): (ListItem, usize, usize),
+        out: &mut String,
+    ) -> WriterPosition {
         let (Some(field), Some(Some(value))) = (self.fields.get(number), item.values.get(number))
         else {
-            return At::Field(item, number + 1);
+            return WriterPosition::Field(item, number + 1);
         };
         let inside = &self.response.result()[..value.inside.end];
         let end = part_end(inside, (from, VALUE_BYTES), value.is_string);
@@ -164,12 +172,12 @@ impl ListWriter {
             push_escaped(out, part);
         }
         if end < inside.len() {
-            return At::Value(item, number, end);
+            return WriterPosition::Value(item, number, end);
         }
         for part in ["</c:", field, ">"] {
             out.push_str(part);
         }
-        At::Field(item, number + 1)
+        WriterPosition::Field(item, number + 1)
     }
 }
 

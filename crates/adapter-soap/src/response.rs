@@ -1,6 +1,6 @@
 //! Writes a success as an envelope with the response element that the WSDL declares for the operation.
 
-use adapter::{Answer, Reply, Response, Rest, SoapDialect};
+use adapter::{Answer, BodyRest, Reply, Response, SoapDialect};
 
 use crate::escape::{around, content_type, push_element};
 use crate::json_text::{JsonObject, text};
@@ -66,7 +66,7 @@ fn listed(
     response: &Response,
     fields: &'static [&'static str],
     (open, close): (String, String),
-) -> (String, Option<Rest>) {
+) -> (String, Option<BodyRest>) {
     let ends = open.len() + close.len();
     let mut writer = ListWriter::new(response, fields, (open, close));
     let body = writer.write(WHOLE_BYTES);
@@ -76,7 +76,7 @@ fn listed(
             alone.map(|piece| piece.len() as u64).sum()
         };
         let bytes = response.length(measure) + ends as u64;
-        Rest::new(bytes.saturating_sub(body.len() as u64), writer)
+        BodyRest::new(bytes.saturating_sub(body.len() as u64), writer)
     });
     (body, rest)
 }

@@ -7,7 +7,7 @@ use crate::code::{Code, CodeOrigin};
 use crate::error::Error;
 use crate::reply::Reply;
 use crate::response::Response;
-use crate::rest::Rest;
+use crate::rest::BodyRest;
 
 /// The HTTP status that a JSON way in sends for the chat API's codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub fn json_reply(answer: &Answer<'_>, status: u16, challenges: &'static [&'stat
         Some(response) => {
             let mut end = String::with_capacity(ENDS_BYTES);
             push_end(&mut end, answer);
-            let rest = Rest::result(response.clone(), end);
+            let rest = BodyRest::result(response.clone(), end);
             (Bytes::from_static(SUCCESS.as_bytes()), Some(rest))
         }
     };

@@ -4,17 +4,17 @@ use std::borrow::Cow;
 
 /// The error of a parameter without one clear value: the parameter is given twice, or its quotes are not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unclear;
+pub(crate) struct AmbiguousParameter;
 
 /// Returns the value of a parameter. Its name may be in any case, with or without white space around it. Its value is a token or a
 /// quoted string. The form of other parameters does not matter.
 ///
 /// # Errors
-/// [`Unclear`], because taking one of two values would be a guess.
+/// [`AmbiguousParameter`], because taking one of two values would be a guess.
 pub(crate) fn header_parameter<'a>(
     header: &'a [u8],
     wanted: &str,
-) -> Result<Option<Cow<'a, [u8]>>, Unclear> {
+) -> Result<Option<Cow<'a, [u8]>>, AmbiguousParameter> {
     let mut found = None;
     for part in header_parts(header).skip(1) {
         let Some(at) = part.iter().position(|byte| *byte == b'=') else {
@@ -23,7 +23,7 @@ pub(crate) fn header_parameter<'a>(
         let (name, value) = (part[..at].trim_ascii(), part[at + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(wanted.as_bytes()) && found.replace(unquoted(value)?).is_some()
         {
-            return Err(Unclear);
+            return Err(AmbiguousParameter);
         }
     }
     Ok(found)
@@ -41,7 +41,7 @@ pub fn header_parts(header: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Returns a quoted string without its quotes and escapes, and a token unchanged.
-fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, Unclear> {
+fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, AmbiguousParameter> {
     let Some(rest) = value.strip_prefix(b"\"") else {
         return Ok(Cow::Borrowed(value));
     };
@@ -51,20 +51,20 @@ fn unquoted(value: &[u8]) -> Result<Cow<'_, [u8]>, Unclear> {
         match byte {
             // Text after the closing quote is not part of the value, but another reader would take it for a part.
             b'"' if bytes.as_slice().is_empty() => return Ok(Cow::Owned(text)),
-            b'"' => return Err(Unclear),
+            b'"' => return Err(AmbiguousParameter),
             b'\\' => text.extend(bytes.next()),
             byte => text.push(*byte),
         }
     }
-    Err(Unclear)
+    Err(AmbiguousParameter)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Unclear, header_parameter};
+    use super::{AmbiguousParameter, header_parameter};
 
     #[track_caller]
-    fn check(header: &str, expected: Result<Option<&str>, Unclear>) {
+    fn check(header: &str, expected: Result<Option<&str>, AmbiguousParameter>) {
         let found = header_parameter(header.as_bytes(), "name");
         let found = found.map(|value| value.map(|v| String::from_utf8(v.into_owned()).unwrap()));
         let found = found.as_ref().map(Option::as_deref);
@@ -105,7 +105,7 @@ mod tests {
             "x; name=\"a\"b",
             "x; name=\"a\\\"",
         ] {
-            check(header, Err(Unclear));
+            check(header, Err(AmbiguousParameter));
         }
         check("x; name=a; filename=\"b", Ok(Some("a")));
     }

@@ -55,7 +55,7 @@ pub use operation::{
 pub use params::{IDEMPOTENCY_KEY_BYTES_MAX, Params};
 pub use reply::Reply;
 pub use response::Response;
-pub use rest::Rest;
+pub use rest::BodyRest;
 pub use schema::{
     Notation, call_example, call_schema, refusal_schema, success_schema, text_schema,
 };

@@ -38,7 +38,7 @@ pub struct Params {
 struct NamedValue {
     name: &'static str,
     value: String,
-    doubled: Doubled,
+    doubled: DuplicateValue,
     is_text: bool,
 }
 
@@ -49,7 +49,7 @@ impl std::fmt::Debug for NamedValue {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Doubled {
+enum DuplicateValue {
     No,
     Same,
     Different,
@@ -109,7 +109,7 @@ impl Params {
     pub fn has(&self, name: &str) -> bool {
         let mut values = self.values.iter();
         values.any(|value| {
-            let has_value = !value.value.is_empty() || value.doubled == Doubled::Different;
+            let has_value = !value.value.is_empty() || value.doubled == DuplicateValue::Different;
             value.name == name && has_value
         })
     }
@@ -123,7 +123,7 @@ impl Params {
         let Some(found) = self.values.iter_mut().find(|value| value.name == name) else {
             return Ok(None);
         };
-        if found.doubled == Doubled::Different {
+        if found.doubled == DuplicateValue::Different {
             return Err(given_twice(found.name));
         }
         if !found.is_text {
@@ -211,7 +211,7 @@ impl Params {
     /// INCORRECT_PARAM if a name was given twice with different values, or if a value contains a forbidden character.
     pub(crate) fn refuse_unused(&self) -> Result<(), Error> {
         for unused in &self.values {
-            if unused.doubled == Doubled::Different {
+            if unused.doubled == DuplicateValue::Different {
                 return Err(given_twice(unused.name));
             }
             if has_forbidden_character(&unused.value, unused.name == "message") {
@@ -282,7 +282,7 @@ impl Params {
 
     fn is_doubled(&self, name: &str) -> bool {
         let mut values = self.values.iter();
-        values.any(|value| value.name == name && value.doubled != Doubled::No)
+        values.any(|value| value.name == name && value.doubled != DuplicateValue::No)
     }
 }
 
@@ -301,13 +301,13 @@ fn add(values: &mut Vec<NamedValue>, name: &'static str, value: String, is_text:
         None => values.push(NamedValue {
             name,
             value,
-            doubled: Doubled::No,
+            doubled: DuplicateValue::No,
             is_text,
         }),
-        Some(known) if known.value == value && known.doubled != Doubled::Different => {
-            known.doubled = Doubled::Same;
+        Some(known) if known.value == value && known.doubled != DuplicateValue::Different => {
+            known.doubled = DuplicateValue::Same;
         }
-        Some(known) => known.doubled = Doubled::Different,
+        Some(known) => known.doubled = DuplicateValue::Different,
     }
 }
 

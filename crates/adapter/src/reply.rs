@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::rest::Rest;
+use crate::rest::BodyRest;
 
 /// A rendered answer.
 #[derive(Debug)]
@@ -16,5 +16,5 @@ pub struct Reply {
     /// The body, or the beginning of a long one.
     pub body: Bytes,
     /// The rest of a long body.
-    pub rest: Option<Rest>,
+    pub rest: Option<BodyRest>,
 }

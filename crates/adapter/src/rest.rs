@@ -10,16 +10,16 @@ use crate::response::Response;
 const SLICE_BYTES: usize = 64 * 1024;
 
 /// The bytes that follow the beginning of a long body.
-pub struct Rest {
+pub struct BodyRest {
     bytes: u64,
     pieces: Box<dyn Iterator<Item = Bytes> + Send>,
 }
 
-impl Rest {
+impl BodyRest {
     /// Creates a rest from pieces that have `bytes` bytes in total. No piece may be empty.
     #[must_use]
-    pub fn new(bytes: u64, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Rest {
-        Rest {
+    pub fn new(bytes: u64, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> BodyRest {
+        BodyRest {
             bytes,
             pieces: Box::new(pieces),
         }
@@ -27,7 +27,7 @@ impl Rest {
 
     /// Creates a rest that is a shared result, without a copy of it, followed by `end`.
     #[must_use]
-    pub fn result(response: Response, end: String) -> Rest {
+    pub fn result(response: Response, end: String) -> BodyRest {
         let bytes = (response.bytes() + end.len()) as u64;
         let mut text = Bytes::from_owner(Shared(response));
         let slices = std::iter::from_fn(move || {
@@ -35,7 +35,7 @@ impl Rest {
             (!slice.is_empty()).then_some(slice)
         });
         let end = Some(Bytes::from(end)).filter(|end| !end.is_empty());
-        Rest::new(bytes, slices.chain(end))
+        BodyRest::new(bytes, slices.chain(end))
     }
 
     /// Returns the number of remaining bytes.
@@ -45,7 +45,7 @@ impl Rest {
     }
 }
 
-impl Iterator for Rest {
+impl Iterator for BodyRest {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -55,7 +55,7 @@ impl Iterator for Rest {
     }
 }
 
-impl fmt::Debug for Rest {
+impl fmt::Debug for BodyRest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rest").field("bytes", &self.bytes).finish()
     }
@@ -78,7 +78,7 @@ mod tests {
         for length in [1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES] {
             let text = "1".repeat(length);
             let response = Response::of(&text).unwrap();
-            let mut rest = Rest::result(response, "}".to_owned());
+            let mut rest = BodyRest::result(response, "}".to_owned());
             assert_eq!(rest.bytes(), length as u64 + 1);
             let pieces: Vec<_> = rest.by_ref().collect();
             assert!(pieces.iter().all(|piece| !piece.is_empty()));

@@ -7,19 +7,19 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::coding::{self, Unpacking};
+use crate::coding::{self, BodyDecoder};
 use crate::error::TransportError;
 
 /// A body of more bytes than this counts as large. An upstream that sends endless answers must not cost more memory with every
 /// call, so only a few large bodies are read at the same time, and others wait.
 const LARGE_BYTES: usize = 128 * 1024;
-const LARGE_AT_ONCE: usize = 2;
+const CONCURRENT_LARGE_MAX: usize = 2;
 
 /// The time for which a large body waits for a permit if the request can be repeated. Other bodies are read within seconds.
 pub const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// The permits to read a large body. The process has one semaphore, because it has one memory.
-static LARGE: Semaphore = Semaphore::const_new(LARGE_AT_ONCE);
+static LARGE: Semaphore = Semaphore::const_new(CONCURRENT_LARGE_MAX);
 
 /// The reason why a body could not be read.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) trait Chunks {
     fn headers(&self) -> &HeaderMap;
 
     /// Returns the announced length of the body in bytes, if the answer announces one.
-    fn announced(&self) -> Option<u64>;
+    fn content_length(&self) -> Option<u64>;
 
     /// Returns the next piece, or `None` at the end.
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError>;
@@ -51,7 +51,7 @@ impl Chunks for reqwest::Response {
         self.headers()
     }
 
-    fn announced(&self) -> Option<u64> {
+    fn content_length(&self) -> Option<u64> {
         self.content_length()
     }
 
@@ -77,7 +77,7 @@ pub(crate) async fn read_body(
     bytes_max: usize,
     room_wait: RoomWait,
 ) -> Result<Bytes, BodyError> {
-    let announced = response.announced();
+    let announced = response.content_length();
     if announced.is_some_and(|announced| announced > bytes_max as u64) {
         return Err(BodyError::TooLarge);
     }
@@ -115,7 +115,7 @@ async fn read_packed(
     bytes_max: usize,
     room_wait: RoomWait,
 ) -> Result<Bytes, BodyError> {
-    let mut body = Unpacking::new(layers, bytes_max);
+    let mut body = BodyDecoder::new(layers, bytes_max);
     let (mut permit, mut received) = (None, 0);
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         // A compressed body is smaller than its content, apart from a few bytes. A flood of empty blocks has no content.
@@ -173,7 +173,7 @@ mod tests {
             &self.headers
         }
 
-        fn announced(&self) -> Option<u64> {
+        fn content_length(&self) -> Option<u64> {
             None
         }
 
@@ -193,7 +193,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_body_waits_for_room_no_longer_than_its_deadline() {
-        let others = LARGE.acquire_many(LARGE_AT_ONCE as u32).await.unwrap();
+        let others = LARGE
+            .acquire_many(CONCURRENT_LARGE_MAX as u32)
+            .await
+            .unwrap();
         let began = Instant::now();
         let late = read(ROOM_WAIT, Some(began)).await;
         assert!(matches!(late, Err(BodyError::NoRoom)));

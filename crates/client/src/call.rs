@@ -7,7 +7,7 @@ use http::header::IF_MATCH;
 use reqwest::Response;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use crate::client::{Boxed, Client};
+use crate::client::{BoxedFuture, Client};
 use crate::document::{excerpt, text_of};
 use crate::error::causes;
 
@@ -72,7 +72,7 @@ pub struct GatewayAnswer {
 pub fn call<'a>(
     client: &'a Client,
     call: GatewayCall<'a>,
-) -> Boxed<'a, Result<GatewayAnswer, CallError>> {
+) -> BoxedFuture<'a, Result<GatewayAnswer, CallError>> {
     Box::pin(read_whole(client, call))
 }
 
@@ -111,7 +111,7 @@ pub async fn save(
 fn answered<'a>(
     client: &'a Client,
     call: GatewayCall<'a>,
-) -> Boxed<'a, Result<Response, CallError>> {
+) -> BoxedFuture<'a, Result<Response, CallError>> {
     Box::pin(send(client, call))
 }
 

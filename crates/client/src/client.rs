@@ -69,7 +69,7 @@ impl RootFiles {
 }
 
 /// A future that is compiled in this crate, and not again in each crate that awaits it.
-pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Builds a client.
 ///

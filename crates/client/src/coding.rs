@@ -39,7 +39,7 @@ pub(crate) fn layers(headers: &HeaderMap) -> usize {
 }
 
 /// A compressed answer that is being received.
-pub(crate) struct Unpacking(Layers);
+pub(crate) struct BodyDecoder(Layers);
 
 enum Layers {
     One(Box<MultiGzDecoder<Unpacked>>),
@@ -69,14 +69,14 @@ impl Write for Unpacked {
     }
 }
 
-impl Unpacking {
+impl BodyDecoder {
     /// Creates the state for an answer with this number of layers that may decompress to this number of bytes.
-    pub(crate) fn new(layers: usize, bytes_max: usize) -> Unpacking {
+    pub(crate) fn new(layers: usize, bytes_max: usize) -> BodyDecoder {
         let unpacked = MultiGzDecoder::new(Unpacked {
             body: BytesMut::new(),
             bytes_max,
         });
-        Unpacking(match layers {
+        BodyDecoder(match layers {
             0 | 1 => Layers::One(Box::new(unpacked)),
             _ => Layers::Two(Box::new(MultiGzDecoder::new(unpacked))),
         })
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn unpacked(layers: usize, packed: &[u8], piece: usize) -> io::Result<Bytes> {
-        let mut unpacking = Unpacking::new(layers, 1000);
+        let mut unpacking = BodyDecoder::new(layers, 1000);
         for piece in packed.chunks(piece) {
             unpacking.push(piece)?;
         }

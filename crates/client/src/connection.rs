@@ -132,7 +132,7 @@ enum Sender {
 }
 
 /// The reason why a request got no answer.
-pub(crate) struct Unanswered {
+pub(crate) struct ExchangeError {
     /// True if the connection never took the request, or the peer reports that it has not processed it.
     pub(crate) is_unprocessed: bool,
     /// The causes, on one line.
@@ -180,7 +180,7 @@ impl Connection {
     }
 
     /// Detects whether the peer has closed the connection while it was idle.
-    pub(crate) fn look(&mut self) {
+    pub(crate) fn poll_idle(&mut self) {
         if let Sender::Http1 { driver, .. } = &mut self.sender {
             driver.poll();
         }
@@ -198,13 +198,13 @@ impl Connection {
     pub(crate) async fn send(
         &mut self,
         request: Request<FormBody>,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> Result<Response<Incoming>, ExchangeError> {
         let ready = match &mut self.sender {
             Sender::Http1 { sender, driver } => driver.drive(sender.ready()).await,
             Sender::Http2(sender) => sender.ready().await,
         };
         if let Err(error) = ready {
-            return Err(Unanswered {
+            return Err(ExchangeError {
                 is_unprocessed: true,
                 cause: causes(&error),
             });
@@ -215,7 +215,7 @@ impl Connection {
             }
             Sender::Http2(sender) => sender.try_send_request(request).await,
         };
-        answer.map_err(|mut error| Unanswered {
+        answer.map_err(|mut error| ExchangeError {
             is_unprocessed: error.take_message().is_some() || is_refused(error.error()),
             cause: causes(error.error()),
         })

@@ -5,7 +5,7 @@ use reqwest::Response;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 
 use crate::body::{BodyError, ROOM_WAIT, RoomWait, read_body};
-use crate::client::{Boxed, Client};
+use crate::client::{BoxedFuture, Client};
 use crate::error::causes;
 
 /// No deadline here, because the client enforces its own.
@@ -23,7 +23,7 @@ pub fn get_document(
     client: &Client,
     url: url::Url,
     bytes_max: usize,
-) -> Boxed<'_, Result<String, String>> {
+) -> BoxedFuture<'_, Result<String, String>> {
     Box::pin(document(client, url, bytes_max))
 }
 

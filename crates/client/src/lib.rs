@@ -23,7 +23,7 @@ mod trace_headers;
 mod write_count;
 
 pub use body::{BodyError, ROOM_WAIT};
-pub use client::{Boxed, Client, ClientConfig, Roots, build};
+pub use client::{BoxedFuture, Client, ClientConfig, Roots, build};
 pub use document::{PostedDocument, get_document, post_document};
 pub use error::TransportError;
 pub use outside::{Lookup, OutsideAnswer, OutsideClient, OutsideError, OutsidePost, system_lookup};

@@ -75,7 +75,7 @@ impl Pool {
     pub(crate) fn close_idle(&self, now: Instant) {
         let mut connections = self.lock();
         connections.idle.retain_mut(|connection| {
-            connection.look();
+            connection.poll_idle();
             self.is_usable(connection, now)
         });
         if connections

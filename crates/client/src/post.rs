@@ -127,7 +127,7 @@ impl PostClient {
         match exchanged {
             Ok(answer) => answer,
             Err(_) => Err(TransportError {
-                unsent: progress.nothing_will_leave(),
+                unsent: progress.is_certainly_unsent(),
                 timed_out: true,
                 cause: "no answer in time".to_owned(),
             }),
@@ -180,7 +180,7 @@ impl PostClient {
                 }
                 Err(failure) => failure,
             };
-            let unsent = failure.is_unprocessed || progress.certainly_nothing_left();
+            let unsent = failure.is_unprocessed || progress.was_never_sent();
             // If the connection was closed while it was idle, that shows nothing about the upstream, so a new connection is used.
             if !(unsent && was_idle) {
                 return Err(TransportError {
@@ -227,15 +227,15 @@ impl ExchangeProgress {
 
     /// Returns whether no byte of an abandoned request has left or will leave. An HTTP/2 connection that has the request sends it
     /// as soon as the upstream lets it open a stream, and the request can't be taken back.
-    fn nothing_will_leave(&self) -> bool {
+    fn is_certainly_unsent(&self) -> bool {
         match &self.sent_on {
             Some(_) if self.is_shared => false,
-            _ => self.certainly_nothing_left(),
+            _ => self.was_never_sent(),
         }
     }
 
     /// Returns whether no byte of a request has left, after its connection has given the request up.
-    fn certainly_nothing_left(&self) -> bool {
+    fn was_never_sent(&self) -> bool {
         match &self.sent_on {
             None => true,
             Some((writes, before)) if self.is_shared => writes.now() == *before,
@@ -252,7 +252,7 @@ struct Lease {
 }
 
 impl Lease {
-    fn give_back(self) {
+    fn return_connection(self) {
         let Lease {
             client,
             index,
@@ -306,7 +306,7 @@ impl Chunks for PostAnswer {
         self.response.headers()
     }
 
-    fn announced(&self) -> Option<u64> {
+    fn content_length(&self) -> Option<u64> {
         self.response.body().size_hint().exact()
     }
 
@@ -340,7 +340,7 @@ impl Chunks for PostAnswer {
                 }
                 None => {
                     if let Some(lease) = self.lease.take() {
-                        lease.give_back();
+                        lease.return_connection();
                     }
                     return Ok(None);
                 }

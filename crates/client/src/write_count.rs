@@ -43,7 +43,7 @@ impl WriteCount {
     }
 
     /// Uncounts a write that wrote nothing.
-    fn take_back(&self) {
+    fn undo(&self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 
@@ -51,7 +51,7 @@ impl WriteCount {
         self.begin()?;
         let written = write();
         if !matches!(written, Poll::Ready(Ok(1..))) {
-            self.take_back();
+            self.undo();
         }
         written
     }

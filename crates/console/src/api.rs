@@ -42,7 +42,7 @@ pub(crate) fn router() -> Router<Arc<Console>> {
 fn endpoints() -> Vec<AdminEndpoint> {
     let document = AdminEndpoint::get("/admin/v1/openapi.json", describe)
         .named("describeAdmin", "Returns this document")
-        .wants(RequiredKey::Viewer)
+        .requires(RequiredKey::Viewer)
         .answers(200, "OpenApi");
     [
         health::endpoints(),

@@ -15,12 +15,12 @@ use axum::extract::{ConnectInfo, MatchedPath, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use store::{CountKey, JournalKind, JournalRow, Noted};
+use store::{CountKey, CountResult, JournalKind, JournalRow};
 
 use crate::api::auth::BEHIND_KEYS;
 use crate::journal::export::wants_ndjson;
 use crate::problem::Problem;
-use crate::spread::QUERIES;
+use crate::propagation::QUERIES;
 use crate::state::Console;
 use crate::web::page_error::SIGN_IN;
 use crate::web::visitor::signed_in;
@@ -138,7 +138,7 @@ impl AuditedRequest {
         if let Some(OpenedSession(name)) = with.get() {
             row.actor = Some(name.clone().into());
         }
-        let leaves = self.acts && !self.has_row_of_its_own(status);
+        let leaves = self.acts && !self.has_own_row(status);
         // A rejection because of the role leaves a row, even for a request that would leave none.
         if !leaves && status != StatusCode::FORBIDDEN {
             return;
@@ -169,7 +169,7 @@ impl AuditedRequest {
         }
     }
 
-    fn has_row_of_its_own(&self, status: StatusCode) -> bool {
+    fn has_own_row(&self, status: StatusCode) -> bool {
         let path = self.path();
         is_done(status)
             && WITH_ROWS_OF_THEIR_OWN
@@ -191,7 +191,7 @@ impl AuditedRequest {
         let address = self.row.client.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let journal = self.console.store.journal();
         let key = CountKey::new(None, address, entry, UNAUTHORIZED);
-        if let Noted::First(counted) = journal.note(key, self.row.at_ms) {
+        if let CountResult::First(counted) = journal.note(key, self.row.at_ms) {
             let row = JournalRow {
                 at_ms: self.row.at_ms,
                 kind: JournalKind::Operator,
@@ -219,9 +219,9 @@ impl AuditedRequest {
         let key = CountKey::of_operator(actor.into_owned(), address, path, code);
         let journal = self.console.store.journal();
         match journal.note(key, row.at_ms) {
-            Noted::Listed => journal.add(row),
-            Noted::First(counted) => journal.begin_count(&counted, row),
-            Noted::Counted => {}
+            CountResult::Listed => journal.add(row),
+            CountResult::First(counted) => journal.begin_count(&counted, row),
+            CountResult::Counted => {}
         }
     }
 

@@ -15,8 +15,8 @@ mod path_names;
 mod poll;
 mod port;
 mod problem;
+mod propagation;
 mod query;
-mod spread;
 mod state;
 mod web;
 mod webhooks;
@@ -30,8 +30,8 @@ use axum::middleware::from_fn_with_state;
 pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsFormat, MetricsSnapshot};
 pub use moment::rfc3339;
 pub use port::{
-    Answering, Backups, ExplainQuestion, Explains, Gateway, KeyRow, Keys, NotShared,
-    OperationError, Pending, Reloads,
+    AnswerFuture, Backups, CountsNotShared, ExplainQuestion, Explains, Gateway, KeyRow, Keys,
+    OperationError, OperationFuture, Reloads,
 };
 pub use state::Console;
 
@@ -46,7 +46,7 @@ impl Console {
             .with_state(Arc::clone(&console))
             .layer(from_fn_with_state(
                 Arc::clone(&console),
-                spread::acknowledge,
+                propagation::acknowledge,
             ))
             .layer(from_fn_with_state(Arc::clone(&console), audit::record))
             .layer(from_fn_with_state(Arc::clone(&console), host::guard));

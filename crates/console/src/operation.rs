@@ -3,7 +3,7 @@
 use http::StatusCode;
 use store::StoreError;
 
-use crate::port::{OperationError, Pending};
+use crate::port::{OperationError, OperationFuture};
 use crate::problem::Problem;
 
 impl From<OperationError> for Problem {
@@ -24,7 +24,7 @@ impl From<OperationError> for Problem {
 
 /// Runs an operation to its end, even if the operator disconnects.
 pub(crate) async fn run_to_completion<T: Send + 'static>(
-    operation: Pending<T>,
+    operation: OperationFuture<T>,
 ) -> Result<T, Problem> {
     match tokio::spawn(operation).await {
         Ok(ended) => ended.map_err(Problem::from),

@@ -57,12 +57,12 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
         self: Arc<Self>,
         address: Option<IpAddr>,
         per_minute: NonZeroU32,
-    ) -> Answering<Result<Option<i64>, NotShared>>;
+    ) -> AnswerFuture<Result<Option<i64>, CountsNotShared>>;
 }
 
 /// The counters are not shared, or their server is unavailable: the caller has to count by itself.
 #[derive(Clone, Copy, Debug)]
-pub struct NotShared;
+pub struct CountsNotShared;
 
 /// The signing keys of a gateway.
 pub trait Keys: Send + Sync {
@@ -72,33 +72,33 @@ pub trait Keys: Send + Sync {
     /// Creates a new key and returns the keys as [`Keys::keys`] then lists them. The new key signs once this call ends, or, if a
     /// replica takes longer to learn the key than an operator may wait, as soon as all replicas know it. With `revoke` the other
     /// keys are dropped immediately, which ends every token that they signed.
-    fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>>;
+    fn rotate(self: Arc<Self>, revoke: bool) -> OperationFuture<Vec<KeyRow>>;
 }
 
 /// Copies a gateway's store.
 pub trait Backups: Send + Sync {
     /// Returns a consistent copy as an open file. The file has no name and ceases to exist when it is closed.
-    fn backup(self: Arc<Self>) -> Pending<File>;
+    fn backup(self: Arc<Self>) -> OperationFuture<File>;
 }
 
 /// Explains how the gateway would answer a call.
 pub trait Explains: Send + Sync {
     /// Returns the explanation of the call as one JSON object. No counter or limit changes.
-    fn explain(self: Arc<Self>, question: ExplainQuestion) -> Answering<Value>;
+    fn explain(self: Arc<Self>, question: ExplainQuestion) -> AnswerFuture<Value>;
 }
 
 /// The configuration of a gateway.
 pub trait Reloads: Send + Sync {
     /// Reads the configuration again for the operator with this name. Returns the generation of the current configuration and the
     /// keys that changed. After [`OperationError::Invalid`] the old configuration remains current.
-    fn reload(self: Arc<Self>, actor: String) -> Pending<Value>;
+    fn reload(self: Arc<Self>, actor: String) -> OperationFuture<Value>;
 }
 
 /// An answer that the gateway may have to fetch from another process.
-pub type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub type AnswerFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// An operation in progress. The future owns everything it needs, so that it can continue after the operator has disconnected.
-pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, OperationError>> + Send>>;
+pub type OperationFuture<T> = Pin<Box<dyn Future<Output = Result<T, OperationError>> + Send>>;
 
 /// The reason why an operation was not done.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use url::form_urlencoded;
 ///
 /// # Errors
 /// Returns every mistake, by parameter.
-pub(crate) fn each_once(
+pub(crate) fn for_each_unique(
     query: &str,
     mut set: impl FnMut(&str, &str) -> Result<(), String>,
 ) -> Result<(), Vec<(String, String)>> {

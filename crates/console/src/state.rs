@@ -16,7 +16,7 @@ use store::{SecretHasher, Store};
 use tokio::sync::Semaphore;
 use webhooks::Webhooks;
 
-use crate::port::{Gateway, NotShared};
+use crate::port::{CountsNotShared, Gateway};
 use attempts::{Attempts, WRONG_PER_MINUTE, network};
 use availability::Availability;
 use history::History;
@@ -81,7 +81,7 @@ impl Console {
     pub(crate) async fn note_wrong_key(&self, address: Option<IpAddr>) -> Option<i64> {
         let gateway = Arc::clone(&self.gateway);
         let counting = gateway.count_wrong_key(address.map(network), WRONG_PER_MINUTE);
-        counting.await.unwrap_or_else(|NotShared| {
+        counting.await.unwrap_or_else(|CountsNotShared| {
             let replicas = self.store.replica_count();
             self.attempts.note_wrong(address, (self.now(), replicas))
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use store::EventRetention;
 
-use crate::places::StreamLimits;
+use crate::stream_limiter::StreamLimits;
 
 /// The depth of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

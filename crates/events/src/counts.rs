@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use store::{Event, EventKind};
 
-use crate::pace::LookOutcome;
+use crate::poll_interval::PollOutcome;
 
 /// The counters since the start of the process.
 #[derive(Default)]
 pub(crate) struct EventCounts {
     kinds: [AtomicU64; EventKind::ALL.len()],
-    looks: [AtomicU64; 3],
+    polls: [AtomicU64; 3],
     fills: AtomicU64,
     gaps: AtomicU64,
     unharvested: AtomicU64,
@@ -24,7 +24,7 @@ pub struct EventsStatus {
     /// Number of events by kind, since the start.
     pub kinds: Vec<(&'static str, u64)>,
     /// Number of channel polls by outcome, since the start.
-    pub looks: Vec<(&'static str, u64)>,
+    pub polls: Vec<(&'static str, u64)>,
     /// Number of calls for the unread messages of a changed chat, since the start.
     pub fills: u64,
     /// Number of events before which events may be missing, since the start.
@@ -40,7 +40,7 @@ pub struct EventsStatus {
 }
 
 impl EventCounts {
-    pub(crate) fn recorded(&self, events: &[Event]) {
+    pub(crate) fn record_events(&self, events: &[Event]) {
         for event in events {
             let place = EventKind::ALL.iter().position(|kind| *kind == event.kind);
             if let Some(count) = place.and_then(|place| self.kinds.get(place)) {
@@ -50,11 +50,11 @@ impl EventCounts {
         }
     }
 
-    pub(crate) fn looked(&self, outcome: LookOutcome) {
-        self.looks[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn record_poll(&self, outcome: PollOutcome) {
+        self.polls[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn filled(&self) {
+    pub(crate) fn record_fill(&self) {
         self.fills.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -62,23 +62,23 @@ impl EventCounts {
         self.unharvested.fetch_add(lists as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn watched(&self, channels: usize) {
+    pub(crate) fn set_watched(&self, channels: usize) {
         self.watched.store(channels as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn stalled(&self, channels: usize) {
+    pub(crate) fn set_stalled(&self, channels: usize) {
         self.stalled.store(channels as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn status(&self, listening: usize) -> EventsStatus {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let kinds = EventKind::ALL.iter().zip(&self.kinds);
-        let outcomes = ["changed", "quiet", "failed"].into_iter().zip(&self.looks);
+        let outcomes = ["changed", "quiet", "failed"].into_iter().zip(&self.polls);
         EventsStatus {
             kinds: kinds
                 .map(|(kind, count)| (kind.word(), of(count)))
                 .collect(),
-            looks: outcomes.map(|(word, count)| (word, of(count))).collect(),
+            polls: outcomes.map(|(word, count)| (word, of(count))).collect(),
             fills: of(&self.fills),
             gaps: of(&self.gaps),
             unharvested: of(&self.unharvested),

@@ -55,7 +55,7 @@ impl EventHub {
     }
 
     /// Returns whether a reader waits for the next event.
-    pub(crate) fn is_awaited(&self) -> bool {
+    pub(crate) fn has_waiters(&self) -> bool {
         self.newest.receiver_count() > 0
     }
 

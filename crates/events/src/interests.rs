@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 
 /// Maximum age of the stored state of an interest, in milliseconds. After a restart, channels may be polled for up to this much
 /// less time.
-const NOTED_EVERY_MS: i64 = 600_000;
+const SAVE_INTERVAL_MS: i64 = 600_000;
 
 /// The accesses that listen.
 pub struct Interests {
     accesses: Mutex<HashMap<String, Interest>>,
     /// The time for which an interest continues after the last activity, in milliseconds.
-    lasting_ms: AtomicI64,
+    linger_ms: AtomicI64,
     /// Notified when an access begins to listen.
     pub(crate) begun: Notify,
 }
@@ -28,7 +28,7 @@ struct Interest {
     /// The end of the interest, in milliseconds since 1970, UTC.
     until_ms: i64,
     /// The end of the interest according to the store.
-    noted_until_ms: i64,
+    saved_until_ms: i64,
 }
 
 /// Holds an interest until the guard is dropped. After that the interest continues for the configured time.
@@ -41,16 +41,16 @@ impl Interests {
     pub(crate) fn new(lasting: Duration) -> Interests {
         let interests = Interests {
             accesses: Mutex::default(),
-            lasting_ms: AtomicI64::new(0),
+            linger_ms: AtomicI64::new(0),
             begun: Notify::new(),
         };
-        interests.set_lasting(lasting);
+        interests.set_linger(lasting);
         interests
     }
 
-    pub(crate) fn set_lasting(&self, lasting: Duration) {
+    pub(crate) fn set_linger(&self, lasting: Duration) {
         let lasting = i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX);
-        self.lasting_ms.store(lasting, Ordering::Relaxed);
+        self.linger_ms.store(lasting, Ordering::Relaxed);
     }
 
     /// Holds the interest of an access, identified by its client id, as long as the guard exists.
@@ -70,7 +70,7 @@ impl Interests {
 
     fn show(&self, client_id: &str, change: impl FnOnce(&mut Interest)) {
         let now_ms = now_ms();
-        let until_ms = now_ms.saturating_add(self.lasting_ms.load(Ordering::Relaxed));
+        let until_ms = now_ms.saturating_add(self.linger_ms.load(Ordering::Relaxed));
         let mut accesses = self.lock();
         let interest = match accesses.get_mut(client_id) {
             Some(interest) => interest,
@@ -95,15 +95,15 @@ impl Interests {
     }
 
     /// Returns the interests whose ends must be stored now, and removes the expired ones.
-    pub(crate) fn to_note(&self, now_ms: i64) -> Vec<(String, i64)> {
-        let lasting_ms = self.lasting_ms.load(Ordering::Relaxed);
+    pub(crate) fn take_unsaved(&self, now_ms: i64) -> Vec<(String, i64)> {
+        let linger_ms = self.linger_ms.load(Ordering::Relaxed);
         let mut due = Vec::new();
         self.lock().retain(|client_id, interest| {
             if interest.held > 0 {
-                interest.until_ms = interest.until_ms.max(now_ms.saturating_add(lasting_ms));
+                interest.until_ms = interest.until_ms.max(now_ms.saturating_add(linger_ms));
             }
-            let is_behind = interest.until_ms.saturating_sub(interest.noted_until_ms);
-            if interest.until_ms > now_ms && is_behind >= NOTED_EVERY_MS.min(lasting_ms.max(1)) {
+            let is_behind = interest.until_ms.saturating_sub(interest.saved_until_ms);
+            if interest.until_ms > now_ms && is_behind >= SAVE_INTERVAL_MS.min(linger_ms.max(1)) {
                 due.push((client_id.clone(), interest.until_ms));
             }
             interest.held > 0 || interest.until_ms > now_ms
@@ -112,12 +112,12 @@ impl Interests {
     }
 
     /// Records the ends that are stored, by this process or by others.
-    pub(crate) fn noted(&self, noted: &[(String, i64)]) {
+    pub(crate) fn mark_saved(&self, noted: &[(String, i64)]) {
         let mut accesses = self.lock();
         for (client_id, until_ms) in noted {
             let interest = accesses.entry(client_id.clone()).or_default();
             interest.until_ms = interest.until_ms.max(*until_ms);
-            interest.noted_until_ms = interest.noted_until_ms.max(*until_ms);
+            interest.saved_until_ms = interest.saved_until_ms.max(*until_ms);
         }
     }
 
@@ -150,15 +150,15 @@ mod tests {
         interests.touch("b");
         let later = now_ms() + 3_600_001;
         assert_eq!(interests.live(later), ["a"]);
-        let mut due = interests.to_note(now_ms());
+        let mut due = interests.take_unsaved(now_ms());
         due.sort();
         assert_eq!(due.len(), 2);
-        interests.noted(&due);
-        assert_eq!(interests.to_note(now_ms()), []);
+        interests.mark_saved(&due);
+        assert_eq!(interests.take_unsaved(now_ms()), []);
         drop(held);
         assert_eq!(interests.live(now_ms()).len(), 2);
         assert_eq!(interests.live(later + 10_000), Vec::<String>::new());
-        assert_eq!(interests.to_note(later + 10_000), []);
+        assert_eq!(interests.take_unsaved(later + 10_000), []);
         assert!(interests.lock().is_empty());
     }
 }

@@ -73,7 +73,7 @@ impl PendingNotice {
 
     /// Queues the notice unless it is queued already, and returns whether it is stored. Its id is always the same, so that it is
     /// stored only once.
-    pub(crate) fn is_kept(
+    pub(crate) fn queue_until_kept(
         &mut self,
         queue: impl FnOnce(Observation) -> Option<Receiver<()>>,
     ) -> bool {
@@ -102,10 +102,10 @@ mod tests {
         };
         let mut pending = PendingNotice::resumed(channel, 7_000, 67_000);
         // The queue is full.
-        assert!(!pending.is_kept(|_| None));
+        assert!(!pending.queue_until_kept(|_| None));
         let (lost, is_lost) = oneshot::channel();
         let mut seen = None;
-        assert!(!pending.is_kept(|observation| {
+        assert!(!pending.queue_until_kept(|observation| {
             seen = Some(observation);
             Some(is_lost)
         }));
@@ -116,12 +116,12 @@ mod tests {
             row,
             r#"{"platformid":"1","platform":"webchat","stalled_s":60}"#
         );
-        assert!(!pending.is_kept(|_| panic!("it waits")));
+        assert!(!pending.queue_until_kept(|_| panic!("it waits")));
         // The write failed.
         drop(lost);
         let (kept, is_kept) = oneshot::channel();
-        assert!(!pending.is_kept(|_| Some(is_kept)));
+        assert!(!pending.queue_until_kept(|_| Some(is_kept)));
         kept.send(()).unwrap();
-        assert!(pending.is_kept(|_| panic!("it is kept")));
+        assert!(pending.queue_until_kept(|_| panic!("it is kept")));
     }
 }

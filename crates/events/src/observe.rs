@@ -6,7 +6,7 @@ use forward::{CallObserver, KeptSignal};
 use store::EventChannel;
 
 use crate::diff::ListKind;
-use crate::heard::Heard;
+use crate::observed_call::ObservedCall;
 use crate::recorder::Observation;
 use crate::service::Events;
 
@@ -22,7 +22,7 @@ impl CallObserver for Events {
         }
         let method = request.operation().method;
         // If the queue is full, the next poll finds the change.
-        let _ = self.heard.try_send(Heard {
+        let _ = self.heard.try_send(ObservedCall {
             channel: (platform.to_owned(), platformid.to_owned()),
             chats: (method == "getchats").then(|| response.clone()),
         });

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use store::{
-    ChannelMemory, ChatMemory, EventChannel, EventKind, Floor, NewEvent, SeenChat, Sighting, Store,
-    StoreError, WantedChats,
+    ChannelMemory, ChatMemory, EventChannel, EventKind, Floor, NewEvent, ObservedChannel,
+    ObservedChat, RequestedChats, Store, StoreError,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -18,8 +18,8 @@ use crate::hub::EventHub;
 use crate::id::EventIds;
 use crate::interests::now_ms;
 use crate::orders::ListOrders;
+use crate::polled_chat::{PolledChat, list_changes};
 use crate::row::{ListedRow, listed_rows};
-use crate::sight::{LookedChat, seen_list};
 
 /// Maximum number of queued observations. Callers wait for their own, and a commit takes only as long as the disk needs.
 const QUEUE_MAX: usize = 1024;
@@ -28,16 +28,16 @@ const QUEUE_MAX: usize = 1024;
 const QUEUE_KIB_MAX: u32 = 16 * 1024;
 
 /// Maximum number of observations in one commit.
-const AT_ONCE_MAX: usize = 256;
+const BATCH_MAX: usize = 256;
 
 /// An observation that may cause events.
 pub(crate) enum Observation {
     /// A poll has found changed chats.
-    Look {
+    Poll {
         channel: EventChannel,
         /// The largest datetime of the poll, as in [`ChannelMemory::newest`], once all of its chats are stored.
         newest: Option<String>,
-        chats: Vec<LookedChat>,
+        chats: Vec<PolledChat>,
         /// True if all chats of the poll are history.
         is_first: bool,
         /// The floor of unknown chats: everything before it is history.
@@ -162,7 +162,7 @@ impl Recorder {
     /// Runs until all handles have been dropped.
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::new();
-        while self.queue.recv_many(&mut batch, AT_ONCE_MAX).await > 0 {
+        while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
             let batch = batch.drain(..).map(|queued| (queued.seen, queued.waiting));
             let (seen, waiting): (Vec<_>, Vec<_>) = batch.unzip();
             let is_list = |seen: &&Observation| matches!(seen, Observation::List { .. });
@@ -182,15 +182,15 @@ impl Recorder {
     }
 
     async fn keep(&mut self, seen: Vec<Observation>) -> Result<(), StoreError> {
-        let mut sightings = Vec::new();
+        let mut observations = Vec::new();
         for observation in seen {
-            sightings.extend(self.sighting(observation).await?);
+            observations.extend(self.compare(observation).await?);
         }
-        if sightings.is_empty() {
+        if observations.is_empty() {
             return Ok(());
         }
-        let events = self.store.record_sightings(sightings, now_ms()).await?;
-        self.counts.recorded(&events);
+        let events = self.store.record_observed(observations, now_ms()).await?;
+        self.counts.record_events(&events);
         if self.store.shares_events() {
             // Others may have written in between, so the new events are read from the log.
             self.committed.notify_one();
@@ -200,9 +200,9 @@ impl Recorder {
         Ok(())
     }
 
-    async fn sighting(&mut self, observation: Observation) -> Result<Option<Sighting>, StoreError> {
-        match observation {
-            Observation::Look {
+    async fn compare(&mut self, seen: Observation) -> Result<Option<ObservedChannel>, StoreError> {
+        match seen {
+            Observation::Poll {
                 channel,
                 newest,
                 chats,
@@ -211,11 +211,11 @@ impl Recorder {
                 depth,
             } => {
                 let chats = if is_first {
-                    chats.iter().map(LookedChat::first_seen).collect()
+                    chats.iter().map(PolledChat::as_history).collect()
                 } else {
-                    self.looked(&channel, &chats, &floor, depth).await?
+                    self.polled(&channel, &chats, &floor, depth).await?
                 };
-                Ok(Some(Sighting {
+                Ok(Some(ObservedChannel {
                     newest,
                     chats,
                     ..blank(channel)
@@ -232,7 +232,7 @@ impl Recorder {
                     return Ok(None);
                 };
                 let chat = self.listed(&channel, &destination, (&rows, kind)).await?;
-                Ok(chat.map(|chat| Sighting {
+                Ok(chat.map(|chat| ObservedChannel {
                     chats: vec![chat],
                     ..blank(channel)
                 }))
@@ -251,22 +251,22 @@ impl Recorder {
                     late: false,
                     row: Some(row),
                 };
-                let mut sighting = blank(channel);
-                (sighting.stalled_at, sighting.event) = (Some(stalled_at), Some(event));
-                Ok(Some(sighting))
+                let mut observation = blank(channel);
+                (observation.stalled_at, observation.event) = (Some(stalled_at), Some(event));
+                Ok(Some(observation))
             }
             #[cfg(test)]
             Observation::Defect => panic!("a defect"),
         }
     }
 
-    async fn looked(
+    async fn polled(
         &mut self,
         channel: &EventChannel,
-        chats: &[LookedChat],
+        chats: &[PolledChat],
         floor: &Floor,
         depth: EventDepth,
-    ) -> Result<Vec<SeenChat>, StoreError> {
+    ) -> Result<Vec<ObservedChat>, StoreError> {
         let wanted = chats.iter().map(|chat| {
             let rows = chat.unread.iter().chain([&chat.tip]);
             (
@@ -279,7 +279,7 @@ impl Recorder {
         let seen = chats
             .iter()
             .zip(memories)
-            .map(|(chat, memory)| chat.seen((ids, channel), memory, (floor, depth), orders));
+            .map(|(chat, memory)| chat.changes((ids, channel), memory, (floor, depth), orders));
         Ok(seen.collect())
     }
 
@@ -289,7 +289,7 @@ impl Recorder {
         channel: &EventChannel,
         destination: &str,
         (rows, kind): (&[ListedRow], ListKind),
-    ) -> Result<Option<SeenChat>, StoreError> {
+    ) -> Result<Option<ObservedChat>, StoreError> {
         let ids = rows.iter().map(|row| row.id.clone()).collect();
         let wanted = vec![(destination.to_owned(), ids)];
         let memory = self.memories(channel, wanted).await?.pop().flatten();
@@ -300,7 +300,7 @@ impl Recorder {
             };
             floor = floor_of_new_chats(&known);
         }
-        let seen = seen_list(
+        let seen = list_changes(
             (&self.ids, channel),
             destination,
             (memory, floor),
@@ -313,7 +313,7 @@ impl Recorder {
     async fn memories(
         &self,
         channel: &EventChannel,
-        wanted: WantedChats,
+        wanted: RequestedChats,
     ) -> Result<Vec<Option<ChatMemory>>, StoreError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -323,8 +323,8 @@ impl Recorder {
 }
 
 /// Returns an empty sighting of a channel.
-fn blank(channel: EventChannel) -> Sighting {
-    Sighting {
+fn blank(channel: EventChannel) -> ObservedChannel {
+    ObservedChannel {
         channel,
         newest: None,
         stalled_at: None,

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::caught::caught;
-use crate::heard::{ChannelName, WatchedNames};
-use crate::look::Looker;
+use crate::observed_call::{ChannelName, WatchedNames};
+use crate::poll::Poller;
 use crate::reader::PAGE_BYTES;
 use crate::service::Events;
 use crate::upstream::{CallBudget, PolledUpstream};
@@ -44,7 +44,7 @@ impl Events {
             return;
         }
         loop {
-            let pause = FOLLOW[usize::from(!self.hub.is_awaited())];
+            let pause = FOLLOW[usize::from(!self.hub.has_waiters())];
             let _ = timeout(pause, committed.notified()).await;
             let _ = caught(self.catch_up()).await;
         }
@@ -75,18 +75,18 @@ impl Events {
             of_platform.insert(platformid.clone());
         }
         self.counts
-            .watched(watched.values().map(HashSet::len).sum());
+            .set_watched(watched.values().map(HashSet::len).sum());
         if **self.watched.load() != watched {
             self.watched.store(Arc::new(watched));
         }
     }
 
-    pub(crate) fn looker(
+    pub(crate) fn poller(
         &self,
         upstream: &Arc<dyn PolledUpstream>,
         budget: &Arc<CallBudget>,
-    ) -> Looker {
-        Looker {
+    ) -> Poller {
+        Poller {
             store: Arc::clone(&self.store),
             upstream: Arc::clone(upstream),
             budget: Arc::clone(budget),

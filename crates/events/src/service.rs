@@ -8,17 +8,17 @@ use tokio::sync::mpsc;
 
 use crate::config::EventsConfig;
 use crate::counts::{EventCounts, EventsStatus};
-use crate::heard::{Heard, WatchedNames};
 use crate::hub::EventHub;
 use crate::id::EventIds;
 use crate::interests::{Interests, now_ms};
-use crate::places::StreamPlaces;
+use crate::observed_call::{ObservedCall, WatchedNames};
 use crate::reader::EventReader;
 use crate::recorder::{Recorder, RecorderHandle};
+use crate::stream_limiter::StreamLimiter;
 use crate::upstream::PolledUpstream;
 
 /// Maximum number of observed calls in the queue. If the queue is full, the next poll finds the change.
-const HEARD_MAX: usize = 256;
+const OBSERVED_CALLS_MAX: usize = 256;
 
 /// Length of the key for ids, in bytes.
 const KEY_BYTES: usize = 32;
@@ -33,15 +33,15 @@ pub struct Events {
     /// The accesses that listen.
     pub interests: Arc<Interests>,
     /// The permits for streams and waiting calls.
-    pub places: Arc<StreamPlaces>,
+    pub streams: Arc<StreamLimiter>,
     pub(crate) store: Arc<Store>,
     pub(crate) counts: Arc<EventCounts>,
     pub(crate) recorder: RecorderHandle,
-    pub(crate) heard: mpsc::Sender<Heard>,
+    pub(crate) heard: mpsc::Sender<ObservedCall>,
     pub(crate) watched: ArcSwap<WatchedNames>,
     pub(crate) upstream: OnceLock<Arc<dyn PolledUpstream>>,
     /// The parts that have not been started yet.
-    pub(crate) parts: Mutex<Option<(Recorder, mpsc::Receiver<Heard>)>>,
+    pub(crate) parts: Mutex<Option<(Recorder, mpsc::Receiver<ObservedCall>)>>,
 }
 
 impl Events {
@@ -57,7 +57,7 @@ impl Events {
             .key("events", now_ms() / 1000, || random_bytes(KEY_BYTES))
             .await?;
         let interests = Interests::new(config.interest);
-        interests.noted(&store.interests(now_ms()).await?);
+        interests.mark_saved(&store.interests(now_ms()).await?);
         let counts = Arc::<EventCounts>::default();
         let ids = EventIds::new(&key);
         let (recorder, parts) = Recorder::new(
@@ -66,13 +66,13 @@ impl Events {
             ids,
             Arc::clone(&counts),
         );
-        let (heard, hears) = mpsc::channel(HEARD_MAX);
+        let (heard, hears) = mpsc::channel(OBSERVED_CALLS_MAX);
         Ok(Arc::new(Events {
             interests: Arc::new(interests),
             config: ArcSwap::from_pointee(config),
             reader: EventReader::new(Arc::clone(store), Arc::clone(&hub)),
             hub,
-            places: Arc::default(),
+            streams: Arc::default(),
             store: Arc::clone(store),
             counts,
             recorder,
@@ -91,7 +91,7 @@ impl Events {
 
     /// Replaces the configuration.
     pub fn configure(&self, config: EventsConfig) {
-        self.interests.set_lasting(config.interest);
+        self.interests.set_linger(config.interest);
         self.config.store(Arc::new(config));
     }
 
@@ -128,15 +128,15 @@ impl Events {
     /// Stores the interests, and reads those of other processes if the store is shared. Returns whether this process is the one
     /// that polls.
     pub(crate) async fn share_interests(&self) -> bool {
-        let due = self.interests.to_note(now_ms());
+        let due = self.interests.take_unsaved(now_ms());
         if !due.is_empty() && self.store.note_interests(&due).await.is_ok() {
-            self.interests.noted(&due);
+            self.interests.mark_saved(&due);
         }
         if !self.store.shares_events() {
             return true;
         }
         if let Ok(interests) = self.store.interests(now_ms()).await {
-            self.interests.noted(&interests);
+            self.interests.mark_saved(&interests);
         }
         let listens = !self.interests.live(now_ms()).is_empty();
         listens && self.store.may_poll().await.unwrap_or(false)

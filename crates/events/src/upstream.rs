@@ -10,12 +10,12 @@ use tokio::sync::{Mutex, Semaphore};
 const UNDER_WAY_MAX: usize = 2;
 
 /// The answer to a call of the watcher. It fails like any forwarded call.
-pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
+pub type PollAnswer<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + Send + 'a>>;
 
 /// The upstream, as the watcher calls it.
 pub trait PolledUpstream: Send + Sync + 'static {
     /// Makes a call without a caller, in a separate queue with a lower priority than callers.
-    fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a>;
+    fn ask<'a>(&'a self, request: &'a Request) -> PollAnswer<'a>;
 
     /// Returns whether callers wait for the upstream, or whether the upstream is currently not to be called.
     fn is_busy(&self) -> bool;

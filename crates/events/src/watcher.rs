@@ -12,10 +12,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::caught::caught;
-use crate::heard::{ChannelName, Heard, channel_names};
-use crate::look::{ChannelState, EndedLook};
 use crate::notice::PendingNotice;
-use crate::pace::{LookOutcome, LookPace};
+use crate::observed_call::{ChannelName, ObservedCall, channel_names};
+use crate::poll::{ChannelState, PollResult};
+use crate::poll_interval::{PollInterval, PollOutcome};
 use crate::service::Events;
 use crate::upstream::{CallBudget, PolledUpstream, request};
 use crate::visible::may_listen;
@@ -27,24 +27,24 @@ const REFRESH: Duration = Duration::from_secs(1);
 const LISTED_MAX: Duration = Duration::from_secs(60);
 
 /// Pause after a failed list of channels.
-const LIST_AGAIN: Duration = Duration::from_secs(5);
+const LIST_RETRY: Duration = Duration::from_secs(5);
 
 /// Time without a successful poll after which a channel has stalled. Readers must be able to distinguish a quiet channel from a
 /// failing one.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Delay from a caller's call on a channel to the poll that finds its effect.
-const KICK: Duration = Duration::from_millis(300);
+const POLL_AFTER_CALL: Duration = Duration::from_millis(300);
 
 /// A channel with listeners.
 struct WatchedChannel {
     listing: Request,
-    pace: LookPace,
+    interval: PollInterval,
     due: Instant,
-    is_looked_at: bool,
+    is_polling: bool,
     state: Option<ChannelState>,
     /// A list of the channel's chats from a caller's answer.
-    heard: Option<Response>,
+    observed: Option<Response>,
     last_good: Instant,
     stalled_at: Option<i64>,
     /// The notice that is not stored yet.
@@ -52,8 +52,8 @@ struct WatchedChannel {
 }
 
 /// The result of a task of the watcher.
-enum Ended {
-    Look(Box<EndedLook>),
+enum TaskResult {
+    Poll(Box<PollResult>),
     Listing(Option<Response>),
 }
 
@@ -66,9 +66,9 @@ pub(crate) struct Watcher {
     listed: Vec<ChannelName>,
     /// The time at which the channels must be listed again; `None` while they are being listed.
     list_at: Option<Instant>,
-    tasks: JoinSet<Ended>,
+    tasks: JoinSet<TaskResult>,
     chance: foldhash::quality::RandomState,
-    looks: u64,
+    polls: u64,
 }
 
 impl Watcher {
@@ -82,15 +82,18 @@ impl Watcher {
             list_at: Some(Instant::now()),
             tasks: JoinSet::new(),
             chance: foldhash::quality::RandomState::default(),
-            looks: 0,
+            polls: 0,
         }
     }
 
-    pub(crate) async fn run(mut self, mut heard: mpsc::Receiver<Heard>) {
+    pub(crate) async fn run(mut self, mut observed: mpsc::Receiver<ObservedCall>) {
         let mut refresh = interval(REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if caught(self.turn(&mut refresh, &mut heard)).await.is_none() {
+            if caught(self.turn(&mut refresh, &mut observed))
+                .await
+                .is_none()
+            {
                 self.recover();
                 sleep(REFRESH).await;
             }
@@ -98,39 +101,36 @@ impl Watcher {
     }
 
     /// Waits for something to do, does it, and starts the polls that are due.
-    async fn turn(&mut self, refresh: &mut Interval, heard: &mut mpsc::Receiver<Heard>) {
+    async fn turn(&mut self, refresh: &mut Interval, observed: &mut mpsc::Receiver<ObservedCall>) {
         let events = Arc::clone(&self.events);
-        let due = self
-            .channels
-            .values()
-            .filter(|channel| !channel.is_looked_at);
+        let due = self.channels.values().filter(|channel| !channel.is_polling);
         let due = due.map(|channel| channel.due).min();
         let next = due.unwrap_or_else(|| Instant::now() + REFRESH);
         tokio::select! {
             _ = refresh.tick() => self.refresh().await,
             () = events.interests.begun.notified() => self.refresh().await,
-            Some(heard) = heard.recv() => self.hear(heard),
-            Some(ended) = self.tasks.join_next() => self.take(ended).await,
+            Some(observed) = observed.recv() => self.handle_call(observed),
+            Some(ended) = self.tasks.join_next() => self.handle_task_result(ended).await,
             () = sleep_until(next.into()) => {}
         }
-        self.begin_due();
+        self.start_due_polls();
     }
 
     /// Makes everything due again after a turn that panicked, because the turn may have lost the result of a task. A poll that is
     /// still running may be repeated; it causes no event twice.
     fn recover(&mut self) {
         let now = Instant::now();
-        self.list_at = Some(now + LIST_AGAIN);
+        self.list_at = Some(now + LIST_RETRY);
         for channel in self.channels.values_mut() {
-            channel.is_looked_at = false;
+            channel.is_polling = false;
             channel.due = now + self.events.config().poll_min;
         }
     }
 
-    async fn take(&mut self, ended: Result<Ended, JoinError>) {
+    async fn handle_task_result(&mut self, ended: Result<TaskResult, JoinError>) {
         match ended {
-            Ok(Ended::Look(look)) => self.ended(*look),
-            Ok(Ended::Listing(listed)) => {
+            Ok(TaskResult::Poll(poll)) => self.poll_ended(*poll),
+            Ok(TaskResult::Listing(listed)) => {
                 self.list(listed.as_ref());
                 self.refresh().await;
             }
@@ -185,7 +185,7 @@ impl Watcher {
         self.tasks.spawn(async move {
             // A panic counts as a failed list.
             let listing = caught(budget.ask(&*upstream, &request, per_second));
-            Ended::Listing(listing.await.flatten())
+            TaskResult::Listing(listing.await.flatten())
         });
     }
 
@@ -194,38 +194,38 @@ impl Watcher {
         let pause = if names.is_some() {
             LISTED_MAX
         } else {
-            LIST_AGAIN
+            LIST_RETRY
         };
         self.list_at = Some(Instant::now() + pause);
         self.listed = names.unwrap_or_else(|| std::mem::take(&mut self.listed));
     }
 
     /// Handles a caller's call that has shown or changed something.
-    fn hear(&mut self, heard: Heard) {
+    fn handle_call(&mut self, observed: ObservedCall) {
         let least = self.events.config().poll_min;
-        let Some(channel) = self.channels.get_mut(&heard.channel) else {
+        let Some(channel) = self.channels.get_mut(&observed.channel) else {
             return;
         };
-        channel.pace = LookPace::new(least);
-        if let Some(chats) = heard.chats {
-            if !channel.is_looked_at {
-                channel.heard = Some(chats);
+        channel.interval = PollInterval::new(least);
+        if let Some(chats) = observed.chats {
+            if !channel.is_polling {
+                channel.observed = Some(chats);
                 channel.due = Instant::now();
             }
         } else {
-            channel.due = channel.due.min(Instant::now() + KICK);
+            channel.due = channel.due.min(Instant::now() + POLL_AFTER_CALL);
         }
     }
 
     /// Starts the polls that are due.
-    fn begin_due(&mut self) {
+    fn start_due_polls(&mut self) {
         let (now, account) = (Instant::now(), self.upstream.account());
-        let looker = self.events.looker(&self.upstream, &self.budget);
+        let poller = self.events.poller(&self.upstream, &self.budget);
         for ((platform, platformid), channel) in &mut self.channels {
-            if channel.is_looked_at || channel.due > now {
+            if channel.is_polling || channel.due > now {
                 continue;
             }
-            channel.is_looked_at = true;
+            channel.is_polling = true;
             // A later kick lowers this again for the next poll.
             channel.due = now + Duration::from_secs(3600);
             let name = EventChannel {
@@ -233,38 +233,39 @@ impl Watcher {
                 platform: platform.clone(),
                 platformid: platformid.clone(),
             };
-            let (listing, heard) = (channel.listing.clone(), channel.heard.take());
-            let failed = EndedLook::failed(name.clone());
-            let look = looker
+            let (listing, observed) = (channel.listing.clone(), channel.observed.take());
+            let failed = PollResult::failed(name.clone());
+            let poll = poller
                 .clone()
-                .look(name, listing, channel.state.take(), heard);
+                .poll(name, listing, channel.state.take(), observed);
             self.tasks.spawn(async move {
                 // After a panic the next poll reads the state of the channel from the store.
-                Ended::Look(Box::new(caught(look).await.unwrap_or(failed)))
+                TaskResult::Poll(Box::new(caught(poll).await.unwrap_or(failed)))
             });
         }
     }
 
-    fn ended(&mut self, look: EndedLook) {
+    fn poll_ended(&mut self, poll: PollResult) {
         let config = self.events.config();
-        self.looks += 1;
-        let chance = self.chance.hash_one(self.looks) as f64 / u64::MAX as f64;
+        self.polls += 1;
+        let chance = self.chance.hash_one(self.polls) as f64 / u64::MAX as f64;
         let stands_back = self.upstream.is_busy();
         let name = (
-            look.channel.platform.clone(),
-            look.channel.platformid.clone(),
+            poll.channel.platform.clone(),
+            poll.channel.platformid.clone(),
         );
         let Some(channel) = self.channels.get_mut(&name) else {
             return;
         };
         let bounds = (config.poll_min, config.poll_max);
-        let pause = channel
-            .pace
-            .after((look.outcome, look.took), bounds, stands_back, chance);
-        channel.is_looked_at = false;
-        channel.due = channel.due.min(look.began + pause).max(Instant::now());
-        channel.state = look.state;
-        if look.outcome == LookOutcome::Failed {
+        let pause =
+            channel
+                .interval
+                .next_pause((poll.outcome, poll.took), bounds, stands_back, chance);
+        channel.is_polling = false;
+        channel.due = channel.due.min(poll.began + pause).max(Instant::now());
+        channel.state = poll.state;
+        if poll.outcome == PollOutcome::Failed {
             return;
         }
         channel.last_good = Instant::now();
@@ -274,7 +275,7 @@ impl Watcher {
             .and_then(|state| state.memory.stalled_at.take());
         if let Some(stalled_at) = channel.stalled_at.take().or(remembered) {
             let now_ms = self.events.judged_now_ms();
-            let notice = PendingNotice::resumed(look.channel, stalled_at, now_ms);
+            let notice = PendingNotice::resumed(poll.channel, stalled_at, now_ms);
             channel.notice = Some(notice);
             channel.queue_notice(&self.events);
         }
@@ -302,7 +303,7 @@ impl Watcher {
             .channels
             .values()
             .filter(|channel| channel.stalled_at.is_some());
-        self.events.counts.stalled(stalled.count());
+        self.events.counts.set_stalled(stalled.count());
     }
 }
 
@@ -312,11 +313,11 @@ impl WatchedChannel {
         let values = [("platform", platform.as_str()), ("platformid", platformid)];
         Some(WatchedChannel {
             listing: request("getchats", &values)?,
-            pace: LookPace::new(least),
+            interval: PollInterval::new(least),
             due: Instant::now(),
-            is_looked_at: false,
+            is_polling: false,
             state: None,
-            heard: None,
+            observed: None,
             last_good: Instant::now(),
             stalled_at: None,
             notice: None,
@@ -326,7 +327,7 @@ impl WatchedChannel {
     /// Queues the notice, if there is one.
     fn queue_notice(&mut self, events: &Events) {
         let is_kept = |notice: &mut PendingNotice| {
-            notice.is_kept(|observation| events.recorder.queue(observation))
+            notice.queue_until_kept(|observation| events.recorder.queue(observation))
         };
         if self.notice.as_mut().is_some_and(is_kept) {
             self.notice = None;
@@ -342,9 +343,9 @@ mod steps {
         /// Starts the tasks that are due and waits for them.
         pub(crate) async fn round(&mut self) {
             self.refresh().await;
-            self.begin_due();
+            self.start_due_polls();
             while let Some(ended) = self.tasks.join_next().await {
-                self.take(ended).await;
+                self.handle_task_result(ended).await;
             }
         }
 

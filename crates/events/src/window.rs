@@ -10,7 +10,7 @@ use crate::EventReader;
 const PAGE_EVENTS: usize = 256;
 
 /// Maximum number of events that are searched for one reader at a time. A reader that matches few events still gets a new cursor.
-const LOOKED_THROUGH_MAX: usize = 4096;
+const EVENTS_SCANNED_MAX: usize = 4096;
 
 /// Maximum amount for one read.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub async fn read_window(
         // A page may end because of its size or its number of events, so only the page itself knows whether more follows.
         let is_last = !page.more;
         for event in page.events {
-            if looked_through >= LOOKED_THROUGH_MAX
+            if looked_through >= EVENTS_SCANNED_MAX
                 || window.events.len() >= limits.events
                 || bytes >= limits.bytes
             {

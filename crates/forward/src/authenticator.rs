@@ -8,7 +8,7 @@ use shared::CallWait;
 use store::{Access, Accesses, SecretHasher, verify_chosen};
 
 use crate::call::Caller;
-use crate::hashing::{Grant, HashRequest, Hashing};
+use crate::hashing::{HashRequest, HashWaitResult, Hashing};
 use crate::throttle::{LoginThrottle, PresentedName, ThrottleKey, ThrottleLimits};
 use crate::verified::{self, VerifiedKey, VerifiedSecrets};
 
@@ -115,12 +115,12 @@ impl Authenticator {
 
     /// Returns an authenticator with other limits on guesses, which start full. Secrets known to be right stay known.
     #[must_use]
-    pub(crate) fn renewed(&self, limits: ThrottleLimits) -> Authenticator {
+    pub(crate) fn reconfigured(&self, limits: ThrottleLimits) -> Authenticator {
         Authenticator {
             hasher: Arc::clone(&self.hasher),
             hashing: Arc::clone(&self.hashing),
             verified: self.verified.clone(),
-            throttle: Arc::new(self.throttle.renewed(limits)),
+            throttle: Arc::new(self.throttle.reconfigured(limits)),
         }
     }
 
@@ -167,7 +167,7 @@ impl Authenticator {
                 return Err(wrong_secret(access));
             }
             self.verified.keep(key);
-            self.hashing.proven(key);
+            self.hashing.release_proven(key);
             if check.throttle_key.is_inside() {
                 self.hashing.remember(check.throttle_key.address());
             }
@@ -189,7 +189,7 @@ impl Authenticator {
     ) -> Result<T, Error> {
         let verified = verification.await;
         if verified.as_ref().err().map(Error::code) == Some(Code::IncorrectToken) {
-            self.throttle.count_token_with_others(caller).await?;
+            self.throttle.count_token_shared(caller).await?;
         }
         verified
     }
@@ -210,7 +210,7 @@ impl Authenticator {
         }
         let reservation = self
             .throttle
-            .reserve_with_others(check.throttle_key, check.wait)
+            .reserve_shared(check.throttle_key, check.wait)
             .await?;
         let stored = check.access.into_iter().flat_map(|access| access.hashes());
         let right = self.hasher.verify(check.presented, stored);
@@ -222,9 +222,7 @@ impl Authenticator {
 
     async fn verify_password(&self, check: &SecretCheck<'_>) -> Result<bool, Error> {
         let (throttle, wait) = (&self.throttle, check.wait);
-        throttle
-            .check_with_others(&check.throttle_key, wait)
-            .await?;
+        throttle.check_shared(&check.throttle_key, wait).await?;
         let (address, is_inside) = (check.throttle_key.address(), check.throttle_key.is_inside());
         let request = HashRequest {
             // An unknown name borrows the networks of an access, so that it can be inside as well.
@@ -237,12 +235,12 @@ impl Authenticator {
         if self.verified.holds(check.key) {
             return Ok(true);
         }
-        let Some(Grant::Permit(permit)) = grant else {
+        let Some(HashWaitResult::Permit(permit)) = grant else {
             return Err(Error::refused(Code::Overloaded)
                 .because("too many passwords to hash")
                 .retry_after(1));
         };
-        let reserving = throttle.reserve_with_others(check.throttle_key, wait);
+        let reserving = throttle.reserve_shared(check.throttle_key, wait);
         let reservation = reserving.await?;
         let hashes = verified::chosen(check.model.map(Arc::as_ref)).map(str::to_owned);
         let (presented, is_known) = (check.presented.clone(), check.access.is_some());

@@ -109,9 +109,9 @@ impl ReadCache {
     }
 
     /// Returns the same cache with other settings and its entries. It is empty if the size has changed.
-    pub(crate) fn renewed(&self, config: CacheConfig) -> ReadCache {
+    pub(crate) fn reconfigured(&self, config: CacheConfig) -> ReadCache {
         if config.bytes != self.config.bytes {
-            return self.emptied(config);
+            return self.empty_copy(config);
         }
         ReadCache {
             config,
@@ -121,7 +121,7 @@ impl ReadCache {
     }
 
     /// Returns an empty cache that still notices sends that began before it.
-    pub(crate) fn emptied(&self, config: CacheConfig) -> ReadCache {
+    pub(crate) fn empty_copy(&self, config: CacheConfig) -> ReadCache {
         ReadCache::empty(config, Arc::clone(&self.epochs))
     }
 
@@ -154,7 +154,7 @@ impl ReadCache {
     where
         F: Future<Output = UpstreamOutcome> + Send + 'static,
     {
-        let Some(ttl) = self.keeps(access, request.operation()) else {
+        let Some(ttl) = self.lifetime(access, request.operation()) else {
             let called = fetch().await;
             let outcome = called.result.map(Arc::new);
             return forwarded(outcome, CacheStatus::Bypass, Some(called.timing));
@@ -172,7 +172,7 @@ impl ReadCache {
             let left = entry.until.saturating_duration_since(Instant::now());
             return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
         }
-        self.fly(key, ttl, fetch()).land(ttl).await
+        self.fetch_once(key, ttl, fetch()).land(ttl).await
     }
 
     /// Makes every cached read of this request's channel unreachable, for every access.
@@ -181,7 +181,7 @@ impl ReadCache {
     }
 
     /// Starts a flight, or joins the flight in progress.
-    fn fly(
+    fn fetch_once(
         &self,
         key: CacheKey,
         ttl: Duration,
@@ -226,9 +226,9 @@ impl ReadCache {
     }
 
     /// Returns how long a successful answer is cached: the access's setting, or else the deployment's. `None` if it is not cached.
-    pub(crate) fn keeps(&self, access: &Access, operation: &Operation) -> Option<Duration> {
+    pub(crate) fn lifetime(&self, access: &Access, operation: &Operation) -> Option<Duration> {
         let usual = self.config.lifetimes[operation.number()];
-        let life = access.cache.life(operation, usual);
+        let life = access.cache.lifetime(operation, usual);
         Some(life).filter(|life| !life.is_zero())
     }
 }

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapter::{Code, Error};
-use shared::Away;
+use shared::CountsUnavailable;
 use store::Access;
 
 use crate::remaining::Remaining;
 use crate::share::Share;
-use crate::shared_turns::{SharedTurn, SharedTurns};
+use crate::shared_concurrency::{ConcurrencyLease, SharedConcurrency};
 
 /// Value of Retry-After in seconds. Calls end within seconds.
 const RETRY_AFTER_S: u32 = 1;
@@ -30,7 +30,7 @@ pub struct ConcurrencyPermit {
     concurrency: Arc<ConcurrencyLimit>,
     access: String,
     /// The call's turn among the calls of all processes, if these are counted together.
-    _turn: Option<SharedTurn>,
+    _turn: Option<ConcurrencyLease>,
 }
 
 impl ConcurrencyLimit {
@@ -69,7 +69,7 @@ impl ConcurrencyLimit {
     pub(crate) fn permit_of(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
-        turn: SharedTurn,
+        turn: ConcurrencyLease,
     ) -> ConcurrencyPermit {
         *concurrency
             .under_way()
@@ -83,7 +83,7 @@ impl ConcurrencyLimit {
     }
 
     /// Returns how many calls may begin, if there is a limit, and the result that [`ConcurrencyLimit::acquire`] would give now.
-    pub(crate) fn look(
+    pub(crate) fn peek(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
     ) -> Option<(Remaining, Result<(), Error>)> {
@@ -124,15 +124,15 @@ pub(crate) fn all_taken() -> Error {
     error.retry_after(RETRY_AFTER_S)
 }
 
-/// Returns the same as [`ConcurrencyLimit::look`] for all processes together.
-pub(crate) async fn look_with_others(
-    turns: &SharedTurns,
+/// Returns the same as [`ConcurrencyLimit::peek`] for all processes together.
+pub(crate) async fn peek_shared(
+    turns: &SharedConcurrency,
     access: &Access,
-) -> Result<Option<(Remaining, Result<(), Error>)>, Away> {
+) -> Result<Option<(Remaining, Result<(), Error>)>, CountsUnavailable> {
     let Some(most) = access.limits.concurrent else {
         return Ok(None);
     };
-    let under_way = turns.look(access).await?;
+    let under_way = turns.count(access).await?;
     let left = Remaining {
         most: most.get().into(),
         left: most.get().saturating_sub(under_way).into(),
@@ -180,11 +180,11 @@ mod tests {
     fn a_look_says_what_a_call_would_get_and_takes_nothing() {
         let mut access = Access::new("a", "u", "c");
         let concurrency = Arc::<ConcurrencyLimit>::default();
-        assert!(ConcurrencyLimit::look(&concurrency, &access).is_none());
+        assert!(ConcurrencyLimit::peek(&concurrency, &access).is_none());
         access.limits.concurrent = NonZeroU32::new(2);
         let mut permits = Vec::new();
         for left in [2, 1, 0] {
-            let (remaining, free) = ConcurrencyLimit::look(&concurrency, &access).unwrap();
+            let (remaining, free) = ConcurrencyLimit::peek(&concurrency, &access).unwrap();
             assert_eq!((remaining.most, remaining.left), (2, left));
             assert_eq!(free.is_ok(), left > 0);
             permits.push(ConcurrencyLimit::acquire(&concurrency, &access));

@@ -21,7 +21,7 @@ use store::{Access, DailyCount, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::share::Share;
-use counter::{Counter, Taken};
+use counter::{CountOutcome, Counter};
 
 /// Seconds of a day. UTC days always have this length here: a leap second belongs to the second before it.
 pub const DAY_S: i64 = 24 * 60 * 60;
@@ -100,18 +100,18 @@ impl DailyLimits {
         let until = Instant::now() + BLOCK_WAIT_MAX;
         loop {
             match counter.take(today, per_day) {
-                Taken::One { used, left } => {
+                CountOutcome::Counted { used, left } => {
                     if left <= self.block(per_day) / 2 && used + left < per_day {
-                        self.set_aside(&counter, access, (today, per_day));
+                        self.reserve_block(&counter, access, (today, per_day));
                     }
                     return (used, Ok(()));
                 }
-                Taken::AllUsed { used } => return (used, Err(used_up(now))),
-                Taken::Closed { used } => return (used, Err(not_kept())),
-                Taken::NoneSetAside { used } => {
+                CountOutcome::LimitReached { used } => return (used, Err(used_up(now))),
+                CountOutcome::Closed { used } => return (used, Err(not_kept())),
+                CountOutcome::NeedsBlock { used } => {
                     let block = counter.next_block();
-                    self.set_aside(&counter, access, (today, per_day));
-                    if !block.came_before(until).await {
+                    self.reserve_block(&counter, access, (today, per_day));
+                    if !block.arrives_before(until).await {
                         return (used, Err(not_kept()));
                     }
                 }
@@ -121,7 +121,7 @@ impl DailyLimits {
 
     /// Returns the state of the access's limit without counting.
     #[must_use]
-    pub fn look(&self, access: &Access) -> Option<DayState> {
+    pub fn peek(&self, access: &Access) -> Option<DayState> {
         let per_day = access.limits.per_day?.get();
         let now = (self.clock)();
         let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
@@ -131,8 +131,8 @@ impl DailyLimits {
     }
 
     /// Returns the result that [`DailyLimits::count`] would give now if the store is writable. Counts nothing.
-    pub(crate) fn look_at(&self, access: &Access) -> Option<(DayState, Result<(), Error>)> {
-        let state = self.look(access)?;
+    pub(crate) fn peek_decision(&self, access: &Access) -> Option<(DayState, Result<(), Error>)> {
+        let state = self.peek(access)?;
         let free = match state.remaining {
             0 => Err(used_up((self.clock)())),
             _ => Ok(()),
@@ -151,7 +151,7 @@ impl DailyLimits {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         // A counter that a caller holds may be about to count.
-        counters.retain(|_, counter| !counter.is_over(today) || Arc::strong_count(counter) > 1);
+        counters.retain(|_, counter| !counter.is_expired(today) || Arc::strong_count(counter) > 1);
     }
 
     /// Ends the counting and gives unused reserved calls back. Later calls are rejected with Retry-After.
@@ -168,19 +168,19 @@ impl DailyLimits {
     }
 
     /// Reserves the next block in a separate task, so that the caller may disconnect. Only one such task runs at a time.
-    fn set_aside(&self, counter: &Arc<Counter>, access: &str, (today, per_day): (u32, u32)) {
+    fn reserve_block(&self, counter: &Arc<Counter>, access: &str, (today, per_day): (u32, u32)) {
         let Some(refill) = Counter::start_refill(counter) else {
             return;
         };
         let (store, access) = (Arc::clone(&self.store), access.to_owned());
         let block = self.block(per_day);
         tokio::spawn(async move {
-            let Some((day, calls)) = refill.wants(today, per_day, block) else {
+            let Some((day, calls)) = refill.calls_needed(today, per_day, block) else {
                 return refill.end(true);
             };
             let taken = store.take_daily_block(&access, day, (calls, per_day)).await;
             match &taken {
-                Ok(block) => refill.give(block),
+                Ok(block) => refill.add_block(block),
                 Err(error) => {
                     tracing::error!(%error, access, "the calls of the day can't be counted in the store");
                 }

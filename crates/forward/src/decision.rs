@@ -12,7 +12,7 @@ pub struct Decision {
     /// The name of the rule.
     pub rule: &'static str,
     /// The words of the decision.
-    pub says: Says,
+    pub says: DecisionText,
     /// The code of the rejection, if the rule rejects.
     pub refuses: Option<Code>,
     /// True if the rule lets the call through anyway and only reports.
@@ -21,7 +21,7 @@ pub struct Decision {
 
 /// The words of a decision.
 #[derive(Clone, Copy, Debug)]
-pub enum Says {
+pub enum DecisionText {
     /// One or two words.
     Words(&'static str),
     /// The decision of two lists of networks.
@@ -38,7 +38,7 @@ impl Decision {
         let (Ok(words) | Err(words)) = lets_through;
         Decision {
             rule,
-            says: Says::Words(words),
+            says: DecisionText::Words(words),
             refuses: lets_through.is_err().then_some(code),
             reports_only: false,
         }
@@ -53,7 +53,7 @@ impl Decision {
         let is_in = matches!(verdict, NetworkDecision::Allowed(_));
         Decision {
             rule,
-            says: Says::Networks(verdict),
+            says: DecisionText::Networks(verdict),
             refuses: (!is_in).then_some(Code::IpNotAllowed),
             reports_only,
         }
@@ -79,11 +79,11 @@ impl fmt::Display for Decision {
     }
 }
 
-impl fmt::Display for Says {
+impl fmt::Display for DecisionText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Says::Words(words) => f.write_str(words),
-            Says::Networks(verdict) => verdict.fmt(f),
+            DecisionText::Words(words) => f.write_str(words),
+            DecisionText::Networks(verdict) => verdict.fmt(f),
         }
     }
 }

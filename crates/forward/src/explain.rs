@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use adapter::{Code, Effect, Error, Operation, Way};
-use shared::{Away, CallWait};
+use shared::{CallWait, CountsUnavailable};
 use store::{Access, Accesses};
 
 use crate::authenticator::{no_such_access, wrong_secret};
@@ -53,7 +53,7 @@ pub struct Explanation {
 }
 
 /// The state of a limit per minute, if there is one.
-type LookedAt = Option<(LimitState, Result<(), Error>)>;
+type PeekedLimit = Option<(LimitState, Result<(), Error>)>;
 
 /// The cache's decision about an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,10 +146,10 @@ impl Forwarder {
             None => CountedBy::Unsaid,
             Some(shared) => match shared.take_over(address).await {
                 Ok(()) => CountedBy::All,
-                Err(Away) => CountedBy::OneOfMany,
+                Err(CountsUnavailable) => CountedBy::OneOfMany,
             },
         };
-        let (state, counted) = self.limits.look_at_address(address);
+        let (state, counted) = self.limits.peek_address(address);
         let left = state.map(|state| before(state, &counted));
         vec![
             self.decide_deployment(address).into(),
@@ -173,7 +173,7 @@ impl Forwarder {
         );
         let throttle = self.authenticator.throttle();
         let wait = CallWait::default();
-        let budgets = throttle.peek_with_others(&throttle_key, &wait).await;
+        let budgets = throttle.peek_shared(&throttle_key, &wait).await;
         // A wrong token belongs to no name.
         let budgets = budgets
             .into_iter()
@@ -208,7 +208,7 @@ impl Forwarder {
     /// Returns whether an answer would be cached, and for how long.
     #[must_use]
     pub fn cache_decision(&self, access: &Access, operation: &Operation) -> CacheDecision {
-        match self.cache.keeps(access, operation) {
+        match self.cache.lifetime(access, operation) {
             Some(time) => CacheDecision::Kept(time),
             None if operation.effect != Effect::Read => {
                 CacheDecision::NotKept("the method has an effect")
@@ -233,7 +233,7 @@ impl Forwarder {
             let explanation = Explanation::of_limit(rule, left, counted, access.limits.report);
             explanation.counted_by(counted_by)
         };
-        let per_access = of_rate(PER_ACCESS, self.look_at_rate(access, None).await);
+        let per_access = of_rate(PER_ACCESS, self.peek_rate(access, None).await);
         let per_destination = match (access.limits.per_destination, destination) {
             _ if operation.effect != Effect::Send => None,
             (Some(_), None) => Some(Explanation::known(
@@ -241,7 +241,7 @@ impl Forwarder {
                 Ok("depends on the destination"),
             )),
             (_, destination) => {
-                let looked = self.look_at_rate(access, Some(destination.unwrap_or_default()));
+                let looked = self.peek_rate(access, Some(destination.unwrap_or_default()));
                 Some(of_rate(PER_DESTINATION, looked.await))
             }
         };
@@ -250,7 +250,7 @@ impl Forwarder {
             Effect::Watch => None,
             Effect::Read | Effect::Consume | Effect::Send => Some(self.explain_turns(access).await),
         };
-        let (left, free) = match self.daily.look_at(access) {
+        let (left, free) = match self.daily.peek_decision(access) {
             None => (None, Ok(())),
             Some((day, free)) => (Some(left_of_day(day)), free),
         };
@@ -262,7 +262,7 @@ impl Forwarder {
 
     /// Explains the concurrency limit.
     async fn explain_turns(&self, access: &Access) -> Explanation {
-        let (looked, counted_by) = self.look_at_turns(access).await;
+        let (looked, counted_by) = self.peek_concurrency(access).await;
         let (left, free) = match looked {
             None => (None, Ok(())),
             Some((left, free)) => (Some(left), free),
@@ -272,35 +272,35 @@ impl Forwarder {
     }
 
     /// Returns the state of the concurrency limit, and who counts for it.
-    async fn look_at_turns(
+    async fn peek_concurrency(
         &self,
         access: &Access,
     ) -> (Option<(Remaining, Result<(), Error>)>, CountedBy) {
-        let local = || ConcurrencyLimit::look(&self.concurrency, access);
-        match &self.shared_turns {
+        let local = || ConcurrencyLimit::peek(&self.concurrency, access);
+        match &self.shared_concurrency {
             None => (local(), CountedBy::Unsaid),
-            Some(turns) => match concurrency::look_with_others(turns, access).await {
+            Some(turns) => match concurrency::peek_shared(turns, access).await {
                 Ok(looked) => (looked, CountedBy::All),
-                Err(Away) => (local(), CountedBy::OneOfMany),
+                Err(CountsUnavailable) => (local(), CountedBy::OneOfMany),
             },
         }
     }
 
     /// Returns the state of the limit of an access or of one destination, and who counts for it.
-    async fn look_at_rate(
+    async fn peek_rate(
         &self,
         access: &Access,
         destination: Option<&str>,
-    ) -> (LookedAt, CountedBy) {
+    ) -> (PeekedLimit, CountedBy) {
         let local = || match destination {
-            None => self.limits.look_at_access(access),
-            Some(destination) => self.limits.look_at_destination(access, destination),
+            None => self.limits.peek_access(access),
+            Some(destination) => self.limits.peek_destination(access, destination),
         };
         match &self.shared {
             None => (local(), CountedBy::Unsaid),
-            Some(shared) => match shared.look(access, destination).await {
+            Some(shared) => match shared.peek(access, destination).await {
                 Ok(looked) => (looked, CountedBy::All),
-                Err(Away) => (local(), CountedBy::OneOfMany),
+                Err(CountsUnavailable) => (local(), CountedBy::OneOfMany),
             },
         }
     }

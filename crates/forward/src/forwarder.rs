@@ -12,7 +12,7 @@ use shared::SharedCounts;
 use store::{Access, Accesses, SecretHasher, StoreError};
 
 use crate::allowlist::Networks;
-use crate::answers::{AnswerLimits, Answers, HeldAnswer};
+use crate::answer_budget::{AnswerBudget, AnswerLimits, HeldAnswer};
 use crate::authenticator::{Authenticator, PresentedCredentials};
 use crate::boxed::boxed;
 use crate::cache::{CacheConfig, ReadCache};
@@ -27,10 +27,10 @@ use crate::per_core::workers;
 use crate::rate_limit::{LimitState, RateLimits};
 use crate::rules;
 use crate::shared_addresses::SharedAddresses;
+use crate::shared_concurrency::SharedConcurrency;
 use crate::shared_limits::SharedLimits;
-use crate::shared_turns::SharedTurns;
 use crate::throttle::{LoginThrottle, ThrottleLimits};
-use crate::upstream::{AskedRequest, Upstream, UpstreamConfig, UpstreamOutcome, UpstreamTiming};
+use crate::upstream::{Upstream, UpstreamConfig, UpstreamOutcome, UpstreamRequest, UpstreamTiming};
 
 /// The way out under one configuration.
 pub struct Forwarder {
@@ -42,8 +42,8 @@ pub struct Forwarder {
     pub(crate) shared_addresses: Option<Arc<SharedAddresses>>,
     pub(crate) daily: Arc<DailyLimits>,
     pub(crate) concurrency: Arc<ConcurrencyLimit>,
-    pub(crate) shared_turns: Option<Arc<SharedTurns>>,
-    answers: Arc<Answers>,
+    pub(crate) shared_concurrency: Option<Arc<SharedConcurrency>>,
+    answers: Arc<AnswerBudget>,
     pub(crate) cache: ReadCache,
     upstream: Arc<Upstream>,
     observer: Option<Arc<dyn CallObserver>>,
@@ -95,8 +95,9 @@ impl Forwarder {
             shared_addresses,
             daily,
             concurrency: Arc::new(ConcurrencyLimit::new(share)),
-            shared_turns: counts.map(|counts| Arc::new(SharedTurns::new(counts, process_key))),
-            answers: Arc::new(Answers::new(config.answers)),
+            shared_concurrency: counts
+                .map(|counts| Arc::new(SharedConcurrency::new(counts, process_key))),
+            answers: Arc::new(AnswerBudget::new(config.answers)),
             cache: ReadCache::new(config.cache.clone(), counts),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),
             observer: None,
@@ -109,26 +110,26 @@ impl Forwarder {
     ///
     /// # Errors
     /// A sentence, when the upstream's roots can't be read.
-    pub fn renewed(&self, config: ForwardConfig) -> Result<Forwarder, String> {
+    pub fn reconfigured(&self, config: ForwardConfig) -> Result<Forwarder, String> {
         let old = &self.config;
         let authenticator = if config.guesses == old.guesses {
             Arc::clone(&self.authenticator)
         } else {
-            Arc::new(self.authenticator.renewed(config.guesses))
+            Arc::new(self.authenticator.reconfigured(config.guesses))
         };
         let per_address = config.per_address_per_minute;
         let (limits, shared_addresses) = if per_address == old.per_address_per_minute {
             (Arc::clone(&self.limits), self.shared_addresses.clone())
         } else {
-            let limits = Arc::new(self.limits.renewed(per_address));
+            let limits = Arc::new(self.limits.reconfigured(per_address));
             let shared = self.shared_addresses.as_ref();
-            let shared = shared.map(|shared| shared.renewed(per_address, limits.addresses()));
+            let shared = shared.map(|shared| shared.reconfigured(per_address, limits.addresses()));
             (limits, shared)
         };
         let cache = if config.upstream.is_account_of(&old.upstream) {
-            self.cache.renewed(config.cache.clone())
+            self.cache.reconfigured(config.cache.clone())
         } else {
-            self.cache.emptied(config.cache.clone())
+            self.cache.empty_copy(config.cache.clone())
         };
         Ok(Forwarder {
             authenticator,
@@ -137,10 +138,10 @@ impl Forwarder {
             shared_addresses,
             daily: Arc::clone(&self.daily),
             concurrency: Arc::clone(&self.concurrency),
-            shared_turns: self.shared_turns.clone(),
-            answers: Arc::new(self.answers.renewed(config.answers)),
+            shared_concurrency: self.shared_concurrency.clone(),
+            answers: Arc::new(self.answers.reconfigured(config.answers)),
             cache,
-            upstream: self.upstream.renewed(&config.upstream)?,
+            upstream: self.upstream.reconfigured(&config.upstream)?,
             observer: None,
             config,
         })
@@ -305,7 +306,7 @@ impl Forwarder {
                         timing: UpstreamTiming::default(),
                     };
                 }
-                let asked = AskedRequest {
+                let asked = UpstreamRequest {
                     request: &wanted,
                     trace: trace.as_deref(),
                 };
@@ -324,7 +325,7 @@ impl Forwarder {
 
     async fn ask(&self, access: &Access, request: &Request, options: &CallOptions) -> Forwarded {
         let trace = options.trace.as_deref();
-        let asked = AskedRequest { request, trace };
+        let asked = UpstreamRequest { request, trace };
         let calling = self.upstream.call(&access.name, asked, options.deadline);
         let outcome = calling.await;
         if let Ok(response) = &outcome.result {

@@ -58,16 +58,16 @@ pub(crate) struct Limiter<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock> {
     at_once: NonZeroU32,
     clock: C,
     began: C::Instant,
-    counting: RateLimiter<K, Counting<T>, C, StateInformationMiddleware>,
-    looking: RateLimiter<K, Looking<K, T>, C, StateInformationMiddleware>,
+    counting: RateLimiter<K, CountingTable<T>, C, StateInformationMiddleware>,
+    looking: RateLimiter<K, ReadOnlyTable<K, T>, C, StateInformationMiddleware>,
 }
 
 impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> {
     pub(crate) fn new(quota: Quota, table: T, (clock, share): (&C, &Share)) -> Limiter<K, T, C> {
         let table = Arc::new(table);
-        let looking = Looking(Arc::clone(&table), PhantomData);
+        let looking = ReadOnlyTable(Arc::clone(&table), PhantomData);
         Limiter {
-            counting: RateLimiter::new(quota, Counting(Arc::clone(&table)), clock.clone()),
+            counting: RateLimiter::new(quota, CountingTable(Arc::clone(&table)), clock.clone()),
             looking: RateLimiter::new(quota, looking, clock.clone()),
             share: share.clone(),
             at_once: quota.burst_size(),
@@ -89,7 +89,7 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
     }
 
     /// Returns the decision that [`Limiter::check_key`] would make now. Counts nothing and adds no key.
-    pub(crate) fn look_at(&self, key: &K) -> RateDecision<C> {
+    pub(crate) fn peek_key(&self, key: &K) -> RateDecision<C> {
         let cells = self.share.cells(self.at_once);
         let looked = self.looking.check_key_n(key, cells);
         (
@@ -99,7 +99,7 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
     }
 
     /// Merges the count of other processes: the key is not full before this time has passed.
-    pub(crate) fn fill_no_sooner(&self, key: &K, missing: Duration) {
+    pub(crate) fn raise_full_at(&self, key: &K, missing: Duration) {
         let full_at = self.clock.now().duration_since(self.began) + Nanos::from(missing);
         let taken_over = self.table.measure_and_replace(key, |there| {
             Ok::<_, Infallible>(((), there.map_or(full_at, |there| there.max(full_at))))
@@ -122,9 +122,9 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
 }
 
 /// The table, written by every decision that lets a call through.
-struct Counting<T>(Arc<T>);
+struct CountingTable<T>(Arc<T>);
 
-impl<T: StateStore> StateStore for Counting<T> {
+impl<T: StateStore> StateStore for CountingTable<T> {
     type Key = T::Key;
 
     fn measure_and_replace<R, F, E>(&self, key: &T::Key, decide: F) -> Result<R, E>
@@ -135,7 +135,7 @@ impl<T: StateStore> StateStore for Counting<T> {
     }
 }
 
-impl<K: Hash + Eq + Clone, T: CountTable<K>> ShrinkableKeyedStateStore<K> for Counting<T> {
+impl<K: Hash + Eq + Clone, T: CountTable<K>> ShrinkableKeyedStateStore<K> for CountingTable<T> {
     fn retain_recent(&self, drop_below: Nanos) {
         self.0.retain_recent(drop_below);
     }
@@ -154,9 +154,9 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>> ShrinkableKeyedStateStore<K> for Co
 }
 
 /// The same table, only read.
-struct Looking<K, T>(Arc<T>, PhantomData<fn(K)>);
+struct ReadOnlyTable<K, T>(Arc<T>, PhantomData<fn(K)>);
 
-impl<K: Hash + Eq + Clone, T: CountTable<K>> StateStore for Looking<K, T> {
+impl<K: Hash + Eq + Clone, T: CountTable<K>> StateStore for ReadOnlyTable<K, T> {
     type Key = K;
 
     fn measure_and_replace<R, F, E>(&self, key: &K, decide: F) -> Result<R, E>
@@ -176,7 +176,7 @@ mod tests {
 
     use governor::clock::FakeRelativeClock;
     use shared::oracle::OracleLimit;
-    use shared::{CountLimit, Wish};
+    use shared::{CountLimit, TakeRequest};
 
     use super::*;
 
@@ -193,7 +193,7 @@ mod tests {
         };
         let looked = || {
             (0..5000)
-                .filter(|_| limiter.look_at(&"a").1.is_ok())
+                .filter(|_| limiter.peek_key(&"a").1.is_ok())
                 .count()
         };
         let let_through: usize = std::thread::scope(|scope| {
@@ -208,7 +208,7 @@ mod tests {
                 .sum()
         });
         assert_eq!(let_through, 10_000);
-        assert!(limiter.look_at(&"a").1.is_err());
+        assert!(limiter.peek_key(&"a").1.is_err());
     }
 
     /// The same oracle checks this limiter and the limiter that processes share.
@@ -216,7 +216,7 @@ mod tests {
     fn the_limiter_decides_as_the_oracle_does() {
         let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
         let decisions = if is_full { 200_000 } else { 4000 };
-        let one = Wish {
+        let one = TakeRequest {
             needed: 1,
             wanted: 0,
             replicas: 1,

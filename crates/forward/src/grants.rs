@@ -7,10 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use shared::{TakenCells, Wish};
+use shared::{TakeRequest, TakenCells};
 
 /// The period for which calls are taken in advance.
-const AHEAD: Duration = Duration::from_secs(1);
+const PREFETCH: Duration = Duration::from_secs(1);
 
 /// After this time without a call the grant is given back.
 const IDLE: Duration = Duration::from_millis(250);
@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_millis(250);
 const HELD_MAX: Duration = Duration::from_secs(2);
 
 /// After this time without a call all state is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(10);
+const FORGET_AFTER: Duration = Duration::from_secs(10);
 
 /// The state and the grant of one limit in this process.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl GrantState {
     }
 
     /// Notes a call. Has to be called once for each call, before the decision.
-    pub(crate) fn note_call(&mut self, now: Instant) {
+    pub(crate) fn record_call(&mut self, now: Instant) {
         self.called_at = now;
         self.demand.note(now);
     }
@@ -95,8 +95,8 @@ impl GrantState {
     }
 
     /// Returns the number of calls to ask for while `waiting` calls wait.
-    pub(crate) fn wish(&self, waiting: u32, replicas: u32) -> Wish {
-        Wish {
+    pub(crate) fn take_request(&self, waiting: u32, replicas: u32) -> TakeRequest {
+        TakeRequest {
             needed: waiting.max(1),
             wanted: self.demand.per_second(),
             replicas,
@@ -117,7 +117,7 @@ impl GrantState {
     }
 
     /// Removes a grant that has been held for too long, and returns its number of calls.
-    pub(crate) fn give_up(&mut self, now: Instant) -> u32 {
+    pub(crate) fn expire(&mut self, now: Instant) -> u32 {
         let is_idle = now.duration_since(self.called_at) >= IDLE;
         if is_idle || now.duration_since(self.taken_at) >= HELD_MAX {
             return std::mem::take(&mut self.held);
@@ -128,15 +128,15 @@ impl GrantState {
     /// Returns whether there is no grant and the rest of the state no longer matters.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         let is_refused = self.refused_until.is_some_and(|until| now < until);
-        self.held == 0 && !is_refused && now.duration_since(self.called_at) >= FORGOTTEN
+        self.held == 0 && !is_refused && now.duration_since(self.called_at) >= FORGET_AFTER
     }
 }
 
 impl Demand {
     fn note(&mut self, now: Instant) {
         let passed = now.duration_since(self.began);
-        if passed >= AHEAD {
-            self.before = if passed < 2 * AHEAD { self.calls } else { 0 };
+        if passed >= PREFETCH {
+            self.before = if passed < 2 * PREFETCH { self.calls } else { 0 };
             (self.began, self.calls) = (now, 0);
         }
         self.calls = self.calls.saturating_add(1);

@@ -22,7 +22,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Maximum number of passwords hashed at the same time, however many cores there are. Each takes 19 MiB and a reservation among the
 /// guesses for its name, and an owner's calls at a cold start must not use up all of these.
-const AT_ONCE_MAX: usize = 16;
+const CONCURRENT_MAX: usize = 16;
 
 /// Niceness of these threads. Next to other threads that want the core they get a quarter of it, and otherwise all of it. With
 /// less, a neighbour on the same machine would delay first logins beyond their timeout.
@@ -45,7 +45,7 @@ pub(crate) struct Hashing {
 
 /// The outcome of waiting for a permit.
 #[derive(Debug)]
-pub(crate) enum Grant {
+pub(crate) enum HashWaitResult {
     /// A permit.
     Permit(HashPermit),
     /// Another call has proven the same secret in the meantime.
@@ -74,13 +74,13 @@ struct HashPermits(Mutex<HashQueueState>);
 
 struct HashQueueState {
     free: usize,
-    queue: HashQueue<oneshot::Sender<Grant>>,
+    queue: HashQueue<oneshot::Sender<HashWaitResult>>,
 }
 
 impl Hashing {
     /// Starts this number of threads. They end when this value is dropped.
     pub(crate) fn new(at_once: usize) -> Hashing {
-        let at_once = at_once.clamp(1, AT_ONCE_MAX);
+        let at_once = at_once.clamp(1, CONCURRENT_MAX);
         let (jobs, waiting) = channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..at_once {
@@ -116,13 +116,13 @@ impl Hashing {
     }
 
     /// Waits for a permit. Returns `None` if too many calls wait or the wait takes too long.
-    pub(crate) async fn permit(&self, asker: HashRequest) -> Option<Grant> {
+    pub(crate) async fn permit(&self, asker: HashRequest) -> Option<HashWaitResult> {
         let (permit, granted) = oneshot::channel();
         let ticket = {
             let mut state = self.permits.lock();
             if state.free > 0 {
                 state.free -= 1;
-                return Some(Grant::Permit(HashPermit::of(&self.permits)));
+                return Some(HashWaitResult::Permit(HashPermit::of(&self.permits)));
             }
             // An evicted call notices that its sender was dropped.
             state.queue.push(asker, permit)?
@@ -136,11 +136,11 @@ impl Hashing {
     }
 
     /// Lets all calls continue that wait with the same, now proven secret.
-    pub(crate) fn proven(&self, key: u128) {
+    pub(crate) fn release_proven(&self, key: u128) {
         let waiting = self.permits.lock().queue.take(key);
         for permit in waiting {
             // A call that has given up does not receive this.
-            let _ = permit.send(Grant::Proven);
+            let _ = permit.send(HashWaitResult::Proven);
         }
     }
 
@@ -185,10 +185,10 @@ impl Drop for HashPermit {
                 return;
             };
             drop(state);
-            match next.send(Grant::Permit(HashPermit::of(&self.permits))) {
+            match next.send(HashWaitResult::Permit(HashPermit::of(&self.permits))) {
                 // The receiver has given up at this very moment, so this permit goes to the next call.
-                Err(Grant::Permit(mut refused)) => refused.is_over = true,
-                Ok(()) | Err(Grant::Proven) => return,
+                Err(HashWaitResult::Permit(mut refused)) => refused.is_over = true,
+                Ok(()) | Err(HashWaitResult::Proven) => return,
             }
         }
     }
@@ -216,7 +216,7 @@ struct LeaveOnDrop<'a> {
 
 impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
-        self.permits.lock().queue.leave(self.asker, self.ticket);
+        self.permits.lock().queue.remove(self.asker, self.ticket);
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
 
     async fn permit(hashing: &Hashing) -> HashPermit {
         match hashing.permit(asker(1, 0)).await {
-            Some(Grant::Permit(permit)) => permit,
+            Some(HashWaitResult::Permit(permit)) => permit,
             other => panic!("{other:?}"),
         }
     }
@@ -290,10 +290,10 @@ mod tests {
             waiting.spawn(async move { hashing.permit(asker(host, key)).await });
         }
         until_waiting(&hashing, 3).await;
-        hashing.proven(7);
+        hashing.release_proven(7);
         for _ in 0..2 {
             let grant = waiting.join_next().await.unwrap().unwrap();
-            assert!(matches!(grant, Some(Grant::Proven)), "{grant:?}");
+            assert!(matches!(grant, Some(HashWaitResult::Proven)), "{grant:?}");
         }
         waiting.abort_all();
         while waiting.join_next().await.is_some() {}

@@ -5,7 +5,7 @@
 //! against its limits, and `forward` gets the answer.
 
 pub mod allowlist;
-mod answers;
+mod answer_budget;
 mod authenticator;
 mod boxed;
 mod cache;
@@ -30,15 +30,15 @@ mod remaining;
 mod rules;
 mod share;
 mod shared_addresses;
+mod shared_concurrency;
 mod shared_guesses;
 mod shared_limits;
-mod shared_turns;
 mod throttle;
 mod trace;
 mod upstream;
 mod verified;
 
-pub use answers::{AnswerLimits, HeldAnswer};
+pub use answer_budget::{AnswerLimits, HeldAnswer};
 pub use authenticator::{Authenticator, Issued, PresentedCredentials};
 pub use boxed::boxed;
 pub use cache::CacheConfig;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 /// Longest time that a caller waits until the observed answer is stored. An answer that only this call has seen would be lost in a
 /// crash, but a stalled store must not delay the caller for longer.
-const KEPT_MAX: Duration = Duration::from_millis(250);
+const RECORD_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// Completes when the observation is stored, and fails if it is not.
 pub type KeptSignal = oneshot::Receiver<()>;
@@ -29,5 +29,5 @@ pub(crate) async fn show(
         return;
     };
     // The caller gets the answer in any case.
-    let _ = timeout(KEPT_MAX, kept).await;
+    let _ = timeout(RECORD_WAIT_MAX, kept).await;
 }

@@ -104,7 +104,7 @@ impl<C: Clock + Clone> RateLimits<C> {
 
     /// Returns the same limits with another limit per address, which starts full. Both share all other counts.
     #[must_use]
-    pub fn renewed(&self, per_address: NonZeroU32) -> RateLimits<C> {
+    pub fn reconfigured(&self, per_address: NonZeroU32) -> RateLimits<C> {
         RateLimits {
             addresses: Arc::new(limiter(per_address, (&self.clock, &self.address_share))),
             address_share: self.address_share.clone(),
@@ -129,11 +129,8 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 
     /// Returns the result that [`RateLimits::check_address`] would give now. Counts nothing.
-    pub(crate) fn look_at_address(
-        &self,
-        address: IpAddr,
-    ) -> (Option<LimitState>, Result<(), Error>) {
-        self.address(address, Limiter::look_at)
+    pub(crate) fn peek_address(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
+        self.address(address, Limiter::peek_key)
     }
 
     fn address(
@@ -145,7 +142,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             let error = Error::refused(Code::Overloaded).because("too many addresses to count");
             return (None, Err(error.retry_after(10)));
         }
-        let decision = ask(&self.addresses, &counted_as(address));
+        let decision = ask(&self.addresses, &counted_address(address));
         let (state, counted) = self.state_and_result(decision, PER_ADDRESS);
         (Some(state), counted)
     }
@@ -177,12 +174,9 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 
     /// Returns the result that [`RateLimits::check_access`] would give now. Counts nothing.
-    pub(crate) fn look_at_access(
-        &self,
-        access: &Access,
-    ) -> Option<(LimitState, Result<(), Error>)> {
+    pub(crate) fn peek_access(&self, access: &Access) -> Option<(LimitState, Result<(), Error>)> {
         let rate = access.limits.per_minute?;
-        let decision = self.limiter_of(rate).look_at(&access.name);
+        let decision = self.limiter_of(rate).peek_key(&access.name);
         Some(self.state_and_result(decision, PER_ACCESS))
     }
 
@@ -201,7 +195,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 
     /// Returns the result that [`RateLimits::check_destination`] would give now. Counts nothing.
-    pub(crate) fn look_at_destination(
+    pub(crate) fn peek_destination(
         &self,
         access: &Access,
         destination: &str,
@@ -209,7 +203,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         let rate = access.limits.per_destination?;
         let decision = self
             .limiter_of(rate)
-            .look_at(&destination_key(access, destination));
+            .peek_key(&destination_key(access, destination));
         Some(self.state_and_result(decision, PER_DESTINATION))
     }
 
@@ -302,7 +296,7 @@ pub(crate) fn destination_key(access: &Access, destination: &str) -> String {
 }
 
 /// Returns the address in its counted form. An IPv6 caller owns at least a /64 and can change its address within it at will.
-pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
+pub(crate) fn counted_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
@@ -373,7 +367,7 @@ mod tests {
                 .count()
         };
         assert_eq!(three.each_ref().map(admitted), [20; 3]);
-        let (state, refused) = three[0].1.look_at_address(address);
+        let (state, refused) = three[0].1.peek_address(address);
         assert_eq!(state.unwrap().per_minute, 60);
         // One call in three seconds: a third of one call a second.
         assert_eq!(refused.unwrap_err().retry_after_s(), Some(3));
@@ -466,27 +460,24 @@ mod tests {
         let (address, access) = ("192.0.2.1".parse().unwrap(), access(3));
         for _ in 0..4 {
             for _ in 0..100 {
-                limits.look_at_address(address).1.ok();
-                limits.look_at_access(&access).unwrap().1.ok();
+                limits.peek_address(address).1.ok();
+                limits.peek_access(&access).unwrap().1.ok();
             }
-            let (state, looked) = limits.look_at_access(&access).unwrap();
+            let (state, looked) = limits.peek_access(&access).unwrap();
             let (counted_state, counted) = limits.check_access(&access);
             assert_eq!(Some(state), counted_state);
             assert_eq!(
                 looked.err().map(|e| e.to_string()),
                 counted.err().map(|e| e.to_string())
             );
-            let (state, looked) = limits.look_at_address(address);
+            let (state, looked) = limits.peek_address(address);
             let (counted_state, counted) = limits.check_address(address);
             assert_eq!(state, counted_state);
             assert_eq!(looked.is_ok(), counted.is_ok());
             clock.advance(Duration::from_secs(7));
         }
         assert_eq!(limits.addresses.table().len(), 1);
-        limits
-            .look_at_address("192.0.2.2".parse().unwrap())
-            .1
-            .unwrap();
+        limits.peek_address("192.0.2.2".parse().unwrap()).1.unwrap();
         assert_eq!(limits.addresses.table().len(), 1);
     }
 

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use governor::clock::{Clock, DefaultClock};
-use shared::{Away, CountKind, CountLimit, SharedCounts, ValkeyKey};
+use shared::{CountKind, CountLimit, CountsUnavailable, SharedCounts, ValkeyKey};
 
 use crate::per_core::PerCore;
-use crate::rate_limit::{KeyLimiter, counted_as};
+use crate::rate_limit::{KeyLimiter, counted_address};
 use crate::share::Share;
 
 /// Pause between two exchanges.
@@ -31,7 +31,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Maximum number of addresses that a thread notes between two exchanges; calls of other addresses are counted only by this
 /// process. Also the maximum number of addresses held back; others are exchanged each time.
-const NOTED_MAX: usize = 50_000;
+const PENDING_MAX: usize = 50_000;
 
 /// The exchange of counts for one limit.
 pub(crate) struct SharedAddresses {
@@ -82,7 +82,7 @@ impl SharedAddresses {
     }
 
     /// Starts the same exchange for another limit, which starts full.
-    pub(crate) fn renewed(
+    pub(crate) fn reconfigured(
         &self,
         per_minute: NonZeroU32,
         limiter: &Arc<KeyLimiter<IpAddr, DefaultClock>>,
@@ -100,8 +100,8 @@ impl SharedAddresses {
             .local()
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if admitted.len() < NOTED_MAX {
-            *admitted.entry(counted_as(address)).or_insert(0) += 1;
+        if admitted.len() < PENDING_MAX {
+            *admitted.entry(counted_address(address)).or_insert(0) += 1;
         }
     }
 
@@ -128,11 +128,11 @@ impl SharedAddresses {
     ///
     /// # Errors
     /// The server does not answer in time.
-    pub(crate) async fn take_over(&self, address: IpAddr) -> Result<(), Away> {
-        self.add(&[(counted_as(address), 0)]).await
+    pub(crate) async fn take_over(&self, address: IpAddr) -> Result<(), CountsUnavailable> {
+        self.add(&[(counted_address(address), 0)]).await
     }
 
-    async fn add(&self, admitted: &[(IpAddr, u32)]) -> Result<(), Away> {
+    async fn add(&self, admitted: &[(IpAddr, u32)]) -> Result<(), CountsUnavailable> {
         let keyed = admitted
             .iter()
             .map(|(address, calls)| (self.key(*address), *calls));
@@ -140,7 +140,7 @@ impl SharedAddresses {
         let missing = self.counts.add(self.limit, &keyed).await?;
         if let Some(limiter) = self.limiter.upgrade() {
             for ((address, _), missing) in admitted.iter().zip(missing) {
-                limiter.fill_no_sooner(address, missing);
+                limiter.raise_full_at(address, missing);
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ impl SharedAddresses {
 
 /// Returns how many calls an address may make at the same time after the next one, as far as this process knows.
 fn free<C: Clock + Clone>(limiter: &KeyLimiter<IpAddr, C>, address: &IpAddr) -> u32 {
-    match limiter.look_at(address).1 {
+    match limiter.peek_key(address).1 {
         Ok(looked) => looked.remaining_burst_capacity(),
         Err(_) => 0,
     }
@@ -184,7 +184,7 @@ impl HeldBack {
                 Some(held) => held.calls = held.calls.saturating_add(calls),
                 None => {
                     due.push((address, calls));
-                    if self.0.len() < NOTED_MAX {
+                    if self.0.len() < PENDING_MAX {
                         let (calls, exchanged) = (0, now);
                         self.0.insert(address, HeldCalls { calls, exchanged });
                     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::{Away, CallWait, CountKind, CountLimit, SharedCounts, ValkeyKey};
+use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts, ValkeyKey};
 
 /// One budget, by its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl SharedGuesses {
         &self,
         budgets: [GuessBudget; N],
         wait: &CallWait,
-    ) -> Result<[Result<(), Duration>; N], Away> {
+    ) -> Result<[Result<(), Duration>; N], CountsUnavailable> {
         let keys = budgets.map(|budget| (self.key(budget), self.limit(budget)));
         let counts = keys.each_ref().map(|(key, limit)| (key, *limit));
         let taken = self.counts.take_one_of_each(counts, wait).await?;
@@ -43,13 +43,13 @@ impl SharedGuesses {
     }
 
     /// Returns the remaining guesses, and the decision that [`SharedGuesses::take`] would give now.
-    pub(crate) async fn look(
+    pub(crate) async fn peek(
         &self,
         budget: GuessBudget,
         wait: &CallWait,
-    ) -> Result<GuessDecision, Away> {
+    ) -> Result<GuessDecision, CountsUnavailable> {
         let key = self.key(budget);
-        let looked = self.counts.look(&key, self.limit(budget), wait).await?;
+        let looked = self.counts.peek(&key, self.limit(budget), wait).await?;
         let decision = if looked.left == 0 {
             Err(looked.wait)
         } else {
@@ -59,9 +59,8 @@ impl SharedGuesses {
     }
 
     /// Gives one guess back.
-    pub(crate) fn give_back(&self, budget: GuessBudget) {
-        self.counts
-            .give_back(&self.key(budget), self.limit(budget), 1);
+    pub(crate) fn refund(&self, budget: GuessBudget) {
+        self.counts.refund(&self.key(budget), self.limit(budget), 1);
     }
 
     /// Returns the size of the budget.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use adapter::Error;
 use governor::clock::DefaultClock;
-use shared::{Away, CallWait, CountKind, CountLimit, SharedCounts, ValkeyKey};
+use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts, ValkeyKey};
 use store::{Access, Rate};
 
 use crate::grants::{GrantDecision, GrantState};
@@ -48,7 +48,7 @@ struct SharedGrant {
 }
 
 /// A waiting call. It stops counting as waiting when dropped.
-struct AskingCall<'a>(&'a AtomicU32);
+struct WaitingGuard<'a>(&'a AtomicU32);
 
 impl SharedLimits {
     /// Creates limits that use these counts. `share` contains the number of processes. A background task gives old grants back.
@@ -104,10 +104,10 @@ impl SharedLimits {
         };
         match self.check(&self.accesses, rate, &access.name, wait).await {
             Ok(decision) => {
-                let (state, counted) = judged(rate, decision, PER_ACCESS);
+                let (state, counted) = to_error(rate, decision, PER_ACCESS);
                 (Some(state), counted)
             }
-            Err(Away) => local.check_access(access),
+            Err(CountsUnavailable) => local.check_access(access),
         }
     }
 
@@ -126,17 +126,17 @@ impl SharedLimits {
         };
         let name = destination_key(access, destination);
         match self.check(&self.destinations, rate, &name, wait).await {
-            Ok(decision) => judged(rate, decision, PER_DESTINATION).1,
-            Err(Away) => local.check_destination(access, destination),
+            Ok(decision) => to_error(rate, decision, PER_DESTINATION).1,
+            Err(CountsUnavailable) => local.check_destination(access, destination),
         }
     }
 
     /// Returns the state of the limit of an access or of one destination, if there is one. Takes nothing.
-    pub(crate) async fn look(
+    pub(crate) async fn peek(
         &self,
         access: &Access,
         destination: Option<&str>,
-    ) -> Result<Option<(LimitState, Result<(), Error>)>, Away> {
+    ) -> Result<Option<(LimitState, Result<(), Error>)>, CountsUnavailable> {
         let limits = &access.limits;
         let (table, rate, name, limit) = match destination {
             None => (
@@ -160,12 +160,12 @@ impl SharedLimits {
         };
         let grant = table.grant(rate, &name, &self.counts);
         let wait = CallWait::default();
-        let looked = self.counts.look(&grant.key, grant.limit, &wait).await?;
+        let looked = self.counts.peek(&grant.key, grant.limit, &wait).await?;
         let decision = match grant.state().held() + looked.left {
             0 => GrantDecision::Refused(looked.wait),
             left => GrantDecision::Admitted(left - 1),
         };
-        Ok(Some(judged(rate, decision, limit)))
+        Ok(Some(to_error(rate, decision, limit)))
     }
 
     /// Gives all grants back.
@@ -179,27 +179,29 @@ impl SharedLimits {
         rate: Rate,
         name: &str,
         wait: &CallWait,
-    ) -> Result<GrantDecision, Away> {
+    ) -> Result<GrantDecision, CountsUnavailable> {
         if !self.counts.is_up() {
-            return Err(Away);
+            return Err(CountsUnavailable);
         }
         let grant = table.grant(rate, name, &self.counts);
         match grant.decide_new_call(Instant::now()) {
             GrantDecision::Ask => {}
             decided => return Ok(decided),
         }
-        let _waiting = AskingCall::begin(&grant.waiting);
+        let _waiting = WaitingGuard::begin(&grant.waiting);
         // One call asks for all. If it gets no answer, the others wait no longer than a call may.
         let turn = wait.at_most(self.counts.timeout(), grant.asking.lock());
-        let _turn = turn.await.ok_or(Away)?;
+        let _turn = turn.await.ok_or(CountsUnavailable)?;
         // Another call has asked in the meantime.
         match grant.state().decide(Instant::now()) {
             GrantDecision::Ask => {}
             decided => return Ok(decided),
         }
         let waiting = grant.waiting.load(Ordering::Relaxed);
-        let wish = grant.state().wish(waiting, self.share.replicas());
-        let taken = self.counts.take(&grant.key, grant.limit, wish, wait);
+        let take_request = grant.state().take_request(waiting, self.share.replicas());
+        let taken = self
+            .counts
+            .take(&grant.key, grant.limit, take_request, wait);
         let taken = taken.await?;
         Ok(grant.state().take_over(Instant::now(), &taken))
     }
@@ -241,11 +243,11 @@ impl GrantTable {
         let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
         for grant in grants.values().flat_map(HashMap::values) {
             let mut state = grant.state();
-            let cells = state.give_up(now);
+            let cells = state.expire(now);
             has_old |= state.is_over(now);
             drop(state);
             if cells > 0 && counts.is_up() {
-                counts.give_back(&grant.key, grant.limit, cells);
+                counts.refund(&grant.key, grant.limit, cells);
             }
         }
         drop(grants);
@@ -264,7 +266,7 @@ impl GrantTable {
 impl SharedGrant {
     fn decide_new_call(&self, now: Instant) -> GrantDecision {
         let mut state = self.state();
-        state.note_call(now);
+        state.record_call(now);
         state.decide(now)
     }
 
@@ -273,21 +275,21 @@ impl SharedGrant {
     }
 }
 
-impl AskingCall<'_> {
-    fn begin(waiting: &AtomicU32) -> AskingCall<'_> {
+impl WaitingGuard<'_> {
+    fn begin(waiting: &AtomicU32) -> WaitingGuard<'_> {
         waiting.fetch_add(1, Ordering::Relaxed);
-        AskingCall(waiting)
+        WaitingGuard(waiting)
     }
 }
 
-impl Drop for AskingCall<'_> {
+impl Drop for WaitingGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Converts a decision into the state and result for callers.
-fn judged(
+fn to_error(
     rate: Rate,
     decision: GrantDecision,
     limit: &'static str,

@@ -8,7 +8,7 @@
 mod buckets;
 mod limits;
 mod names;
-mod with_others;
+mod shared_budgets;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ use shared::SharedCounts;
 use store::{Access, Accesses};
 
 use crate::allowlist::{self, NetworkDecision};
-use crate::rate_limit::{counted_as, whole_seconds};
+use crate::rate_limit::{counted_address, whole_seconds};
 use crate::remaining::Remaining;
 use crate::share::{CountedBy, Share};
 use crate::shared_guesses::{GuessBudget, SharedGuesses};
@@ -111,7 +111,7 @@ impl LoginThrottle {
     }
 
     /// Returns counts with the same clock and names under other limits, which start full.
-    pub(crate) fn renewed(&self, limits: ThrottleLimits) -> LoginThrottle {
+    pub(crate) fn reconfigured(&self, limits: ThrottleLimits) -> LoginThrottle {
         let clock = Arc::clone(&self.clock);
         let shared = self.shared.as_ref().map(|shared| SharedGuesses {
             counts: Arc::clone(&shared.counts),
@@ -153,7 +153,7 @@ impl LoginThrottle {
         // The user and the client id of an access count as one name. A name that does not exist never counts as one of them.
         let hash = match access {
             Some(access) => self.hash(b"access", &access.name),
-            None => self.nobody(presented),
+            None => self.unknown_name(presented),
         };
         let mut name = NameHash::default();
         name.copy_from_slice(&hash.as_ref()[..16]);
@@ -165,7 +165,7 @@ impl LoginThrottle {
         ThrottleKey {
             name,
             is_inside,
-            address: counted_as(address),
+            address: counted_address(address),
         }
     }
 
@@ -175,11 +175,11 @@ impl LoginThrottle {
         accesses: &'a Accesses,
         presented: PresentedName<'_>,
     ) -> Option<&'a Arc<Access>> {
-        accesses.at(pick(&self.nobody(presented)))
+        accesses.at(pick(&self.unknown_name(presented)))
     }
 
     /// Returns the hash of a name that does not exist.
-    fn nobody(&self, presented: PresentedName<'_>) -> hmac::Tag {
+    fn unknown_name(&self, presented: PresentedName<'_>) -> hmac::Tag {
         match presented {
             PresentedName::User(name) => self.hash(b"nouser", name),
             PresentedName::Client(name) => self.hash(b"nocgid", name),
@@ -202,10 +202,10 @@ impl LoginThrottle {
             },
         };
         [
-            peek(ADDRESS_CAUSE, self.addresses.look(&throttle_key.address)),
+            peek(ADDRESS_CAUSE, self.addresses.peek(&throttle_key.address)),
             peek(
                 throttle_key.cause(),
-                self.names(throttle_key).look(&throttle_key.name),
+                self.names(throttle_key).peek(&throttle_key.name),
             ),
         ]
     }
@@ -224,7 +224,7 @@ impl LoginThrottle {
             Ok(cells) => cells,
             Err(wait) => {
                 // A guess that is not checked costs nothing.
-                self.addresses.give_back(throttle_key.address, of_address);
+                self.addresses.refund(throttle_key.address, of_address);
                 return Err(too_many(wait, throttle_key.cause()));
             }
         };
@@ -255,7 +255,7 @@ impl LoginThrottle {
     /// # Errors
     /// TOO_MANY_FAILURES when the budget is empty.
     pub(crate) fn count_token(&self, address: IpAddr) -> Result<(), Error> {
-        let taken = self.addresses.take(counted_as(address));
+        let taken = self.addresses.take(counted_address(address));
         taken
             .map(drop)
             .map_err(|wait| too_many(wait, ADDRESS_CAUSE))
@@ -298,15 +298,15 @@ impl Drop for Reservation {
             let [of_address, of_name] = self.cells;
             if let Some(cells) = of_name {
                 let names = throttle.names(throttle_key);
-                names.give_back(throttle_key.name, cells);
+                names.refund(throttle_key.name, cells);
             }
             if let Some(cells) = of_address {
-                throttle.addresses.give_back(throttle_key.address, cells);
+                throttle.addresses.refund(throttle_key.address, cells);
             }
             if let Some(shared) = throttle.shared.as_ref().filter(|_| self.is_of_all) {
                 let budgets: [GuessBudget; 2] = throttle_key.budgets();
                 for budget in budgets {
-                    shared.give_back(budget);
+                    shared.refund(budget);
                 }
             }
         }

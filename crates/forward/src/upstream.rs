@@ -35,8 +35,8 @@ use crate::rate_limit::whole_seconds;
 use account::{AccountSlot, Accounts};
 use attempt::{Attempt, EndpointHealth, RetrySafety};
 use endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoints};
-pub(crate) use exchange::AskedRequest;
 use exchange::UpstreamClient;
+pub(crate) use exchange::UpstreamRequest;
 use queue::{AdmissionQueue, QueuePermit};
 use retry::{RetryBudget, backoff};
 
@@ -80,7 +80,7 @@ impl Upstream {
     pub(crate) async fn call(
         self: &Arc<Self>,
         access: &str,
-        asked: AskedRequest<'_>,
+        asked: UpstreamRequest<'_>,
         deadline: Instant,
     ) -> UpstreamOutcome {
         let began = Instant::now();
@@ -124,7 +124,7 @@ impl Upstream {
     async fn ask(
         self: &Arc<Self>,
         mut permit: QueuePermit,
-        asked: AskedRequest<'_>,
+        asked: UpstreamRequest<'_>,
         (asking, deadline): (Instant, Instant),
         timing: &mut UpstreamTiming,
     ) -> Result<Response, Error> {
@@ -144,7 +144,7 @@ impl Upstream {
             }
             let chosen = match chosen {
                 Ok(chosen) => chosen,
-                Err(wait) => return Err(last.unwrap_or_else(|| resting(request, wait))),
+                Err(wait) => return Err(last.unwrap_or_else(|| all_paused(request, wait))),
             };
             timing.attempts += 1;
             let at = chosen.at;
@@ -158,7 +158,7 @@ impl Upstream {
             if attempt.outcome.is_ok() {
                 return attempt.outcome;
             }
-            let has_other = self.endpoints.has_other_than(at);
+            let has_other = self.endpoints.has_alternative(at);
             let pause = self.pause((&attempt, has_other), effect, timing.attempts, ended);
             match (attempt.outcome, pause) {
                 (Err(error), Some(pause)) if ended + pause < deadline => {
@@ -205,7 +205,7 @@ impl Upstream {
         ChosenEndpoint {
             endpoint, permit, ..
         }: ChosenEndpoint<'_>,
-        asked: AskedRequest<'_>,
+        asked: UpstreamRequest<'_>,
         times: (Instant, Instant),
     ) -> (Attempt, Instant) {
         let (slot, account) = self.accounts.current();
@@ -215,7 +215,7 @@ impl Upstream {
         let (host, health) = (endpoint.url.host_str(), attempt.health);
         match (attempt.wait, health) {
             (Some(wait), _) => {
-                if permit.leave_alone(ended, wait) {
+                if permit.pause(ended, wait) {
                     tracing::warn!(
                         host,
                         ?wait,
@@ -251,7 +251,7 @@ impl Upstream {
         let times = self.whole_time();
         if let (Some(chosen), Some(request)) = (self.endpoints.probe(at, times.0), probe_request())
         {
-            let asked = AskedRequest::untraced(&request);
+            let asked = UpstreamRequest::untraced(&request);
             self.attempt(chosen, asked, times).await;
         }
     }
@@ -270,20 +270,20 @@ impl Upstream {
     /// Tries the next account with a read, unless there is none or it is in use, and uses it once the upstream accepts it. Has to
     /// be called every few seconds.
     pub(crate) async fn try_next_account(&self) {
-        let (Some(account), Some(request)) = (self.accounts.to_try(), probe_request()) else {
+        let (Some(account), Some(request)) = (self.accounts.next_to_test(), probe_request()) else {
             return;
         };
         // Only reads the breakers. A probe would have to report its result to a breaker, and turns are for callers.
-        let Some(endpoint) = self.endpoints.well() else {
+        let Some(endpoint) = self.endpoints.healthy() else {
             tracing::info!("the next account is not tested while no endpoint is healthy");
             return;
         };
         let times = self.whole_time();
-        let asked = AskedRequest::untraced(&request);
+        let asked = UpstreamRequest::untraced(&request);
         let exchange = self.client.exchange(endpoint, account, asked, times);
         let attempt = exchange.await;
         if let Some(wait) = attempt.wait {
-            endpoint.breaker.leave_alone(Instant::now(), wait);
+            endpoint.breaker.pause(Instant::now(), wait);
         }
         match attempt.outcome {
             Ok(_) => {
@@ -326,7 +326,7 @@ fn not_sent(request: &Request) -> Option<Delivery> {
 }
 
 /// The error when every endpoint's breaker is open.
-fn resting(request: &Request, wait: Duration) -> Error {
+fn all_paused(request: &Request, wait: Duration) -> Error {
     let seconds = whole_seconds(wait);
     Error::refused(Code::UpstreamUnavailable)
         .because("breaker open")

@@ -151,7 +151,7 @@ pub(crate) fn walk(
 
 impl Trust<'_> {
     /// Returns whether this peer is trusted to name its callers.
-    pub(crate) fn believes(self, peer: PeerAddr) -> bool {
+    pub(crate) fn trusts(self, peer: PeerAddr) -> bool {
         matches!(self.find_peer(peer), Finding::Trusted(_))
     }
 

@@ -40,7 +40,7 @@ use parse_chatgate::{host_name, origin, public_url};
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig, TOKEN_LIFE_MAX_S};
 pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
-pub(crate) use shared_store::ADMIN_KEY_LEAST;
+pub(crate) use shared_store::ADMIN_KEY_BYTES_MIN;
 pub use shared_store::SharedStore;
 pub(crate) use tracing::TRACE_ID;
 pub use tracing::{TracesConfig, TracingConfig};

@@ -40,7 +40,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
-use webhooks::{Surroundings, Webhooks};
+use webhooks::{WebhookEnvironment, Webhooks};
 
 use crate::config::Config;
 use crate::request::record::log_counts;
@@ -148,13 +148,13 @@ fn open_webhooks(
     config: &Config,
     (events, own_listeners): (&Arc<Events>, [SocketAddr; 2]),
 ) -> Result<Arc<Webhooks>, String> {
-    let surroundings = Surroundings {
+    let environment = WebhookEnvironment {
         events: Arc::clone(events),
         own_listeners: own_listeners.to_vec(),
         lookup: system_lookup(),
         clock: Arc::new(Snapshot::now_ms),
     };
-    Webhooks::new(Arc::clone(store), &config.webhooks, surroundings).map(Arc::new)
+    Webhooks::new(Arc::clone(store), &config.webhooks, environment).map(Arc::new)
 }
 
 /// Starts to share counts if the configuration names a server for them.
@@ -212,7 +212,7 @@ async fn run(
 ) -> Result<(), String> {
     let (stop, stopped) = Shutdown::channel();
     let (stop_admin, admin_stopped) = Shutdown::channel();
-    let mut beside = begin_beside(runtime, reload_signal, file);
+    let mut beside = start_background_tasks(runtime, reload_signal, file);
     let [policy, admin_policy] = runtime.policies.clone();
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
     let workers = workers.map_err(|error| format!("threads can't be started: {error}"))?;
@@ -236,7 +236,7 @@ async fn run(
     tracing::info!("draining");
     runtime.drain();
     // Readers of events are told immediately, so that their reconnects can spread over time.
-    runtime.process.events.places.end();
+    runtime.process.events.streams.end();
     let snapshot = runtime.snapshot();
     stop.send_replace(Some(ShutdownPhase::Announced));
     sleep(snapshot.limits.drain_delay).await;
@@ -269,7 +269,7 @@ async fn run(
 }
 
 /// Starts the jobs that run next to the requests until the shutdown.
-fn begin_beside(
+fn start_background_tasks(
     runtime: &Arc<Runtime>,
     reload_signal: ReloadSignal,
     file: Option<PathBuf>,

@@ -58,7 +58,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When a new key is needed and can't be generated.
-    pub(crate) async fn renewed(
+    pub(crate) async fn reconfigured(
         &self,
         config: TokensConfig,
         store: &Store,
@@ -129,7 +129,7 @@ impl Tokens {
     fn kept(&self, config: &IssuerConfig) -> Option<(Vec<VerifyingKey>, OutsideIssuer)> {
         let known = self.outside.iter().find(|known| known.config == *config)?;
         // The state is copied before the keys. If a fetch ends in between, the keys are newer than their state, never older.
-        let renewed = known.renewed();
+        let renewed = known.reconfigured();
         let keyring = self.keyring.load();
         let issuer = keyring
             .issuers
@@ -183,7 +183,7 @@ impl Tokens {
         if let Some(set) = outside.fetch(self.client.as_ref(), now).await {
             self.replace(&outside.config.issuer, &set.keys);
         }
-        outside.has_come()
+        outside.has_current_keys()
     }
 
     fn replace(&self, name: &str, keys: &[VerifyingKey]) {
@@ -215,7 +215,7 @@ impl Tokens {
             aud: self.audience.clone(),
             sub: access.name.clone(),
             client_id: access.client_id.clone(),
-            exp: now + i64::from(self.life_s()),
+            exp: now + i64::from(self.token_life_s()),
             iat: now,
             jti: Uuid::now_v7().to_string(),
             scope: scope.to_string(),
@@ -229,7 +229,7 @@ impl Tokens {
     }
 
     /// Returns the lifetime of a token, in seconds.
-    pub(crate) fn life_s(&self) -> u32 {
+    pub(crate) fn token_life_s(&self) -> u32 {
         self.signing.life_s
     }
 
@@ -336,7 +336,7 @@ mod tests {
         tokens.rotate(&store, 2000).await.unwrap();
 
         let last = 2000 + 86_400 - 1;
-        let reloaded = tokens.renewed(config(60), &store, 3000).await.unwrap();
+        let reloaded = tokens.reconfigured(config(60), &store, 3000).await.unwrap();
         reloaded.prune_expired_keys(&store, last).await;
         let restarted = Tokens::open(config(60), &store, last).await.unwrap();
         for tokens in [reloaded, restarted].map(Arc::new) {

@@ -28,14 +28,16 @@ pub struct Language {
 impl Language {
     /// Returns the ways in for which the language has programs.
     pub fn ways(&self) -> impl Iterator<Item = Way> {
-        Way::ALL.into_iter().filter(|way| self.takes(*way).is_ok())
+        Way::ALL
+            .into_iter()
+            .filter(|way| self.supports(*way).is_ok())
     }
 
     /// Checks whether the language has programs for this way in.
     ///
     /// # Errors
     /// Returns the reason why not, as a sentence without its full stop.
-    pub fn takes(&self, way: Way) -> Result<(), &'static str> {
+    pub fn supports(&self, way: Way) -> Result<(), &'static str> {
         match way {
             Way::Http | Way::Basic => Ok(()),
             Way::Jwt => self.jwt.map(|_| ()),

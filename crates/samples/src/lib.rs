@@ -6,10 +6,10 @@
 //! the program runs. Nothing here does IO.
 
 mod call;
-mod chosen;
 mod language;
 mod languages;
 mod literal;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -17,9 +17,9 @@ mod tests;
 use adapter::{Operation, Way};
 
 pub use call::SampleCaller;
-pub use chosen::WhyNot;
 pub use language::Language;
 pub use languages::LANGUAGES;
+pub use values::SampleError;
 
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +44,14 @@ pub fn sample(
     operation: &Operation,
     caller: &SampleCaller<'_>,
     values: &[(&str, &str)],
-) -> Result<Sample, WhyNot> {
-    if let Err(why) = language.takes(way) {
-        return Err(WhyNot::NoWay(why));
+) -> Result<Sample, SampleError> {
+    if let Err(why) = language.supports(way) {
+        return Err(SampleError::NoWay(why));
     }
-    let values = chosen::values(operation, values)?;
+    let values = values::values(operation, values)?;
     let call = call::SampleCall::new(language.quote, way, operation, (caller, &values));
-    let text = (language.render)(&call).map_err(|error| WhyNot::NotWritten(error.to_string()))?;
+    let text =
+        (language.render)(&call).map_err(|error| SampleError::NotWritten(error.to_string()))?;
     Ok(Sample {
         file: language.file,
         text: text + "\n",

@@ -4,7 +4,7 @@
 use adapter::{OPERATIONS, Operation, Way};
 use proptest::prelude::*;
 
-use crate::{LANGUAGES, Language, Sample, SampleCaller, WhyNot, sample};
+use crate::{LANGUAGES, Language, Sample, SampleCaller, SampleError, sample};
 
 const CALLER: SampleCaller<'static> = SampleCaller {
     url: "https://chat.example.com/",
@@ -116,23 +116,23 @@ fn what_can_t_be_said_is_refused_with_the_reason() {
     };
     assert_eq!(
         refused(&[("thumburl", "x")]),
-        WhyNot::NoParameter("thumburl".to_owned())
+        SampleError::NoParameter("thumburl".to_owned())
     );
     assert_eq!(
         refused(&[("message", &"x".repeat(16385))]),
-        WhyNot::TooLong("message", 16384)
+        SampleError::TooLong("message", 16384)
     );
     assert_eq!(
         refused(&[("message", "\u{0}")]),
-        WhyNot::Forbidden("message")
+        SampleError::Forbidden("message")
     );
     assert_eq!(
         refused(&[("destination", "a\nb")]),
-        WhyNot::Forbidden("destination")
+        SampleError::Forbidden("destination")
     );
     let go = Language::named("go").unwrap();
     let soap = sample(go, Way::Soap, operation, &CALLER, &[]);
-    assert!(matches!(soap, Err(WhyNot::NoWay(_))), "{soap:?}");
+    assert!(matches!(soap, Err(SampleError::NoWay(_))), "{soap:?}");
 }
 
 #[test]

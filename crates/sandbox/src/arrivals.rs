@@ -10,7 +10,7 @@ use crate::call::ApiCall;
 use crate::faults::{Fault, FaultKind};
 
 /// Maximum number of individually stored sends. The longest legal send has 20 KiB, so they take at most 20 MiB.
-const SENDS_KEPT_MAX: usize = 1000;
+const ARRIVALS_MAX: usize = 1000;
 
 /// The name under which calls without a known operation are counted.
 const OTHER: &str = "other";
@@ -64,7 +64,7 @@ impl ArrivalLog {
         arrived.sends += 1;
         let request = call.request.as_ref().ok()?;
         let number = arrived.list.back().map_or(1, |last| last.number + 1);
-        if arrived.list.len() == SENDS_KEPT_MAX {
+        if arrived.list.len() == ARRIVALS_MAX {
             arrived.list.pop_front();
         }
         arrived.list.push_back(Arrival {

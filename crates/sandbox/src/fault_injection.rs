@@ -48,12 +48,12 @@ pub(crate) async fn inject_fault(
         FaultKind::SuccessLowercase => respond(with_body(&honest, lowercase(&honest.body))),
         FaultKind::Truncated => {
             let half = cut_off(first_half(&honest.body), None);
-            promising(honest.body.len(), &honest, half)
+            with_content_length(honest.body.len(), &honest, half)
         }
         FaultKind::Reset | FaultKind::ResetAfter | FaultKind::Refused => handle.reset().await,
         FaultKind::ResetMidBody => {
             let half = cut_off(first_half(&honest.body), Some(handle.clone()));
-            promising(honest.body.len(), &honest, half)
+            with_content_length(honest.body.len(), &honest, half)
         }
         FaultKind::NoAnswer => {
             tokio::time::sleep(NO_ANSWER).await;
@@ -61,9 +61,9 @@ pub(crate) async fn inject_fault(
         }
         FaultKind::SlowBody => {
             let bytes = dribbled(honest.body.clone(), fault.wait());
-            promising(honest.body.len(), &honest, bytes)
+            with_content_length(honest.body.len(), &honest, bytes)
         }
-        FaultKind::Huge => promising(HUGE_BYTES, &honest, huge()),
+        FaultKind::Huge => with_content_length(HUGE_BYTES, &honest, huge()),
         FaultKind::GzipBomb => {
             let mut response = respond(with_body(&honest, gzip_bomb(HUGE_BYTES)));
             response
@@ -101,7 +101,7 @@ fn lowercase(body: &Bytes) -> String {
 }
 
 /// Returns the head of the right answer with this Content-Length, followed by pieces whose total length may differ.
-fn promising(
+fn with_content_length(
     length: usize,
     honest: &Reply,
     pieces: impl Stream<Item = BodyFrame> + Send + 'static,

@@ -52,7 +52,7 @@ async fn serve(listener: TcpListener, state: Arc<AppState>, mut stopped: watch::
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, Arc::clone(&state), stopped.clone()));
+                    connections.spawn(serve_connection(stream, Arc::clone(&state), stopped.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the sandbox could not accept a connection");
@@ -69,7 +69,11 @@ async fn serve(listener: TcpListener, state: Arc<AppState>, mut stopped: watch::
 }
 
 /// Answers requests on one connection until either side ends it.
-async fn converse(stream: TcpStream, state: Arc<AppState>, mut stopped: watch::Receiver<()>) {
+async fn serve_connection(
+    stream: TcpStream,
+    state: Arc<AppState>,
+    mut stopped: watch::Receiver<()>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY can't be set");
     }

@@ -12,7 +12,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::more::AwaitedMore;
+use crate::peer_input::PeerInput;
 
 mod in_flight;
 
@@ -59,7 +59,7 @@ pub(crate) struct ConnectionState {
     /// Number of rejected requests in a row whose callers had not authenticated.
     pub(crate) refusals: AtomicU32,
     goaway: Notify,
-    pub(crate) more: AwaitedMore,
+    pub(crate) peer_input: PeerInput,
     /// The deadline of each request under way (HTTP/2 only).
     deadlines: Mutex<HashMap<u64, Instant>>,
 }
@@ -82,7 +82,7 @@ impl Default for ConnectionState {
             abandoned: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
             goaway: Notify::new(),
-            more: AwaitedMore::default(),
+            peer_input: PeerInput::default(),
             deadlines: Mutex::default(),
         }
     }

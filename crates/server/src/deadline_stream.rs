@@ -27,7 +27,7 @@ mod tests;
 const CONTROL_BYTES_MAX: u64 = 512 * 1024;
 
 /// Size of the largest answer whose head and body are copied into one buffer before they are sent, in bytes.
-const GATHERED_BYTES_MAX: usize = 1024;
+const GATHER_BYTES_MAX: usize = 1024;
 
 /// A stream that fails when its peer misses a deadline.
 pub(crate) struct DeadlineStream<S> {
@@ -104,7 +104,7 @@ impl<S> DeadlineStream<S> {
     }
 
     /// Counts bytes that were read. Returns whether the peer exceeds its budget of control frames.
-    fn floods(&mut self, read: usize) -> bool {
+    fn exceeds_budget(&mut self, read: usize) -> bool {
         let Some(control_frames) = &mut self.control_frames else {
             return false;
         };
@@ -165,7 +165,7 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
         let before = buf.filled().len();
         match this.poll_stream(cx, buf) {
             Poll::Ready(read) => {
-                if this.floods(buf.filled().len() - before) {
+                if this.exceeds_budget(buf.filled().len() - before) {
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                 }
                 if !is_busy && !this.in_head && this.control_frames.is_none() {
@@ -272,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         // `send` costs 0.3 µs less than `writev`; a cached read costs 9 µs in total.
-        let mut gathered = [0; GATHERED_BYTES_MAX];
+        let mut gathered = [0; GATHER_BYTES_MAX];
         if let Some(bytes) = gather(bufs, &mut gathered) {
             return self.poll_write(cx, bytes);
         }
@@ -288,9 +288,9 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // While a request is under way, hyper reads nothing but flushes at every poll, so the check for more bytes is made here.
-        let is_awaited = this.state.more.is_awaited() && this.control_frames.is_none();
+        let is_awaited = this.state.peer_input.is_awaited() && this.control_frames.is_none();
         if is_awaited && this.stream.poll_more(cx).is_ready() {
-            this.state.more.note();
+            this.state.peer_input.note();
         }
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         this.limit_write(cx, flushed, |()| None)

@@ -7,7 +7,7 @@ mod connection;
 mod http1;
 mod http2;
 mod listener;
-mod more;
+mod peer_input;
 
 mod context;
 mod dispatch;

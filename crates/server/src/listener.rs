@@ -81,7 +81,7 @@ pub async fn serve<D: Dispatch>(
     let deadline = connections
         .accept_until(&listener, shutdown.requested())
         .await;
-    if let Err(error) = hold_off(&listener) {
+    if let Err(error) = drop_handshakes(&listener) {
         tracing::debug!(%error, "new connections can't be held off during shutdown");
     }
     connections
@@ -170,7 +170,7 @@ impl<D: Dispatch> ListenerConnections<D> {
 /// Makes the system drop packets that would begin a connection, and no other packets. A client repeats its attempt after a second
 /// and is then refused. Closing the socket instead would reset established connections that are not accepted yet, although their
 /// callers have sent requests.
-fn hold_off(listener: &TcpListener) -> std::io::Result<()> {
+fn drop_handshakes(listener: &TcpListener) -> std::io::Result<()> {
     // Instructions of classic BPF: load a byte, mask it, jump if it is equal, return the number of bytes of the packet to keep.
     let [load, and, is, keep] = [0x30, 0x54, 0x15, 0x06];
     let (flags_at, syn, ack) = (13, 0x02, 0x10);

@@ -74,7 +74,7 @@ impl Peer {
     /// may have disconnected, or may still wait for its answer. On HTTP/2 this never completes, because the request of a
     /// disconnected peer is dropped.
     pub async fn closes_or_sends(&self) {
-        self.state.more.came().await;
+        self.state.peer_input.arrived().await;
     }
 
     /// Makes an HTTP/2 connection send GOAWAY. The connection finishes the requests under way and accepts no more requests.

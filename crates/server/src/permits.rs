@@ -24,7 +24,7 @@ pub(crate) struct ConnectionLimiter(Mutex<OpenConnections>);
 #[derive(Default)]
 struct OpenConnections {
     total: usize,
-    /// The connections by address, as [`counted_as`] returns the address.
+    /// The connections by address, as [`counted_address`] returns the address.
     by_address: HashMap<IpAddr, Vec<Arc<ConnectionState>>>,
 }
 
@@ -45,7 +45,7 @@ impl ConnectionLimiter {
         state: Arc<ConnectionState>,
     ) -> Option<ConnectionPermit> {
         let is_proxy = policy.is_proxy(address);
-        let address = counted_as(address);
+        let address = counted_address(address);
         let mut open = limiter.lock();
         let of_address = open.by_address.get(&address).map_or(0, Vec::len);
         let has_room =
@@ -157,7 +157,7 @@ impl Drop for ConnectionPermit {
 
 /// Returns the address under which a connection is counted. An IPv6 peer owns at least a /64, so its addresses are counted as one;
 /// otherwise it could open as many connections as it has addresses.
-fn counted_as(address: IpAddr) -> IpAddr {
+fn counted_address(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,

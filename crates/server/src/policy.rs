@@ -74,15 +74,15 @@ pub struct Deadlines {
 
 impl Deadlines {
     /// Returns the time that this number of bytes has earned.
-    pub(crate) fn earned(&self, bytes: u64) -> Duration {
+    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
         Duration::from_millis(bytes.saturating_mul(1000) / u64::from(self.rate.max(1)))
     }
 
     /// Returns the time by which a peer has to take more of an answer. The answer was offered at `since`, and the peer had taken
     /// `taken` bytes by `last`. A peer that took many bytes quickly must not then pause for the whole time that they earned.
     pub(crate) fn next_piece(&self, since: Instant, last: Instant, taken: u64) -> Instant {
-        let by_pace = since + self.earned(taken);
-        let by_pause = last + self.earned(taken.min(UNSEEN_BYTES_MAX));
+        let by_pace = since + self.time_for(taken);
+        let by_pause = last + self.time_for(taken.min(UNSEEN_BYTES_MAX));
         by_pace.min(by_pause) + self.write
     }
 }

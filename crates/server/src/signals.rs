@@ -73,7 +73,7 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 ///
 /// # Errors
 /// When the system does not allow it.
-pub fn outlive_stray_signals() -> Result<(), String> {
+pub fn ignore_stray_signals() -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
     let mut first = listen(SignalKind::user_defined1())?;
     let mut second = listen(SignalKind::user_defined2())?;

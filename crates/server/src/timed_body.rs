@@ -85,7 +85,7 @@ impl<B: Body> TimedBody<B> {
         let (since, timer) = self
             .waiting
             .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(body))));
-        let deadline = *since + body + self.deadlines.earned(self.bytes);
+        let deadline = *since + body + self.deadlines.time_for(self.bytes);
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
@@ -162,9 +162,9 @@ mod tests {
     }
 
     /// An endless body with this many bytes per second.
-    struct Dribble(Interval, usize);
+    struct TricklingBody(Interval, usize);
 
-    impl Body for Dribble {
+    impl Body for TricklingBody {
         type Data = Bytes;
         type Error = Infallible;
 
@@ -194,7 +194,7 @@ mod tests {
 
     async fn late_after(bytes_a_second: usize) -> Option<u64> {
         let state = Arc::default();
-        let body = Dribble(interval(Duration::from_secs(1)), bytes_a_second);
+        let body = TricklingBody(interval(Duration::from_secs(1)), bytes_a_second);
         let mut body = TimedBody::new(body, &state, Deadlines::default());
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(100) {

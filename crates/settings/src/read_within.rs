@@ -14,10 +14,10 @@ pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Maximum number of abandoned threads per file, because a file that is read every few seconds must not fill the process with
 /// threads. At the limit, the file is not read again until one of these threads has ended.
-const LEFT_BEHIND_MAX: usize = 8;
+const ABANDONED_READS_MAX: usize = 8;
 
 /// The number of abandoned reads of each file that have not ended.
-static LEFT_BEHIND: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+static ABANDONED_READS: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
 /// Reads a file within a timeout. Returns an error of the kind `TimedOut` if it takes longer.
 pub(crate) fn read_within<T: Send + 'static>(
@@ -25,9 +25,9 @@ pub(crate) fn read_within<T: Send + 'static>(
     path: &Path,
     read: fn(&Path) -> T,
 ) -> io::Result<T> {
-    if left_behind()
+    if abandoned_reads()
         .get(path)
-        .is_some_and(|count| *count >= LEFT_BEHIND_MAX)
+        .is_some_and(|count| *count >= ABANDONED_READS_MAX)
     {
         return Err(ErrorKind::TimedOut.into());
     }
@@ -37,7 +37,7 @@ pub(crate) fn read_within<T: Send + 'static>(
         .name("read file".to_owned())
         .spawn(move || {
             let read = read(&owned);
-            let mut left_behind = left_behind();
+            let mut left_behind = abandoned_reads();
             if sender.send(read).is_err() {
                 forget(&mut left_behind, &owned);
             }
@@ -46,7 +46,7 @@ pub(crate) fn read_within<T: Send + 'static>(
         return Ok(read);
     }
     // While this lock is held, either the result has arrived, or the thread will find that the receiver has been dropped.
-    let mut left_behind = left_behind();
+    let mut left_behind = abandoned_reads();
     let late = receiver.try_recv();
     drop(receiver);
     late.map_err(|_| {
@@ -58,7 +58,7 @@ pub(crate) fn read_within<T: Send + 'static>(
 /// Returns the files whose abandoned reads have not ended.
 #[must_use]
 pub fn hanging_files() -> Vec<PathBuf> {
-    left_behind().keys().cloned().collect()
+    abandoned_reads().keys().cloned().collect()
 }
 
 fn forget(left_behind: &mut BTreeMap<PathBuf, usize>, path: &Path) {
@@ -70,8 +70,10 @@ fn forget(left_behind: &mut BTreeMap<PathBuf, usize>, path: &Path) {
     }
 }
 
-fn left_behind() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
-    LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner)
+fn abandoned_reads() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
+    ABANDONED_READS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -93,12 +95,12 @@ mod tests {
         assert!(made.unwrap().success());
         std::fs::write(&other, "well").unwrap();
         let timeout = Duration::from_millis(20);
-        for _ in 0..LEFT_BEHIND_MAX + 2 {
+        for _ in 0..ABANDONED_READS_MAX + 2 {
             let read = read_within(timeout, &pipe, open_and_wait);
             assert_eq!(read.unwrap_err().kind(), ErrorKind::TimedOut);
         }
-        let of_pipe = || left_behind().get(&pipe).copied();
-        assert_eq!(of_pipe(), Some(LEFT_BEHIND_MAX));
+        let of_pipe = || abandoned_reads().get(&pipe).copied();
+        assert_eq!(of_pipe(), Some(ABANDONED_READS_MAX));
         assert!(hanging_files().contains(&pipe));
         assert_eq!(
             read_within(READ_TIMEOUT, &other, open_and_wait).unwrap(),

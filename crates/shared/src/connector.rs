@@ -18,12 +18,12 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use crate::connection::ValkeyConnection;
+use crate::invalidation::{Invalidation, InvalidationChannel};
 use crate::keys::CountKeys;
 use crate::limit::CountLimit;
 use crate::options::ValkeyOptions;
 use crate::scripts::SCRIPTS;
-use crate::url::ValkeyPlace;
-use crate::wake::{WakeChannel, WakeUp};
+use crate::url::ValkeyTopology;
 
 /// Longest wait for a connection to one host, including the probe over it.
 const HOST_MAX: Duration = Duration::from_secs(1);
@@ -36,10 +36,10 @@ const COMMANDS_WAITING_MAX: usize = 1024;
 
 /// Maximum number of times that a request is sent again when a node of a cluster does not answer. This many attempts reach another
 /// node, and a cluster that is down is detected within the timeout of one call.
-const SENT_AGAIN_MAX: u32 = 3;
+const RETRIES_MAX: u32 = 3;
 
 /// Longest pause before a request is sent again, in milliseconds.
-const SENT_AGAIN_AFTER_MS: u64 = 2;
+const RETRY_DELAY_MS: u64 = 2;
 
 /// The number of counts that a probe writes. This many keys usually reach each node of a small cluster.
 const PROBES: usize = 16;
@@ -51,7 +51,7 @@ const PROBES: usize = 16;
 pub(crate) fn connect<'a>(
     options: &'a ValkeyOptions,
     keys: &'a CountKeys,
-    wake: &'a Arc<WakeChannel>,
+    wake: &'a Arc<InvalidationChannel>,
 ) -> BoxFuture<'a, RedisResult<ValkeyConnection>> {
     // Boxed, so that the future is compiled here and not again in each crate that awaits it.
     Box::pin(connect_to_any(options, keys, wake))
@@ -60,10 +60,10 @@ pub(crate) fn connect<'a>(
 async fn connect_to_any(
     options: &ValkeyOptions,
     keys: &CountKeys,
-    wake: &Arc<WakeChannel>,
+    wake: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     match &options.url.place {
-        ValkeyPlace::Servers(database) => {
+        ValkeyTopology::Servers(database) => {
             let connecting = addresses(options).map(async |address| {
                 let server = server(options, (address, *database), wake).await;
                 probed(server, options, keys).await
@@ -82,17 +82,17 @@ async fn connect_to_any(
             }
             Err(wrong)
         }
-        ValkeyPlace::Sentinels(service) => {
+        ValkeyTopology::Sentinels(service) => {
             probed(master(options, service, wake).await, options, keys).await
         }
-        ValkeyPlace::Cluster => probed(cluster(options, wake).await, options, keys).await,
+        ValkeyTopology::Cluster => probed(cluster(options, wake).await, options, keys).await,
     }
 }
 
 async fn server(
     options: &ValkeyOptions,
     (address, database): (ConnectionAddr, i64),
-    wake: &Arc<WakeChannel>,
+    wake: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let info = address
         .into_connection_info()?
@@ -108,7 +108,7 @@ async fn server(
 async fn master(
     options: &ValkeyOptions,
     service: &str,
-    wake: &Arc<WakeChannel>,
+    wake: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let mut builder =
         SentinelClientBuilder::new(addresses(options), service, SentinelServerType::Master)?
@@ -134,7 +134,7 @@ async fn master(
 
 async fn cluster(
     options: &ValkeyOptions,
-    wake: &Arc<WakeChannel>,
+    wake: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let nodes = addresses(options).map(|address| {
         Ok(address
@@ -145,11 +145,11 @@ async fn cluster(
     let mut builder = ClusterClientBuilder::new(nodes)
         .connection_timeout(HOST_MAX)
         .response_timeout(options.timeout)
-        .retries(SENT_AGAIN_MAX)
+        .retries(RETRIES_MAX)
         .min_retry_wait(1)
-        .max_retry_wait(SENT_AGAIN_AFTER_MS)
+        .max_retry_wait(RETRY_DELAY_MS)
         .use_protocol(ProtocolVersion::RESP3)
-        .push_sender(hearer_of_cluster(wake));
+        .push_sender(cluster_push_handler(wake));
     if options.url.has_tls {
         builder = builder.tls(TlsMode::Secure).certs(certificates(options));
     }
@@ -158,13 +158,13 @@ async fn cluster(
     Ok(ValkeyConnection::Cluster(connection))
 }
 
-async fn opened(client: &Client, wake: &Arc<WakeChannel>) -> RedisResult<ValkeyConnection> {
+async fn opened(client: &Client, wake: &Arc<InvalidationChannel>) -> RedisResult<ValkeyConnection> {
     // The timeout of a call covers all of its requests, so the connection has none.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(COMMANDS_WAITING_MAX)
-        .set_push_sender(hearer(wake));
+        .set_push_sender(push_handler(wake));
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
     let mut connection = connecting.await?;
     connection.subscribe(&wake.name).await?;
@@ -172,24 +172,26 @@ async fn opened(client: &Client, wake: &Arc<WakeChannel>) -> RedisResult<ValkeyC
 }
 
 /// Returns the handler of messages that a server pushes over a connection.
-fn hearer(wake: &Arc<WakeChannel>) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
+fn push_handler(
+    wake: &Arc<InvalidationChannel>,
+) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
     let wake = Arc::clone(wake);
     move |push| {
-        wake.hear(&push);
+        wake.receive(&push);
         Ok(())
     }
 }
 
 /// Returns the same handler for a cluster. When the connection to a node ends, the cluster client reconnects and subscribes again.
 /// Messages published in between are lost.
-fn hearer_of_cluster(
-    wake: &Arc<WakeChannel>,
+fn cluster_push_handler(
+    wake: &Arc<InvalidationChannel>,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
     let wake = Arc::clone(wake);
     move |push| {
         match push.kind {
-            PushKind::Disconnection | PushKind::Subscribe => wake.wake(WakeUp::All),
-            _ => wake.hear(&push),
+            PushKind::Disconnection | PushKind::Subscribe => wake.deliver(Invalidation::All),
+            _ => wake.receive(&push),
         }
         Ok(())
     }

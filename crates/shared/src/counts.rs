@@ -8,15 +8,15 @@ use std::time::Duration;
 use redis::ScriptInvocation;
 use tokio::task::JoinHandle;
 
+use crate::invalidation::Invalidation;
 use crate::keeper;
 use crate::keys::{CountKeys, ValkeyKey};
-use crate::later::{BATCH_MAX, GiveBack};
-use crate::limit::{CountLimit, CountLook, TakenCells, Wish};
+use crate::limit::{CountLimit, CountPeek, TakeRequest, TakenCells};
 use crate::options::ValkeyOptions;
+use crate::refunds::{BATCH_MAX, Refund};
 use crate::scripts::SCRIPTS;
-use crate::state::{Away, CountsState};
+use crate::state::{CountsState, CountsUnavailable};
 use crate::wait::CallWait;
-use crate::wake::WakeUp;
 
 /// The state of the shared counts, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +39,10 @@ impl SharedCounts {
     /// Tries once to connect to the server before it returns, and then reconnects in the background until [`SharedCounts::close`].
     pub async fn start(options: ValkeyOptions, keys: CountKeys) -> SharedCounts {
         let state = Arc::new(CountsState::new(options, keys));
-        keeper::look(&state).await;
+        keeper::connect_once(&state).await;
         let tasks = [
-            tokio::spawn(keeper::keep(Arc::clone(&state))),
-            tokio::spawn(keeper::give_back(Arc::clone(&state))),
+            tokio::spawn(keeper::keep_connected(Arc::clone(&state))),
+            tokio::spawn(keeper::send_refunds_periodically(Arc::clone(&state))),
         ];
         SharedCounts { state, tasks }
     }
@@ -71,15 +71,15 @@ impl SharedCounts {
 
     /// Registers the function that is called for each message of other processes. The function has to be quick. Only the first
     /// registration takes effect.
-    pub fn on_wake(&self, on_wake: impl Fn(WakeUp) + Send + Sync + 'static) {
-        self.state.wake.hear_by(Box::new(on_wake));
+    pub fn on_invalidation(&self, on_invalidation: impl Fn(Invalidation) + Send + Sync + 'static) {
+        self.state.wake.set_handler(Box::new(on_invalidation));
     }
 
     /// Tells the other processes that the group of channels with this number has changed. Returns immediately; the message may be
     /// lost.
-    pub fn wake_others(&self, number: u16) {
-        self.state.wake.say([number]);
-        self.state.gifts.note();
+    pub fn invalidate_others(&self, number: u16) {
+        self.state.wake.queue([number]);
+        self.state.refunds.notify();
     }
 
     /// Returns the longest time that a call waits for an answer.
@@ -88,7 +88,7 @@ impl SharedCounts {
         self.state.options.timeout
     }
 
-    /// Takes calls from the count at `key` as `wish` asks. All requests of one call share the timeout of its `wait`.
+    /// Takes calls from the count at `key` as `take_request` asks. All requests of one call share the timeout of its `wait`.
     ///
     /// # Errors
     /// The server does not answer in time. The calls may have been taken anyway.
@@ -96,10 +96,10 @@ impl SharedCounts {
         &self,
         key: &ValkeyKey,
         limit: CountLimit,
-        wish: Wish,
+        take_request: TakeRequest,
         wait: &CallWait,
-    ) -> Result<TakenCells, Away> {
-        let asks = take(key, limit, wish);
+    ) -> Result<TakenCells, CountsUnavailable> {
+        let asks = take(key, limit, take_request);
         self.state.invoke(&asks, wait).await.map(taken_cells)
     }
 
@@ -111,8 +111,8 @@ impl SharedCounts {
         &self,
         counts: [(&ValkeyKey, CountLimit); N],
         wait: &CallWait,
-    ) -> Result<[TakenCells; N], Away> {
-        const ONE: Wish = Wish {
+    ) -> Result<[TakenCells; N], CountsUnavailable> {
+        const ONE: TakeRequest = TakeRequest {
             needed: 1,
             wanted: 0,
             replicas: 1,
@@ -121,23 +121,23 @@ impl SharedCounts {
         let taken = self.state.invoke_all(&takes, wait).await?;
         let taken: Vec<_> = taken.into_iter().map(taken_cells).collect();
         // There is one answer for each request.
-        taken.try_into().map_err(|_| Away)
+        taken.try_into().map_err(|_| CountsUnavailable)
     }
 
     /// Reads a count without taking calls.
     ///
     /// # Errors
     /// The server does not answer in time.
-    pub async fn look(
+    pub async fn peek(
         &self,
         key: &ValkeyKey,
         limit: CountLimit,
         wait: &CallWait,
-    ) -> Result<CountLook, Away> {
-        let mut asks = SCRIPTS.look.key(&key.0);
+    ) -> Result<CountPeek, CountsUnavailable> {
+        let mut asks = SCRIPTS.peek.key(&key.0);
         asks.arg(limit.interval_us).arg(limit.burst.get());
         let (left, wait_us): (u32, i64) = self.state.invoke(&asks, wait).await?;
-        Ok(CountLook {
+        Ok(CountPeek {
             left,
             wait: micros(wait_us),
         })
@@ -151,7 +151,7 @@ impl SharedCounts {
         &self,
         limit: CountLimit,
         admitted: &[(ValkeyKey, u32)],
-    ) -> Result<Vec<Duration>, Away> {
+    ) -> Result<Vec<Duration>, CountsUnavailable> {
         let mut missing = Vec::with_capacity(admitted.len());
         for part in admitted.chunks(BATCH_MAX) {
             let adds = part.iter().map(|(key, cells)| {
@@ -167,9 +167,9 @@ impl SharedCounts {
     }
 
     /// Gives taken calls back. Queues them and returns immediately.
-    pub fn give_back(&self, key: &ValkeyKey, limit: CountLimit, cells: u32) {
+    pub fn refund(&self, key: &ValkeyKey, limit: CountLimit, cells: u32) {
         let key = key.clone();
-        self.state.gifts.push(GiveBack::Cells { key, limit, cells });
+        self.state.refunds.push(Refund::Cells { key, limit, cells });
     }
 
     /// Begins a turn with this id if fewer than `most` turns are in progress, and returns whether it began. A turn that is never
@@ -177,14 +177,14 @@ impl SharedCounts {
     ///
     /// # Errors
     /// The server does not answer in time. The turn may have begun anyway.
-    pub async fn begin_turn(
+    pub async fn begin_lease(
         &self,
         key: &ValkeyKey,
         most: NonZeroU32,
         (id, lasting): (&str, Duration),
         wait: &CallWait,
-    ) -> Result<bool, Away> {
-        let mut asks = SCRIPTS.turn.key(&key.0);
+    ) -> Result<bool, CountsUnavailable> {
+        let mut asks = SCRIPTS.begin_lease.key(&key.0);
         let lasting = u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX);
         asks.arg(most.get()).arg(lasting).arg(id);
         self.state.invoke(&asks, wait).await
@@ -194,15 +194,15 @@ impl SharedCounts {
     ///
     /// # Errors
     /// The server does not answer in time.
-    pub async fn turns(&self, key: &ValkeyKey) -> Result<u32, Away> {
-        let (asks, wait) = (SCRIPTS.turns.key(&key.0), CallWait::default());
+    pub async fn leases(&self, key: &ValkeyKey) -> Result<u32, CountsUnavailable> {
+        let (asks, wait) = (SCRIPTS.count_leases.key(&key.0), CallWait::default());
         self.state.invoke(&asks, &wait).await
     }
 
     /// Ends a turn. Queues the request and returns immediately.
-    pub fn end_turn(&self, key: &ValkeyKey, id: &str) {
+    pub fn end_lease(&self, key: &ValkeyKey, id: &str) {
         let (key, id) = (key.clone(), id.to_owned());
-        self.state.gifts.push(GiveBack::Turn { key, id });
+        self.state.refunds.push(Refund::Lease { key, id });
     }
 
     /// Sends the queued entries, and then sends no further requests.
@@ -210,7 +210,7 @@ impl SharedCounts {
         for task in &self.tasks {
             task.abort();
         }
-        keeper::send_gifts(&self.state).await;
+        keeper::send_refunds(&self.state).await;
         self.state.close();
     }
 }
@@ -223,10 +223,18 @@ impl Drop for SharedCounts {
     }
 }
 
-fn take(key: &ValkeyKey, limit: CountLimit, wish: Wish) -> ScriptInvocation<'static> {
+fn take(
+    key: &ValkeyKey,
+    limit: CountLimit,
+    take_request: TakeRequest,
+) -> ScriptInvocation<'static> {
     let mut asks = SCRIPTS.take.key(&key.0);
     asks.arg(limit.interval_us).arg(limit.burst.get());
-    asks.arg((wish.needed, wish.wanted, wish.replicas));
+    asks.arg((
+        take_request.needed,
+        take_request.wanted,
+        take_request.replicas,
+    ));
     asks
 }
 

@@ -6,12 +6,12 @@ use redis::InfoDict;
 
 use crate::connection::ValkeyConnection;
 use crate::connector::{CONNECT_MAX, connect};
+use crate::invalidation::InvalidationChannel;
 use crate::keys::CountKeys;
 use crate::options::ValkeyOptions;
-use crate::wake::WakeChannel;
 
 /// The oldest major version that supports all commands used here.
-const VERSION_LEAST: u32 = 7;
+const VERSION_MIN: u32 = 7;
 
 /// The result of one check: its subject, and either a description of the state or of the problem.
 pub type CountsFinding = (&'static str, Result<String, String>);
@@ -20,7 +20,7 @@ pub type CountsFinding = (&'static str, Result<String, String>);
 pub async fn inspect_counts(options: &ValkeyOptions) -> Vec<CountsFinding> {
     // These are not the keys of the deployment, which are in its store. The user's rights cover either both or none.
     let keys = CountKeys::new(b"a look");
-    let wake = Arc::new(WakeChannel::new(keys.channel()));
+    let wake = Arc::new(InvalidationChannel::new(keys.channel()));
     let connecting = tokio::time::timeout(CONNECT_MAX, connect(options, &keys, &wake)).await;
     let mut connection = match connecting {
         Ok(Ok(connection)) => connection,
@@ -60,9 +60,9 @@ fn version(info: &InfoDict) -> Result<String, String> {
         .next()
         .and_then(|major| major.parse::<u32>().ok());
     match major {
-        Some(major) if major >= VERSION_LEAST => Ok(shown),
+        Some(major) if major >= VERSION_MIN => Ok(shown),
         _ => Err(format!(
-            "{shown} is too old: Redis {VERSION_LEAST} or Valkey is required"
+            "{shown} is too old: Redis {VERSION_MIN} or Valkey is required"
         )),
     }
 }

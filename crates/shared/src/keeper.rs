@@ -6,18 +6,18 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::connector::{CONNECT_MAX, connect};
-use crate::later::{BATCH_MAX, GiveBack};
+use crate::refunds::{BATCH_MAX, Refund};
 use crate::state::CountsState;
 use crate::wait::CallWait;
 
 /// Pause between two attempts to reach a lost server. The server is used again within a second.
-const LOOK_PAUSE: Duration = Duration::from_millis(500);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// The time for which entries are collected before they are sent.
-const GATHERED: Duration = Duration::from_millis(5);
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
 /// Tries once to connect to the server, and uses the connection if that succeeds.
-pub(crate) async fn look(state: &CountsState) {
+pub(crate) async fn connect_once(state: &CountsState) {
     let error = match timeout(
         CONNECT_MAX,
         connect(&state.options, &state.keys, &state.wake),
@@ -32,7 +32,7 @@ pub(crate) async fn look(state: &CountsState) {
 }
 
 /// Reconnects whenever the server is lost, until the task is aborted.
-pub(crate) async fn keep(state: Arc<CountsState>) {
+pub(crate) async fn keep_connected(state: Arc<CountsState>) {
     if !state.is_up() {
         tracing::warn!(
             limits = "share",
@@ -41,35 +41,35 @@ pub(crate) async fn keep(state: Arc<CountsState>) {
     }
     loop {
         while !state.is_up() {
-            sleep(LOOK_PAUSE).await;
-            look(&state).await;
+            sleep(RECONNECT_PAUSE).await;
+            connect_once(&state).await;
             if state.is_up() {
                 tracing::info!("shared counts can be reached again");
             }
         }
         tokio::select! {
             () = state.lost.notified() => {}
-            () = state.wake.ended.notified() => state.leave_if_ended().await,
+            () = state.wake.ended.notified() => state.drop_if_ended().await,
         }
     }
 }
 
 /// Sends the queued entries, until the task is aborted.
-pub(crate) async fn give_back(state: Arc<CountsState>) {
+pub(crate) async fn send_refunds_periodically(state: Arc<CountsState>) {
     loop {
-        state.gifts.filled().await;
-        sleep(GATHERED).await;
-        send_gifts(&state).await;
+        state.refunds.wait().await;
+        sleep(BATCH_DELAY).await;
+        send_refunds(&state).await;
     }
 }
 
 /// Sends all queued messages and entries. If the server does not answer, the entries are dropped and their calls become available
 /// again as time passes.
-pub(crate) async fn send_gifts(state: &CountsState) {
-    state.say_changes().await;
-    let gifts = state.gifts.take();
-    for batch in gifts.chunks(BATCH_MAX) {
-        let scripts: Vec<_> = batch.iter().map(GiveBack::script).collect();
+pub(crate) async fn send_refunds(state: &CountsState) {
+    state.publish_changes().await;
+    let refunds = state.refunds.take();
+    for batch in refunds.chunks(BATCH_MAX) {
+        let scripts: Vec<_> = batch.iter().map(Refund::script).collect();
         let wait = CallWait::default();
         if state.invoke_all::<()>(&scripts, &wait).await.is_err() {
             return;

@@ -24,7 +24,7 @@ pub enum CountKind {
     /// Guesses from an address.
     GuessAddress,
     /// Calls of an access that are in progress.
-    Turns,
+    Leases,
     /// Wrong operator keys from an address.
     WrongKeys,
 }
@@ -38,7 +38,7 @@ impl CountKind {
             CountKind::GuessInside => "gn",
             CountKind::GuessOutside => "go",
             CountKind::GuessAddress => "ga",
-            CountKind::Turns => "tu",
+            CountKind::Leases => "tu",
             CountKind::WrongKeys => "op",
         }
     }

@@ -8,27 +8,27 @@ mod connector;
 mod counts;
 mod failures;
 mod inspect;
+mod invalidation;
 mod keeper;
 mod keys;
-mod later;
 mod limit;
 mod options;
 #[doc(hidden)]
 pub mod oracle;
+mod refunds;
 mod scripts;
 mod state;
 #[cfg(test)]
 mod test_server;
 mod url;
 mod wait;
-mod wake;
 
 pub use counts::{SharedCounts, SharedStatus};
 pub use inspect::{CountsFinding, inspect_counts};
+pub use invalidation::Invalidation;
 pub use keys::{CountKeys, CountKind, ValkeyKey};
-pub use limit::{CountLimit, CountLook, TakenCells, Wish};
+pub use limit::{CountLimit, CountPeek, TakeRequest, TakenCells};
 pub use options::ValkeyOptions;
-pub use state::Away;
+pub use state::CountsUnavailable;
 pub use url::ValkeyUrl;
 pub use wait::CallWait;
-pub use wake::WakeUp;

@@ -15,7 +15,7 @@ pub struct CountLimit {
 
 /// The number of calls to take from a limit in one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct TakeRequest {
     /// The number of calls that wait now. All of them are taken if the limit has that many left.
     pub needed: u32,
     /// The total number of calls to take, including calls taken in advance, but no more than this process's share of the remaining
@@ -38,7 +38,7 @@ pub struct TakenCells {
 
 /// The state of a limit, read without taking calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CountLook {
+pub struct CountPeek {
     /// The number of calls that remain.
     pub left: u32,
     /// The time until a call is available; zero if calls remain.

@@ -1,6 +1,6 @@
 //! A simple model of a limit, for tests. It defines what a limit has to admit, without the optimizations of the real limiters.
 
-use crate::limit::{CountLimit, TakenCells, Wish};
+use crate::limit::{CountLimit, TakeRequest, TakenCells};
 use std::time::Duration;
 
 /// A limit modelled as a bucket.
@@ -25,7 +25,7 @@ impl OracleLimit {
     }
 
     /// Takes calls at this time. The time must never go back.
-    pub fn take(&mut self, at_us: u64, wish: Wish) -> TakenCells {
+    pub fn take(&mut self, at_us: u64, take_request: TakeRequest) -> TakenCells {
         self.pass(at_us);
         let free = self.free();
         if free == 0 {
@@ -37,8 +37,11 @@ impl OracleLimit {
                 left: 0,
             };
         }
-        let part = free / (4 * wish.replicas);
-        let cells = wish.needed.max(wish.wanted.min(part)).min(free);
+        let part = free / (4 * take_request.replicas);
+        let cells = take_request
+            .needed
+            .max(take_request.wanted.min(part))
+            .min(free);
         self.missing_us += u64::from(cells) * self.limit.interval_us;
         TakenCells {
             cells,
@@ -48,7 +51,7 @@ impl OracleLimit {
     }
 
     /// Gives calls back at this time.
-    pub fn give_back(&mut self, at_us: u64, cells: u32) {
+    pub fn refund(&mut self, at_us: u64, cells: u32) {
         self.pass(at_us);
         self.missing_us = self
             .missing_us

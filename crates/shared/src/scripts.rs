@@ -32,7 +32,7 @@ return {got, 0, free - got}
 ";
 
 /// Takes nothing. ARGV: interval, burst. Returns the number of remaining calls, and the wait if there are none.
-const LOOK: &str = "
+const PEEK: &str = "
 local burst = tonumber(ARGV[2])
 local free = math.floor((now + burst * each - full) / each)
 if free < 1 then return {0, full - now - (burst - 1) * each} end
@@ -40,7 +40,7 @@ return {free, 0}
 ";
 
 /// Gives taken calls back. ARGV: interval, cells.
-const GIVE: &str = "
+const REFUND: &str = "
 if full == now then return 0 end
 full = full - tonumber(ARGV[2]) * each
 if full <= now then redis.call('DEL', KEYS[1]) else keep() end
@@ -70,7 +70,7 @@ return 1
 const TURNS: &str = "return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')";
 
 /// Ends a turn. ARGV: id.
-const END: &str = "return redis.call('ZREM', KEYS[1], ARGV[1])";
+const END_LEASE: &str = "return redis.call('ZREM', KEYS[1], ARGV[1])";
 
 /// All scripts.
 pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_clock(CLOCK));
@@ -78,12 +78,12 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts::with_cl
 /// The scripts by purpose.
 pub(crate) struct Scripts {
     pub(crate) take: Script,
-    pub(crate) look: Script,
-    pub(crate) give: Script,
+    pub(crate) peek: Script,
+    pub(crate) refund: Script,
     pub(crate) add: Script,
-    pub(crate) turn: Script,
-    pub(crate) turns: Script,
-    pub(crate) end_turn: Script,
+    pub(crate) begin_lease: Script,
+    pub(crate) count_leases: Script,
+    pub(crate) end_lease: Script,
 }
 
 impl Scripts {
@@ -91,12 +91,12 @@ impl Scripts {
         let text = |script: &str| format!("{clock}{COUNT}{script}");
         Scripts {
             take: Script::new(&text(TAKE)),
-            look: Script::new(&text(LOOK)),
-            give: Script::new(&text(GIVE)),
+            peek: Script::new(&text(PEEK)),
+            refund: Script::new(&text(REFUND)),
             add: Script::new(&text(ADD)),
-            turn: Script::new(&format!("{clock}{TURN}")),
-            turns: Script::new(&format!("{clock}{TURNS}")),
-            end_turn: Script::new(END),
+            begin_lease: Script::new(&format!("{clock}{TURN}")),
+            count_leases: Script::new(&format!("{clock}{TURNS}")),
+            end_lease: Script::new(END_LEASE),
         }
     }
 

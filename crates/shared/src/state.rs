@@ -11,15 +11,15 @@ use tokio::sync::Notify;
 
 use crate::connection::ValkeyConnection;
 use crate::failures::FailureWindow;
+use crate::invalidation::{Invalidation, InvalidationChannel};
 use crate::keys::CountKeys;
-use crate::later::GiftQueue;
 use crate::options::ValkeyOptions;
+use crate::refunds::RefundQueue;
 use crate::wait::CallWait;
-use crate::wake::{WakeChannel, WakeUp};
 
 /// The error for a server that does not answer. The caller then counts by other means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Away;
+pub struct CountsUnavailable;
 
 /// The state that calls and the background tasks share.
 pub(crate) struct CountsState {
@@ -27,8 +27,8 @@ pub(crate) struct CountsState {
     pub(crate) keys: CountKeys,
     current: ArcSwapOption<CurrentConnection>,
     pub(crate) lost: Notify,
-    pub(crate) gifts: GiftQueue,
-    pub(crate) wake: Arc<WakeChannel>,
+    pub(crate) refunds: RefundQueue,
+    pub(crate) wake: Arc<InvalidationChannel>,
     pub(crate) asked: AtomicU64,
     pub(crate) failed: AtomicU64,
 }
@@ -43,12 +43,12 @@ impl CountsState {
     /// Creates the state without a connection.
     pub(crate) fn new(options: ValkeyOptions, keys: CountKeys) -> CountsState {
         CountsState {
-            wake: Arc::new(WakeChannel::new(keys.channel())),
+            wake: Arc::new(InvalidationChannel::new(keys.channel())),
             options,
             keys,
             current: ArcSwapOption::empty(),
             lost: Notify::new(),
-            gifts: GiftQueue::default(),
+            refunds: RefundQueue::default(),
             asked: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
@@ -73,12 +73,12 @@ impl CountsState {
         self.current.store(Some(Arc::new(current)));
         // Messages that other processes published before this connection are lost. Messages that this process could not publish are
         // sent now.
-        self.wake.wake(WakeUp::All);
-        self.gifts.note();
+        self.wake.deliver(Invalidation::All);
+        self.refunds.notify();
     }
 
     /// Checks the connection in use with a PING, so that an ended connection is dropped before a call uses it.
-    pub(crate) async fn leave_if_ended(&self) {
+    pub(crate) async fn drop_if_ended(&self) {
         let (ping, wait) = (redis::cmd("PING"), CallWait::default());
         let pinged = self.ask(&wait, async |connection| {
             ping.query_async::<()>(connection).await
@@ -88,7 +88,7 @@ impl CountsState {
     }
 
     /// Publishes the changed numbers to the other processes. After a failure the numbers are published again later.
-    pub(crate) async fn say_changes(&self) {
+    pub(crate) async fn publish_changes(&self) {
         let numbers = self.wake.take();
         if numbers.is_empty() {
             return;
@@ -99,9 +99,9 @@ impl CountsState {
             message.query_async::<()>(connection).await
         });
         if said.await.is_err() {
-            self.wake.say(numbers);
+            self.wake.queue(numbers);
             if self.is_up() {
-                self.gifts.note();
+                self.refunds.notify();
             }
         }
     }
@@ -111,7 +111,7 @@ impl CountsState {
         &self,
         asks: &ScriptInvocation<'_>,
         wait: &CallWait,
-    ) -> Result<T, Away> {
+    ) -> Result<T, CountsUnavailable> {
         self.ask(wait, async |connection| asks.invoke_async(connection).await)
             .await
     }
@@ -122,7 +122,7 @@ impl CountsState {
         &self,
         scripts: &[ScriptInvocation<'_>],
         wait: &CallWait,
-    ) -> Result<Vec<T>, Away> {
+    ) -> Result<Vec<T>, CountsUnavailable> {
         self.ask(wait, async |connection| {
             let each = scripts.iter().map(|asks| {
                 let mut connection = connection.clone();
@@ -138,8 +138,8 @@ impl CountsState {
         &self,
         wait: &CallWait,
         asking: impl AsyncFnOnce(&mut ValkeyConnection) -> RedisResult<T>,
-    ) -> Result<T, Away> {
-        let current = self.current.load_full().ok_or(Away)?;
+    ) -> Result<T, CountsUnavailable> {
+        let current = self.current.load_full().ok_or(CountsUnavailable)?;
         let mut connection = current.connection.clone();
         self.asked.fetch_add(1, Ordering::Relaxed);
         let had_all = wait.is_new();
@@ -148,11 +148,11 @@ impl CountsState {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => Some(error),
             // The server might have answered in time if the call had not waited before, so this is not counted as a failure.
-            None if !had_all => return Err(Away),
+            None if !had_all => return Err(CountsUnavailable),
             None => None,
         };
         self.note_failure(&current, error.as_ref());
-        Err(Away)
+        Err(CountsUnavailable)
     }
 
     /// Drops the connection immediately if it is useless, and otherwise after several failures in a short time.
@@ -163,7 +163,7 @@ impl CountsState {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let fails_often = failures.note(Instant::now());
-        if !fails_often && !error.is_some_and(is_useless) {
+        if !fails_often && !error.is_some_and(is_unusable) {
             return;
         }
         let said = error.map_or(
@@ -201,7 +201,7 @@ const CANT_WRITE: [&str; 10] = [
 
 /// Returns whether the error makes the connection useless: the connection has ended, or its server is not writable. A client that
 /// kept such a connection because the server still answers would try to write to a follower forever.
-fn is_useless(error: &RedisError) -> bool {
+fn is_unusable(error: &RedisError) -> bool {
     let cant_write = error.code().is_some_and(|code| CANT_WRITE.contains(&code));
     cant_write || error.is_unrecoverable_error()
 }

@@ -13,14 +13,14 @@ const SENTINEL_PORT: u16 = 26_379;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValkeyUrl {
     pub(crate) has_tls: bool,
-    pub(crate) place: ValkeyPlace,
+    pub(crate) place: ValkeyTopology,
     /// Hosts and ports, in the order in which they are tried.
     pub(crate) hosts: Vec<(String, u16)>,
 }
 
 /// The kind of server at the hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ValkeyPlace {
+pub(crate) enum ValkeyTopology {
     /// Servers, one of which is writable, and the number of the database there.
     Servers(i64),
     /// Sentinels that know the server by this service name.
@@ -51,8 +51,8 @@ impl ValkeyUrl {
             );
         }
         let place = match (form, path) {
-            ("", "") => ValkeyPlace::Servers(0),
-            ("", number) => ValkeyPlace::Servers(
+            ("", "") => ValkeyTopology::Servers(0),
+            ("", number) => ValkeyTopology::Servers(
                 number
                     .parse()
                     .map_err(|_| "write the number of a database after the /")?,
@@ -62,8 +62,8 @@ impl ValkeyUrl {
                     "write the name by which Sentinel knows the server after the /".to_owned(),
                 );
             }
-            ("sentinel", name) => ValkeyPlace::Sentinels(name.to_owned()),
-            ("cluster", "") => ValkeyPlace::Cluster,
+            ("sentinel", name) => ValkeyTopology::Sentinels(name.to_owned()),
+            ("cluster", "") => ValkeyTopology::Cluster,
             ("cluster", _) => {
                 return Err(
                     "write nothing after the /, because a cluster has one database and no name"
@@ -73,8 +73,8 @@ impl ValkeyUrl {
             _ => return Err(wrong.to_owned()),
         };
         let port = match place {
-            ValkeyPlace::Sentinels(_) => SENTINEL_PORT,
-            ValkeyPlace::Servers(_) | ValkeyPlace::Cluster => SERVER_PORT,
+            ValkeyTopology::Sentinels(_) => SENTINEL_PORT,
+            ValkeyTopology::Servers(_) | ValkeyTopology::Cluster => SERVER_PORT,
         };
         let hosts = hosts.split(',').map(|part| host(part, port));
         Ok(ValkeyUrl {
@@ -121,14 +121,19 @@ mod tests {
                 "{text}"
             );
         };
-        check("redis://a", false, ValkeyPlace::Servers(0), &[("a", 6379)]);
+        check(
+            "redis://a",
+            false,
+            ValkeyTopology::Servers(0),
+            &[("a", 6379)],
+        );
         check(
             "valkeys://[::1]:7000,b/3",
             true,
-            ValkeyPlace::Servers(3),
+            ValkeyTopology::Servers(3),
             &[("::1", 7000), ("b", 6379)],
         );
-        let service = ValkeyPlace::Sentinels("limits".to_owned());
+        let service = ValkeyTopology::Sentinels("limits".to_owned());
         check(
             "redis+sentinel://a,b:1/limits",
             false,
@@ -138,7 +143,7 @@ mod tests {
         check(
             "rediss+cluster://10.0.0.1:7000",
             true,
-            ValkeyPlace::Cluster,
+            ValkeyTopology::Cluster,
             &[("10.0.0.1", 7000)],
         );
     }

@@ -49,7 +49,7 @@ impl CachePolicy {
 
     /// Returns the cache time for the operation; `usual` is the time that applies to all accesses.
     #[must_use]
-    pub fn life(&self, operation: &Operation, usual: Duration) -> Duration {
+    pub fn lifetime(&self, operation: &Operation, usual: Duration) -> Duration {
         match self.own_s(operation) {
             _ if !self.enabled => Duration::ZERO,
             Some(seconds) => Duration::from_secs(seconds.into()),
@@ -156,17 +156,17 @@ mod tests {
     #[test]
     fn its_own_times_stand_in_the_place_of_everybodys_unless_it_is_off() {
         let usual = Duration::from_secs(60);
-        let life = |text: &str, method| {
+        let lifetime = |text: &str, method| {
             read(text)
-                .life(Operation::named(method).unwrap(), usual)
+                .lifetime(Operation::named(method).unwrap(), usual)
                 .as_secs()
         };
-        assert_eq!(life("true", "getchats"), 60);
-        assert_eq!(life(r#"{"getchats_s":5}"#, "getchats"), 5);
-        assert_eq!(life(r#"{"getchats_s":5}"#, "getchatchannels"), 60);
-        assert_eq!(life(r#"{"getchats_s":0}"#, "getchats"), 0);
+        assert_eq!(lifetime("true", "getchats"), 60);
+        assert_eq!(lifetime(r#"{"getchats_s":5}"#, "getchats"), 5);
+        assert_eq!(lifetime(r#"{"getchats_s":5}"#, "getchatchannels"), 60);
+        assert_eq!(lifetime(r#"{"getchats_s":0}"#, "getchats"), 0);
         let off = r#"{"enabled":false,"getchats_s":5}"#;
-        assert_eq!(life(off, "getchats"), 0);
+        assert_eq!(lifetime(off, "getchats"), 0);
         assert!(read(r#"{"getchats_s":86401}"#).check().is_err());
     }
 }

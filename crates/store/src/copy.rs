@@ -104,7 +104,7 @@ mod tests {
             .await
             .unwrap();
         let ahead_ms = 4_000_000_000_000;
-        file.record_sightings(vec![crate::events::tests::stalled("a")], ahead_ms)
+        file.record_observed(vec![crate::events::tests::stalled("a")], ahead_ms)
             .await
             .unwrap();
         let end = async |store: &Store| {
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(end(&database).await, newest);
         // A webhook that was copied with its position receives new events.
         let new = database
-            .record_sightings(vec![crate::events::tests::stalled("b")], 0)
+            .record_observed(vec![crate::events::tests::stalled("b")], 0)
             .await;
         assert!(new.unwrap()[0].position > newest);
     }

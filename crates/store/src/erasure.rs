@@ -1,7 +1,7 @@
 //! Erases a destination from the store.
 
-pub(crate) mod sought;
-mod traces;
+mod destination_forms;
+pub(crate) mod target;
 mod under_way;
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::memory::COUNT_HOLDS;
 use crate::store::Engine;
 use crate::{Store, StoreError};
-use sought::{Sought, SoughtTable, TABLES};
+use target::{ErasureTarget, SearchedTable, TABLES};
 
 impl Store {
     /// Deletes all stored data about a destination: parameters and answers of calls to it, its events, and every mention of it in
@@ -43,8 +43,8 @@ impl Store {
             Engine::Sqlite(sqlite) => sqlite.journal_key(),
             Engine::Postgres(postgres) => &postgres.journal_key,
         };
-        let sought = Arc::new(Sought::new(destination, key));
-        let mut coming = self.rows_to_come(by.1).await?;
+        let sought = Arc::new(ErasureTarget::new(destination, key));
+        let mut coming = self.pending_rows(by.1).await?;
         let mut rows = 0;
         for table in &TABLES {
             rows += self.erase_from((table, i64::MIN), &sought).await?;
@@ -70,8 +70,8 @@ impl Store {
     /// Erases the destination from the rows of a table beyond this number. Returns the number of rows that contained it.
     async fn erase_from(
         &self,
-        from: (&'static SoughtTable, i64),
-        sought: &Arc<Sought>,
+        from: (&'static SearchedTable, i64),
+        sought: &Arc<ErasureTarget>,
     ) -> Result<u64, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.erase_from(from, sought).await,

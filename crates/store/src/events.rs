@@ -1,17 +1,17 @@
 //! The log of events, and the memory of the upstream's state by which new events are recognized.
 
 mod event;
+mod observation;
 mod position;
-mod sighting;
 
 use std::time::Duration;
 
 pub use event::{Event, EventKind, EventPage};
-pub use position::{BadCursor, Position};
-pub use sighting::{
-    ChannelMemory, ChatMemory, EventChannel, Floor, KnownMessage, NewEvent, SeenChat, SeenMessage,
-    Sighting, Tip,
+pub use observation::{
+    ChannelMemory, ChatMemory, EventChannel, Floor, KnownMessage, NewEvent, ObservedChannel,
+    ObservedChat, ObservedMessage, Tip,
 };
+pub use position::{BadCursor, Position};
 
 use crate::store::Engine;
 use crate::{Store, StoreError};
@@ -20,7 +20,7 @@ use crate::{Store, StoreError};
 pub(crate) const EVENT_BYTES: i64 = 256;
 
 /// Number of events that one transaction deletes: it takes a few milliseconds, for which a send may have to wait.
-pub(crate) const TRIMMED_AT_ONCE: i64 = 1000;
+pub(crate) const TRIMMED_PER_BATCH: i64 = 1000;
 
 /// Time for which messages are remembered: longer than any requested list goes back. Older messages then count as history.
 pub(crate) const KNOWN_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -35,7 +35,7 @@ pub struct EventRetention {
 }
 
 /// The chats whose memory is requested, each with the ids of the messages that matter.
-pub type WantedChats = Vec<(String, Vec<String>)>;
+pub type RequestedChats = Vec<(String, Vec<String>)>;
 
 impl Store {
     /// Returns the events after a position, oldest first: at most `limit` events, and no further event once the JSON rows of the
@@ -76,7 +76,7 @@ impl Store {
     pub async fn chat_memories(
         &self,
         channel: &EventChannel,
-        wanted: WantedChats,
+        wanted: RequestedChats,
     ) -> Result<Vec<Option<ChatMemory>>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.chat_memories(channel, wanted).await,
@@ -89,14 +89,14 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be written. Nothing is stored then.
-    pub async fn record_sightings(
+    pub async fn record_observed(
         &self,
-        sightings: Vec<Sighting>,
+        observations: Vec<ObservedChannel>,
         now_ms: i64,
     ) -> Result<Vec<Event>, StoreError> {
         match self.engine() {
-            Engine::Sqlite(sqlite) => sqlite.record_sightings(sightings, now_ms).await,
-            Engine::Postgres(postgres) => postgres.record_sightings(sightings).await,
+            Engine::Sqlite(sqlite) => sqlite.record_observed(observations, now_ms).await,
+            Engine::Postgres(postgres) => postgres.record_observed(observations).await,
         }
     }
 

@@ -26,9 +26,9 @@ mod tally;
 
 pub use access_calls::AccessCalls;
 pub use class::CallerClass;
-pub use counted::{CountKey, CountedCalls, Noted};
+pub use counted::{CountKey, CountResult, CountedCalls};
 pub use filter::{FoundRows, JournalFilter, JournalOrder, JournalStatus};
-pub use intake::{Journal, Opened};
+pub use intake::{Journal, OpenResult};
 pub use intent::Intent;
 pub use minute::{COUNTED_KEYS_MAX, LISTED_REFUSALS_MAX};
 pub use query::{LimitCall, ReplayCall};

@@ -82,10 +82,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be read or written.
-    pub async fn let_keys_sign(&self) -> Result<(), StoreError> {
+    pub async fn activate_keys(&self) -> Result<(), StoreError> {
         match self.engine() {
             Engine::Sqlite(_) => Ok(()),
-            Engine::Postgres(postgres) => postgres.let_keys_sign().await,
+            Engine::Postgres(postgres) => postgres.activate_keys().await,
         }
     }
 

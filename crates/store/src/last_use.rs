@@ -85,7 +85,7 @@ impl LastUses {
     }
 
     /// Takes the uses that are not on the disk yet. They count as saved until the next use, or until they are [given
-    /// back](LastUses::give_back).
+    /// back](LastUses::mark_unsaved).
     pub(crate) fn take_unsaved(&self) -> Vec<(String, LastUse)> {
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
         let unsaved = std::mem::take(&mut *unsaved).into_iter();
@@ -99,7 +99,7 @@ impl LastUses {
     }
 
     /// Marks uses as unsaved again, after they could not be written.
-    pub(crate) fn give_back(&self, uses: &[(String, LastUse)]) {
+    pub(crate) fn mark_unsaved(&self, uses: &[(String, LastUse)]) {
         for (client_id, _) in uses {
             let Some(slot) = self.slot(client_id) else {
                 continue;
@@ -159,7 +159,7 @@ mod tests {
         );
         assert_eq!(uses.take_unsaved(), []);
         uses.note("a", use_at(3));
-        uses.give_back(&taken);
+        uses.mark_unsaved(&taken);
         let mut again = uses.take_unsaved();
         again.sort_by_key(|(client_id, _)| client_id.clone());
         assert_eq!(

@@ -39,7 +39,7 @@ impl Store {
             Engine::Postgres(postgres) => postgres.write_uses(unsaved.clone()).await,
         };
         if written.is_err() {
-            uses.give_back(&unsaved);
+            uses.mark_unsaved(&unsaved);
         }
         written
     }

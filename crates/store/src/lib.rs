@@ -29,9 +29,9 @@ mod memory;
 mod name;
 mod network;
 mod object;
-mod passed_on;
 mod phc;
 mod postgres;
+mod reassigned_ids;
 mod receipts;
 mod replicas;
 mod secret;
@@ -58,13 +58,14 @@ pub use daily::{DailyBlock, DailyCount};
 pub use error::StoreError;
 pub use events::{
     BadCursor, ChannelMemory, ChatMemory, Event, EventChannel, EventKind, EventPage,
-    EventRetention, Floor, KnownMessage, NewEvent, Position, SeenChat, SeenMessage, Sighting, Tip,
-    WantedChats,
+    EventRetention, Floor, KnownMessage, NewEvent, ObservedChannel, ObservedChat, ObservedMessage,
+    Position, RequestedChats, Tip,
 };
 pub use journal::{
-    AccessCalls, COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountedCalls, FoundRows, Intent,
-    Journal, JournalFilter, JournalKind, JournalOrder, JournalPayload, JournalRow, JournalStatus,
-    LISTED_REFUSALS_MAX, LimitCall, Noted, Opened, ReplayCall, Retention, Tally,
+    AccessCalls, COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountResult, CountedCalls,
+    FoundRows, Intent, Journal, JournalFilter, JournalKind, JournalOrder, JournalPayload,
+    JournalRow, JournalStatus, LISTED_REFUSALS_MAX, LimitCall, OpenResult, ReplayCall, Retention,
+    Tally,
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;
@@ -78,10 +79,10 @@ pub use postgres::{
     inspect_postgres, migrate_postgres, reseal_postgres,
 };
 pub use receipts::{
-    Claim, NoRoom, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState,
+    Claim, Obstacle, RECEIPT_ANSWER_BYTES_MAX, Receipt, ReceiptRoom, ReceiptState, ReceiptsFull,
     Settlement,
 };
-pub use replicas::{ReplicaCensus, ReplicaRow, Spread, SpreadWait};
+pub use replicas::{Propagation, PropagationWait, ReplicaCensus, ReplicaRow};
 pub use secret::{
     PASSWORD_CHARACTERS_MIN, RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret,
     check_password, new_admin_key, new_client_id, new_random_secret, unknown_name_hash,

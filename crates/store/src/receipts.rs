@@ -5,7 +5,7 @@ mod receipt;
 mod room;
 mod verbs;
 
-pub use receipt::{Claim, NoRoom, Obstacle, Receipt, ReceiptRoom, ReceiptState, Settlement};
+pub use receipt::{Claim, Obstacle, Receipt, ReceiptRoom, ReceiptState, ReceiptsFull, Settlement};
 pub use room::RECEIPT_ANSWER_BYTES_MAX;
 
 pub(crate) use receipt::hash_of;

@@ -11,7 +11,7 @@ use crate::{Store, StoreError, TableMisfit};
 
 /// The progress of a change through the replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Spread {
+pub struct Propagation {
     /// Number of replicas that have applied the change.
     pub replicas: usize,
     /// Number of live replicas.
@@ -22,7 +22,7 @@ pub struct Spread {
 
 /// The maximum wait for replicas that have not reported a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpreadWait {
+pub enum PropagationWait {
     /// The maximum wait for an acknowledgement.
     Acknowledgement,
     /// Until the leases of these replicas are over, because then they are not live replicas any more.
@@ -79,9 +79,9 @@ pub struct ReplicaCensus {
     pub live: u32,
     /// Number of different configurations of these replicas.
     pub configurations: u32,
-    /// Time since the database last answered; the data applied here may be that old.
-    pub silent: Duration,
-    /// True if the other replicas may regard this one as gone.
+    /// The age of the data that this replica applies: it may lack changes that are younger than this.
+    pub stale: Duration,
+    /// True if the other replicas may regard this one as gone, or its data is older than a lease.
     pub is_cut_off: bool,
     /// True if this replica is shutting down.
     pub is_draining: bool,
@@ -100,8 +100,8 @@ impl Store {
         Some(ReplicaCensus {
             live: lease.replicas(),
             configurations: lease.configurations(),
-            silent: lease.age(),
-            is_cut_off: !lease.is_good(Instant::now()),
+            stale: lease.age(),
+            is_cut_off: !lease.is_valid(Instant::now()),
             is_draining: postgres.is_draining(),
             clock_ahead_s: lease.ahead_s(),
         })
@@ -112,10 +112,13 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn spread(&self, wait: SpreadWait) -> Result<Option<Spread>, StoreError> {
+    pub async fn await_propagation(
+        &self,
+        wait: PropagationWait,
+    ) -> Result<Option<Propagation>, StoreError> {
         match self.engine() {
             Engine::Sqlite(_) => Ok(None),
-            Engine::Postgres(postgres) => postgres.spread(wait).await.map(Some),
+            Engine::Postgres(postgres) => postgres.await_propagation(wait).await.map(Some),
         }
     }
 
@@ -185,22 +188,22 @@ impl Store {
         }
     }
 
-    /// Returns the time since a store that other processes change last answered; the data in memory may be that old. `None` if one
-    /// process has the store to itself.
+    /// Returns the age of the data in memory, if other processes change the store: it may lack changes that are younger than this.
+    /// `None` if one process has the store to itself.
     #[must_use]
-    pub fn unheard_for(&self) -> Option<Duration> {
+    pub fn stale_for(&self) -> Option<Duration> {
         match self.engine() {
             Engine::Sqlite(_) => None,
             Engine::Postgres(postgres) => Some(postgres.lease().age()),
         }
     }
 
-    /// Returns whether no other replica can regard this process as gone.
+    /// Returns whether no other replica can regard this process as gone, and its data is no older than a lease. Sends require this.
     #[must_use]
     pub fn has_lease(&self) -> bool {
         match self.engine() {
             Engine::Sqlite(_) => true,
-            Engine::Postgres(postgres) => postgres.lease().is_good(Instant::now()),
+            Engine::Postgres(postgres) => postgres.lease().is_valid(Instant::now()),
         }
     }
 
@@ -229,6 +232,14 @@ impl Store {
         match self.engine() {
             Engine::Sqlite(_) => None,
             Engine::Postgres(postgres) => Some(postgres.signing_keys()),
+        }
+    }
+
+    /// Reports that this process could not read the keys as of this change. Its other data then counts as current without them.
+    pub fn signing_keys_unread(&self, change: i64) {
+        match self.engine() {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.signing_keys_tried(change),
         }
     }
 

@@ -15,11 +15,11 @@ mod journal;
 mod keys;
 mod last_uses;
 mod migrations;
-mod place;
 mod readers;
 mod receipts;
 mod snapshot;
 mod store;
+mod store_file;
 mod webhooks;
 mod writer;
 

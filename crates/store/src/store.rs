@@ -86,9 +86,9 @@ impl Store {
 
     /// Checks whether the store's file is still at its path. While it is not, the journal reports trouble, and nothing that must be
     /// on the disk is begun or changed. Does nothing for a store in a database.
-    pub async fn look_for_file(&self) {
+    pub async fn check_file(&self) {
         if let Engine::Sqlite(sqlite) = &self.engine {
-            sqlite.look_for_file().await;
+            sqlite.check_file().await;
         }
     }
 

@@ -14,24 +14,24 @@ use crate::log_queue::{LogClass, LogQueue, PIECE_BYTES};
 use visible::{visible, visible_json};
 
 /// Number of bytes at which a thread hands over its lines even if it does not sleep.
-const GATHERED_BYTES_MAX: usize = PIECE_BYTES;
+const BUFFER_BYTES_MAX: usize = PIECE_BYTES;
 
 thread_local! {
-    static GATHERS: Cell<bool> = const { Cell::new(false) };
-    static GATHERED: RefCell<Gathered> = const {
-        RefCell::new(Gathered { known: Vec::new(), unknown: Vec::new(), output: None })
+    static IS_BUFFERED: Cell<bool> = const { Cell::new(false) };
+    static BUFFER: RefCell<ThreadBuffer> = const {
+        RefCell::new(ThreadBuffer { known: Vec::new(), unknown: Vec::new(), output: None })
     };
     /// The class of the events of this thread.
     static CLASS: Cell<LogClass> = const { Cell::new(LogClass::Known) };
 }
 
-struct Gathered {
+struct ThreadBuffer {
     known: Vec<u8>,
     unknown: Vec<u8>,
     output: Option<Output>,
 }
 
-impl Gathered {
+impl ThreadBuffer {
     fn hand_over(&mut self, is_urgent: bool) {
         if self.known.is_empty() && self.unknown.is_empty() {
             return;
@@ -46,12 +46,12 @@ impl Gathered {
 
 /// Makes this thread buffer its lines. The thread must call [`write_lines`] before it sleeps and before it ends.
 pub fn gather_lines() {
-    GATHERS.set(true);
+    IS_BUFFERED.set(true);
 }
 
 /// Hands over the lines of this thread to the queue.
 pub fn write_lines() {
-    GATHERED.with_borrow_mut(|gathered| gathered.hand_over(false));
+    BUFFER.with_borrow_mut(|gathered| gathered.hand_over(false));
 }
 
 /// Runs `work` and assigns this class to the events that it logs.
@@ -117,7 +117,7 @@ impl Output {
 impl BufferedLine<'_> {
     /// Writes the line.
     pub(crate) fn take(self, line: &[u8]) {
-        let is_gathered = GATHERS.get() && self.gather(line);
+        let is_gathered = IS_BUFFERED.get() && self.gather(line);
         if !is_gathered {
             let (known, unknown) = match self.class {
                 LogClass::Known => (line, &[][..]),
@@ -129,14 +129,14 @@ impl BufferedLine<'_> {
 
     /// Adds the line to the buffer. Returns false while the thread hands over its lines, and at the very end of the thread.
     fn gather(&self, line: &[u8]) -> bool {
-        let gathered = GATHERED.try_with(|gathered| {
+        let gathered = BUFFER.try_with(|gathered| {
             let mut gathered = gathered.try_borrow_mut().ok()?;
             let lines = match self.class {
                 LogClass::Known => &mut gathered.known,
                 LogClass::Unknown => &mut gathered.unknown,
             };
             lines.extend_from_slice(line);
-            let is_full = lines.len() >= GATHERED_BYTES_MAX;
+            let is_full = lines.len() >= BUFFER_BYTES_MAX;
             gathered.output.get_or_insert_with(|| self.output.clone());
             if self.is_urgent || is_full {
                 gathered.hand_over(self.is_urgent);
@@ -261,7 +261,7 @@ mod tests {
             line(output, LogClass::Known, "b\n");
         });
         assert_eq!((before.as_str(), after.as_str()), ("a\nwarning\n", "b\n"));
-        let much = "x".repeat(GATHERED_BYTES_MAX);
+        let much = "x".repeat(BUFFER_BYTES_MAX);
         let (before, _) = written(|output| {
             gather_lines();
             line(output, LogClass::Unknown, &much);

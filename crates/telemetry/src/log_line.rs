@@ -11,7 +11,7 @@ use tracing::Level;
 
 use crate::log_buffer::{Output, in_class};
 use crate::log_queue::LogClass;
-use visible::{escape_in_json, is_unseen};
+use visible::{escape_in_json, is_invisible};
 
 /// The target of the request lines.
 const REQUEST_TARGET: &str = "chatgate::request";
@@ -204,7 +204,7 @@ pub(crate) fn escape(line: &mut String, text: &str) {
             '\n' => line.push_str("\\n"),
             '\r' => line.push_str("\\r"),
             '\t' => line.push_str("\\t"),
-            c if is_unseen(c) => escape_in_json(line, c),
+            c if is_invisible(c) => escape_in_json(line, c),
             c => line.push(c),
         }
         rest = others.as_str();

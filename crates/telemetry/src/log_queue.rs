@@ -65,7 +65,7 @@ impl LogClass {
 /// The queue of one log.
 #[derive(Default)]
 pub(crate) struct LogQueue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<LogQueueState>,
     /// Wakes the writing thread.
     work: Condvar,
     /// Wakes the caller that waits until all lines are written.
@@ -74,11 +74,11 @@ pub(crate) struct LogQueue {
 }
 
 #[derive(Default)]
-struct Waiting {
-    rooms: [Room; 2],
+struct LogQueueState {
+    rooms: [ClassLines; 2],
     /// The class and number of lines of the piece that is being written.
     writing: Option<(LogClass, u64)>,
-    writer: Writer,
+    writer: WriterState,
     /// True if the queue contains an urgent line.
     is_urgent: bool,
     is_ending: bool,
@@ -88,7 +88,7 @@ struct Waiting {
 
 /// The state of the writing thread, with the event for which it waits.
 #[derive(Default, PartialEq, Eq)]
-enum Writer {
+enum WriterState {
     #[default]
     Works,
     /// Waits until [`REST`] has passed, a whole piece is queued, or a line is urgent.
@@ -99,13 +99,13 @@ enum Writer {
 
 /// The lines of one class.
 #[derive(Default)]
-struct Room {
+struct ClassLines {
     pieces: VecDeque<Vec<u8>>,
     /// Size of the lines, including the piece that is being written.
     bytes: usize,
 }
 
-impl Room {
+impl ClassLines {
     /// Adds the lines for which there is room, and returns the number of the others.
     fn put(&mut self, lines: &[u8], bytes_max: usize, spare: &mut Vec<u8>) -> u64 {
         let room = bytes_max.saturating_sub(self.bytes);
@@ -131,13 +131,13 @@ impl Room {
     }
 }
 
-impl Waiting {
+impl LogQueueState {
     fn is_empty(&self) -> bool {
         self.rooms.iter().all(|room| room.pieces.is_empty())
     }
 
     /// Returns whether the writing thread should write immediately.
-    fn is_pressing(&self) -> bool {
+    fn is_write_due(&self) -> bool {
         let bytes: usize = self.rooms.iter().map(|room| room.bytes).sum();
         self.is_urgent || self.is_ending || bytes >= PIECE_BYTES
     }
@@ -160,7 +160,7 @@ impl LogQueue {
     /// Adds lines of both classes, and counts the lines for which there is no room. An urgent line is written immediately.
     pub(crate) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
         let mut waiting = self.lock();
-        let Waiting { rooms, spare, .. } = &mut *waiting;
+        let LogQueueState { rooms, spare, .. } = &mut *waiting;
         for (class, lines) in LogClass::ALL.into_iter().zip([known, unknown]) {
             if !lines.is_empty() {
                 let dropped = rooms[class as usize].put(lines, class.bytes_max(), spare);
@@ -169,12 +169,12 @@ impl LogQueue {
         }
         waiting.is_urgent |= is_urgent;
         let wakes = match waiting.writer {
-            Writer::Works => false,
-            Writer::Rests => waiting.is_pressing(),
-            Writer::Sleeps => true,
+            WriterState::Works => false,
+            WriterState::Rests => waiting.is_write_due(),
+            WriterState::Sleeps => true,
         };
         if wakes {
-            waiting.writer = Writer::Works;
+            waiting.writer = WriterState::Works;
             drop(waiting);
             self.work.notify_one();
         }
@@ -183,27 +183,27 @@ impl LogQueue {
     /// Returns the next piece to the writing thread, after its sleep. Returns `None` if there is none until the deadline.
     pub(crate) fn next(&self, until: Option<Instant>) -> Option<(LogClass, Vec<u8>)> {
         let mut waiting = self.lock();
-        if !waiting.is_pressing() {
-            waiting = self.pause(waiting, Writer::Rests, Some(REST));
+        if !waiting.is_write_due() {
+            waiting = self.pause(waiting, WriterState::Rests, Some(REST));
         }
         while waiting.is_empty() {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return None;
             }
-            waiting = self.pause(waiting, Writer::Sleeps, left);
+            waiting = self.pause(waiting, WriterState::Sleeps, left);
         }
         waiting.take()
     }
 
     fn pause<'a>(
         &self,
-        mut waiting: MutexGuard<'a, Waiting>,
-        how: Writer,
+        mut waiting: MutexGuard<'a, LogQueueState>,
+        how: WriterState,
         at_most: Option<Duration>,
-    ) -> MutexGuard<'a, Waiting> {
+    ) -> MutexGuard<'a, LogQueueState> {
         waiting.writer = how;
-        let is_paused = |waiting: &mut Waiting| waiting.writer != Writer::Works;
+        let is_paused = |waiting: &mut LogQueueState| waiting.writer != WriterState::Works;
         let mut waiting = match at_most {
             None => {
                 let woken = self.work.wait_while(waiting, is_paused);
@@ -214,7 +214,7 @@ impl LogQueue {
                 woken.unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        waiting.writer = Writer::Works;
+        waiting.writer = WriterState::Works;
         waiting
     }
 
@@ -242,9 +242,10 @@ impl LogQueue {
     pub(crate) fn finish(&self, within: Duration) -> u64 {
         let mut waiting = self.lock();
         waiting.is_ending = true;
-        waiting.writer = Writer::Works;
+        waiting.writer = WriterState::Works;
         self.work.notify_one();
-        let is_left = |waiting: &mut Waiting| !waiting.is_empty() || waiting.writing.is_some();
+        let is_left =
+            |waiting: &mut LogQueueState| !waiting.is_empty() || waiting.writing.is_some();
         let woken = self.written.wait_timeout_while(waiting, within, is_left);
         let (mut waiting, _) = woken.unwrap_or_else(PoisonError::into_inner);
         let mut left = 0;
@@ -275,7 +276,7 @@ impl LogQueue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, LogQueueState> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -83,15 +83,15 @@ pub struct Requests {
     /// The requests for which the upstream rejected the gateway's own account. The series exists from the start, because the first
     /// count of a new series is not an increase and alerts would miss it.
     pub(crate) account_refusals: Counter,
-    at_hand: RwLock<HandleTable>,
+    handles: RwLock<HandleTable>,
 }
 
 /// The counters created so far.
 #[derive(Default)]
 struct HandleTable {
-    counters: HashMap<Kept, Counter>,
+    counters: HashMap<SeriesKey, Counter>,
     /// The accesses with their own counters, and their recent numbers of calls.
-    named: HashMap<Box<str>, Standing>,
+    named: HashMap<Box<str>, AccessActivity>,
     /// The recent number of calls of each other access.
     others: HashMap<Box<str>, AtomicU64>,
     /// The sums of removed counters: successes and failures.
@@ -100,7 +100,7 @@ struct HandleTable {
 
 /// The recent number of calls of an access.
 #[derive(Default)]
-struct Standing {
+struct AccessActivity {
     /// The sum of its counters in the last round.
     counted: u64,
     /// The calls of the last round, plus half of the value before it.
@@ -119,14 +119,14 @@ impl HandleTable {
     }
 
     /// Counts a request with existing counters. Returns false if a counter is missing.
-    fn count(&self, kind: Kind, access: &str) -> bool {
-        if let Some(counter) = self.counters.get(&Wanted(kind, access)) {
+    fn count(&self, kind: CallKind, access: &str) -> bool {
+        if let Some(counter) = self.counters.get(&SeriesKeyRef(kind, access)) {
             counter.inc();
             return true;
         }
         let (Some(calls), Some(counter)) = (
             self.others.get(access),
-            self.counters.get(&Wanted(kind, OTHERS)),
+            self.counters.get(&SeriesKeyRef(kind, OTHERS)),
         ) else {
             return false;
         };
@@ -170,18 +170,18 @@ impl HandleTable {
     /// Updates the recent number of calls of each named access.
     fn rank(&mut self) {
         let mut counted: HashMap<&str, u64> = HashMap::new();
-        for (Kept(_, access), counter) in &self.counters {
+        for (SeriesKey(_, access), counter) in &self.counters {
             *counted.entry(access).or_default() += counter.get();
         }
-        for (access, standing) in &mut self.named {
+        for (access, activity) in &mut self.named {
             let counted = counted.get(&**access).copied().unwrap_or_default();
-            standing.lately = standing.lately / 2 + counted.saturating_sub(standing.counted);
-            standing.counted = counted;
+            activity.lately = activity.lately / 2 + counted.saturating_sub(activity.counted);
+            activity.counted = counted;
         }
     }
 
     /// Removes the counters of these accesses, adds their values to `gone`, and returns their keys.
-    fn take(&mut self, accesses: &HashSet<Box<str>>) -> Vec<Kept> {
+    fn take(&mut self, accesses: &HashSet<Box<str>>) -> Vec<SeriesKey> {
         self.named.retain(|access, _| !accesses.contains(access));
         let taken = self
             .counters
@@ -198,27 +198,27 @@ impl HandleTable {
 }
 
 /// Way in, operation and code.
-type Kind = (usize, usize, Option<Code>);
+type CallKind = (usize, usize, Option<Code>);
 
 #[derive(Hash, PartialEq, Eq)]
-struct Kept(Kind, Box<str>);
+struct SeriesKey(CallKind, Box<str>);
 
-/// The key for a lookup of `Kept`. A borrowed name has the same hash as an owned one.
+/// The key for a lookup of `SeriesKey`. A borrowed name has the same hash as an owned one.
 #[derive(Hash)]
-struct Wanted<'a>(Kind, &'a str);
+struct SeriesKeyRef<'a>(CallKind, &'a str);
 
-impl Equivalent<Kept> for Wanted<'_> {
-    fn equivalent(&self, kept: &Kept) -> bool {
+impl Equivalent<SeriesKey> for SeriesKeyRef<'_> {
+    fn equivalent(&self, kept: &SeriesKey) -> bool {
         (self.0, self.1) == (kept.0, &*kept.1)
     }
 }
 
 impl Requests {
     /// Returns the numbers of successful and of failed requests.
-    pub(crate) fn served_and_failed(&self) -> (u64, u64) {
-        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
-        let (mut served, mut failed) = at_hand.gone;
-        for (Kept((.., code), _), counter) in &at_hand.counters {
+    pub(crate) fn outcome_totals(&self) -> (u64, u64) {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut served, mut failed) = handles.gone;
+        for (SeriesKey((.., code), _), counter) in &handles.counters {
             let sum = if code.is_none() {
                 &mut served
             } else {
@@ -242,49 +242,51 @@ impl Requests {
         }
         let access = access.unwrap_or(NOBODY);
         let kind = (way_number(way), operation_number(operation), code);
-        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
-        if at_hand.count(kind, access) {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        if handles.count(kind, access) {
             return;
         }
-        drop(at_hand);
-        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
-        let label = if at_hand.has_room(access) {
+        drop(handles);
+        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        let label = if handles.has_room(access) {
             if access != NOBODY {
-                at_hand.named.entry_ref(access).or_default();
+                handles.named.entry_ref(access).or_default();
             }
             access
         } else {
-            at_hand.others.entry_ref(access).or_default();
+            handles.others.entry_ref(access).or_default();
             OTHERS
         };
         let counter = self.family.get_or_create_owned(&labels(kind, label));
-        at_hand.counters.insert(Kept(kind, label.into()), counter);
-        at_hand.count(kind, access);
+        handles
+            .counters
+            .insert(SeriesKey(kind, label.into()), counter);
+        handles.count(kind, access);
     }
 
     /// Gives the busiest accesses their own series. Call it every few seconds.
     pub fn rank(&self) {
-        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
-        if at_hand.others.is_empty() {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        if handles.others.is_empty() {
             return;
         }
-        drop(at_hand);
-        self.at_hand
+        drop(handles);
+        self.handles
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .rank();
-        let at_hand = self.at_hand.read().unwrap_or_else(PoisonError::into_inner);
-        let (busiest, least): (Vec<_>, HashSet<_>) = at_hand.changes().into_iter().unzip();
-        drop(at_hand);
-        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
-        for Kept(kind, access) in at_hand.take(&least) {
+        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let (busiest, least): (Vec<_>, HashSet<_>) = handles.changes().into_iter().unzip();
+        drop(handles);
+        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        for SeriesKey(kind, access) in handles.take(&least) {
             self.family.remove(&labels(kind, &access));
         }
         for access in busiest {
-            at_hand.others.remove(&access);
-            at_hand.named.insert(access, Standing::default());
+            handles.others.remove(&access);
+            handles.named.insert(access, AccessActivity::default());
         }
-        at_hand.others.retain(|_, calls| {
+        handles.others.retain(|_, calls| {
             *calls.get_mut() /= 2;
             *calls.get_mut() > 0
         });
@@ -292,7 +294,7 @@ impl Requests {
 }
 
 /// Returns the labels for a kind of request of an access.
-fn labels((way, operation, code): Kind, access: &str) -> RequestLabels {
+fn labels((way, operation, code): CallKind, access: &str) -> RequestLabels {
     RequestLabels {
         way: way_name(way),
         method: method_name(operation),
@@ -368,10 +370,7 @@ mod tests {
         assert_eq!(whole, ACCESSES_MAX + 1);
         assert_eq!((of("7"), of("8"), of("2999")), (2, 1, 0));
         assert_eq!(of(OTHERS), 2 * ACCESSES_MAX as u64);
-        assert_eq!(
-            requests.served_and_failed(),
-            (3 * ACCESSES_MAX as u64 + 1, 0)
-        );
+        assert_eq!(requests.outcome_totals(), (3 * ACCESSES_MAX as u64 + 1, 0));
     }
 
     /// Returns the number of series, and a function that returns the count of an access.
@@ -379,13 +378,13 @@ mod tests {
         requests: &Requests,
         operation: Option<&'static Operation>,
     ) -> (usize, impl Fn(&str) -> u64) {
-        let at_hand = requests.at_hand.read().unwrap();
+        let handles = requests.handles.read().unwrap();
         let kind = (
             way_number(Some(Way::Http)),
             operation_number(operation),
             None,
         );
-        let whole = at_hand.counters.len();
+        let whole = handles.counters.len();
         let of = move |access: &str| {
             let labels = labels(kind, access);
             requests
@@ -409,7 +408,7 @@ mod tests {
         }
         call("late", 1 + 2 * BUSIER_TIMES + BUSIER_CALLS);
         call("rare", 1);
-        let all = requests.served_and_failed();
+        let all = requests.outcome_totals();
         requests.rank();
         call("late", 5);
         call("rare", 1);
@@ -417,7 +416,7 @@ mod tests {
         // The shared count does not decrease, and the replaced access is counted there from now on.
         assert_eq!((whole, of("late")), (ACCESSES_MAX + 1, 5));
         assert_eq!(of(OTHERS), 1 + 2 * BUSIER_TIMES + BUSIER_CALLS + 2);
-        assert_eq!(requests.served_and_failed(), (all.0 + 6, 0));
+        assert_eq!(requests.outcome_totals(), (all.0 + 6, 0));
         let left = (0..ACCESSES_MAX).filter(|number| of(&number.to_string()) == 2);
         assert_eq!(left.count(), ACCESSES_MAX - 1);
         // Accesses that are as busy as before keep their series.
@@ -433,7 +432,7 @@ mod tests {
                 requests.count(Some(Way::Http), None, Some(&number.to_string()), Some(code));
             }
         }
-        let series = requests.at_hand.read().unwrap().counters.len();
+        let series = requests.handles.read().unwrap().counters.len();
         assert!(series <= SERIES_MAX + Code::ALL.len(), "{series}");
     }
 }

@@ -106,8 +106,8 @@ metrics! {
 
     Gauge "chatgate_replicas" [] "Replicas that are alive and not shutting down" "PostgreSQL";
     Gauge "chatgate_replica_configurations" [] "Different configurations among the live replicas" "PostgreSQL";
-    Gauge "chatgate_replica_silent_seconds" [] "Time since the database last answered this replica; its accesses and keys may be this old" "PostgreSQL";
-    Gauge "chatgate_replica_cut_off" [] "1 if this replica's lease may have expired for the others, otherwise 0" "PostgreSQL";
+    Gauge "chatgate_replica_stale_seconds" [] "Age of what this replica knows: it may lack changes of accesses and keys that are younger than this" "PostgreSQL";
+    Gauge "chatgate_replica_cut_off" [] "1 if this replica's lease may have expired for the others, or it has not read their changes for as long, otherwise 0" "PostgreSQL";
     Gauge "chatgate_replica_draining" [] "1 if this replica is shutting down, otherwise 0" "PostgreSQL";
     Gauge "chatgate_replica_clock_ahead_seconds" [] "Lead of the database's clock over this machine's" "PostgreSQL";
     Gauge "chatgate_limits_degraded" [] "1 if shared counts can't be reached, so that this replica enforces its own share of each limit, otherwise 0" "shared.url";

@@ -16,7 +16,7 @@ impl Metrics {
     /// Returns the counts that the console shows.
     #[must_use]
     pub fn snapshot(&self) -> MetricsSnapshot {
-        let (served, failed) = self.requests.served_and_failed();
+        let (served, failed) = self.requests.outcome_totals();
         let latency = |durations: &ByCall<DurationHistogram>| {
             let buckets = durations.all().flat_map(|(.., one)| one.buckets());
             buckets.collect()

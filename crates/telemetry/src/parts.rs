@@ -65,10 +65,7 @@ pub fn store_samples(store: &Store) -> Vec<MetricSample> {
                 "chatgate_replica_configurations",
                 f64::from(census.configurations),
             ),
-            (
-                "chatgate_replica_silent_seconds",
-                census.silent.as_secs_f64(),
-            ),
+            ("chatgate_replica_stale_seconds", census.stale.as_secs_f64()),
             ("chatgate_replica_cut_off", is(census.is_cut_off)),
             ("chatgate_replica_draining", is(census.is_draining)),
             (

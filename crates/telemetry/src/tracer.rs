@@ -15,7 +15,7 @@ use crate::traced_call::TracedCall;
 const WAITING_MAX: usize = 4096;
 
 /// Number of queue entries that are reserved for authenticated callers.
-const KEPT_FOR_KNOWN: usize = WAITING_MAX / 4 * 3;
+const RESERVED_FOR_KNOWN: usize = WAITING_MAX / 4 * 3;
 
 /// Maximum number of calls in one request to the receiver.
 const BATCH_MAX: usize = 256;
@@ -52,7 +52,7 @@ impl SampleRatio {
 
     /// Returns whether a trace with this id is sampled.
     #[must_use]
-    pub fn takes(self, trace_id: u128) -> bool {
+    pub fn samples(self, trace_id: u128) -> bool {
         let random = (trace_id & ((1 << RANDOM_BITS) - 1)) as u64;
         random >= (1 << RANDOM_BITS) - self.traces
     }
@@ -67,7 +67,7 @@ pub struct TraceCounts {
     pub(crate) dropped: Counter,
 }
 
-enum Queued {
+enum TracerMessage {
     Call(Box<TracedCall>),
     /// A caller waits until all earlier entries have been sent.
     Flush(oneshot::Sender<()>),
@@ -76,25 +76,25 @@ enum Queued {
 /// The sending end of the trace queue.
 pub struct Tracer {
     ratio: SampleRatio,
-    passes_on: bool,
-    queue: mpsc::Sender<Queued>,
+    propagates: bool,
+    queue: mpsc::Sender<TracerMessage>,
     counts: TraceCounts,
 }
 
 /// The exporter, which sends the queued calls to the receiver.
 pub struct TraceExport {
     service: String,
-    queue: mpsc::Receiver<Queued>,
+    queue: mpsc::Receiver<TracerMessage>,
     counts: TraceCounts,
 }
 
 impl Tracer {
-    /// Creates both ends of a queue. `passes_on` decides whether trace headers are sent to the upstream.
+    /// Creates both ends of a queue. `propagates` decides whether trace headers are sent to the upstream.
     #[must_use]
     pub fn new(
         service: String,
         ratio: SampleRatio,
-        passes_on: bool,
+        propagates: bool,
         counts: TraceCounts,
     ) -> (Tracer, TraceExport) {
         let (sender, queue) = mpsc::channel(WAITING_MAX);
@@ -105,7 +105,7 @@ impl Tracer {
         };
         let tracer = Tracer {
             ratio,
-            passes_on,
+            propagates,
             queue: sender,
             counts,
         };
@@ -115,19 +115,24 @@ impl Tracer {
     /// Returns whether a trace with this id that begins here is sampled.
     #[must_use]
     pub fn samples(&self, trace_id: u128) -> bool {
-        self.ratio.takes(trace_id)
+        self.ratio.samples(trace_id)
     }
 
     /// Returns whether trace headers are sent to the upstream.
     #[must_use]
-    pub fn passes_on(&self) -> bool {
-        self.passes_on
+    pub fn propagates(&self) -> bool {
+        self.propagates
     }
 
     /// Queues a finished call.
     pub fn push(&self, class: LogClass, call: TracedCall) {
-        let has_place = class == LogClass::Known || self.queue.capacity() > KEPT_FOR_KNOWN;
-        if !has_place || self.queue.try_send(Queued::Call(Box::new(call))).is_err() {
+        let has_place = class == LogClass::Known || self.queue.capacity() > RESERVED_FOR_KNOWN;
+        if !has_place
+            || self
+                .queue
+                .try_send(TracerMessage::Call(Box::new(call)))
+                .is_err()
+        {
             self.counts.dropped.inc();
         }
     }
@@ -136,7 +141,7 @@ impl Tracer {
     pub async fn flush(&self, longest: Duration) {
         let flushed = async {
             let (reply, done) = oneshot::channel();
-            if self.queue.send(Queued::Flush(reply)).await.is_ok() {
+            if self.queue.send(TracerMessage::Flush(reply)).await.is_ok() {
                 let _ = done.await;
             }
         };
@@ -170,8 +175,8 @@ impl TraceExport {
         let until = Instant::now() + GATHER;
         while let Some(next) = queued {
             match next {
-                Queued::Flush(reply) => return Some((calls, Some(reply))),
-                Queued::Call(call) => calls.push(call),
+                TracerMessage::Flush(reply) => return Some((calls, Some(reply))),
+                TracerMessage::Call(call) => calls.push(call),
             }
             if calls.len() >= BATCH_MAX {
                 break;
@@ -192,7 +197,7 @@ mod tests {
         let step = (1_u128 << RANDOM_BITS) / 10_000;
         for (text, expected) in [("0", 0), ("0.01", 100), ("0.5", 5000), ("1", 10_000)] {
             let traces = (0..10_000).map(|number| (7 << 64) + number * step + step / 2);
-            let taken = traces.filter(|trace| ratio(text).takes(*trace)).count();
+            let taken = traces.filter(|trace| ratio(text).samples(*trace)).count();
             assert_eq!(taken, expected, "{text}");
         }
         for wrong in ["-0.1", "1.1", "NaN", "x", ""] {

@@ -7,20 +7,20 @@ use std::fmt::Write as _;
 /// Returns the text for people, with each such character as `\u{202e}`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
-    replaced(text, is_unseen, unicode)
+    replaced(text, is_invisible, unicode)
 }
 
 /// Returns a text of several lines for people. Line breaks and tabs are not escaped.
 #[must_use]
 pub fn visible_text(text: &str) -> Cow<'_, str> {
-    let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t');
+    let is_foreign = |c| is_invisible(c) && !matches!(c, '\n' | '\t');
     replaced(text, is_foreign, unicode)
 }
 
 /// Returns our own lines with our own styles for people. Line breaks, tabs and the escape character are not escaped.
 #[must_use]
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
-    let is_foreign = |c| is_unseen(c) && !matches!(c, '\n' | '\t' | '\x1b');
+    let is_foreign = |c| is_invisible(c) && !matches!(c, '\n' | '\t' | '\x1b');
     replaced(text, is_foreign, unicode)
 }
 
@@ -28,7 +28,7 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
 /// occur only in JSON strings.
 #[must_use]
 pub fn visible_json(json: &str) -> Cow<'_, str> {
-    let is_foreign = |c: char| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t');
+    let is_foreign = |c: char| is_invisible(c) && !matches!(c, '\n' | '\r' | '\t');
     replaced(json, is_foreign, escape_in_json)
 }
 
@@ -66,7 +66,7 @@ fn replaced(
 /// Returns whether the character is a control (Cc), a format character (Cf), a line or paragraph separator (Zl, Zp), or a letter
 /// without a visible glyph.
 #[must_use]
-pub fn is_unseen(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
@@ -106,7 +106,7 @@ mod tests {
         for json in [value.to_string(), format!("{value:#}\n")] {
             let shown = visible_json(&json);
             assert!(
-                !shown.contains(|c: char| is_unseen(c) && c != '\n'),
+                !shown.contains(|c: char| is_invisible(c) && c != '\n'),
                 "{shown}"
             );
             assert!(

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use store::{Event, Position, StoreError, Webhook};
 
 use crate::manage::Webhooks;
-use crate::sender::Sent;
+use crate::sender::SendOutcome;
 
 /// A finished attempt.
 pub(crate) struct AttemptEnd {
@@ -24,7 +24,7 @@ pub(crate) struct AttemptEnd {
 
 pub(crate) enum AttemptResult {
     /// The attempt was made.
-    Sent(Sent),
+    Sent(SendOutcome),
     /// The log no longer contains the event.
     Lost,
     /// The access may no longer see the event.
@@ -34,7 +34,7 @@ pub(crate) enum AttemptResult {
 }
 
 /// An attempt in progress.
-pub(crate) struct Attempting {
+pub(crate) struct PendingAttempt {
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) events: Arc<Events>,
     pub(crate) webhook: Arc<Webhook>,
@@ -43,13 +43,13 @@ pub(crate) struct Attempting {
     pub(crate) number: u32,
 }
 
-impl Attempting {
+impl PendingAttempt {
     pub(crate) async fn run(self) -> AttemptEnd {
         let at = self.webhooks.now_ms();
         let mut event_id = String::new();
         let attempt = AssertUnwindSafe(self.attempt(&mut event_id, at)).catch_unwind();
         // A panic, which is logged, counts as a failed attempt. The event is then retried, and later events do not wait forever.
-        let failed = |_| AttemptResult::Sent(Sent::failed(OutsideError::Broken, 0));
+        let failed = |_| AttemptResult::Sent(SendOutcome::failed(OutsideError::Broken, 0));
         AttemptEnd {
             result: attempt.await.unwrap_or_else(failed),
             webhook: self.webhook.id.clone(),
@@ -74,6 +74,10 @@ impl Attempting {
 
     /// Checks the access's current rights, and sends the event.
     async fn send(&self, event: &Event, at: i64) -> AttemptResult {
+        // A process that was stopped may not know yet that the access was suspended in the meantime.
+        if !self.webhooks.store().has_lease() {
+            return AttemptResult::Withheld;
+        }
         let accesses = self.webhooks.store().accesses();
         let Some(access) = accesses.of_client(&self.webhook.client_id) else {
             return AttemptResult::Withheld;

@@ -23,7 +23,7 @@ pub struct WebhooksConfig {
 
 /// The surroundings of webhooks, which stay the same for the life of the process.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct WebhookEnvironment {
     /// The events that webhooks send.
     pub events: Arc<Events>,
     /// The gateway's own listeners. Deliveries may not go there.
@@ -43,7 +43,7 @@ pub struct PreparedSender(pub(crate) Arc<WebhookSender>);
 /// Returns a sentence if the roots can't be read.
 pub(crate) fn sender(
     config: &WebhooksConfig,
-    around: &Surroundings,
+    around: &WebhookEnvironment,
 ) -> Result<WebhookSender, String> {
     Ok(WebhookSender {
         rules: DestinationRules {

@@ -1,7 +1,7 @@
 //! The task that delivers events. It reads the log of events at the pace of each webhook, makes attempts, and writes their outcomes
 //! in group commits. The only queues are the schedules.
 
-mod look;
+mod refresh;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -14,21 +14,21 @@ use store::Event;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::attempt::{AttemptEnd, AttemptResult, Attempting, position};
+use crate::attempt::{AttemptEnd, AttemptResult, PendingAttempt, position};
 use crate::manage::Webhooks;
 use crate::schedule::Changes;
 use crate::served::{ACTOR, ServedWebhook};
-use crate::state_turn::StateTurn;
+use crate::state_transition::StateTransition;
 
 /// Maximum number of concurrent attempts, over all webhooks.
-const AT_ONCE_MAX: usize = 64;
+const CONCURRENT_MAX: usize = 64;
 
 /// Maximum time that a finished attempt waits for others that are written in the same commit.
 const COMMIT_AFTER: Duration = Duration::from_millis(50);
 
 /// Interval between two checks for changed webhooks or accesses. Checks are necessary because another replica may have changed
 /// them.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of events that one webhook reads before the next webhook gets a turn.
 const PAGE_EVENTS: usize = 64;
@@ -37,7 +37,7 @@ const PAGE_EVENTS: usize = 64;
 pub async fn deliver(webhooks: Arc<Webhooks>, events: Arc<Events>) {
     let mut newest = events.hub.subscribe();
     let changed = Arc::clone(webhooks.changed());
-    let mut looking = interval(LOOK_INTERVAL);
+    let mut looking = interval(REFRESH_INTERVAL);
     looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut deliverer = Deliverer {
         webhooks,
@@ -47,15 +47,15 @@ pub async fn deliver(webhooks: Arc<Webhooks>, events: Arc<Events>) {
         attempts: JoinSet::new(),
         commit_at: None,
         hasher: RandomState::new(),
-        next_turn: String::new(),
-        mine_until: Instant::now(),
+        last_started: String::new(),
+        lease_until: Instant::now(),
     };
     loop {
-        let wakes = deliverer.wakes_at();
+        let wakes = deliverer.next_due();
         let attempts = &mut deliverer.attempts;
         tokio::select! {
-            _ = looking.tick() => deliverer.look().await,
-            () = changed.notified() => deliverer.look().await,
+            _ = looking.tick() => deliverer.refresh().await,
+            () = changed.notified() => deliverer.refresh().await,
             Ok(()) = newest.changed() => {}
             Some(ended) = attempts.join_next() => if let Ok(ended) = ended { deliverer.ended(ended) },
             () = sleep_until(wakes) => {}
@@ -82,29 +82,29 @@ struct Deliverer {
     commit_at: Option<Instant>,
     hasher: RandomState,
     /// The id of the webhook that began the latest attempt. The next one in order has the next turn.
-    next_turn: String,
+    last_started: String,
     /// The time until which no other process delivers.
-    mine_until: Instant,
+    lease_until: Instant,
 }
 
 impl Deliverer {
     /// Returns the time at which the task has to wake up if nothing wakes it earlier.
-    fn wakes_at(&self) -> Instant {
+    fn next_due(&self) -> Instant {
         let (now, now_ms) = (Instant::now(), self.webhooks.now_ms());
-        let has_place = self.attempts.len() < AT_ONCE_MAX && now < self.mine_until;
+        let has_place = self.attempts.len() < CONCURRENT_MAX && now < self.lease_until;
         let due = self
             .served
             .values()
             .filter(|served| has_place && served.is_serving)
             .filter_map(|served| {
-                let at = served.schedule.wakes_at()?;
+                let at = served.schedule.next_due()?;
                 let wait = u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0);
                 Some(now + Duration::from_millis(wait))
             });
         let more = self.served.values().any(|served| served.may_have_more);
         let more = more.then_some(now);
         let all = due.chain(self.commit_at).chain(more);
-        all.min().unwrap_or(now + LOOK_INTERVAL)
+        all.min().unwrap_or(now + REFRESH_INTERVAL)
     }
 
     /// Returns a number for the chat of an event. Events of one chat are sent one after the other.
@@ -167,28 +167,28 @@ impl Deliverer {
     /// Begins attempts, one per webhook in turn, until no place is free.
     fn start(&mut self) {
         let now = self.webhooks.now_ms();
-        if Instant::now() >= self.mine_until {
+        if Instant::now() >= self.lease_until {
             return;
         }
         let ids: Vec<String> = {
             let (after, before): (Vec<_>, Vec<_>) = self
                 .serving()
                 .into_iter()
-                .partition(|id| *id > self.next_turn);
+                .partition(|id| *id > self.last_started);
             after.into_iter().chain(before).collect()
         };
         let mut has_started = true;
         while has_started {
             has_started = false;
             for id in &ids {
-                if self.attempts.len() >= AT_ONCE_MAX {
+                if self.attempts.len() >= CONCURRENT_MAX {
                     return;
                 }
                 if let Some(served) = self.served.get_mut(id)
                     && let Some(position) = served.schedule.next(now)
                 {
                     let number = served.schedule.begin(position, now);
-                    let attempt = Attempting {
+                    let attempt = PendingAttempt {
                         webhooks: Arc::clone(&self.webhooks),
                         events: Arc::clone(&self.events),
                         webhook: Arc::clone(&served.webhook),
@@ -197,7 +197,7 @@ impl Deliverer {
                         number,
                     };
                     self.attempts.spawn(attempt.run());
-                    self.next_turn.clone_from(id);
+                    self.last_started.clone_from(id);
                     has_started = true;
                 }
             }
@@ -208,7 +208,7 @@ impl Deliverer {
         let now = self.webhooks.now_ms();
         self.commit_at.get_or_insert(Instant::now() + COMMIT_AFTER);
         if let AttemptResult::Sent(sent) = &ended.result {
-            self.webhooks.figures_kept().count(sent.cause);
+            self.webhooks.stats_cell().count(sent.cause);
         }
         if let Some(served) = self.served.get_mut(&ended.webhook) {
             served.ended(ended, (now, chance()));
@@ -233,7 +233,7 @@ impl Deliverer {
             return;
         }
         let now = self.webhooks.own_now_ms();
-        let mut turns = Vec::new();
+        let mut transitions = Vec::new();
         match self.webhooks.store().settle(settlements.clone()).await {
             Ok(outdated) => {
                 for settlement in &settlements {
@@ -246,7 +246,7 @@ impl Deliverer {
                         self.webhooks.changed().notify_one();
                     } else {
                         served.committed = settlement.progress.position;
-                        turns.extend(served.note_state(self.webhooks.store(), now));
+                        transitions.extend(served.record_state(self.webhooks.store(), now));
                     }
                 }
             }
@@ -261,16 +261,18 @@ impl Deliverer {
                         served.attempts.splice(0..0, settlement.attempts);
                     }
                 }
-                self.commit_at = Some(Instant::now() + LOOK_INTERVAL);
+                self.commit_at = Some(Instant::now() + REFRESH_INTERVAL);
             }
         }
-        self.note(turns, now).await;
+        self.record_transitions(transitions, now).await;
     }
 
     /// Records state changes in the history of their accesses; `now` is a time of this machine, in milliseconds since 1970, UTC.
-    async fn note(&self, turns: Vec<StateTurn>, now: i64) {
-        for turn in turns {
-            turn.note(self.webhooks.store(), (ACTOR, now / 1000)).await;
+    async fn record_transitions(&self, transitions: Vec<StateTransition>, now: i64) {
+        for transition in transitions {
+            transition
+                .record(self.webhooks.store(), (ACTOR, now / 1000))
+                .await;
         }
     }
 }

@@ -4,31 +4,31 @@
 //! [`Webhooks`] contains the operations for operators. [`deliver`] is the task that sends: `attempt` makes one attempt, `deliverer`
 //! reads the log and settles outcomes.
 
-mod again;
 mod attempt;
 mod config;
 mod deliverer;
 mod destination;
 mod draft;
-mod figures;
 mod manage;
 mod names;
-mod on_and_off;
 mod outcome;
+mod pause_resume;
 mod pauses;
+mod redeliver;
 mod schedule;
 mod sender;
 mod served;
 mod signature;
 mod state;
-mod state_turn;
+mod state_transition;
+mod stats;
 
-pub use again::Again;
-pub use config::{Clock, PreparedSender, Surroundings, WebhooksConfig};
+pub use config::{Clock, PreparedSender, WebhookEnvironment, WebhooksConfig};
 pub use deliverer::deliver;
 pub use destination::DestinationRules;
 pub use draft::{DEFAULT_TYPES, WebhookDraft, WebhookError};
-pub use figures::WebhookFigures;
 pub use manage::{GRACE_S, GRACE_S_MAX, Webhooks};
-pub use on_and_off::PAUSED;
+pub use pause_resume::PAUSED;
+pub use redeliver::RedeliveryRequest;
 pub use sender::SIGNATURE;
+pub use stats::WebhookStats;

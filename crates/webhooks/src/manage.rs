@@ -9,12 +9,12 @@ use store::{
 };
 use tokio::sync::Notify;
 
-use crate::config::{PreparedSender, Surroundings, WebhooksConfig, sender};
+use crate::config::{PreparedSender, WebhookEnvironment, WebhooksConfig, sender};
 use crate::draft::{DEFAULT_TYPES, WebhookDraft, WebhookError, check_seen, settings};
-use crate::figures::{Figures, WebhookFigures};
 use crate::names::{failed, new_name};
 use crate::sender::WebhookSender;
 use crate::signature::{new_secret, rotated};
+use crate::stats::{StatsCell, WebhookStats};
 
 /// Maximum number of webhooks per access.
 const PER_ACCESS_MAX: usize = 4;
@@ -29,9 +29,9 @@ pub const GRACE_S_MAX: i64 = 7 * 24 * 3600;
 pub struct Webhooks {
     store: Arc<Store>,
     sender: ArcSwap<WebhookSender>,
-    surroundings: Surroundings,
+    environment: WebhookEnvironment,
     changed: Arc<Notify>,
-    figures: Figures,
+    stats: StatsCell,
 }
 
 impl Webhooks {
@@ -42,14 +42,14 @@ impl Webhooks {
     pub fn new(
         store: Arc<Store>,
         config: &WebhooksConfig,
-        surroundings: Surroundings,
+        environment: WebhookEnvironment,
     ) -> Result<Webhooks, String> {
         Ok(Webhooks {
             store,
-            sender: ArcSwap::new(Arc::new(sender(config, &surroundings)?)),
-            surroundings,
+            sender: ArcSwap::new(Arc::new(sender(config, &environment)?)),
+            environment,
             changed: Arc::default(),
-            figures: Figures::default(),
+            stats: StatsCell::default(),
         })
     }
 
@@ -58,10 +58,7 @@ impl Webhooks {
     /// # Errors
     /// Returns a sentence if the roots can't be read.
     pub fn sender_of(&self, config: &WebhooksConfig) -> Result<PreparedSender, String> {
-        Ok(PreparedSender(Arc::new(sender(
-            config,
-            &self.surroundings,
-        )?)))
+        Ok(PreparedSender(Arc::new(sender(config, &self.environment)?)))
     }
 
     /// Switches to the sender of another configuration.
@@ -84,22 +81,22 @@ impl Webhooks {
 
     /// Returns the time by this machine's clock, from which the store itself converts the times of recorded changes and rows.
     pub(crate) fn own_now_ms(&self) -> i64 {
-        (self.surroundings.clock)()
+        (self.environment.clock)()
     }
 
     /// Returns whether events are on. Without events nothing is delivered.
     pub(crate) fn has_events(&self) -> bool {
-        self.surroundings.events.config().enabled
+        self.environment.events.config().enabled
     }
 
     /// Returns this process's counts of attempts, webhooks by state and unsettled deliveries.
     #[must_use]
-    pub fn figures(&self) -> WebhookFigures {
-        self.figures.so_far()
+    pub fn stats(&self) -> WebhookStats {
+        self.stats.snapshot()
     }
 
-    pub(crate) fn figures_kept(&self) -> &Figures {
-        &self.figures
+    pub(crate) fn stats_cell(&self) -> &StatsCell {
+        &self.stats
     }
 
     /// Returns the notification that wakes tasks when webhooks have changed.

@@ -17,14 +17,14 @@ pub(crate) enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// The cause of the failure.
-    pub(crate) of: FailureOf,
+    pub(crate) of: FailureScope,
     /// The pause that the receiver requests.
     pub(crate) retry_after: Option<Duration>,
 }
 
 /// The cause of a failure, as far as one attempt shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FailureOf {
+pub(crate) enum FailureScope {
     /// The event, if other events get through.
     Event,
     /// The receiver, because it could not be reached.

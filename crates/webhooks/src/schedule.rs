@@ -19,7 +19,7 @@ use crate::pauses::of_event;
 pub(crate) const UNSETTLED_MAX: usize = 256;
 
 /// Maximum number of concurrent attempts of a webhook.
-pub(crate) const AT_ONCE_MAX: usize = 4;
+pub(crate) const CONCURRENT_MAX: usize = 4;
 
 /// The changes of a webhook's deliveries that have to be written.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,7 +77,7 @@ impl Schedule {
         Schedule {
             progress: webhook.progress.clone(),
             pending: pending.collect(),
-            window: AT_ONCE_MAX,
+            window: CONCURRENT_MAX,
             probes: 0,
             succeeded_at: 0,
             is_changed: false,
@@ -88,7 +88,7 @@ impl Schedule {
     }
 
     /// Takes over the attempts in progress from the schedule that this one replaces.
-    pub(crate) fn go_on_from(&mut self, before: &Schedule) {
+    pub(crate) fn inherit(&mut self, before: &Schedule) {
         self.succeeded_at = before.succeeded_at;
         for (position, was) in &before.pending {
             if let Some(now) = self.pending.get_mut(position) {
@@ -143,7 +143,7 @@ impl Schedule {
     }
 
     /// Records that all events up to this position have been read.
-    pub(crate) fn move_to(&mut self, position: u64) {
+    pub(crate) fn advance_to(&mut self, position: u64) {
         if position > self.progress.position {
             self.progress.position = position;
             self.is_changed = true;
@@ -151,15 +151,15 @@ impl Schedule {
     }
 
     /// Counts events that left the log before they were delivered.
-    pub(crate) fn lose(&mut self, count: u64) {
+    pub(crate) fn add_lost(&mut self, count: u64) {
         self.progress.lost += count;
         self.is_changed |= count > 0;
     }
 
     /// Settles a delivery without an attempt, because the log no longer contains its event or its access may no longer see it.
-    pub(crate) fn pass_over(&mut self, position: u64, is_lost: bool) {
+    pub(crate) fn discard(&mut self, position: u64, is_lost: bool) {
         self.settle(position);
-        self.lose(u64::from(is_lost));
+        self.add_lost(u64::from(is_lost));
     }
 
     /// Returns the delivery to attempt now, if there is one.
@@ -180,7 +180,7 @@ impl Schedule {
     }
 
     /// Returns the time at which the next delivery is due, if it is known.
-    pub(crate) fn wakes_at(&self) -> Option<i64> {
+    pub(crate) fn next_due(&self) -> Option<i64> {
         let under_way = self.under_way();
         match self.progress.state {
             WebhookState::Active if under_way < self.window => {
@@ -216,13 +216,13 @@ impl Schedule {
         }
         match outcome {
             Outcome::Delivered => self.succeeded(position, now),
-            Outcome::Gone => self.said_gone((now, jitter)),
+            Outcome::Gone => self.receiver_gone((now, jitter)),
             Outcome::Failed(failure) => self.failed(position, (failure, cause), (now, jitter)),
         }
     }
 
     /// Records that an attempt was not made after all. It is due again a little later.
-    pub(crate) fn withdraw(&mut self, position: u64, now: i64) {
+    pub(crate) fn cancel_attempt(&mut self, position: u64, now: i64) {
         if let Some(delivery) = self.pending.get_mut(&position) {
             delivery.is_under_way = false;
             delivery.tries = delivery.tries.saturating_sub(1);

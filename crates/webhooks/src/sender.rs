@@ -10,7 +10,7 @@ use store::{Webhook, WebhookSecret};
 use tokio::time::Instant;
 
 use crate::destination::{Destination, DestinationRules};
-use crate::outcome::{Failure, FailureOf, Outcome};
+use crate::outcome::{Failure, FailureScope, Outcome};
 use crate::signature::{live, sign};
 
 /// The user agent that receivers see.
@@ -33,7 +33,7 @@ pub(crate) const OUTCOMES: [&str; 11] = [
 
 /// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct SendOutcome {
     pub(crate) outcome: Outcome,
     /// The status of the answer, if there was one.
     pub(crate) status: Option<u16>,
@@ -43,17 +43,17 @@ pub(crate) struct Sent {
     pub(crate) ms: i64,
 }
 
-impl Sent {
+impl SendOutcome {
     /// Returns the result of an attempt without an answer that took this many milliseconds.
-    pub(crate) fn failed(error: OutsideError, ms: i64) -> Sent {
+    pub(crate) fn failed(error: OutsideError, ms: i64) -> SendOutcome {
         let of = match error {
-            OutsideError::Timeout | OutsideError::Broken => FailureOf::Event,
+            OutsideError::Timeout | OutsideError::Broken => FailureScope::Event,
             OutsideError::BlockedAddress
             | OutsideError::Dns
             | OutsideError::Connect
-            | OutsideError::Tls => FailureOf::Receiver,
+            | OutsideError::Tls => FailureScope::Receiver,
         };
-        Sent {
+        SendOutcome {
             outcome: failed(of, None),
             status: None,
             cause: error.word(),
@@ -76,21 +76,21 @@ impl WebhookSender {
         webhook: &Webhook,
         (event_id, body): (&str, Bytes),
         now: i64,
-    ) -> Sent {
+    ) -> SendOutcome {
         let began = Instant::now();
         let posted = self.post(webhook, (event_id, body), now).await;
         let ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
         match posted {
             Ok((status, retry_after)) => {
                 let (outcome, cause) = outcome_of(status, retry_after);
-                Sent {
+                SendOutcome {
                     outcome,
                     status: Some(status),
                     cause,
                     ms,
                 }
             }
-            Err(error) => Sent::failed(error, ms),
+            Err(error) => SendOutcome::failed(error, ms),
         }
     }
 
@@ -122,13 +122,13 @@ fn outcome_of(status: u16, retry_after: Option<Duration>) -> (Outcome, &'static 
     match status {
         200..=299 => (Outcome::Delivered, "ok"),
         410 => (Outcome::Gone, "gone"),
-        429 | 502 | 503 | 504 => (failed(FailureOf::Overload, retry_after), "overload"),
-        300..=399 => (failed(FailureOf::Event, None), "redirect"),
-        _ => (failed(FailureOf::Event, retry_after), "status"),
+        429 | 502 | 503 | 504 => (failed(FailureScope::Overload, retry_after), "overload"),
+        300..=399 => (failed(FailureScope::Event, None), "redirect"),
+        _ => (failed(FailureScope::Event, retry_after), "status"),
     }
 }
 
-fn failed(of: FailureOf, retry_after: Option<Duration>) -> Outcome {
+fn failed(of: FailureScope, retry_after: Option<Duration>) -> Outcome {
     Outcome::Failed(Failure { of, retry_after })
 }
 
@@ -175,13 +175,13 @@ mod tests {
         for (status, expected) in [
             (200, Outcome::Delivered),
             (204, Outcome::Delivered),
-            (301, failed(FailureOf::Event, None)),
-            (400, failed(FailureOf::Event, pause)),
-            (404, failed(FailureOf::Event, pause)),
+            (301, failed(FailureScope::Event, None)),
+            (400, failed(FailureScope::Event, pause)),
+            (404, failed(FailureScope::Event, pause)),
             (410, Outcome::Gone),
-            (429, failed(FailureOf::Overload, pause)),
-            (500, failed(FailureOf::Event, pause)),
-            (503, failed(FailureOf::Overload, pause)),
+            (429, failed(FailureScope::Overload, pause)),
+            (500, failed(FailureScope::Event, pause)),
+            (503, failed(FailureScope::Overload, pause)),
         ] {
             assert_eq!(outcome_of(status, pause).0, expected, "{status}");
         }

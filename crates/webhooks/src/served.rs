@@ -11,7 +11,7 @@ use store::{
 use crate::attempt::{AttemptEnd, AttemptResult, number};
 use crate::pauses::MINUTE;
 use crate::schedule::{Changes, Schedule};
-use crate::state_turn::{StateTurn, state_in_words};
+use crate::state_transition::{StateTransition, describe_state};
 
 /// Maximum number of unwritten attempts of one webhook. While the store can't be written, further attempts are missing from the
 /// webhook's list.
@@ -19,7 +19,7 @@ const UNWRITTEN_MAX: usize = 1000;
 
 /// Minimum interval, in milliseconds, between two records that a webhook rests or continues. Without it, a receiver that fails
 /// every second time would fill the history of its access, which is stored forever.
-const NOTED_APART: i64 = 10 * MINUTE;
+const RECORD_INTERVAL: i64 = 10 * MINUTE;
 
 /// The author of automatic state changes in the journal.
 pub(crate) const ACTOR: &str = "(webhooks)";
@@ -35,11 +35,11 @@ pub(crate) struct ServedWebhook {
     /// Attempts that are not written yet.
     pub(crate) attempts: Vec<WebhookAttempt>,
     /// The state that was recorded last.
-    pub(crate) noted: WebhookState,
+    pub(crate) recorded_state: WebhookState,
     /// The time of that record, if this process made it.
-    pub(crate) noted_at: Option<i64>,
+    pub(crate) recorded_at: Option<i64>,
     /// True if events have left the log undelivered and no delivery has reported the gap yet.
-    pub(crate) owes_gap: bool,
+    pub(crate) has_unreported_gap: bool,
     /// The position of the delivery that reports the gap, in each of its attempts.
     pub(crate) gap_at: Option<u64>,
     pub(crate) may_have_more: bool,
@@ -77,8 +77,8 @@ impl ServedWebhook {
     ) {
         if after < page.trimmed {
             // The number of lost events is unknown, but it is at least one.
-            self.schedule.lose(1);
-            self.owes_gap = true;
+            self.schedule.add_lost(1);
+            self.has_unreported_gap = true;
         }
         let types = &self.webhook.settings.types;
         for (event, chat) in page.events.iter().zip(chats) {
@@ -87,14 +87,14 @@ impl ServedWebhook {
                 self.schedule.add(number(event.position), &event.id, chat);
             }
         }
-        self.schedule.move_to(number(page.read_up_to(after)));
+        self.schedule.advance_to(number(page.read_up_to(after)));
         self.may_have_more = page.more;
     }
 
     /// Returns whether the delivery that is attempted now has to report that earlier events may be missing. The first delivery
     /// after a gap reports it, even if the log contains earlier events that are not for this webhook.
     pub(crate) fn has_gap(&mut self, position: u64) -> bool {
-        if std::mem::take(&mut self.owes_gap) {
+        if std::mem::take(&mut self.has_unreported_gap) {
             self.gap_at = Some(position);
         }
         self.gap_at == Some(position)
@@ -107,7 +107,7 @@ impl ServedWebhook {
             AttemptResult::Hidden => self.gap_at == Some(ended.position),
             AttemptResult::Sent(_) | AttemptResult::Withheld => false,
         };
-        self.owes_gap |= has_said_nothing;
+        self.has_unreported_gap |= has_said_nothing;
         match ended.result {
             AttemptResult::Sent(sent) => {
                 let what = (sent.outcome, sent.cause);
@@ -124,29 +124,31 @@ impl ServedWebhook {
                     });
                 }
             }
-            AttemptResult::Lost => self.schedule.pass_over(ended.position, true),
-            AttemptResult::Hidden => self.schedule.pass_over(ended.position, false),
-            AttemptResult::Withheld => self.schedule.withdraw(ended.position, now),
+            AttemptResult::Lost => self.schedule.discard(ended.position, true),
+            AttemptResult::Hidden => self.schedule.discard(ended.position, false),
+            AttemptResult::Withheld => self.schedule.cancel_attempt(ended.position, now),
         }
     }
 
     /// Reports a state change in the journal and in the log, so that no webhook stops or resumes silently. The caller has to record
     /// the returned change in the history of the access. Changes back and forth are recorded only now and then, but the end of
     /// serving immediately. `now` is a time of this machine, in milliseconds since 1970, UTC.
-    pub(crate) fn note_state(&mut self, store: &Store, now: i64) -> Option<StateTurn> {
+    pub(crate) fn record_state(&mut self, store: &Store, now: i64) -> Option<StateTransition> {
         let at = self.schedule.progress();
-        if at.state == self.noted {
+        if at.state == self.recorded_state {
             return None;
         }
-        let is_soon = self.noted_at.is_some_and(|at| now - at < NOTED_APART);
+        let is_soon = self
+            .recorded_at
+            .is_some_and(|at| now - at < RECORD_INTERVAL);
         if is_soon && at.state.is_served() {
             return None;
         }
-        self.noted_at = Some(now);
-        let from = std::mem::replace(&mut self.noted, at.state);
+        self.recorded_at = Some(now);
+        let from = std::mem::replace(&mut self.recorded_state, at.state);
         let (id, state, cause) = (&self.webhook.id, at.state.word(), &at.cause);
         tracing::warn!(webhook = id, state, %cause, "a webhook's state has changed");
-        let to = state_in_words(at.state, cause);
+        let to = describe_state(at.state, cause);
         let accesses = store.accesses();
         let access = accesses.of_client(&self.webhook.client_id);
         store.journal().add(JournalRow {
@@ -157,7 +159,7 @@ impl ServedWebhook {
             cause: Some(format!("webhook {id} is {to}").into()),
             ..JournalRow::default()
         });
-        Some(StateTurn {
+        Some(StateTransition {
             access: access?.name.clone(),
             webhook: id.clone(),
             from: from.word().to_owned(),

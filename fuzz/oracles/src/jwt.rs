@@ -37,7 +37,7 @@ pub(crate) fn judge(input: &[u8]) {
         Ok(subject) => {
             fits(&token, &subject);
             forge(&token);
-            let end = subject.good_before;
+            let end = subject.valid_until;
             assert_eq!(verify(&token, keyring(), end), Err(TokenFault::Expired));
             assert_eq!(verify(&token, keyring(), end - 1), Ok(subject));
         }

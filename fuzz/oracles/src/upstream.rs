@@ -88,7 +88,8 @@ fn well_formed(answer: &Answer<'_>) {
         });
         let reply = SoapAdapter::new(FaultStatus::Strict).encode(dialect, answer);
         // The reader accepts documents of up to 256 KiB; answers may be longer.
-        let said = reply.rest.as_ref().map_or(0, adapter::Rest::bytes) + reply.body.len() as u64;
+        let said =
+            reply.rest.as_ref().map_or(0, adapter::BodyRest::bytes) + reply.body.len() as u64;
         let pieces = [reply.body]
             .into_iter()
             .chain(reply.rest.into_iter().flatten());

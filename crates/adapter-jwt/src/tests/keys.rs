@@ -171,7 +171,7 @@ fn weak_broken_and_shared_keys_are_passed_over_and_the_others_serve() {
     ] });
     let read = parse_jwks(&off_curve.to_string(), &[Algorithm::Es256]).unwrap();
     assert!(read.keys.is_empty());
-    let odd = PassedOver {
+    let odd = SkippedKey {
         place: 0,
         kid: Some("k".repeat(KID_CHARACTERS_MAX)),
         reason: "It is not a point on its curve.",

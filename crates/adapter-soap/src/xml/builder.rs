@@ -4,7 +4,7 @@ use quick_xml::events::Event;
 
 use super::chars::{is_blank, is_space, push_lines};
 use super::charset::SourceCharset;
-use super::error::Checked;
+use super::error::CheckResult;
 use super::markup::{self, Tag};
 use super::scope::{NamespaceScope, XmlName, xml_name_eq};
 use super::tree::{Document, Element};
@@ -14,7 +14,7 @@ use super::tree::{Document, Element};
 const DEPTH_MAX: usize = 32;
 
 /// An element whose end tag has not been read yet.
-struct Open<'a> {
+struct OpenElement<'a> {
     name: &'a str,
     element: Element<'a>,
     scope_mark: usize,
@@ -24,7 +24,7 @@ struct Open<'a> {
 pub(super) struct Builder<'a> {
     charset: SourceCharset,
     scope: NamespaceScope<'a>,
-    open: Vec<Open<'a>>,
+    open: Vec<OpenElement<'a>>,
     root: Option<Element<'a>>,
     has_instruction: bool,
 }
@@ -42,7 +42,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Processes the event with the source text `raw`, which starts at byte `at`.
-    pub(super) fn take(&mut self, event: &Event<'_>, raw: &'a str, at: usize) -> Checked<()> {
+    pub(super) fn take(&mut self, event: &Event<'_>, raw: &'a str, at: usize) -> CheckResult<()> {
         match event {
             Event::Start(_) | Event::Empty(_) => self.start(&markup::start_tag(raw)?),
             Event::End(_) => self.end(raw),
@@ -61,7 +61,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn start(&mut self, tag: &Tag<'a>) -> Checked<()> {
+    fn start(&mut self, tag: &Tag<'a>) -> CheckResult<()> {
         if self.open.is_empty() && self.root.is_some() {
             return Err("There is more than one root element.");
         }
@@ -96,7 +96,7 @@ impl<'a> Builder<'a> {
         if tag.empty {
             self.close(element, scope_mark);
         } else {
-            self.open.push(Open {
+            self.open.push(OpenElement {
                 name: tag.name,
                 element,
                 scope_mark,
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn end(&mut self, raw: &str) -> Checked<()> {
+    fn end(&mut self, raw: &str) -> CheckResult<()> {
         let open = self.open.pop().ok_or("An end tag has no start tag.")?;
         let name = raw.strip_prefix("</").and_then(|r| r.strip_suffix('>'));
         if name.map(|name| name.trim_end_matches(is_space)) != Some(open.name) {
@@ -123,7 +123,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn text(&mut self, raw: &str) -> Checked<()> {
+    fn text(&mut self, raw: &str) -> CheckResult<()> {
         // Hardly any text contains `>`, and searching for one character is faster than searching for three.
         if raw.contains('>') && raw.contains("]]>") {
             return Err("Text contains ]]>.");
@@ -136,7 +136,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn cdata(&mut self, raw: &str) -> Checked<()> {
+    fn cdata(&mut self, raw: &str) -> CheckResult<()> {
         let inner = raw
             .strip_prefix("<![CDATA[")
             .and_then(|rest| rest.strip_suffix("]]>"))
@@ -149,7 +149,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn reference(&mut self, raw: &str) -> Checked<()> {
+    fn reference(&mut self, raw: &str) -> CheckResult<()> {
         let name = raw
             .strip_prefix('&')
             .and_then(|rest| rest.strip_suffix(';'))
@@ -163,7 +163,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Requires exactly one root that has been closed.
-    pub(super) fn finish(self) -> Checked<Document<'a>> {
+    pub(super) fn finish(self) -> CheckResult<Document<'a>> {
         if !self.open.is_empty() {
             return Err("An element is not closed.");
         }

@@ -1,6 +1,6 @@
 //! Classifies characters by the productions of XML 1.0, fifth edition.
 
-use super::error::Checked;
+use super::error::CheckResult;
 
 /// Returns whether the character matches production 2, Char.
 pub(crate) fn is_char(c: char) -> bool {
@@ -37,7 +37,7 @@ pub(crate) fn is_ncname(name: &str) -> bool {
 }
 
 /// Splits a name into its prefix, which is empty if there is none, and its local part.
-pub(super) fn split_qname(name: &str) -> Checked<(&str, &str)> {
+pub(super) fn split_qname(name: &str) -> CheckResult<(&str, &str)> {
     let (prefix, local) = match name.split_once(':') {
         Some((prefix, local)) if is_ncname(prefix) => (prefix, local),
         None => ("", name),

@@ -6,7 +6,7 @@ use std::fmt;
 pub(super) const TOO_LARGE: &str = "The document is too large.";
 
 /// The result of a check that fails with a reason; the caller adds the position.
-pub(super) type Checked<T> = Result<T, &'static str>;
+pub(super) type CheckResult<T> = Result<T, &'static str>;
 
 /// A reason and a position in the document.
 #[derive(Clone, Debug, PartialEq, Eq)]

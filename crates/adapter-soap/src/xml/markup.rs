@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::chars::{is_char, is_ncname, is_space};
 use super::charset::{CHARSETS_TAKEN, Charset, SourceCharset};
-use super::error::Checked;
+use super::error::CheckResult;
 
 /// Maximum number of attributes of one element, including namespace declarations. SOAP needs a handful, and the cost of detecting
 /// duplicates grows with the square of their number.
@@ -22,7 +22,7 @@ pub(super) struct Tag<'a> {
 }
 
 /// Reads `<name …>` or `<name …/>`.
-pub(super) fn start_tag(raw: &str) -> Checked<Tag<'_>> {
+pub(super) fn start_tag(raw: &str) -> CheckResult<Tag<'_>> {
     let inner = raw
         .strip_prefix('<')
         .and_then(|rest| rest.strip_suffix('>'))
@@ -41,7 +41,7 @@ pub(super) fn start_tag(raw: &str) -> Checked<Tag<'_>> {
 
 /// Reads the text after the name: any number of attributes, each with white space before it, an equals sign and a quoted value, and
 /// then white space.
-fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
+fn attributes(mut rest: &str) -> CheckResult<Vec<(&str, &str)>> {
     let mut found: Vec<(&str, &str)> = Vec::new();
     loop {
         let next = rest.trim_start_matches(is_space);
@@ -77,7 +77,7 @@ fn attributes(mut rest: &str) -> Checked<Vec<(&str, &str)>> {
 }
 
 /// Resolves references in a value and turns literal white space into spaces, as XML 1.0, section 3.3.3 requires.
-pub(super) fn attribute_value(raw: &str) -> Checked<Cow<'_, str>> {
+pub(super) fn attribute_value(raw: &str) -> CheckResult<Cow<'_, str>> {
     if !raw.contains(['&', '\r', '\t', '\n']) {
         return Ok(Cow::Borrowed(raw));
     }
@@ -103,7 +103,7 @@ pub(super) fn attribute_value(raw: &str) -> Checked<Cow<'_, str>> {
 }
 
 /// Returns the character that a reference stands for; `name` is the text between `&` and `;`.
-pub(super) fn reference(name: &str) -> Checked<char> {
+pub(super) fn reference(name: &str) -> CheckResult<char> {
     let Some(number) = name.strip_prefix('#') else {
         return match name {
             "amp" => Ok('&'),
@@ -130,7 +130,7 @@ pub(super) fn reference(name: &str) -> Checked<char> {
 }
 
 /// Checks `<?xml …?>`: it is well formed and does not name an encoding other than the document's.
-pub(super) fn check_declaration(raw: &str, of_document: SourceCharset) -> Checked<()> {
+pub(super) fn check_declaration(raw: &str, of_document: SourceCharset) -> CheckResult<()> {
     let Some(label) = declared_encoding(raw)? else {
         return Ok(());
     };
@@ -142,7 +142,7 @@ pub(super) fn check_declaration(raw: &str, of_document: SourceCharset) -> Checke
 }
 
 /// Returns the encoding that `<?xml …?>` names. Version, encoding and standalone must be in that order, each with a legal value.
-pub(super) fn declared_encoding(raw: &str) -> Checked<Option<&str>> {
+pub(super) fn declared_encoding(raw: &str) -> CheckResult<Option<&str>> {
     const BROKEN: &str = "The XML declaration is broken.";
     let inner = raw
         .strip_prefix("<?xml")
@@ -169,7 +169,7 @@ pub(super) fn declared_encoding(raw: &str) -> Checked<Option<&str>> {
 }
 
 /// Checks `<?target …?>`.
-pub(super) fn check_instruction(raw: &str) -> Checked<()> {
+pub(super) fn check_instruction(raw: &str) -> CheckResult<()> {
     let inner = raw
         .strip_prefix("<?")
         .and_then(|rest| rest.strip_suffix("?>"))
@@ -182,7 +182,7 @@ pub(super) fn check_instruction(raw: &str) -> Checked<()> {
 }
 
 /// Checks `<!--…-->`.
-pub(super) fn check_comment(raw: &str) -> Checked<()> {
+pub(super) fn check_comment(raw: &str) -> CheckResult<()> {
     let inner = raw
         .strip_prefix("<!--")
         .and_then(|rest| rest.strip_suffix("-->"))

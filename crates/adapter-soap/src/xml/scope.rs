@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::chars::{is_ncname, split_qname};
-use super::error::Checked;
+use super::error::CheckResult;
 
 /// Maximum number of namespaces that are bound at one point of a document. Each name is looked up among them, and clients bind
 /// fewer than ten.
@@ -57,7 +57,7 @@ impl<'a> NamespaceScope<'a> {
     }
 
     /// Adds the binding that this attribute declares. Returns `false` if it is an ordinary attribute.
-    pub(super) fn declare(&mut self, name: &'a str, value: &str) -> Checked<bool> {
+    pub(super) fn declare(&mut self, name: &'a str, value: &str) -> CheckResult<bool> {
         let prefix = match name.strip_prefix("xmlns:") {
             Some(prefix) => prefix,
             None if name == "xmlns" => "",
@@ -82,7 +82,7 @@ impl<'a> NamespaceScope<'a> {
     }
 
     /// Returns the full name of an element.
-    pub(super) fn element(&self, name: &'a str) -> Checked<XmlName<'a>> {
+    pub(super) fn element(&self, name: &'a str) -> CheckResult<XmlName<'a>> {
         let (prefix, local) = split_qname(name)?;
         match self.lookup(prefix) {
             Some(namespace) => Ok(XmlName { namespace, local }),
@@ -92,7 +92,7 @@ impl<'a> NamespaceScope<'a> {
     }
 
     /// Returns the full name of an attribute. Without a prefix it has no namespace, whatever the default namespace is.
-    pub(super) fn attribute(&self, name: &'a str) -> Checked<XmlName<'a>> {
+    pub(super) fn attribute(&self, name: &'a str) -> CheckResult<XmlName<'a>> {
         let (prefix, local) = split_qname(name)?;
         if prefix.is_empty() {
             return Ok(self.unqualified(local));

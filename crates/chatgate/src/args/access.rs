@@ -15,23 +15,23 @@ pub(crate) enum AccessCommand {
     /// List all accesses, or the accesses that match a search
     List(ListArgs),
     /// Show one access
-    Show(OneArgs),
+    Show(AccessNameArgs),
     /// Show the changes of an access: who made them, when and how
-    Changes(OneArgs),
+    Changes(AccessNameArgs),
     /// Create a new secret in addition to the current one and show it, which happens only once
     Rotate(RotateArgs),
     /// Revoke all tokens issued for the access so far, by this gateway and by outside issuers
-    RevokeTokens(ChangeOneArgs),
+    RevokeTokens(AccessChangeArgs),
     /// Reject the access from the next request on
-    Suspend(ChangeOneArgs),
+    Suspend(AccessChangeArgs),
     /// Accept a suspended access again
-    Resume(ChangeOneArgs),
+    Resume(AccessChangeArgs),
     /// Add networks from which the access may call
     Allow(NetworkArgs),
     /// Add networks from which the access may not call
     Deny(NetworkArgs),
     /// Delete the access
-    Delete(ChangeOneArgs),
+    Delete(AccessChangeArgs),
     /// Print all accesses with the hashes of their secrets; hashes of generated secrets are valid only in this store and its copies
     Export(RequestArgs),
     /// Store the accesses of an export unchanged, all or none; accesses with the same names are replaced
@@ -117,7 +117,7 @@ pub(crate) struct FieldArgs {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct OneArgs {
+pub(crate) struct AccessNameArgs {
     /// The name of the access
     pub(crate) name: String,
     #[command(flatten)]
@@ -125,7 +125,7 @@ pub(crate) struct OneArgs {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct ChangeOneArgs {
+pub(crate) struct AccessChangeArgs {
     /// The name of the access
     pub(crate) name: String,
     #[command(flatten)]
@@ -138,13 +138,13 @@ pub(crate) struct RotateArgs {
     #[arg(long)]
     pub(crate) drop_old: bool,
     #[command(flatten)]
-    pub(crate) one: ChangeOneArgs,
+    pub(crate) one: AccessChangeArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct NetworkArgs {
     #[command(flatten)]
-    pub(crate) one: ChangeOneArgs,
+    pub(crate) one: AccessChangeArgs,
     /// The networks
     #[arg(required = true, value_name = "CIDR")]
     pub(crate) networks: Vec<String>,

@@ -107,7 +107,7 @@ pub(crate) struct WebhookResumeArgs {
 #[derive(Args, Debug)]
 pub(crate) struct WebhookRedeliverArgs {
     #[command(flatten)]
-    pub(crate) which: WhichEventsArgs,
+    pub(crate) which: EventSelectionArgs,
     #[command(flatten)]
     pub(crate) one: WebhookChangeArgs,
 }
@@ -115,7 +115,7 @@ pub(crate) struct WebhookRedeliverArgs {
 /// The selection of events to send again; exactly one of these.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-pub(crate) struct WhichEventsArgs {
+pub(crate) struct EventSelectionArgs {
     /// The event with this id
     #[arg(long, value_name = "ID")]
     pub(crate) event: Option<String>,

@@ -10,7 +10,7 @@ use super::input::read_secret;
 use super::output::{cell, print, print_json, table};
 use super::progress::{TransferProgress, during};
 use crate::args::access::{
-    AccessCommand, ChangeOneArgs, CreateArgs, FieldArgs, ImportArgs, ListArgs, NetworkArgs,
+    AccessChangeArgs, AccessCommand, CreateArgs, FieldArgs, ImportArgs, ListArgs, NetworkArgs,
     RotateArgs, SetArgs,
 };
 use crate::args::connect::RequestArgs;
@@ -86,7 +86,7 @@ async fn create(args: CreateArgs) -> Result<(), CommandError> {
 
 async fn set(args: SetArgs) -> Result<(), CommandError> {
     let patch = fields(args.fields)?;
-    let one = ChangeOneArgs {
+    let one = AccessChangeArgs {
         name: args.name,
         change: args.change,
     };
@@ -216,7 +216,7 @@ async fn rotate(args: RotateArgs) -> Result<(), String> {
     })
 }
 
-async fn change(args: &ChangeOneArgs, patch: &Value) -> Result<(), String> {
+async fn change(args: &AccessChangeArgs, patch: &Value) -> Result<(), String> {
     let changed = Admin::for_change(&args.change)?
         .send(Method::PATCH, &path(&args.name, ""), patch)
         .await?;

@@ -167,7 +167,7 @@ impl Admin {
     /// Sends a request, and prints a warning if a change is not in force everywhere.
     async fn answer(&self, request: GatewayCall<'_>) -> Result<GatewayAnswer, CallError> {
         let answer = call(&self.client, request).await?;
-        if let Some(text) = not_everywhere(&answer.headers) {
+        if let Some(text) = pending_replicas(&answer.headers) {
             print_warning(&text);
         }
         Ok(answer)
@@ -201,7 +201,7 @@ fn document(body: &str) -> Result<Value, String> {
 }
 
 /// Returns a text for people if a change is not in force in all replicas.
-fn not_everywhere(headers: &HeaderMap) -> Option<String> {
+fn pending_replicas(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name)?.to_str().ok();
     let in_force = text("chatgate-in-force")?;
     match text("chatgate-pending") {

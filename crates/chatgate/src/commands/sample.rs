@@ -2,7 +2,7 @@
 
 use adapter::{Operation, Way};
 use gateway::DemoCredentials;
-use samples::{Language, SampleCaller, WhyNot, sample};
+use samples::{Language, SampleCaller, SampleError, sample};
 use serde_json::json;
 
 use super::admin::{Admin, COMMAND_TIMEOUT, member};
@@ -19,7 +19,7 @@ pub(crate) async fn run(args: SampleArgs) -> Result<(), CommandError> {
     let language = Language::named(&args.language).ok_or_else(missing)?;
     let way = Way::from_name(&args.way).ok_or_else(missing)?;
     let operation = Operation::named(&args.method).ok_or_else(missing)?;
-    if let Err(why) = language.takes(way) {
+    if let Err(why) = language.supports(way) {
         let ways: Vec<_> = language.ways().map(Way::name).collect();
         return Err(CommandError::Usage(format!(
             "{why}; {} has samples for {}",
@@ -76,11 +76,11 @@ fn demo(args: &SampleArgs) -> Option<DemoCredentials> {
     DemoCredentials::read(&args.admin.data).ok()
 }
 
-fn explained(why: &WhyNot, operation: &Operation) -> String {
+fn explained(why: &SampleError, operation: &Operation) -> String {
     let names: Vec<_> = operation.parameters.iter().map(|p| p.name).collect();
     match why {
-        WhyNot::NoParameter(_) if names.is_empty() => format!("{why}; it has no parameters"),
-        WhyNot::NoParameter(_) => format!("{why}; its parameters are {}", names.join(", ")),
+        SampleError::NoParameter(_) if names.is_empty() => format!("{why}; it has no parameters"),
+        SampleError::NoParameter(_) => format!("{why}; its parameters are {}", names.join(", ")),
         why => why.to_string(),
     }
 }

@@ -13,13 +13,13 @@ use visible::visible_lines;
 use super::error::CommandError;
 use super::terminal::print_error;
 use crate::args::serve::SandboxArgs;
-use server::signals::{StopSignal, outlive_stray_signals};
+use server::signals::{StopSignal, ignore_stray_signals};
 
 /// Number of random bytes in a generated password.
 const PASSWORD_BYTES: usize = 24;
 
 pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
-    outlive_stray_signals()?;
+    ignore_stray_signals()?;
     let faults = args.faults.as_deref().map(read_faults).transpose();
     let faults = faults.map_err(CommandError::Usage)?;
     let folder = args.data.as_deref().map(DataFolder::new);

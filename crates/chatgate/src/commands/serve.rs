@@ -1,6 +1,6 @@
 //! `chatgate serve`: runs a gateway until a signal stops it.
 
-use server::signals::outlive_stray_signals;
+use server::signals::ignore_stray_signals;
 
 use super::check::{config_source, read_config};
 use super::error::CommandError;
@@ -8,7 +8,7 @@ use super::terminal::print_error;
 use crate::args::serve::ServeArgs;
 
 pub(crate) async fn run(args: &ServeArgs) -> Result<(), CommandError> {
-    outlive_stray_signals()?;
+    ignore_stray_signals()?;
     let source = config_source(args);
     let (sources, config) = read_config(&source)?;
     let served = gateway::serve(source, sources, config).await;

@@ -6,7 +6,7 @@ use store::{Access, AccessSearch, Accesses};
 use tokio::task::yield_now;
 
 /// Number of accesses that the search checks before it yields to other tasks: a fraction of a millisecond.
-const LOOKED_AT_ONCE: usize = 500;
+const SCANNED_PER_BATCH: usize = 500;
 
 /// A page of accesses.
 pub(crate) struct FoundAccesses {
@@ -25,7 +25,7 @@ pub(crate) async fn page(
     let mut search = AccessSearch::new(search);
     let mut page: Vec<Arc<Access>> = Vec::new();
     for (number, access) in accesses.after(after).enumerate() {
-        if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
+        if number % SCANNED_PER_BATCH == SCANNED_PER_BATCH - 1 {
             yield_now().await;
         }
         if !search.finds(access) {

@@ -11,10 +11,10 @@ use crate::access::manage::{self, ChangeTarget, Rotation};
 use crate::access::pages::page;
 use crate::access::view::{access_with_last_use, change_view};
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
-use crate::api::request::{body, if_match, tagged};
+use crate::api::request::{body, if_match, with_etag};
 use crate::path_names::ApiPath;
 use crate::problem::{ApiResult, Problem, json_answer, no_content};
-use crate::query::{each_once, limit};
+use crate::query::{for_each_unique, limit};
 use crate::state::ConsoleState;
 
 const ALL: &str = "/admin/v1/accesses";
@@ -40,7 +40,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "listAccesses",
                 "Lists accesses by name, one page at a time; pass next as after to get the next page",
             )
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .query("q", &json!({"type": "string"}))
             .query("after", &json!({"type": "string", "pattern": NAME_PATTERN}))
             .query(
@@ -54,17 +54,17 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "createAccess",
                 "Creates an access; its secrets are shown only once",
             )
-            .wants(RequiredKey::Operator)
-            .takes("AccessDraft")
+            .requires(RequiredKey::Operator)
+            .accepts("AccessDraft")
             .answers(201, "AccessMade")
             .refuses(&[409, 422, 503])
-            .tagged()
+            .with_etag()
             .links(ABOUT),
         AdminEndpoint::get(ONE, show)
             .named("showAccess", "Shows one access")
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "Access")
-            .tagged(),
+            .with_etag(),
     ];
     endpoints.extend(changing());
     endpoints
@@ -78,45 +78,45 @@ fn changing() -> [AdminEndpoint; 5] {
                 "changeAccess",
                 "Changes the fields in the body, with effect from the next request",
             )
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .if_match()
-            .may_take("AccessChange")
+            .accepts_optional("AccessChange")
             .answers(200, "Access")
             .refuses(&[409, 412, 422, 503])
-            .tagged(),
+            .with_etag(),
         AdminEndpoint::delete(ONE, delete)
             .named("deleteAccess", "Deletes an access")
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .if_match()
-            .answers_nothing()
+            .answers_empty()
             .refuses(&[412, 503]),
         AdminEndpoint::post("/admin/v1/accesses/{name}/rotate", rotate)
             .named(
                 "rotateSecret",
                 "Adds a new secret next to the one in use; the new secret is shown only once",
             )
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .if_match()
-            .may_take("Rotation")
+            .accepts_optional("Rotation")
             .answers(200, "AccessMade")
             .refuses(&[412, 422, 503])
-            .tagged(),
+            .with_etag(),
         AdminEndpoint::post("/admin/v1/accesses/{name}/revoke-tokens", revoke_tokens)
             .named(
                 "revokeTokens",
                 "Revokes all tokens issued for the access so far, by this gateway and by external issuers",
             )
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .if_match()
             .answers(200, "Access")
             .refuses(&[412, 503])
-            .tagged(),
+            .with_etag(),
         AdminEndpoint::get("/admin/v1/accesses/{name}/changes", changes)
             .named(
                 "listChanges",
                 "Lists the latest changes of an access, newest first, including its deletion",
             )
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "Changes")
             .refuses(&[503]),
     ]
@@ -149,7 +149,7 @@ struct AccessQuery {
 impl AccessQuery {
     fn parse(query: &str) -> Result<AccessQuery, Vec<(String, String)>> {
         let mut parsed = AccessQuery::default();
-        each_once(query, |name, value| {
+        for_each_unique(query, |name, value| {
             match name {
                 "q" => value.clone_into(&mut parsed.search),
                 "after" => {
@@ -174,14 +174,14 @@ async fn show(
     let accesses = console.store.accesses();
     let access = accesses.named(&name).ok_or(ChangeError::Missing)?;
     let view = access_with_last_use(&console, access);
-    Ok(tagged(StatusCode::OK, access, &view))
+    Ok(with_etag(StatusCode::OK, access, &view))
 }
 
 async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
     let actor = console.operator(request.headers())?;
     let draft: AccessDraft = body(request).await?;
     let (access, view) = manage::create(&console, &actor, draft).await?;
-    let mut response = tagged(StatusCode::CREATED, &access, &view);
+    let mut response = with_etag(StatusCode::CREATED, &access, &view);
     if let Ok(location) = HeaderValue::try_from(format!("{ALL}/{}", access.name)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -199,7 +199,7 @@ async fn change(
     let target = ChangeTarget::new(&actor, &name, expected);
     let access = manage::change(&console, target, draft).await?;
     let view = access_with_last_use(&console, &access);
-    Ok(tagged(StatusCode::OK, &access, &view))
+    Ok(with_etag(StatusCode::OK, &access, &view))
 }
 
 async fn delete(
@@ -223,7 +223,7 @@ async fn rotate(
     let rotation: Rotation = body(request).await?;
     let target = ChangeTarget::new(&actor, &name, expected);
     let (access, view) = manage::rotate(&console, target, rotation).await?;
-    Ok(tagged(StatusCode::OK, &access, &view))
+    Ok(with_etag(StatusCode::OK, &access, &view))
 }
 
 async fn revoke_tokens(
@@ -235,7 +235,7 @@ async fn revoke_tokens(
     let target = ChangeTarget::new(&actor, &name, if_match(&headers)?);
     let access = manage::end_tokens(&console, target).await?;
     let view = access_with_last_use(&console, &access);
-    Ok(tagged(StatusCode::OK, &access, &view))
+    Ok(with_etag(StatusCode::OK, &access, &view))
 }
 
 async fn changes(

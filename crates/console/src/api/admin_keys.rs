@@ -23,15 +23,15 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
         AdminEndpoint::get(ALL, list)
             .named("listAdminKeys", "Lists the admin keys")
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "AdminKeys"),
         AdminEndpoint::post(ALL, create)
             .named(
                 "createAdminKey",
                 "Creates an admin key; it is shown only once",
             )
-            .wants(RequiredKey::Operator)
-            .takes("AdminKeyDraft")
+            .requires(RequiredKey::Operator)
+            .accepts("AdminKeyDraft")
             .answers(201, "AdminKeyMade")
             .refuses(&[409, 422, 503])
             .links(&["rotateAdminKey", "deleteAdminKey"]),
@@ -40,15 +40,15 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "deleteAdminKey",
                 "Deletes an admin key, unless it is the last one with the role operator",
             )
-            .wants(RequiredKey::Operator)
-            .answers_nothing()
+            .requires(RequiredKey::Operator)
+            .answers_empty()
             .refuses(&[409, 503]),
         AdminEndpoint::post("/admin/v1/admin-keys/{name}/rotate", rotate)
             .named(
                 "rotateAdminKey",
                 "Replaces an admin key by a new one, which is shown only once",
             )
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .answers(200, "AdminKeyMade")
             .refuses(&[409, 503]),
     ]

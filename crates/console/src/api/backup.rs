@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::operation::run_to_completion;
-use crate::port::{OperationError, Pending};
+use crate::port::{OperationError, OperationFuture};
 use crate::problem::{ApiResult, answer};
 use crate::state::ConsoleState;
 
@@ -27,7 +27,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "backup",
                 "Returns a copy of the store while the store is in use; only one copy can be made at a time",
             )
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .answers_in(200, "application/octet-stream")
             .refuses(&[409, 500]),
     ]
@@ -41,7 +41,7 @@ async fn backup(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     };
     let copying = Arc::clone(&console.gateway).backup();
     // The permit stays with the file, so that an operator who disconnects early does not make room for a second copy.
-    let copy: Pending<_> = Box::pin(async move { Ok((copying.await?, permit)) });
+    let copy: OperationFuture<_> = Box::pin(async move { Ok((copying.await?, permit)) });
     let (file, permit) = run_to_completion(copy).await?;
     let metadata = file.metadata();
     let length = metadata
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Answering, Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys,
+        AnswerFuture, Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys,
         MetricsFormat, MetricsSnapshot, Reloads,
     };
 
@@ -89,7 +89,7 @@ mod tests {
     struct Fake;
 
     impl Explains for Fake {
-        fn explain(self: Arc<Self>, _: ExplainQuestion) -> Answering<serde_json::Value> {
+        fn explain(self: Arc<Self>, _: ExplainQuestion) -> AnswerFuture<serde_json::Value> {
             unimplemented!()
         }
     }
@@ -103,7 +103,7 @@ mod tests {
             self: Arc<Self>,
             _: Option<std::net::IpAddr>,
             _: std::num::NonZeroU32,
-        ) -> Answering<Result<Option<i64>, crate::NotShared>> {
+        ) -> AnswerFuture<Result<Option<i64>, crate::CountsNotShared>> {
             unimplemented!()
         }
 
@@ -153,13 +153,13 @@ mod tests {
             Vec::new()
         }
 
-        fn rotate(self: Arc<Self>, _: bool) -> Pending<Vec<KeyRow>> {
+        fn rotate(self: Arc<Self>, _: bool) -> OperationFuture<Vec<KeyRow>> {
             Box::pin(async { Err(OperationError::Conflict("not now".to_owned())) })
         }
     }
 
     impl Backups for Fake {
-        fn backup(self: Arc<Self>) -> Pending<File> {
+        fn backup(self: Arc<Self>) -> OperationFuture<File> {
             Box::pin(async {
                 let mut file = tempfile::tempfile().unwrap();
                 file.write_all(&vec![7; STORE_BYTES]).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     impl Reloads for Fake {
-        fn reload(self: Arc<Self>, _actor: String) -> Pending<serde_json::Value> {
+        fn reload(self: Arc<Self>, _actor: String) -> OperationFuture<serde_json::Value> {
             Box::pin(async { Err(OperationError::Conflict("not now".to_owned())) })
         }
     }

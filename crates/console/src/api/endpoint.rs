@@ -98,12 +98,12 @@ impl AdminEndpoint {
     }
 
     /// Declares the required key. The handler itself has to check the key; a test verifies that it does.
-    pub(crate) fn wants(self, key: RequiredKey) -> AdminEndpoint {
+    pub(crate) fn requires(self, key: RequiredKey) -> AdminEndpoint {
         AdminEndpoint { key, ..self }
     }
 
     /// Declares a required JSON body of this schema.
-    pub(crate) fn takes(self, schema: &'static str) -> AdminEndpoint {
+    pub(crate) fn accepts(self, schema: &'static str) -> AdminEndpoint {
         AdminEndpoint {
             body: Some((schema, true)),
             ..self
@@ -111,7 +111,7 @@ impl AdminEndpoint {
     }
 
     /// Declares an optional JSON body of this schema. An absent body is read as an empty object.
-    pub(crate) fn may_take(self, schema: &'static str) -> AdminEndpoint {
+    pub(crate) fn accepts_optional(self, schema: &'static str) -> AdminEndpoint {
         AdminEndpoint {
             body: Some((schema, false)),
             ..self
@@ -137,7 +137,7 @@ impl AdminEndpoint {
     }
 
     /// Declares an answer without a body.
-    pub(crate) fn answers_nothing(self) -> AdminEndpoint {
+    pub(crate) fn answers_empty(self) -> AdminEndpoint {
         self.answers_in(204, "")
     }
 
@@ -151,7 +151,7 @@ impl AdminEndpoint {
     }
 
     /// Declares that the answers carry an ETag.
-    pub(crate) fn tagged(self) -> AdminEndpoint {
+    pub(crate) fn with_etag(self) -> AdminEndpoint {
         AdminEndpoint {
             tagged: true,
             ..self

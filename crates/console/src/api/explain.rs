@@ -20,8 +20,8 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "explain",
                 "Explains how the gateway would answer a call, and why",
             )
-            .wants(RequiredKey::Viewer)
-            .takes("Question")
+            .requires(RequiredKey::Viewer)
+            .accepts("Question")
             .answers(200, "Explanation"),
     ]
 }

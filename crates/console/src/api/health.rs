@@ -31,7 +31,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .answers_in(200, MetricsFormat::OPEN_METRICS),
         AdminEndpoint::get("/admin/v1/status", status)
             .named("readStatus", "Returns the status of the gateway")
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "Status"),
     ]
 }

@@ -34,7 +34,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "readJournal",
                 "Reads the journal, one page at a time or completely",
             )
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .query("access", &string)
             .query("method", &string)
             .query("request_id", &string)
@@ -64,8 +64,8 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "eraseDestination",
                 "Erases the stored data of one destination; only one erasure can run at a time",
             )
-            .wants(RequiredKey::Operator)
-            .takes("Erasure")
+            .requires(RequiredKey::Operator)
+            .accepts("Erasure")
             .answers(200, "Erased")
             .refuses(&[409, 422, 503]),
     ]
@@ -104,7 +104,7 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
     // The search also passed rows that do not match the filter.
     let looked_at = page.next.filter(|_| order == JournalOrder::OldestFirst);
     let newest = newest.chain(looked_at).max();
-    let follow = newest.map(|id| id_text(console.store.look_back(id)));
+    let follow = newest.map(|id| id_text(console.store.reread_from(id)));
     let rows: Vec<Value> = page
         .rows
         .into_iter()

@@ -9,7 +9,7 @@ use store::NAME_PATTERN;
 use crate::api::endpoint::{AdminEndpoint, AnswerSpec, RequiredKey};
 use crate::api::schemas;
 use crate::problem::{ApiResult, json_answer};
-use crate::spread;
+use crate::propagation;
 use crate::state::ConsoleState;
 
 /// Returns the endpoint that serves the gateway's document.
@@ -20,7 +20,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "describeWays",
                 "Returns the OpenAPI document of the JSON ways in",
             )
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "OpenApi"),
     ]
 }
@@ -59,7 +59,7 @@ fn operation(endpoint: &AdminEndpoint) -> Value {
     let of_path: Vec<_> = of_path.map(path_parameter).collect();
     let mut parameters = endpoint.parameters.clone();
     parameters.extend(of_path.iter().cloned());
-    parameters.extend(endpoint.changes().then(spread::parameter));
+    parameters.extend(endpoint.changes().then(propagation::parameter));
     let mut refusals = endpoint.refusals.to_vec();
     refusals.extend((endpoint.key != RequiredKey::None).then_some(401));
     refusals.extend((endpoint.key != RequiredKey::None).then_some(429));
@@ -131,7 +131,7 @@ fn response(endpoint: &AdminEndpoint, answer: &AnswerSpec) -> Value {
     }
     response["headers"] = headers;
     if endpoint.changes() {
-        for name in [spread::IN_FORCE, spread::PENDING] {
+        for name in [propagation::IN_FORCE, propagation::PENDING] {
             response["headers"][name.as_str()] = json!({"schema": {"type": "string"}});
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "readReceipts",
                 "Shows the outcome of the sends with one idempotency key",
             )
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "Receipts")
             .refuses(&[503]),
     ]

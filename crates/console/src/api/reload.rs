@@ -8,17 +8,18 @@ use http::{HeaderMap, StatusCode};
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::operation::run_to_completion;
 use crate::problem::{ApiResult, json_answer};
+use crate::propagation::RELOAD;
 use crate::state::ConsoleState;
 
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::post("/admin/v1/reload", reload)
+        AdminEndpoint::post(RELOAD, reload)
             .named(
                 "reload",
                 "Reloads the configuration; if it has a mistake, the old one stays in use",
             )
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .answers(200, "Reload")
             .refuses(&[422, 500]),
     ]

@@ -18,8 +18,8 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "replay",
                 "Shows which calls in the journal the proposed networks would have rejected",
             )
-            .wants(RequiredKey::Viewer)
-            .takes("Proposal")
+            .requires(RequiredKey::Viewer)
+            .accepts("Proposal")
             .answers(200, "Replay")
             .refuses(&[404, 422, 503]),
     ]

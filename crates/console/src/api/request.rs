@@ -35,7 +35,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
 }
 
 /// Returns a JSON answer with the version of the access as its ETag.
-pub(crate) fn tagged(status: StatusCode, access: &Access, body: &Value) -> Response {
+pub(crate) fn with_etag(status: StatusCode, access: &Access, body: &Value) -> Response {
     let mut response = json_answer(status, body);
     if let Ok(tag) = HeaderValue::try_from(format!("\"v{}\"", access.version)) {
         response.headers_mut().insert(header::ETAG, tag);

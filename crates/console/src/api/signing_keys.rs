@@ -33,15 +33,15 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "listSigningKeys",
                 "Lists the keys that sign and verify tokens, newest first",
             )
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "SigningKeys"),
         AdminEndpoint::post("/admin/v1/keys/rotate", rotate)
             .named(
                 "rotateSigningKey",
                 "Creates a new signing key; earlier tokens stay valid until they expire, unless revoke is true",
             )
-            .wants(RequiredKey::Operator)
-            .may_take("KeyRotation")
+            .requires(RequiredKey::Operator)
+            .accepts_optional("KeyRotation")
             .answers(200, "SigningKeys")
             .refuses(&[409, 500, 503]),
     ]

@@ -17,7 +17,7 @@ use crate::problem::{ApiResult, Problem, answer, json_answer};
 use crate::state::ConsoleState;
 
 /// Number of accesses that an export writes at a time: some hundred kilobytes.
-const EXPORTED_AT_ONCE: usize = 200;
+const EXPORTED_PER_BATCH: usize = 200;
 
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
@@ -27,15 +27,15 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "exportAccesses",
                 "Exports all accesses with the hashes of their secrets, in the format of an import",
             )
-            .wants(RequiredKey::Operator)
+            .requires(RequiredKey::Operator)
             .answers(200, "Transfer"),
         AdminEndpoint::post("/admin/v1/import", import)
             .named(
                 "importAccesses",
                 "Stores all accesses of the body or none of them; existing accesses with the same names are replaced",
             )
-            .wants(RequiredKey::Operator)
-            .takes("Transfer")
+            .requires(RequiredKey::Operator)
+            .accepts("Transfer")
             .answers(200, "Imported")
             .refuses(&[409, 422, 503]),
     ]
@@ -59,7 +59,7 @@ fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String
         }
         let (mut now, after) = (last.clone(), last.unwrap_or_default());
         let mut written = 0;
-        for access in accesses.after(&after).take(EXPORTED_AT_ONCE) {
+        for access in accesses.after(&after).take(EXPORTED_PER_BATCH) {
             if now.replace(access.name.clone()).is_some() {
                 text.push(',');
             }
@@ -67,7 +67,7 @@ fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String
             text.push_str(&serde_json::to_string(&**access).unwrap_or_default());
             written += 1;
         }
-        if written == EXPORTED_AT_ONCE {
+        if written == EXPORTED_PER_BATCH {
             return Some((Ok(text), Some((accesses, now))));
         }
         text.push_str("]}");

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::{Value, json};
-use webhooks::{Again, GRACE_S, WebhookDraft, WebhookError};
+use webhooks::{GRACE_S, RedeliveryRequest, WebhookDraft, WebhookError};
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
@@ -24,7 +24,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
         AdminEndpoint::get(ALL, list)
             .named("listWebhooks", "Lists all webhooks")
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "Webhooks")
             .refuses(&[503]),
         AdminEndpoint::post(ALL, create)
@@ -32,13 +32,13 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "createWebhook",
                 "Creates a webhook for the events of an access from now on; its secret is shown only once",
             )
-            .wants(RequiredKey::Operator)
-            .takes("WebhookDraft")
+            .requires(RequiredKey::Operator)
+            .accepts("WebhookDraft")
             .answers(201, "WebhookMade")
             .refuses(&[409, 422, 503]),
         AdminEndpoint::get(ONE, show)
             .named("showWebhook", "Shows one webhook")
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "Webhook")
             .refuses(&[503]),
         AdminEndpoint::get("/admin/v1/webhooks/{id}/deliveries", deliveries)
@@ -46,7 +46,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "listDeliveries",
                 "Lists the pending and the abandoned deliveries, and the latest attempts",
             )
-            .wants(RequiredKey::Viewer)
+            .requires(RequiredKey::Viewer)
             .answers(200, "WebhookDeliveries")
             .refuses(&[503]),
     ];
@@ -56,16 +56,16 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 
 /// Returns the endpoints that change one webhook.
 fn changing() -> Vec<AdminEndpoint> {
-    let operator = |endpoint: AdminEndpoint| endpoint.wants(RequiredKey::Operator);
+    let operator = |endpoint: AdminEndpoint| endpoint.requires(RequiredKey::Operator);
     vec![
         operator(AdminEndpoint::patch(ONE, change))
             .named("changeWebhook", "Changes the fields in the body")
-            .may_take("WebhookChange")
+            .accepts_optional("WebhookChange")
             .answers(200, "Webhook")
             .refuses(&[422, 503]),
         operator(AdminEndpoint::delete(ONE, delete))
             .named("deleteWebhook", "Deletes a webhook and its pending deliveries")
-            .answers_nothing()
+            .answers_empty()
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/pause", pause))
             .named("pauseWebhook", "Pauses a webhook; its events wait in the event log")
@@ -73,7 +73,7 @@ fn changing() -> Vec<AdminEndpoint> {
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/resume", resume))
             .named("resumeWebhook", "Resumes a webhook where it stopped, or with events from now on")
-            .may_take("WebhookResumption")
+            .accepts_optional("WebhookResumption")
             .answers(200, "Webhook")
             .refuses(&[503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/rotate", rotate))
@@ -81,7 +81,7 @@ fn changing() -> Vec<AdminEndpoint> {
                 "rotateWebhookSecret",
                 "Creates a new secret, which is shown only once; the previous secret also signs for a while",
             )
-            .may_take("WebhookRotation")
+            .accepts_optional("WebhookRotation")
             .answers(200, "WebhookMade")
             .refuses(&[422, 503]),
         operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/retire", retire))
@@ -97,7 +97,7 @@ fn changing() -> Vec<AdminEndpoint> {
                 "redeliver",
                 "Redelivers events with their original ids: one event, all abandoned events, or all events since a time",
             )
-            .takes("WebhookRedelivery")
+            .accepts("WebhookRedelivery")
             .answers(200, "WebhookRedelivered")
             .refuses(&[422, 503]),
     ]
@@ -323,11 +323,11 @@ async fn redeliver(
     let actor = console.operator(request.headers())?;
     let wanted: WebhookRedelivery = body(request).await?;
     let which = match (wanted.event, wanted.dead, wanted.since) {
-        (Some(event), None, None) if is_event_id(&event) => Again::Event(event),
-        (None, Some(true), None) => Again::Dead,
+        (Some(event), None, None) if is_event_id(&event) => RedeliveryRequest::Event(event),
+        (None, Some(true), None) => RedeliveryRequest::Dead,
         (None, None, Some(since)) => {
             let at = moment::time_ms(&since, console.judged_now());
-            Again::Since(at.map_err(|text| Problem::wrong("since", text))?)
+            RedeliveryRequest::Since(at.map_err(|text| Problem::wrong("since", text))?)
         }
         _ => {
             return Err(Problem::wrong(

@@ -4,7 +4,7 @@ use adapter::Delivery;
 use store::{JournalFilter, JournalOrder, JournalStatus, Store, parse_network};
 
 use crate::moment::time_ms;
-use crate::query::{each_once, limit};
+use crate::query::{for_each_unique, limit};
 
 /// Default and maximum number of rows on a page.
 const PAGE_ROWS: u32 = 100;
@@ -29,7 +29,7 @@ impl JournalQuery {
     /// Returns every mistake, by parameter.
     pub(crate) fn parse(query: &str, now: i64) -> Result<JournalQuery, Vec<(String, String)>> {
         let mut parsed = JournalQuery::default();
-        each_once(query, |name, value| parsed.set(name, value, now))?;
+        for_each_unique(query, |name, value| parsed.set(name, value, now))?;
         Ok(parsed)
     }
 

@@ -20,7 +20,7 @@ pub(crate) const STEP_MS: i64 = 10_000;
 #[derive(Default)]
 pub(crate) struct JournalSummary {
     /// The time of the oldest row in the summary, in milliseconds since 1970; `None` if the summary covers all rows.
-    pub(crate) looked_to_ms: Option<i64>,
+    pub(crate) examined_to_ms: Option<i64>,
     pub(crate) calls: u64,
     pub(crate) failed: u64,
     /// The failed calls, groups with the most calls first.
@@ -84,7 +84,7 @@ impl JournalSummary {
         let newest = (JournalOrder::NewestFirst, None);
         let found = store.brief_journal_page(filter, newest, ROWS_MAX).await?;
         let mut summary = JournalSummary {
-            looked_to_ms: found.next.map(JournalRow::time_of),
+            examined_to_ms: found.next.map(JournalRow::time_of),
             ..JournalSummary::default()
         };
         let (mut counted, mut changes) = (Counted::default(), Vec::new());

@@ -9,7 +9,7 @@ use store::{Store, StoreError, Tally};
 const PROMISED_PER_THOUSAND: u64 = 999;
 
 /// Maximum number of rows that one round counts.
-const ROWS_AT_ONCE: u32 = 20_000;
+const ROWS_PER_BATCH: u32 = 20_000;
 
 /// The age, in milliseconds, below which a row may still be open or stand for calls that are still being counted. Every round
 /// counts such rows again until they are older.
@@ -27,7 +27,7 @@ struct MonthCount {
     tally: Tally,
     /// True if all settled rows are counted.
     is_whole: bool,
-    /// The count of the rows of the last [`SETTLED_MS`]; `None` while there are more than [`ROWS_AT_ONCE`] or settled rows are
+    /// The count of the rows of the last [`SETTLED_MS`]; `None` while there are more than [`ROWS_PER_BATCH`] or settled rows are
     /// missing.
     recent: Option<Tally>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct AvailabilityView {
 }
 
 impl Availability {
-    /// Continues the count by at most [`ROWS_AT_ONCE`] settled rows. A large journal takes some rounds at first; later rounds cost
+    /// Continues the count by at most [`ROWS_PER_BATCH`] settled rows. A large journal takes some rounds at first; later rounds cost
     /// next to nothing.
     pub(crate) async fn count(&self, store: &Store, now_ms: i64) {
         let mut counted = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,9 +96,9 @@ impl MonthCount {
         now_ms: i64,
     ) -> Result<(), StoreError> {
         let settled = (self.month_ms, settled_ms);
-        (self.tally, self.is_whole) = store.tally(settled, self.tally, ROWS_AT_ONCE).await?;
+        (self.tally, self.is_whole) = store.tally(settled, self.tally, ROWS_PER_BATCH).await?;
         let young = (settled_ms, now_ms);
-        let (recent, is_all) = store.tally(young, Tally::default(), ROWS_AT_ONCE).await?;
+        let (recent, is_all) = store.tally(young, Tally::default(), ROWS_PER_BATCH).await?;
         self.recent = (self.is_whole && is_all).then_some(recent);
         Ok(())
     }

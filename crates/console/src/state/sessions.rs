@@ -16,7 +16,7 @@ const IDLE_S: i64 = 30 * 60;
 const LIFE_S: i64 = 12 * 3600;
 
 /// Minimum interval, in seconds, between two writes of a shared session's last use.
-const USE_NOTED_S: i64 = 60;
+const USE_SAVED_S: i64 = 60;
 
 /// Maximum number of sessions at the same time. Beyond it, opening a session ends the least recently used one.
 const SESSIONS_MAX: usize = 1000;
@@ -102,7 +102,7 @@ impl Sessions {
         let found = Session::of_shared(found, keys).filter(|session| session.is_live(now));
         let written = match &found {
             None => shared.drop(&hash).await,
-            Some(session) if is_use && now - session.used >= USE_NOTED_S => {
+            Some(session) if is_use && now - session.used >= USE_SAVED_S => {
                 shared.mark_used(&hash, now).await
             }
             Some(_) => Ok(()),

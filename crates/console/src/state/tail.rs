@@ -142,7 +142,7 @@ impl TailCursor {
         let Ok(newest) = store.newest_row().await else {
             return;
         };
-        let beyond = store.look_back(newest);
+        let beyond = store.reread_from(newest);
         if beyond < newest {
             let rows = newest_after(store, JournalFilter::default(), beyond, BATCH_ROWS).await;
             let Ok(rows) = rows else { return };
@@ -160,7 +160,7 @@ impl TailCursor {
             return;
         };
         let passed_over = if is_cut { first.id - 1 } else { 0 };
-        let beyond = store.look_back(newest.id).max(passed_over);
+        let beyond = store.reread_from(newest.id).max(passed_over);
         let beyond = self.beyond.map_or(beyond, |before| before.max(beyond));
         self.seen.extend(rows.iter().map(|row| row.id));
         self.seen = self.seen.split_off(&(beyond + 1));

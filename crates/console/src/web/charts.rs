@@ -86,7 +86,7 @@ const BARS_MIN: i64 = 12;
 /// Draws the calls of the journal between two times, in milliseconds since 1970, as bars. The rejected or failed calls are drawn
 /// over them.
 pub(crate) fn calls(summary: &JournalSummary, (from_ms, until_ms): (i64, i64)) -> Timeline {
-    let from_ms = summary.looked_to_ms.map_or(from_ms, |ms| ms.max(from_ms));
+    let from_ms = summary.examined_to_ms.map_or(from_ms, |ms| ms.max(from_ms));
     let (from_s, until_s) = (from_ms / 1000, until_ms / 1000);
     let mut widths = BARS_S.into_iter();
     let width = widths.find(|width| (until_s - from_s) / width >= BARS_MIN);
@@ -302,7 +302,7 @@ mod tests {
         // With quarters of an hour there would be only eight bars, which is too few.
         assert!(chart.label.contains("by 5 minutes"), "{}", chart.label);
         assert_eq!(chart.paths[0].1.matches('M').count(), 3);
-        summary.looked_to_ms = Some(7_000_000);
+        summary.examined_to_ms = Some(7_000_000);
         let chart = calls(&summary, (0, 7_200_000));
         assert!(
             chart.label.contains("by 10 seconds since 01:56"),

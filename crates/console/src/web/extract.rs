@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::access::manage::ChangeTarget;
 use crate::problem::Problem;
-use crate::spread;
+use crate::propagation;
 use crate::state::Console;
 use crate::web::fields::Fields;
 use crate::web::page_error::PageError;
@@ -56,7 +56,7 @@ impl FromRequestParts<Arc<Console>> for Visitor {
         let visitor = Visitor::find(console, &parts.headers, is_use).await?;
         let mut visitor = visitor.ok_or_else(|| PageError::sign_in(parts))?;
         let fields = Fields::read(parts.uri.query().unwrap_or_default().as_bytes());
-        visitor.notice = spread::notice(fields.get(spread::FIELD));
+        visitor.notice = propagation::notice(fields.get(propagation::FIELD));
         Ok(visitor)
     }
 }

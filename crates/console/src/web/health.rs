@@ -104,7 +104,7 @@ impl HealthPage {
             not_ready: console.gateway.not_ready(),
             degraded: console.gateway.degraded(),
             window,
-            looked_to: summary.looked_to_ms.map(|ms| moment_of(ms / 1000)),
+            looked_to: summary.examined_to_ms.map(|ms| moment_of(ms / 1000)),
             rows_max: grouped(ROWS_MAX.into()),
             calls: grouped(summary.calls),
             failed: grouped(summary.failed),

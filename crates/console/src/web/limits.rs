@@ -38,7 +38,7 @@ const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 86_400_000_000;
 
 /// The effect of limits on journalled calls.
-pub(crate) struct Limited {
+pub(crate) struct SimulatedRefusals {
     /// The name of each limit that is set, and the number of calls that it would have rejected but that no limit rejected at the
     /// time.
     pub(crate) refused: Vec<(&'static str, u64)>,
@@ -51,7 +51,7 @@ pub(crate) async fn limited(
     console: &Console,
     access: &Access,
     since_ms: i64,
-) -> Result<Limited, Problem> {
+) -> Result<SimulatedRefusals, Problem> {
     let mut simulation = Simulation::new(access.limits);
     let asked = (&*access.name, access.limits.per_destination.is_some());
     let mut beyond = 0;
@@ -62,15 +62,15 @@ pub(crate) async fn limited(
         beyond = last.id;
         calls
             .into_iter()
-            .flat_map(Held::each)
-            .for_each(|call| simulation.come(call));
+            .flat_map(SimulatedCall::expand)
+            .for_each(|call| simulation.push(call));
     }
     Ok(simulation.ended())
 }
 
 /// A call that reached the limits, and the time during which it occupied them. The order is the order of arrival.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Held {
+struct SimulatedCall {
     from_us: i64,
     until_us: i64,
     is_send: bool,
@@ -78,18 +78,18 @@ struct Held {
     destination: Option<Vec<u8>>,
 }
 
-impl Held {
+impl SimulatedCall {
     /// Returns the calls that a row stands for, spread evenly from the row's time to the end of its minute.
-    fn each(call: LimitCall) -> impl Iterator<Item = Held> {
+    fn expand(call: LimitCall) -> impl Iterator<Item = SimulatedCall> {
         let count = i64::try_from(call.count.clamp(1, SPREAD_MAX)).unwrap_or(1);
-        let held = Held::of(call);
+        let held = SimulatedCall::of(call);
         let left_us = held
             .as_ref()
             .map_or(0, |held| MINUTE_US - held.from_us.rem_euclid(MINUTE_US));
         (0..count).filter_map(move |n| {
             let later_us = left_us / count * n;
             let held = held.clone()?;
-            Some(Held {
+            Some(SimulatedCall {
                 from_us: held.from_us + later_us,
                 until_us: held.until_us + later_us,
                 ..held
@@ -98,7 +98,7 @@ impl Held {
     }
 
     /// Returns `None` for a call that was rejected before the limits were checked.
-    fn of(call: LimitCall) -> Option<Held> {
+    fn of(call: LimitCall) -> Option<SimulatedCall> {
         let was_limited = call.code.as_deref() == Some(LIMITED);
         if call.code.is_some() && !was_limited && call.held_us.is_none() {
             return None;
@@ -111,7 +111,7 @@ impl Held {
         );
         // The row of a send is written before the send begins; the row of any other call is written after it has ended.
         let from_us = if is_send { row_us } else { row_us - held_us };
-        Some(Held {
+        Some(SimulatedCall {
             from_us,
             until_us: from_us + held_us,
             is_send,
@@ -135,7 +135,7 @@ type SimulatedLimiter<K, S> = RateLimiter<K, S, FakeRelativeClock, NoOpMiddlewar
 struct Simulation {
     limits: AccessLimits,
     /// Calls that an earlier call may still precede.
-    waiting: BinaryHeap<Reverse<Held>>,
+    waiting: BinaryHeap<Reverse<SimulatedCall>>,
     /// The clock of the rate limiters, set to the time of the judged call, and the time at which the clock began.
     clock: FakeRelativeClock,
     began_us: Option<i64>,
@@ -171,7 +171,7 @@ impl Simulation {
     }
 
     /// Adds the next call, and judges all calls that no earlier call can precede any more.
-    fn come(&mut self, call: Held) {
+    fn push(&mut self, call: SimulatedCall) {
         let now_us = call.until_us;
         self.waiting.push(Reverse(call));
         while let Some(Reverse(first)) = self.waiting.peek()
@@ -182,7 +182,7 @@ impl Simulation {
         }
     }
 
-    fn ended(mut self) -> Limited {
+    fn ended(mut self) -> SimulatedRefusals {
         while let Some(Reverse(call)) = self.waiting.pop() {
             self.judge(&call);
         }
@@ -205,7 +205,7 @@ impl Simulation {
                 limits.per_day.map(|_| refused.per_day),
             ),
         ];
-        Limited {
+        SimulatedRefusals {
             refused: all
                 .into_iter()
                 .filter_map(|(name, count)| Some((name, count?)))
@@ -216,7 +216,7 @@ impl Simulation {
 
     /// Checks the limits in the order in which a real call meets them. A call that a limit rejected at the time is judged again and
     /// may use up limits, but is not counted as newly rejected.
-    fn judge(&mut self, call: &Held) {
+    fn judge(&mut self, call: &SimulatedCall) {
         let news = u64::from(!call.was_limited);
         let at_us = call.from_us;
         self.move_clock(at_us);
@@ -245,7 +245,7 @@ impl Simulation {
         self.clock.advance(since.saturating_sub(now));
     }
 
-    fn fits_destination(&mut self, call: &Held) -> bool {
+    fn fits_destination(&mut self, call: &SimulatedCall) -> bool {
         let (Some(limit), true) = (&self.destinations, call.is_send) else {
             return true;
         };
@@ -295,7 +295,7 @@ mod tests {
         let mut simulation = Simulation::new(limits(text));
         for (from, length, destination) in calls {
             let from_us = NOW_US + from * SECOND_US;
-            simulation.come(Held {
+            simulation.push(SimulatedCall {
                 from_us,
                 until_us: from_us + length * SECOND_US,
                 is_send: destination > 0,
@@ -355,11 +355,16 @@ mod tests {
             destination: None,
             count,
         };
-        let times: Vec<_> = Held::each(row(3)).map(|held| held.from_us).collect();
+        let times: Vec<_> = SimulatedCall::expand(row(3))
+            .map(|held| held.from_us)
+            .collect();
         let third = half_past_us + 10 * SECOND_US;
         assert_eq!(times, [half_past_us, third, third + 10 * SECOND_US]);
-        assert_eq!(Held::each(row(1)).count(), 1);
-        assert_eq!(Held::each(row(u64::MAX)).count() as u64, SPREAD_MAX);
+        assert_eq!(SimulatedCall::expand(row(1)).count(), 1);
+        assert_eq!(
+            SimulatedCall::expand(row(u64::MAX)).count() as u64,
+            SPREAD_MAX
+        );
     }
 
     #[test]
@@ -373,16 +378,16 @@ mod tests {
             count: 1,
         };
         assert_eq!(
-            Held::of(call("sendmessage", Some("INCORRECT_CLASS"), None)),
+            SimulatedCall::of(call("sendmessage", Some("INCORRECT_CLASS"), None)),
             None
         );
-        let read = Held::of(call("getchats", Some("NO_CREDIT"), Some(2000))).unwrap();
+        let read = SimulatedCall::of(call("getchats", Some("NO_CREDIT"), Some(2000))).unwrap();
         assert_eq!((read.from_us, read.until_us), (NOW_US - 2000, NOW_US));
-        let send = Held::of(call("sendmessage", None, Some(2000))).unwrap();
+        let send = SimulatedCall::of(call("sendmessage", None, Some(2000))).unwrap();
         assert_eq!((send.from_us, send.until_us), (NOW_US, NOW_US + 2000));
         let mut simulation = Simulation::new(limits(r#"{"per_day": 1}"#));
         for code in [None, Some(LIMITED), None] {
-            let held = Held::of(call("getchats", code, None));
+            let held = SimulatedCall::of(call("getchats", code, None));
             simulation.judge(&held.unwrap());
         }
         assert_eq!(simulation.ended().refused[0].1, 1);

@@ -198,7 +198,7 @@ impl OverviewCounts {
         Ok(OverviewCounts {
             window,
             rows_max: grouped(ROWS_MAX.into()),
-            looked_to: summary.looked_to_ms.map(|ms| moment_of(ms / 1000)),
+            looked_to: summary.examined_to_ms.map(|ms| moment_of(ms / 1000)),
             calls: grouped(summary.calls),
             failed: grouped(summary.failed),
             tables: vec![

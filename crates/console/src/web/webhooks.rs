@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use webhooks::{Again, GRACE_S, WebhookDraft, WebhookError};
+use webhooks::{GRACE_S, RedeliveryRequest, WebhookDraft, WebhookError};
 
 use crate::path_names::PagePath;
 use crate::problem::Problem;
@@ -127,7 +127,7 @@ pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> 
             Ok(noted(page, (&form.actor, &webhook.id), "created"))
         }
         Err(problem) => {
-            let again = WebhookForm::again(&form.fields, &problem);
+            let again = WebhookForm::resubmitted(&form.fields, &problem);
             let page = all(&console, &form.visitor, again).await?;
             Ok(html(problem.status(), &page))
         }
@@ -199,13 +199,13 @@ pub(crate) async fn change(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let target = (&*id, Some(seen(&form.fields)?));
+    let target = (&*id, Some(form_version(&form.fields)?));
     let changed = console.webhooks().set(target, draft(&form.fields)).await;
     match changed.map_err(Problem::from) {
         Ok(()) => Ok(done(&form, &id, "change", None)),
         Err(problem) => {
             let mut page = one(&console, &form.visitor, &id).await?;
-            page.form = WebhookForm::again(&form.fields, &problem);
+            page.form = WebhookForm::resubmitted(&form.fields, &problem);
             page.is_stale = page.form.version != page.version;
             Ok(html(problem.status(), &page))
         }
@@ -213,7 +213,7 @@ pub(crate) async fn change(
 }
 
 /// Returns the version from which the form was made. A form without a version counts as stale.
-fn seen(fields: &Fields) -> Result<i64, Problem> {
+fn form_version(fields: &Fields) -> Result<i64, Problem> {
     let version = fields.get("version").parse();
     version.map_err(|_| WebhookError::Stale.into())
 }
@@ -230,7 +230,7 @@ pub(crate) async fn act(
         "rotate" => {
             // Without the version, an operator who presses the button twice would see only the second secret, and the second press
             // would end the secret in use.
-            let target = (&*id, Some(seen(&form.fields)?));
+            let target = (&*id, Some(form_version(&form.fields)?));
             let rotated = console.webhooks().rotate(target, GRACE_S).await;
             let (_, secret) = rotated.map_err(Problem::from)?;
             let page = secret_page(&form, (&id, &secret));
@@ -244,8 +244,12 @@ pub(crate) async fn act(
         "pause" => webhooks.pause(by, &id).await.map(|()| None),
         "resume" => webhooks.resume(by, &id, false).await.map(|()| None),
         "retire" => webhooks.retire(&id).await.map(|()| None),
-        "dead" => webhooks.redeliver(&id, Again::Dead).await,
-        "event" => webhooks.redeliver(&id, Again::Event(event)).await,
+        "dead" => webhooks.redeliver(&id, RedeliveryRequest::Dead).await,
+        "event" => {
+            webhooks
+                .redeliver(&id, RedeliveryRequest::Event(event))
+                .await
+        }
         _ => return Err(Problem::not_found().into()),
     };
     let count = acted.map_err(Problem::from)?;

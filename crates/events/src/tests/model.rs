@@ -8,7 +8,7 @@ use adapter::{Code, Error, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::upstream::{Asked, PolledUpstream};
+use crate::upstream::{PollAnswer, PolledUpstream};
 
 /// The ids of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +205,7 @@ pub(super) fn chat_name(chat: usize) -> String {
 }
 
 impl PolledUpstream for Model {
-    fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a> {
+    fn ask<'a>(&'a self, request: &'a Request) -> PollAnswer<'a> {
         Box::pin(async move {
             assert!(!self.panics_once.swap(false, Ordering::Relaxed), "a defect");
             self.answer(request)

@@ -9,7 +9,7 @@ use store::{Access, Store};
 use super::model::{Datetimes, Ids, Model, Shape};
 use super::shapes::config;
 use crate::config::EventDepth;
-use crate::pace::{LookOutcome, LookPace};
+use crate::poll_interval::{PollInterval, PollOutcome};
 use crate::service::Events;
 use crate::watcher::Watcher;
 
@@ -77,15 +77,15 @@ fn twenty_quiet_channels_cost_four_calls_a_second() {
     let minutes = 10_u32;
     let mut calls = minutes; // of the list of channels
     for channel in 0..20_u32 {
-        let (mut pace, mut at) = (LookPace::new(bounds.0), Duration::ZERO);
+        let (mut pace, mut at) = (PollInterval::new(bounds.0), Duration::ZERO);
         let mut look = 0_u32;
         while at < Duration::from_secs(60 * u64::from(minutes)) {
             calls += 1;
             look += 1;
             // The random values are spread evenly.
             let chance = f64::from((look * 37 + channel * 11) % 101) / 100.0;
-            at += pace.after(
-                (LookOutcome::Quiet, Duration::from_millis(20)),
+            at += pace.next_pause(
+                (PollOutcome::Quiet, Duration::from_millis(20)),
                 bounds,
                 false,
                 chance,

@@ -15,7 +15,7 @@ use super::shapes::config;
 use crate::config::EventDepth;
 use crate::interests::now_ms;
 use crate::service::Events;
-use crate::upstream::{Asked, PolledUpstream};
+use crate::upstream::{PollAnswer, PolledUpstream};
 use crate::watcher::Watcher;
 
 const HOUR: i64 = 3600;
@@ -66,7 +66,7 @@ impl OddUpstream {
 }
 
 impl PolledUpstream for OddUpstream {
-    fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a> {
+    fn ask<'a>(&'a self, request: &'a Request) -> PollAnswer<'a> {
         Box::pin(async move { self.answer(request) })
     }
 
@@ -82,7 +82,7 @@ impl PolledUpstream for OddUpstream {
 }
 
 /// The events of the upstream for one listener.
-struct Heard {
+struct ObservedCall {
     upstream: Arc<OddUpstream>,
     events: Arc<Events>,
     watcher: Watcher,
@@ -90,9 +90,9 @@ struct Heard {
     _folder: tempfile::TempDir,
 }
 
-impl Heard {
+impl ObservedCall {
     /// Starts with a first poll of the channel, which has these chats.
-    async fn after_first(chats: &[(&str, i64)]) -> Heard {
+    async fn after_first(chats: &[(&str, i64)]) -> ObservedCall {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let store = Arc::new(store.unwrap());
@@ -106,7 +106,7 @@ impl Heard {
         }
         events.start_recorder(Arc::<OddUpstream>::clone(&upstream));
         events.interests.touch("cga_listens");
-        let mut heard = Heard {
+        let mut heard = ObservedCall {
             watcher: Watcher::new(Arc::clone(&events), Arc::<OddUpstream>::clone(&upstream)),
             upstream,
             events,
@@ -143,7 +143,7 @@ impl Heard {
 
 #[tokio::test]
 async fn a_datetime_in_the_future_silences_no_chat() {
-    let mut heard = Heard::after_first(&[("a", -HOUR), ("b", 1000 * DAY)]).await;
+    let mut heard = ObservedCall::after_first(&[("a", -HOUR), ("b", 1000 * DAY)]).await;
     // The last message of a chat at the first poll is in the future.
     assert_eq!(heard.after("b", "b1", 0).await, "b1");
     assert_eq!(heard.after("b", "b2", 1).await, "b2");
@@ -160,7 +160,7 @@ async fn a_datetime_in_the_future_silences_no_chat() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_silences_no_chat() {
-    let mut heard = Heard::after_first(&[("a", 0), ("b", -DAY)]).await;
+    let mut heard = ObservedCall::after_first(&[("a", 0), ("b", -DAY)]).await;
     assert_eq!(heard.after("b", "b1", 1).await, "b1");
     assert_eq!(heard.after("c", "c1", 2 - HOUR).await, "c1?");
     assert_eq!(heard.after("a", "a1", 3 - HOUR).await, "a1");
@@ -172,7 +172,7 @@ async fn a_clock_that_is_set_back_silences_no_chat() {
 
 #[tokio::test]
 async fn a_new_chat_is_heard_where_all_others_have_been_closed() {
-    let mut heard = Heard::after_first(&[("a", -HOUR)]).await;
+    let mut heard = ObservedCall::after_first(&[("a", -HOUR)]).await;
     heard.upstream.close("a");
     assert_eq!(heard.next().await, "");
     assert_eq!(heard.after("b", "b1", 0).await, "b1?");
@@ -188,7 +188,7 @@ async fn a_new_chat_is_heard_where_all_others_have_been_closed() {
 
 #[tokio::test]
 async fn a_chat_whose_unread_messages_are_refused_stalls_no_channel() {
-    let mut heard = Heard::after_first(&[("a", -HOUR)]).await;
+    let mut heard = ObservedCall::after_first(&[("a", -HOUR)]).await;
     *heard.upstream.refused.lock().unwrap() = Some("b");
     assert_eq!(heard.after("b", "b1", 0).await, "b1?");
     assert_eq!(heard.after("a", "a1", 1).await, "a1");
@@ -202,7 +202,7 @@ async fn a_chat_whose_unread_messages_are_refused_stalls_no_channel() {
 
 #[tokio::test]
 async fn the_first_chat_of_a_channel_is_heard() {
-    let mut heard = Heard::after_first(&[]).await;
+    let mut heard = ObservedCall::after_first(&[]).await;
     assert_eq!(heard.after("a", "a1", 0).await, "a1?");
     assert_eq!(heard.after("a", "a2", 1).await, "a2");
 }
@@ -210,7 +210,7 @@ async fn the_first_chat_of_a_channel_is_heard() {
 #[tokio::test]
 async fn what_was_erased_is_not_heard_again() {
     let chat = "34600111222";
-    let mut heard = Heard::after_first(&[(chat, -DAY)]).await;
+    let mut heard = ObservedCall::after_first(&[(chat, -DAY)]).await;
     assert_eq!(heard.after(chat, "a1", 0).await, "a1");
     heard.upstream.add(chat, "a2", 1);
     assert_eq!(heard.after(chat, "a3", 2).await, "a2 a3");

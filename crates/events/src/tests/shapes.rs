@@ -14,9 +14,9 @@ use crate::counts::EventCounts;
 use crate::diff::ListKind;
 use crate::hub::EventHub;
 use crate::id::EventIds;
-use crate::look::{ChannelState, Looker};
-use crate::places::StreamLimits;
+use crate::poll::{ChannelState, Poller};
 use crate::recorder::{Observation, Recorder, RecorderHandle};
+use crate::stream_limiter::StreamLimits;
 use crate::upstream::{CallBudget, request};
 
 /// Returns the number of messages per shape: enough to cover each of its cases, or the full number if requested.
@@ -74,7 +74,7 @@ fn shapes() -> Vec<Shape> {
 /// One run of a shape: the model, the poller, and the messages.
 struct Run {
     model: Arc<Model>,
-    looker: Looker,
+    poller: Poller,
     state: Option<ChannelState>,
     hub: Arc<EventHub>,
     chance: u64,
@@ -102,7 +102,7 @@ impl Run {
         } else {
             EventDepth::Unread
         };
-        let looker = Looker {
+        let poller = Poller {
             store: Arc::clone(store),
             upstream: Arc::<Model>::clone(&model),
             budget: Arc::new(CallBudget::new()),
@@ -112,7 +112,7 @@ impl Run {
         };
         Run {
             model,
-            looker,
+            poller,
             state: None,
             hub,
             chance: seed,
@@ -130,7 +130,7 @@ impl Run {
     }
 
     fn recorder(&self) -> &RecorderHandle {
-        &self.looker.recorder
+        &self.poller.recorder
     }
 
     async fn look(&mut self) {
@@ -141,9 +141,9 @@ impl Run {
         )
         .unwrap();
         let look = self
-            .looker
+            .poller
             .clone()
-            .look(channel(), listing, self.state.take(), None);
+            .poll(channel(), listing, self.state.take(), None);
         self.state = look.await.state;
     }
 

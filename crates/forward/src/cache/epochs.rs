@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter::Request;
 use foldhash::quality::RandomState;
-use shared::{SharedCounts, WakeUp};
+use shared::{Invalidation, SharedCounts};
 use siphasher::sip::SipHasher13;
 
 /// The number of counters. A send increments the counter of its channel; channels share counters by hash. More counters only reduce
@@ -45,7 +45,7 @@ impl ChannelEpochs {
         });
         if let Some(counts) = counts {
             let hearing = Arc::downgrade(&epochs);
-            counts.on_wake(move |wake_up| {
+            counts.on_invalidation(move |wake_up| {
                 if let Some(epochs) = hearing.upgrade() {
                     epochs.hear(&wake_up);
                 }
@@ -65,14 +65,14 @@ impl ChannelEpochs {
         let slot = self.slot(request);
         self.bump_slot(slot);
         if let ChannelHasher::Shared(_, counts) = &self.hasher {
-            counts.wake_others(slot);
+            counts.invalidate_others(slot);
         }
     }
 
-    fn hear(&self, wake_up: &WakeUp) {
+    fn hear(&self, wake_up: &Invalidation) {
         match wake_up {
-            WakeUp::All => (0..EPOCHS).for_each(|slot| self.bump_slot(slot)),
-            WakeUp::Some(slots) => slots.iter().for_each(|slot| self.bump_slot(*slot)),
+            Invalidation::All => (0..EPOCHS).for_each(|slot| self.bump_slot(slot)),
+            Invalidation::Some(slots) => slots.iter().for_each(|slot| self.bump_slot(*slot)),
         }
     }
 

@@ -145,9 +145,9 @@ async fn other_lifetimes_leave_what_is_kept_and_another_size_does_not() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;
     let longer = config(Duration::from_secs(7200), 1 << 20);
-    let renewed = cache.renewed(longer.clone());
+    let renewed = cache.reconfigured(longer.clone());
     assert_eq!(read(&renewed, "a", "1", "2").await, pair("1", "hit"));
-    let smaller = cache.renewed(CacheConfig {
+    let smaller = cache.reconfigured(CacheConfig {
         bytes: 1 << 19,
         ..longer
     });

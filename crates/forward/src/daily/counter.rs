@@ -12,26 +12,26 @@ const CLOSED: u64 = 1 << 63;
 
 /// A day and a number of calls in one word, so that both change together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct OfDay {
+struct DayCount {
     day: u32,
     calls: u32,
 }
 
-impl OfDay {
+impl DayCount {
     fn word(self) -> u64 {
         u64::from(self.day) << 32 | u64::from(self.calls)
     }
 
-    fn from_word(word: u64) -> OfDay {
+    fn from_word(word: u64) -> DayCount {
         let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        OfDay {
+        DayCount {
             day: half((word & !CLOSED) >> 32),
             calls: half(word),
         }
     }
 
     /// Returns the calls if they are of this day, and otherwise zero.
-    fn on(self, day: u32) -> u32 {
+    fn calls_on(self, day: u32) -> u32 {
         if self.day == day { self.calls } else { 0 }
     }
 }
@@ -51,13 +51,13 @@ pub(super) struct Counter {
 
 /// The result of counting a call.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum CountOutcome {
     /// The call is counted. `left` further calls may follow without asking the store.
-    One { used: u32, left: u32 },
+    Counted { used: u32, left: u32 },
     /// The limit is reached.
-    AllUsed { used: u32 },
+    LimitReached { used: u32 },
     /// The limit is not reached, but the store has to be asked before the call is counted.
-    NoneSetAside { used: u32 },
+    NeedsBlock { used: u32 },
     /// Counting has ended.
     Closed { used: u32 },
 }
@@ -72,7 +72,7 @@ impl Counter {
     /// Starts with this number of given calls on a day. All of them count as used, because a process that ended without giving any
     /// back has used them.
     pub(super) fn given(day: u32, calls: u32) -> Counter {
-        let word = OfDay { day, calls }.word();
+        let word = DayCount { day, calls }.word();
         Counter {
             used: AtomicU64::new(word),
             given: AtomicU64::new(word),
@@ -82,22 +82,22 @@ impl Counter {
     }
 
     /// Counts one call.
-    pub(super) fn take(&self, today: u32, per_day: u32) -> Taken {
+    pub(super) fn take(&self, today: u32, per_day: u32) -> CountOutcome {
         let mut word = self.used.load(Ordering::SeqCst);
         loop {
-            let given = OfDay::from_word(self.given.load(Ordering::SeqCst));
-            let day = effective_day(OfDay::from_word(word), given, today);
-            let (used, given) = (OfDay::from_word(word).on(day), given.on(day));
+            let given = DayCount::from_word(self.given.load(Ordering::SeqCst));
+            let day = effective_day(DayCount::from_word(word), given, today);
+            let (used, given) = (DayCount::from_word(word).calls_on(day), given.calls_on(day));
             if word & CLOSED != 0 {
-                return Taken::Closed { used };
+                return CountOutcome::Closed { used };
             }
             if used >= per_day {
-                return Taken::AllUsed { used };
+                return CountOutcome::LimitReached { used };
             }
             if used >= given {
-                return Taken::NoneSetAside { used };
+                return CountOutcome::NeedsBlock { used };
             }
-            let next = OfDay {
+            let next = DayCount {
                 day,
                 calls: used + 1,
             };
@@ -109,7 +109,7 @@ impl Counter {
             );
             match swapped {
                 Ok(_) => {
-                    return Taken::One {
+                    return CountOutcome::Counted {
                         used: used + 1,
                         left: given - used - 1,
                     };
@@ -121,18 +121,18 @@ impl Counter {
 
     /// Returns the calls made on this day.
     pub(super) fn used(&self, today: u32) -> u32 {
-        let (used, given) = self.both();
-        used.on(effective_day(used, given, today))
+        let (used, given) = self.load();
+        used.calls_on(effective_day(used, given, today))
     }
 
-    fn both(&self) -> (OfDay, OfDay) {
-        let of_day = |word: &AtomicU64| OfDay::from_word(word.load(Ordering::SeqCst));
+    fn load(&self) -> (DayCount, DayCount) {
+        let of_day = |word: &AtomicU64| DayCount::from_word(word.load(Ordering::SeqCst));
         (of_day(&self.used), of_day(&self.given))
     }
 
     /// Returns whether all counts are of past days and no block is being reserved.
-    pub(super) fn is_over(&self, today: u32) -> bool {
-        let (used, given) = self.both();
+    pub(super) fn is_expired(&self, today: u32) -> bool {
+        let (used, given) = self.load();
         let day = effective_day(used, given, today);
         used.day != day && given.day != day && !self.is_busy.load(Ordering::SeqCst)
     }
@@ -147,8 +147,8 @@ impl Counter {
             }
         }
         // Read only now, because the block that was reserved in the meantime also brought the counts of other replicas.
-        let (used, given) = self.both();
-        let made = used.on(given.day);
+        let (used, given) = self.load();
+        let made = used.calls_on(given.day);
         (given.day, given.calls.saturating_sub(made))
     }
 
@@ -169,7 +169,7 @@ impl Counter {
 
 /// Returns the day that is counted. This is today, or tomorrow if tomorrow has already begun for a faster call or before the clock
 /// was set back. A later day came from a wrong clock and does not block today.
-fn effective_day(used: OfDay, given: OfDay, today: u32) -> u32 {
+fn effective_day(used: DayCount, given: DayCount, today: u32) -> u32 {
     let tomorrow = today.saturating_add(1);
     if used.day == tomorrow || given.day == tomorrow {
         tomorrow
@@ -183,7 +183,7 @@ pub(super) struct NextBlock(watch::Receiver<(u64, bool)>);
 
 impl NextBlock {
     /// Returns whether the store was written before that time. The calls of the block may be used up already.
-    pub(super) async fn came_before(mut self, until: Instant) -> bool {
+    pub(super) async fn arrives_before(mut self, until: Instant) -> bool {
         let changed = tokio::time::timeout_at(until, self.0.changed()).await;
         matches!(changed, Ok(Ok(()))) && self.0.borrow().1 && Instant::now() < until
     }
@@ -199,15 +199,15 @@ pub(super) struct BlockRefill {
 impl BlockRefill {
     /// Returns the day and the number of further calls that complete a whole reserved block; `None` if half of a block is still
     /// reserved, or if counting has ended.
-    pub(super) fn wants(&self, today: u32, per_day: u32, block: u32) -> Option<(u32, u32)> {
+    pub(super) fn calls_needed(&self, today: u32, per_day: u32, block: u32) -> Option<(u32, u32)> {
         // The refill is marked before this read, and `close` sets the mark before it waits for refills, so one of the two sees the
         // other.
         if self.counter.used.load(Ordering::SeqCst) & CLOSED != 0 {
             return None;
         }
-        let (used, given) = self.counter.both();
+        let (used, given) = self.counter.load();
         let day = effective_day(used, given, today);
-        let (used, given) = (used.on(day), given.on(day));
+        let (used, given) = (used.calls_on(day), given.calls_on(day));
         let wanted = used.saturating_add(block).min(per_day);
         let is_low = given.saturating_sub(used) <= block / 2;
         (is_low && wanted > given).then(|| (day, wanted - given))
@@ -215,19 +215,19 @@ impl BlockRefill {
 
     /// Adds a block that the store has given. Calls given to other replicas since the last block count as made; calls that they
     /// gave back are free again.
-    pub(super) fn give(&self, block: &DailyBlock) {
+    pub(super) fn add_block(&self, block: &DailyBlock) {
         let DailyBlock { day, calls, given } = *block;
-        let (before, known) = (given - calls, self.counter.both().1.on(day));
+        let (before, known) = (given - calls, self.counter.load().1.calls_on(day));
         if before != known {
             let others = |word: u64| {
-                let made = (OfDay::from_word(word).on(day) + before).saturating_sub(known);
-                Some(OfDay { day, calls: made }.word() | (word & CLOSED))
+                let made = (DayCount::from_word(word).calls_on(day) + before).saturating_sub(known);
+                Some(DayCount { day, calls: made }.word() | (word & CLOSED))
             };
             // Set before `given`, so that no call takes what belongs to other replicas.
             let used = &self.counter.used;
             let _ = used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, others);
         }
-        let word = OfDay { day, calls: given }.word();
+        let word = DayCount { day, calls: given }.word();
         self.counter.given.store(word, Ordering::SeqCst);
     }
 

@@ -77,7 +77,7 @@ async fn the_limit_holds_from_midnight_to_midnight() {
         reset_s: 43_200,
     };
     assert_eq!(
-        (state, limits.look(&access)),
+        (state, limits.peek(&access)),
         (Some(used_up), Some(used_up))
     );
 
@@ -113,10 +113,10 @@ async fn until_none_is_set_aside(limits: &DailyLimits, access: &Access) {
     let in_a_month = day_of(NOON) + 30;
     loop {
         let next = counter.next_block();
-        if counter.is_over(in_a_month) {
+        if counter.is_expired(in_a_month) {
             return;
         }
-        next.came_before(Instant::now() + BLOCK_WAIT_MAX).await;
+        next.arrives_before(Instant::now() + BLOCK_WAIT_MAX).await;
     }
 }
 
@@ -131,7 +131,7 @@ async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
     until_none_is_set_aside(&limits, &access).await;
     // Nothing is closed, so the store is in the state after a crash.
     let crashed = bench.limits(&bench.store().await).await;
-    let left = crashed.look(&access).unwrap().remaining;
+    let left = crashed.peek(&access).unwrap().remaining;
     assert!(
         (1000 - 333 - block..=1000 - 333).contains(&left),
         "{left} are left"
@@ -142,7 +142,7 @@ async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
     assert_eq!(refused.code(), Code::Overloaded);
 
     let stopped = bench.limits(&bench.store().await).await;
-    assert_eq!(stopped.look(&access).unwrap().remaining, left - 100);
+    assert_eq!(stopped.peek(&access).unwrap().remaining, left - 100);
     assert_eq!(admitted(&stopped, &access, 2000).await, left - 100);
 }
 
@@ -155,7 +155,7 @@ async fn a_block_that_comes_while_counting_ends_gives_back_no_calls_of_others() 
     let waits = std::future::poll_fn(|cx| Poll::Ready(closing.as_mut().poll(cx).is_pending()));
     assert!(waits.await);
     // Other replicas have been given 900 since; this one gets 25.
-    refill.give(&DailyBlock {
+    refill.add_block(&DailyBlock {
         day,
         calls: 25,
         given: 935,
@@ -243,7 +243,7 @@ fn sixty_four_threads_are_admitted_exactly_as_often_as_the_limit_says() {
     assert_eq!(figures, [20_000, 12_000]);
     runtime.block_on(limits.close()).unwrap();
     let again = runtime.block_on(bench.limits(&store));
-    assert_eq!(again.look(&access).unwrap().remaining, 0);
+    assert_eq!(again.peek(&access).unwrap().remaining, 0);
 }
 
 #[tokio::test]

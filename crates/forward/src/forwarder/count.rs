@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use adapter::{Effect, Error, Request};
-use shared::{Away, CallWait};
+use shared::{CallWait, CountsUnavailable};
 use store::Access;
 
 use super::Forwarder;
@@ -50,11 +50,11 @@ impl Forwarder {
         deadline: Instant,
         wait: &CallWait,
     ) -> Result<Option<ConcurrencyPermit>, Error> {
-        let begun = match (&self.shared_turns, access.limits.concurrent) {
+        let begun = match (&self.shared_concurrency, access.limits.concurrent) {
             (Some(turns), Some(most)) => {
                 Box::pin(turns.begin((access, most), deadline, wait)).await
             }
-            _ => Err(Away),
+            _ => Err(CountsUnavailable),
         };
         match begun {
             Ok(Some(turn)) => {
@@ -62,7 +62,7 @@ impl Forwarder {
                 Ok(Some(permit))
             }
             Ok(None) => Err(all_taken()),
-            Err(Away) => ConcurrencyLimit::acquire(&self.concurrency, access),
+            Err(CountsUnavailable) => ConcurrencyLimit::acquire(&self.concurrency, access),
         }
     }
 
@@ -94,7 +94,7 @@ impl Forwarder {
 
     async fn count_day(&self, access: &Access, mut counted: CountedCall) -> CountedCall {
         if counted.refused.is_some() {
-            counted.day = self.daily.look(access);
+            counted.day = self.daily.peek(access);
             return counted;
         }
         let (day, result) = self.daily.count(access).await;

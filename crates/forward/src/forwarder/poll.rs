@@ -7,7 +7,7 @@ use adapter::{Error, Request, Response};
 
 use super::Forwarder;
 use crate::observer::CallObserver;
-use crate::upstream::{AskedRequest, UpstreamStatus};
+use crate::upstream::{UpstreamRequest, UpstreamStatus};
 
 /// The name of the line for the gateway's own calls. No access has this name, because names contain no brackets.
 const POLLING: &str = "(events)";
@@ -26,7 +26,7 @@ impl Forwarder {
     pub async fn poll(&self, request: &Request) -> Result<Response, Error> {
         let limits = &self.config.upstream.limits;
         let deadline = Instant::now() + limits.wait_max + limits.timeout;
-        let asked = AskedRequest {
+        let asked = UpstreamRequest {
             request,
             trace: None,
         };

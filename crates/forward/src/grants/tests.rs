@@ -34,11 +34,11 @@ impl SimulatedFleet {
     fn calls(&mut self, at_us: u64, replica: usize) -> bool {
         let replicas = u32::try_from(self.grants.len()).unwrap();
         let (now, grant) = (self.at(at_us), &mut self.grants[replica]);
-        grant.note_call(now);
+        grant.record_call(now);
         let mut decision = grant.decide(now);
         if decision == GrantDecision::Ask {
             self.asked += 1;
-            let taken = self.limit.take(at_us, grant.wish(1, replicas));
+            let taken = self.limit.take(at_us, grant.take_request(1, replicas));
             decision = grant.take_over(now, &taken);
         }
         matches!(decision, GrantDecision::Admitted(_))
@@ -48,8 +48,8 @@ impl SimulatedFleet {
     fn sweep(&mut self, at_us: u64) {
         let now = self.at(at_us);
         for grant in &mut self.grants {
-            let cells = grant.give_up(now);
-            self.limit.give_back(at_us, cells);
+            let cells = grant.expire(now);
+            self.limit.refund(at_us, cells);
         }
     }
 
@@ -143,7 +143,9 @@ fn questions_that_come_late_and_answers_that_are_lost_admit_nothing_more() {
         let later = under_way.split_off(&(at_us + 1, 0));
         for ((_, replica), waiting) in std::mem::replace(&mut under_way, later) {
             let grant = &mut fleet.grants[replica];
-            let taken = fleet.limit.take(at_us, grant.wish(waiting, replicas));
+            let taken = fleet
+                .limit
+                .take(at_us, grant.take_request(waiting, replicas));
             if random(20) == 0 {
                 lost += 1;
                 continue;
@@ -157,7 +159,7 @@ fn questions_that_come_late_and_answers_that_are_lost_admit_nothing_more() {
         }
         let replica = usize::try_from(random(128)).unwrap();
         let grant = &mut fleet.grants[replica];
-        grant.note_call(now);
+        grant.record_call(now);
         match grant.decide(now) {
             GrantDecision::Admitted(_) => admitted += 1,
             GrantDecision::Refused(_) => {}

@@ -54,7 +54,7 @@ struct Waiter<T> {
 
 /// The waiting calls of one rank. An address that was not served recently comes before the served ones. It waits for one turn, and
 /// not for one turn of every other address (as in RFC 8290, 4.1 and 4.2).
-struct Ring<T> {
+struct RankQueue<T> {
     waiters: HashMap<IpAddr, VecDeque<Waiter<T>>>,
     fresh: VecDeque<IpAddr>,
     served: VecDeque<IpAddr>,
@@ -67,7 +67,7 @@ struct Ring<T> {
 
 /// The queue of all ranks.
 pub(super) struct HashQueue<T> {
-    rings: [Ring<T>; RANKS],
+    ranks: [RankQueue<T>; RANKS],
     waiting: usize,
     next: Ticket,
 }
@@ -75,7 +75,7 @@ pub(super) struct HashQueue<T> {
 impl<T> HashQueue<T> {
     pub(super) fn new() -> HashQueue<T> {
         HashQueue {
-            rings: std::array::from_fn(|_| Ring::new()),
+            ranks: std::array::from_fn(|_| RankQueue::new()),
             waiting: 0,
             next: 0,
         }
@@ -90,7 +90,7 @@ impl<T> HashQueue<T> {
     /// Adds a call. Returns `None` if the address has its maximum of waiting calls, or if the queue is full and no address has more
     /// of them. In a full queue the last call of the address with the most waiting calls is evicted, the worst rank first.
     pub(super) fn push(&mut self, asker: HashRequest, value: T) -> Option<Ticket> {
-        let own = self.rings[asker.rank as usize].count(asker.address);
+        let own = self.ranks[asker.rank as usize].count(asker.address);
         if own >= WAITING_PER_ADDRESS_MAX {
             return None;
         }
@@ -105,13 +105,13 @@ impl<T> HashQueue<T> {
             key: asker.key,
             value,
         };
-        self.rings[asker.rank as usize].push(asker.address, waiter);
+        self.ranks[asker.rank as usize].push(asker.address, waiter);
         Some(ticket)
     }
 
     /// Takes out the next call.
     pub(super) fn pop(&mut self) -> Option<T> {
-        let popped = self.next_rank().and_then(|rank| self.rings[rank].pop());
+        let popped = self.next_rank().and_then(|rank| self.ranks[rank].pop());
         let waiter = popped?;
         self.waiting -= 1;
         self.forget_if_empty();
@@ -119,8 +119,8 @@ impl<T> HashQueue<T> {
     }
 
     /// Takes out a call that has given up; `None` if it is no longer in the queue.
-    pub(super) fn leave(&mut self, asker: HashRequest, ticket: Ticket) -> Option<T> {
-        let waiters = self.rings[asker.rank as usize]
+    pub(super) fn remove(&mut self, asker: HashRequest, ticket: Ticket) -> Option<T> {
+        let waiters = self.ranks[asker.rank as usize]
             .waiters
             .get_mut(&asker.address)?;
         let at = waiters.iter().position(|waiter| waiter.ticket == ticket)?;
@@ -134,7 +134,7 @@ impl<T> HashQueue<T> {
     pub(super) fn take(&mut self, key: u128) -> Vec<T> {
         let mut taken = Vec::new();
         for waiters in self
-            .rings
+            .ranks
             .iter_mut()
             .flat_map(|ring| ring.waiters.values_mut())
         {
@@ -150,10 +150,10 @@ impl<T> HashQueue<T> {
 
     /// Returns the best rank with waiting calls, or the next lower one if its turn has come.
     fn next_rank(&mut self) -> Option<usize> {
-        let mut waits = (0..RANKS).filter(|rank| self.rings[*rank].has_waiters());
+        let mut waits = (0..RANKS).filter(|rank| self.ranks[*rank].has_waiters());
         let (best, below) = (waits.next()?, waits.next());
         drop(waits);
-        let in_a_row = &mut self.rings[best].in_a_row;
+        let in_a_row = &mut self.ranks[best].in_a_row;
         match below {
             Some(below) if *in_a_row >= IN_A_ROW_MAX => {
                 *in_a_row = 0;
@@ -173,7 +173,7 @@ impl<T> HashQueue<T> {
         for worst in (rank as usize..RANKS).rev() {
             // In the same rank only an address with more calls than the newcomer would have.
             let least = if worst == rank as usize { own + 2 } else { 1 };
-            if self.rings[worst].drop_of_longest(least).is_some() {
+            if self.ranks[worst].drop_of_longest(least).is_some() {
                 self.waiting -= 1;
                 return true;
             }
@@ -184,14 +184,14 @@ impl<T> HashQueue<T> {
     /// Forgets which addresses were served when no call waits.
     fn forget_if_empty(&mut self) {
         if self.waiting == 0 {
-            self.rings = std::array::from_fn(|_| Ring::new());
+            self.ranks = std::array::from_fn(|_| RankQueue::new());
         }
     }
 }
 
-impl<T> Ring<T> {
-    fn new() -> Ring<T> {
-        Ring {
+impl<T> RankQueue<T> {
+    fn new() -> RankQueue<T> {
+        RankQueue {
             waiters: HashMap::new(),
             fresh: VecDeque::new(),
             served: VecDeque::new(),
@@ -333,7 +333,7 @@ mod tests {
         let turns: Vec<_> = (0..64).filter_map(|_| queue.pop()).collect();
         let count = |host| turns.iter().filter(|turn| **turn == host).count();
         assert_eq!((count(1), count(2), count(3)), (56, 8, 0));
-        while queue.rings[0].has_waiters() {
+        while queue.ranks[0].has_waiters() {
             queue.pop();
         }
         let turns: Vec<_> = (0..16).filter_map(|_| queue.pop()).collect();
@@ -371,21 +371,21 @@ mod tests {
         let first = queue.push(one, 1).unwrap();
         queue.push(HashRequest { key: 7, ..one }, 11).unwrap();
         queue.push(HashRequest { key: 7, ..two }, 12).unwrap();
-        assert_eq!(queue.leave(one, first), Some(1));
-        assert_eq!(queue.leave(one, first), None);
+        assert_eq!(queue.remove(one, first), Some(1));
+        assert_eq!(queue.remove(one, first), None);
         let mut proven = queue.take(7);
         proven.sort_unstable();
         assert_eq!(
             (proven, queue.pop(), queue.waiting),
             (vec![11, 12], None, 0)
         );
-        assert!(queue.rings.iter().all(|ring| ring.waiters.is_empty()));
+        assert!(queue.ranks.iter().all(|ring| ring.waiters.is_empty()));
         for host in 0..60_000 {
             push(&mut queue, Rank::Inside, 60_001);
             push(&mut queue, Rank::Inside, host);
             queue.pop();
         }
-        let remembered = queue.rings[1].waiters.len();
+        let remembered = queue.ranks[1].waiters.len();
         assert!(
             remembered <= RESTED_MAX + 3 * WAITING_MAX + 1,
             "{remembered}"
@@ -404,7 +404,7 @@ mod tests {
         }
         let first: Vec<_> = (0..3).filter_map(|_| queue.pop()).collect();
         assert_eq!(first, [1, 2, 3]);
-        assert_eq!(queue.leave(asker(Rank::Inside, 1), second), Some(1));
+        assert_eq!(queue.remove(asker(Rank::Inside, 1), second), Some(1));
         assert_eq!(queue.pop(), Some(2));
         assert!(push(&mut queue, Rank::Inside, 1));
         assert!(push(&mut queue, Rank::Inside, 9));

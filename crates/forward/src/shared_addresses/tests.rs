@@ -103,7 +103,7 @@ impl SimulatedFleet {
         for (address, calls) in due {
             self.full_us = self.full_us.max(self.now_us) + u64::from(calls) * INTERVAL_US;
             let missing = Duration::from_micros(self.full_us - self.now_us);
-            limiter.fill_no_sooner(&address, missing);
+            limiter.raise_full_at(&address, missing);
             self.exchanged += 1;
         }
     }

@@ -99,8 +99,8 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
     }
 
     /// Returns the remaining guesses, the maximum, and the decision that [`Buckets::take`] would make now.
-    pub(super) fn look(&self, key: &K) -> (u64, u64, BucketTake) {
-        let (cells, looked) = self.limiter.look_at(key);
+    pub(super) fn peek(&self, key: &K) -> (u64, u64, BucketTake) {
+        let (cells, looked) = self.limiter.peek_key(key);
         match looked {
             Ok(snapshot) => {
                 let left = u64::from(snapshot.remaining_burst_capacity() / cells) + 1;
@@ -115,9 +115,9 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
     }
 
     /// Gives back a guess that took this number of cells. Afterwards the bucket is as if the guess had never been taken.
-    pub(super) fn give_back(&self, key: K, cells: NonZeroU32) {
+    pub(super) fn refund(&self, key: K, cells: NonZeroU32) {
         let taken = self.interval * cells.get();
-        self.limiter.table().give_back(key, taken.into());
+        self.limiter.table().refund(key, taken.into());
     }
 
     /// Forgets the keys whose buckets are full, and releases their memory.
@@ -148,7 +148,7 @@ struct Entries<K> {
 }
 
 impl<K: Copy + Ord + Hash> BoundedTable<K> {
-    fn give_back(&self, key: K, interval: Nanos) {
+    fn refund(&self, key: K, interval: Nanos) {
         let mut entries = self.entries();
         if let Some(full_at) = entries.full_at.get(&key).copied() {
             entries.set(key, full_at.saturating_sub(interval), self.entries_max);

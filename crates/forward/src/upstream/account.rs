@@ -82,7 +82,7 @@ impl Accounts {
     }
 
     /// Returns the next account, if there is one that is not in use.
-    pub(super) fn to_try(&self) -> Option<&EncodedAccount> {
+    pub(super) fn next_to_test(&self) -> Option<&EncodedAccount> {
         let is_in_use = self.uses_next.load(Ordering::Acquire);
         self.next.as_ref().filter(|_| !is_in_use)
     }

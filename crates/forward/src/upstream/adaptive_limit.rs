@@ -18,11 +18,11 @@ const WINDOW_CALLS: u32 = 20;
 
 /// Minimum number of permits, unless the ceiling is lower. So few calls hardly delay each other, so they show the base duration. An
 /// upstream that became slow for another reason is measured again and used again.
-const LEAST: usize = 4;
+const LIMIT_MIN: usize = 4;
 
-/// The initial limit is the ceiling that the operator configured, divided by `BEGIN_PART`, but at least `BEGIN_LEAST`.
+/// The initial limit is the ceiling that the operator configured, divided by `BEGIN_PART`, but at least `INITIAL_MIN`.
 const BEGIN_PART: usize = 4;
-const BEGIN_LEAST: usize = 64;
+const INITIAL_MIN: usize = 64;
 
 /// Weight of the last call in the base duration.
 const WEIGHT: f64 = 0.125;
@@ -32,13 +32,13 @@ const TOLERANCE: f64 = 1.5;
 const SLACK: Duration = Duration::from_millis(5);
 
 /// Maximum reduction by one window.
-const SHRINK_MOST: f64 = 0.5;
+const SHRINK_MAX: f64 = 0.5;
 
 /// After `MEASURE_EVERY` without a call that ran almost alone, the limit is at its minimum until `MEASURE_CALLS` such calls have
-/// ended, but no longer than `MEASURE_MOST`.
+/// ended, but no longer than `MEASURE_MAX`.
 const MEASURE_EVERY: Duration = Duration::from_secs(30);
 const MEASURE_CALLS: u32 = 8;
-const MEASURE_MOST: Duration = Duration::from_secs(2);
+const MEASURE_MAX: Duration = Duration::from_secs(2);
 
 /// The limit of one upstream.
 #[derive(Clone)]
@@ -49,9 +49,9 @@ pub(super) struct AdaptiveLimit {
     is_beginning: bool,
     window: Option<LimitWindow>,
     /// The base duration of each operation when hardly any other call is in progress, in seconds.
-    alone: Vec<(&'static str, f64)>,
+    baselines: Vec<(&'static str, f64)>,
     /// The time when the last such call ended.
-    alone_at: Option<Instant>,
+    baseline_at: Option<Instant>,
     measuring: Option<Measurement>,
 }
 
@@ -65,7 +65,7 @@ struct LimitWindow {
     tolerated: f64,
     /// Maximum number of concurrent calls.
     most: usize,
-    somebody_waited: bool,
+    had_waiters: bool,
 }
 
 #[derive(Clone)]
@@ -83,24 +83,24 @@ pub(super) struct EndedAttempt {
     /// True if there was a usable answer. A failure counts only if it took long.
     pub(super) is_success: bool,
     /// Calls in progress when the call got its permit, including itself.
-    pub(super) begun_with: usize,
+    pub(super) in_flight_at_start: usize,
     /// Calls in progress now, including itself.
     pub(super) under_way: usize,
     /// True if a call waits for a permit.
-    pub(super) somebody_waits: bool,
+    pub(super) has_waiters: bool,
 }
 
 impl AdaptiveLimit {
     /// Creates a limit below this ceiling.
     pub(super) fn new(ceiling: usize) -> AdaptiveLimit {
-        let limit = (ceiling / BEGIN_PART).max(BEGIN_LEAST).min(ceiling);
+        let limit = (ceiling / BEGIN_PART).max(INITIAL_MIN).min(ceiling);
         AdaptiveLimit {
             ceiling,
             limit: limit as f64,
             is_beginning: true,
             window: None,
-            alone: Vec::new(),
-            alone_at: None,
+            baselines: Vec::new(),
+            baseline_at: None,
             measuring: None,
         }
     }
@@ -126,15 +126,15 @@ impl AdaptiveLimit {
     }
 
     fn least(&self) -> usize {
-        LEAST.min(self.ceiling)
+        LIMIT_MIN.min(self.ceiling)
     }
 
     /// Records an attempt that has ended.
     pub(super) fn ended(&mut self, ended: EndedAttempt, now: Instant) {
         let took = ended.took.as_secs_f64();
-        let is_alone = ended.begun_with <= LEAST;
+        let is_alone = ended.in_flight_at_start <= LIMIT_MIN;
         let base = self
-            .alone
+            .baselines
             .iter()
             .find(|(operation, _)| *operation == ended.operation)
             .map(|(_, base)| *base);
@@ -145,10 +145,10 @@ impl AdaptiveLimit {
         }
         if ended.is_success && is_alone {
             self.learn(ended.operation, took);
-            self.alone_at = Some(now);
+            self.baseline_at = Some(now);
         }
         self.measure(is_alone, now);
-        if self.is_beginning && ended.somebody_waits && took <= tolerated {
+        if self.is_beginning && ended.has_waiters && took <= tolerated {
             self.limit = (self.limit + 1.0).min(self.ceiling as f64);
         }
         let window = self.window.get_or_insert(LimitWindow {
@@ -157,13 +157,13 @@ impl AdaptiveLimit {
             took: 0.0,
             tolerated: 0.0,
             most: 0,
-            somebody_waited: false,
+            had_waiters: false,
         });
         window.calls += 1;
         window.took += took;
         window.tolerated += tolerated;
         window.most = window.most.max(ended.under_way);
-        window.somebody_waited |= ended.somebody_waits;
+        window.had_waiters |= ended.has_waiters;
         let lasted = now.saturating_duration_since(window.since);
         if lasted >= WINDOW && window.calls >= WINDOW_CALLS {
             self.close_window();
@@ -171,9 +171,13 @@ impl AdaptiveLimit {
     }
 
     fn learn(&mut self, operation: &'static str, took: f64) {
-        match self.alone.iter_mut().find(|(name, _)| *name == operation) {
+        match self
+            .baselines
+            .iter_mut()
+            .find(|(name, _)| *name == operation)
+        {
             Some((_, base)) => *base += (took - *base) * WEIGHT,
-            None => self.alone.push((operation, took)),
+            None => self.baselines.push((operation, took)),
         }
     }
 
@@ -182,7 +186,7 @@ impl AdaptiveLimit {
         let since = |then| now.saturating_duration_since(then);
         match &mut self.measuring {
             None => {
-                let last = *self.alone_at.get_or_insert(now);
+                let last = *self.baseline_at.get_or_insert(now);
                 if since(last) >= MEASURE_EVERY {
                     self.measuring = Some(Measurement {
                         since: now,
@@ -192,9 +196,9 @@ impl AdaptiveLimit {
             }
             Some(measuring) => {
                 measuring.calls += u32::from(is_alone);
-                if measuring.calls >= MEASURE_CALLS || since(measuring.since) >= MEASURE_MOST {
+                if measuring.calls >= MEASURE_CALLS || since(measuring.since) >= MEASURE_MAX {
                     self.measuring = None;
-                    self.alone_at = Some(now);
+                    self.baseline_at = Some(now);
                 }
                 // The calls of this window would reveal nothing about the limit.
                 self.window = None;
@@ -209,9 +213,9 @@ impl AdaptiveLimit {
         let gradient = window.tolerated / window.took.max(f64::MIN_POSITIVE);
         if gradient < 1.0 {
             // Permits that were not in use did not cause the delay.
-            self.limit = self.limit.min(window.most as f64) * gradient.max(SHRINK_MOST);
+            self.limit = self.limit.min(window.most as f64) * gradient.max(SHRINK_MAX);
             self.is_beginning = false;
-        } else if window.somebody_waited {
+        } else if window.had_waiters {
             // Grows no further than to the limit at which calls would take the tolerated duration.
             self.limit = (self.limit + self.limit.sqrt()).min(self.limit * gradient);
         } else if self.limit < self.ceiling as f64 && window.most * 2 < self.permits() {
@@ -264,21 +268,21 @@ mod tests {
                     .into_iter()
                     .partition::<Vec<_>, _>(|(_, until, _)| *until <= now);
                 self.in_work = in_work;
-                for (began, _, begun_with) in done {
+                for (began, _, in_flight_at_start) in done {
                     took.push(now - began);
                     let ended = EndedAttempt {
                         operation: "read",
                         took: now - began,
                         is_success: true,
-                        begun_with,
+                        in_flight_at_start,
                         under_way,
-                        somebody_waits: offered > under_way,
+                        has_waiters: offered > under_way,
                     };
                     self.limit.ended(ended, now);
                 }
                 while self.in_work.len() + self.waits.len() < self.limit.permits().min(offered) {
-                    let begun_with = self.in_work.len() + self.waits.len() + 1;
-                    self.waits.push_back((now, begun_with));
+                    let in_flight_at_start = self.in_work.len() + self.waits.len() + 1;
+                    self.waits.push_back((now, in_flight_at_start));
                 }
                 while self.in_work.len() < self.workers {
                     let Some((began, with)) = self.waits.pop_front() else {
@@ -368,9 +372,9 @@ mod tests {
                 operation: "read",
                 took: Duration::from_millis(took_ms),
                 is_success,
-                begun_with: 2,
+                in_flight_at_start: 2,
                 under_way: 64,
-                somebody_waits: true,
+                has_waiters: true,
             };
             limit.ended(ended, now);
             limit.permits()

@@ -23,7 +23,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Adds the pause that the endpoint asks for. The caller gets it as Retry-After.
-    pub(super) fn asked_to_wait(mut self, wait: Option<Duration>) -> Attempt {
+    pub(super) fn with_requested_pause(mut self, wait: Option<Duration>) -> Attempt {
         if let Some(wait) = wait {
             let seconds = whole_seconds(wait);
             self.outcome = self.outcome.map_err(|error| error.retry_after(seconds));
@@ -65,7 +65,7 @@ impl RetrySafety {
 }
 
 /// Judges a complete answer.
-pub(super) fn judged(
+pub(super) fn evaluate(
     body: &[u8],
     status: StatusCode,
     word: impl Fn(Delivery) -> Option<Delivery>,

@@ -121,7 +121,7 @@ impl Breaker {
     }
 
     /// Notes that the endpoint asks for a pause. Returns whether no such pause was in effect before.
-    pub(super) fn leave_alone(&self, now: Instant, wait: Duration) -> bool {
+    pub(super) fn pause(&self, now: Instant, wait: Duration) -> bool {
         let mut data = self.lock();
         let until = now + wait;
         let before = match data.state {
@@ -192,7 +192,7 @@ impl Breaker {
     }
 
     /// Ends a probe without a result.
-    fn give_back(&self, probe: u64) {
+    fn abandon_probe(&self, probe: u64) {
         let mut data = self.lock();
         if let BreakerState::HalfOpen {
             rest,
@@ -229,9 +229,9 @@ impl BreakerPermit<'_> {
     }
 
     /// Reports that the endpoint asks for a pause. Returns whether no such pause was in effect before.
-    pub(super) fn leave_alone(mut self, now: Instant, wait: Duration) -> bool {
+    pub(super) fn pause(mut self, now: Instant, wait: Duration) -> bool {
         self.probe = None;
-        self.breaker.leave_alone(now, wait)
+        self.breaker.pause(now, wait)
     }
 
     #[cfg(test)]
@@ -243,7 +243,7 @@ impl BreakerPermit<'_> {
 impl Drop for BreakerPermit<'_> {
     fn drop(&mut self) {
         if let Some(probe) = self.probe {
-            self.breaker.give_back(probe);
+            self.breaker.abandon_probe(probe);
         }
     }
 }
@@ -383,14 +383,14 @@ mod tests {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         let [early, late, first, second] = [(); 4].map(|()| breaker.chosen(now));
         let wait = Duration::from_secs(30);
-        assert!(first.leave_alone(now, wait));
-        assert!(!second.leave_alone(now, Duration::from_secs(1)));
+        assert!(first.pause(now, wait));
+        assert!(!second.pause(now, Duration::from_secs(1)));
         early.success(now);
         assert!(!late.failure(now));
         assert_eq!(breaker.waits(now), Some(wait));
         now += wait;
         let probe = breaker.probes(now);
-        assert!(probe.leave_alone(now, wait));
+        assert!(probe.pause(now, wait));
         assert_eq!(breaker.waits(now), Some(wait));
         now += wait;
         breaker.probes(now).success(now);

@@ -123,7 +123,7 @@ impl UpstreamEndpoints {
     }
 
     /// Returns the first endpoint with a closed breaker. Uses up neither a probe nor a turn.
-    pub(super) fn well(&self) -> Option<&UpstreamEndpoint> {
+    pub(super) fn healthy(&self) -> Option<&UpstreamEndpoint> {
         self.all.iter().find(|known| !known.breaker.is_open())
     }
 
@@ -133,7 +133,7 @@ impl UpstreamEndpoints {
 
     /// Returns whether another endpoint has a closed breaker, so that it can be asked immediately after the one at this index has
     /// refused a connection.
-    pub(super) fn has_other_than(&self, asked: usize) -> bool {
+    pub(super) fn has_alternative(&self, asked: usize) -> bool {
         (0..self.all.len()).any(|at| self.is_other(at, asked))
     }
 
@@ -231,17 +231,17 @@ mod tests {
         endpoints.all[1].url = endpoints.all[0].url.clone();
         assert_eq!(host(&endpoints, Some(0), now, true), "c");
         endpoints.all[2].breaker.break_open(now);
-        assert!(!endpoints.has_other_than(0));
+        assert!(!endpoints.has_alternative(0));
     }
 
     #[test]
     fn another_one_is_one_that_is_well() {
         let (endpoints, now) = (endpoints(false), Instant::now());
-        assert!(endpoints.has_other_than(0));
+        assert!(endpoints.has_alternative(0));
         endpoints.all[1].breaker.break_open(now);
-        assert!(endpoints.has_other_than(0));
+        assert!(endpoints.has_alternative(0));
         endpoints.all[2].breaker.break_open(now);
-        assert!(!endpoints.has_other_than(0));
+        assert!(!endpoints.has_alternative(0));
     }
 
     #[test]
@@ -260,14 +260,14 @@ mod tests {
         let (endpoints, now) = (endpoints(true), Instant::now());
         assert_eq!(host(&endpoints, None, now, true), "a");
         for _ in 0..2 {
-            assert!(endpoints.well().is_some());
+            assert!(endpoints.healthy().is_some());
         }
         assert_eq!(host(&endpoints, None, now, true), "b");
         for endpoint in endpoints.iter() {
             endpoint.breaker.break_open(now);
         }
         let later = now + Duration::from_secs(1);
-        assert!(endpoints.well().is_none());
+        assert!(endpoints.healthy().is_none());
         assert_eq!(host(&endpoints, None, later, true), "probe c");
     }
 }

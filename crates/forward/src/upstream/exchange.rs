@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
 use super::account::EncodedAccount;
-use super::attempt::{Attempt, failed, judged, no_room, packed, too_much};
+use super::attempt::{Attempt, evaluate, failed, no_room, packed, too_much};
 use super::config::{UpstreamAuth, UpstreamConfig};
 use super::endpoint::UpstreamEndpoint;
 use super::retry_after;
@@ -21,16 +21,16 @@ const FORM_BYTES: usize = 256;
 
 /// A request to the upstream.
 #[derive(Clone, Copy)]
-pub(crate) struct AskedRequest<'a> {
+pub(crate) struct UpstreamRequest<'a> {
     pub(crate) request: &'a Request,
     /// The log of the attempts, if the call is traced.
     pub(crate) trace: Option<&'a AttemptLog>,
 }
 
-impl<'a> AskedRequest<'a> {
+impl<'a> UpstreamRequest<'a> {
     /// Creates a request of the gateway itself, which is not traced.
-    pub(super) fn untraced(request: &'a Request) -> AskedRequest<'a> {
-        AskedRequest {
+    pub(super) fn untraced(request: &'a Request) -> UpstreamRequest<'a> {
+        UpstreamRequest {
             request,
             trace: None,
         }
@@ -95,7 +95,7 @@ impl UpstreamClient {
         &self,
         endpoint: &UpstreamEndpoint,
         account: &EncodedAccount,
-        AskedRequest { request, trace }: AskedRequest<'_>,
+        UpstreamRequest { request, trace }: UpstreamRequest<'_>,
         (now, deadline): (Instant, Instant),
     ) -> Attempt {
         let effect = request.operation().effect;
@@ -122,7 +122,7 @@ impl UpstreamClient {
         if let Some(trace) = trace {
             trace.answered(status.as_u16());
         }
-        let wait = retry_after::asked_for(status, answer.headers(), SystemTime::now);
+        let wait = retry_after::requested_pause(status, answer.headers(), SystemTime::now);
         // Consumed messages and the outcome of a send can't be requested again, so their answers wait as long as possible.
         let room_wait = if effect == Effect::Read {
             ROOM_WAIT
@@ -130,13 +130,13 @@ impl UpstreamClient {
             timeout
         };
         let attempt = match answer.body(self.response_bytes, room_wait).await {
-            Ok(body) => judged(&body, status, word),
+            Ok(body) => evaluate(&body, status, word),
             Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
             Err(BodyError::Packed) => packed(word),
             Err(BodyError::TooLarge) => too_much("the answer is too large", word),
             Err(BodyError::NoRoom) => no_room(effect),
         };
-        attempt.asked_to_wait(wait)
+        attempt.with_requested_pause(wait)
     }
 
     /// Returns the `Authorization` header if it contains the account, and the form.

@@ -22,20 +22,20 @@ const EVENTS: usize = 80;
 const GENERATIONS: usize = 2;
 
 /// The state that all calls share under one configuration.
-struct World {
+struct SharedState {
     endpoints: UpstreamEndpoints,
     queue: Arc<AdmissionQueue>,
 }
 
-impl World {
-    fn new(chance: &mut Chance) -> World {
+impl SharedState {
+    fn new(chance: &mut SplitMix64) -> SharedState {
         let urls = ["http://a/", "http://b/"].map(|url| url.parse().unwrap());
         let urls = &urls[..1 + chance.below(2)];
         let targets = urls
             .iter()
             .map(|url| Target::new(0, url).unwrap())
             .collect();
-        World {
+        SharedState {
             endpoints: UpstreamEndpoints::new(urls.to_vec(), targets, chance.below(2) == 0),
             queue: AdmissionQueue::new(1 + chance.below(4), chance.below(8)),
         }
@@ -43,9 +43,9 @@ impl World {
 }
 
 /// A generator that gives the same numbers for the same seed (splitmix64).
-struct Chance(u64);
+struct SplitMix64(u64);
 
-impl Chance {
+impl SplitMix64 {
     fn below(&mut self, most: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut x = self.0;
@@ -67,7 +67,7 @@ enum Step<'w> {
 }
 
 struct Call<'w> {
-    world: &'w World,
+    world: &'w SharedState,
     is_read: bool,
     /// The index of the endpoint that was asked last.
     asked: Option<usize>,
@@ -76,9 +76,9 @@ struct Call<'w> {
 
 /// The state of everything at one moment.
 struct Model<'w> {
-    chance: Chance,
+    chance: SplitMix64,
     now: Instant,
-    world: &'w World,
+    world: &'w SharedState,
     calls: Vec<Call<'w>>,
     is_success: bool,
 }
@@ -148,7 +148,7 @@ impl<'w> Model<'w> {
 
     fn choose(
         &mut self,
-        world: &'w World,
+        world: &'w SharedState,
         asked: Option<usize>,
         is_read: bool,
     ) -> Option<ChosenEndpoint<'w>> {
@@ -199,14 +199,14 @@ impl<'w> Model<'w> {
         }
     }
 
-    fn happen(&mut self, next: &mut dyn Iterator<Item = &'w World>) {
+    fn happen(&mut self, next: &mut dyn Iterator<Item = &'w SharedState>) {
         match self.chance.below(24) {
             0..6 => self.begin(),
             6..16 => self.go_on(),
             16 | 17 => self.lose(false),
             18 => self.lose(true),
             // The try of the next account, which is dropped or ends without reporting to the breaker.
-            19 => drop(self.world.endpoints.well()),
+            19 => drop(self.world.endpoints.healthy()),
             20 => self.world = next.next().unwrap_or(self.world),
             21 => self.is_success = self.chance.below(4) == 0,
             _ => self.now += Duration::from_millis(self.chance.below(1500) as u64),
@@ -245,8 +245,10 @@ impl<'w> Model<'w> {
 fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
     let mut longest = Duration::ZERO;
     for seed in 0..INTERLEAVINGS {
-        let mut chance = Chance(seed);
-        let worlds: Vec<_> = (0..GENERATIONS).map(|_| World::new(&mut chance)).collect();
+        let mut chance = SplitMix64(seed);
+        let worlds: Vec<_> = (0..GENERATIONS)
+            .map(|_| SharedState::new(&mut chance))
+            .collect();
         let mut generations = worlds.iter();
         let world = generations.next().unwrap();
         let mut model = Model {

@@ -14,7 +14,7 @@ const GROWTH_PART: usize = 8;
 /// The state of the detection of an overload.
 #[derive(Default)]
 pub(super) struct Overload {
-    next_look: Option<Instant>,
+    next_check: Option<Instant>,
     /// The number of waiting calls at the last check, if the oldest was above the target.
     above: Option<usize>,
     /// True if a call was rejected since then.
@@ -25,27 +25,27 @@ pub(super) struct Overload {
 
 impl Overload {
     /// Returns whether there is an overload now.
-    pub(super) fn is_on(&self, now: Instant) -> bool {
+    pub(super) fn is_active(&self, now: Instant) -> bool {
         self.refused_at
             .is_some_and(|refused_at| now < refused_at + SOJOURN_INTERVAL)
     }
 
     /// Notes that a call was rejected or evicted because the queue is full. This prolongs an overload.
-    pub(super) fn refused(&mut self, now: Instant) {
+    pub(super) fn record_refusal(&mut self, now: Instant) {
         self.has_refused = true;
-        if self.is_on(now) {
+        if self.is_active(now) {
             self.refused_at = Some(now);
         }
     }
 
     /// Returns whether an overload begins now, from the number of waiting calls and the arrival of the oldest one.
-    pub(super) fn begins(
+    pub(super) fn detect(
         &mut self,
         now: Instant,
         waiting: usize,
         oldest: impl FnOnce() -> Option<Instant>,
     ) -> bool {
-        if self.is_on(now) || self.next_look.is_some_and(|next_look| now < next_look) {
+        if self.is_active(now) || self.next_check.is_some_and(|next_check| now < next_check) {
             return false;
         }
         let waited = oldest().map(|since| now.saturating_duration_since(since));
@@ -53,7 +53,7 @@ impl Overload {
         let has_grown = |before| self.has_refused || waiting > before + before / GROWTH_PART;
         let begins = is_above && self.above.is_some_and(has_grown);
         *self = Overload {
-            next_look: Some(now + SOJOURN_INTERVAL),
+            next_check: Some(now + SOJOURN_INTERVAL),
             above: is_above.then_some(waiting),
             has_refused: false,
             refused_at: begins.then_some(now),

@@ -16,7 +16,7 @@ use super::overload::Overload;
 
 /// During an overload half as many calls may wait as there are permits, so that waiting takes less time than being served, but no
 /// fewer than this.
-const WAITING_LEAST: usize = 4;
+const WAITING_MIN: usize = 4;
 
 /// The permits of one upstream, and the calls that wait for one.
 pub(super) struct AdmissionQueue {
@@ -43,7 +43,7 @@ struct WaitingCall {
 pub(super) struct QueuePermit {
     queue: Arc<AdmissionQueue>,
     /// Calls in progress when it was acquired, including its own.
-    begun_with: usize,
+    in_flight_at_start: usize,
     /// The time when the call's last attempt ended, if no further attempt follows.
     ended: Option<Instant>,
 }
@@ -69,7 +69,7 @@ impl AdmissionQueue {
     }
 
     /// Returns a queue with other limits that begins with the limit found so far. Returns this queue if its limits are the same.
-    pub(super) fn renewed(
+    pub(super) fn reconfigured(
         self: &Arc<Self>,
         permits_max: usize,
         waiting_max: usize,
@@ -102,9 +102,9 @@ impl AdmissionQueue {
             return None;
         }
         state.taken += 1;
-        let begun_with = state.taken;
+        let in_flight_at_start = state.taken;
         drop(state);
-        Some(self.permit(begun_with))
+        Some(self.permit(in_flight_at_start))
     }
 
     /// Waits for a permit for a call of this access that found none free. If the call is abandoned, its place in the line is
@@ -131,7 +131,7 @@ impl AdmissionQueue {
                 state.forget_closed();
             }
             if state.waiting >= room {
-                state.overload.refused(now);
+                state.overload.record_refusal(now);
                 if !state.make_room_for(access) {
                     return Err(QueueFull);
                 }
@@ -143,14 +143,14 @@ impl AdmissionQueue {
         // The sender of an evicted call was dropped.
         (&mut waiter.granted).await.map_err(|_| QueueFull)?;
         waiter.has_permit = true;
-        let begun_with = self.lock().taken;
-        Ok(self.permit(begun_with))
+        let in_flight_at_start = self.lock().taken;
+        Ok(self.permit(in_flight_at_start))
     }
 
-    fn permit(self: &Arc<Self>, begun_with: usize) -> QueuePermit {
+    fn permit(self: &Arc<Self>, in_flight_at_start: usize) -> QueuePermit {
         QueuePermit {
             queue: Arc::clone(self),
-            begun_with,
+            in_flight_at_start,
             ended: None,
         }
     }
@@ -158,7 +158,7 @@ impl AdmissionQueue {
     /// Takes a permit back, and gives it to the next waiting call.
     fn release(&self, now: Instant) {
         let mut state = self.lock();
-        if state.waiting > 0 && state.overload_begins(now) {
+        if state.waiting > 0 && state.detect_overload(now) {
             let room = state.room(self.waiting_max, now);
             while state.waiting > room && state.evict_one(0) {}
         }
@@ -185,21 +185,21 @@ impl AdmissionQueue {
 impl QueueState {
     /// Returns how many calls may wait now, `waiting_max` at most.
     fn room(&self, waiting_max: usize, now: Instant) -> usize {
-        if self.overload.is_on(now) {
-            waiting_max.min((self.limit.permits() / 2).max(WAITING_LEAST))
+        if self.overload.is_active(now) {
+            waiting_max.min((self.limit.permits() / 2).max(WAITING_MIN))
         } else {
             waiting_max
         }
     }
 
     /// Checks the oldest wait if a check is due, and returns whether an overload begins.
-    fn overload_begins(&mut self, now: Instant) -> bool {
+    fn detect_overload(&mut self, now: Instant) -> bool {
         let oldest = |lines: &HashMap<String, VecDeque<WaitingCall>>| {
             let first = lines.values().filter_map(|line| line.front());
             first.map(|call| call.since).min()
         };
         let lines = &self.lines;
-        self.overload.begins(now, self.waiting, || oldest(lines))
+        self.overload.detect(now, self.waiting, || oldest(lines))
     }
 
     fn enqueue(&mut self, access: &str, call: WaitingCall) {
@@ -285,9 +285,9 @@ impl QueuePermit {
             operation,
             took: ended - began,
             is_success,
-            begun_with: self.begun_with,
+            in_flight_at_start: self.in_flight_at_start,
             under_way: state.taken,
-            somebody_waits: state.waiting > 0,
+            has_waiters: state.waiting > 0,
         };
         state.limit.ended(attempt, ended);
         self.ended = Some(ended);

@@ -10,7 +10,7 @@ impl Upstream {
     ///
     /// # Errors
     /// A sentence, when the roots can't be read.
-    pub(crate) fn renewed(
+    pub(crate) fn reconfigured(
         self: &Arc<Self>,
         config: &UpstreamConfig,
     ) -> Result<Arc<Upstream>, String> {
@@ -32,7 +32,9 @@ impl Upstream {
         self.endpoints.take_over(&before.endpoints);
         if self.config.url == before.config.url {
             let limits = &self.config.limits;
-            self.queue = before.queue.renewed(limits.calls_max, limits.waiting_max);
+            self.queue = before
+                .queue
+                .reconfigured(limits.calls_max, limits.waiting_max);
             self.budget = Arc::clone(&before.budget);
             if self.config.has_same_accounts(&before.config) {
                 self.accounts = Arc::clone(&before.accounts);

@@ -12,7 +12,7 @@ pub(super) const BELIEVED_MAX: Duration = Duration::from_secs(300);
 
 /// Returns the pause that an answer asks for, if it does. A date is compared with the answer's own `Date`, so that the two clocks
 /// need not agree, or with `now` if there is none.
-pub(super) fn asked_for(
+pub(super) fn requested_pause(
     status: StatusCode,
     headers: &HeaderMap,
     now: impl Fn() -> SystemTime,
@@ -66,7 +66,7 @@ mod tests {
             map.append(name, value);
         }
         let status = StatusCode::from_u16(status).unwrap();
-        let wait = asked_for(status, &map, now);
+        let wait = requested_pause(status, &map, now);
         assert_eq!(wait, expected.map(Duration::from_secs), "{headers:?}");
     }
 

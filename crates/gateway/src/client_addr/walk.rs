@@ -34,7 +34,7 @@ impl Walk {
     }
 
     /// Returns the steps in one line, if the walk read a hop of the header.
-    pub(crate) fn beyond_the_peer(self) -> Option<String> {
+    pub(crate) fn forwarded_steps(self) -> Option<String> {
         (self.steps.len() > 1).then_some(self.text)
     }
 

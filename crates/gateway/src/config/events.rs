@@ -7,10 +7,10 @@ use settings::{Reader, ValueKind, parse};
 use store::EventRetention;
 
 /// Minimum size limit for the log of events, in bytes. It holds some thousands of events.
-const BYTES_LEAST: usize = 1024 * 1024;
+const BYTES_MIN: usize = 1024 * 1024;
 
 /// Minimum pause between two polls of a channel.
-const POLL_LEAST: Duration = Duration::from_millis(50);
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 /// Reads the settings of events. `has_upstream` is true if an upstream is configured. If its `getunreadmessages` may mark messages
 /// as read, only hints are used. The embedded sandbox is known not to do that.
@@ -21,7 +21,7 @@ pub(super) fn events(reader: &mut Reader<'_>, has_upstream: bool) -> EventsConfi
     let depth = reader.choice("events.depth", "auto", &depths);
     let poll_min = reader.timeout("events.poll_min", "1s");
     let poll_max = reader.timeout("events.poll_max", "5s");
-    if poll_min < POLL_LEAST {
+    if poll_min < POLL_INTERVAL_MIN {
         reader.reject("events.poll_min", "it is less than 50ms");
     }
     if poll_max < poll_min {
@@ -46,8 +46,8 @@ pub(super) fn events(reader: &mut Reader<'_>, has_upstream: bool) -> EventsConfi
                 "1GiB",
                 ValueKind::Bytes,
                 |text| match parse::bytes(text)? {
-                    size if size >= BYTES_LEAST => Ok(size as u64),
-                    _ => Err(format!("{text} is less than {BYTES_LEAST} bytes")),
+                    size if size >= BYTES_MIN => Ok(size as u64),
+                    _ => Err(format!("{text} is less than {BYTES_MIN} bytes")),
                 },
             ),
         },

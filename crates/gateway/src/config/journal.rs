@@ -5,10 +5,10 @@ use store::{ReceiptRoom, Retention};
 
 /// Minimum size limit for the journal, in bytes. The store also contains accesses and keys, and pruning the journal does not shrink
 /// them.
-const JOURNAL_BYTES_LEAST: usize = 1024 * 1024;
+const JOURNAL_BYTES_MIN: usize = 1024 * 1024;
 
 /// Minimum size limit for receipts, in bytes. The receipt of a send under way counts with the size of the longest possible answer.
-const RECEIPT_BYTES_LEAST: usize = 128 * 1024;
+const RECEIPT_BYTES_MIN: usize = 128 * 1024;
 
 pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
     let rows = reader.timeout("journal.retention", "90d");
@@ -18,8 +18,8 @@ pub(super) fn retention(reader: &mut Reader<'_>) -> Retention {
         "4GiB",
         ValueKind::Bytes,
         |text| match parse::bytes(text)? {
-            size if size >= JOURNAL_BYTES_LEAST => Ok(size as u64),
-            _ => Err(format!("{text} is less than {JOURNAL_BYTES_LEAST} bytes")),
+            size if size >= JOURNAL_BYTES_MIN => Ok(size as u64),
+            _ => Err(format!("{text} is less than {JOURNAL_BYTES_MIN} bytes")),
         },
     );
     if payloads > rows {
@@ -37,10 +37,10 @@ pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
     let mut room = |key, default| {
         reader.value(key, default, ValueKind::Bytes, |text| {
             match parse::bytes(text)? {
-                size if size >= RECEIPT_BYTES_LEAST => {
+                size if size >= RECEIPT_BYTES_MIN => {
                     Ok(i64::try_from(size).unwrap_or(i64::MAX / 2))
                 }
-                _ => Err(format!("{text} is less than {RECEIPT_BYTES_LEAST} bytes")),
+                _ => Err(format!("{text} is less than {RECEIPT_BYTES_MIN} bytes")),
             }
         })
     };

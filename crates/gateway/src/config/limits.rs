@@ -7,13 +7,13 @@ use forward::{AnswerLimits, ThrottleLimits};
 use settings::{Reader, ValueKind, parse};
 
 /// Maximum value of the body limit, in bytes. A body is stored in memory as a whole.
-pub(super) const BODY_BYTES_MOST: usize = 64 * 1024 * 1024;
+pub(super) const BODY_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Maximum value of the limit for answers in memory, in bytes. It exceeds the memory of any machine.
-const ANSWERS_BYTES_MOST: usize = 1 << 40;
+const ANSWERS_BYTES_MAX: usize = 1 << 40;
 
 /// Maximum value of the envelope limit, in bytes. The XML layer does not accept more.
-const SOAP_BYTES_MOST: usize = 256 * 1024;
+const SOAP_BYTES_MAX: usize = 256 * 1024;
 
 /// Limits on requests and connections.
 #[derive(Clone, Copy, Debug)]
@@ -52,13 +52,13 @@ pub struct LimitsConfig {
 
 pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
     LimitsConfig {
-        body_bytes: reader.room("limits.body_bytes", "1MiB", BODY_BYTES_MOST),
-        soap_bytes: reader.room("limits.soap_bytes", "256KiB", SOAP_BYTES_MOST),
+        body_bytes: reader.room("limits.body_bytes", "1MiB", BODY_BYTES_LIMIT),
+        soap_bytes: reader.room("limits.soap_bytes", "256KiB", SOAP_BYTES_MAX),
         header_timeout: reader.timeout("limits.header_timeout", "10s"),
         body_timeout: reader.timeout("limits.body_timeout", "10s"),
         write_timeout: reader.timeout("limits.write_timeout", "30s"),
         rate: reader.value("limits.rate", "1KiB", ValueKind::Bytes, |text| {
-            let bytes = parse::room(text, BODY_BYTES_MOST)?;
+            let bytes = parse::room(text, BODY_BYTES_LIMIT)?;
             u32::try_from(bytes).map_err(|_| format!("{text} is too much"))
         }),
         idle_timeout: reader.timeout("limits.idle_timeout", "75s"),
@@ -69,11 +69,11 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
         connections_per_address: reader.count("limits.connections_per_address", "256").get()
             as usize,
         answers: AnswerLimits {
-            bytes: reader.room("limits.answers_bytes", "32MiB", ANSWERS_BYTES_MOST),
+            bytes: reader.room("limits.answers_bytes", "32MiB", ANSWERS_BYTES_MAX),
             bytes_per_access: reader.room(
                 "limits.answers_bytes_per_access",
                 "16MiB",
-                ANSWERS_BYTES_MOST,
+                ANSWERS_BYTES_MAX,
             ),
         },
         per_address_per_minute: reader.count("limits.per_address_per_minute", "600"),

@@ -7,7 +7,7 @@ use settings::{Reader, ValueKind, parse, read_trusted_bytes};
 use shared::{ValkeyOptions, ValkeyUrl};
 
 /// Maximum time that a call waits for a count. With a longer wait, a server that hangs would delay all calls.
-const TIMEOUT_MOST: Duration = Duration::from_secs(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(1);
 
 /// The settings that have no effect without a server.
 const KEYS_OF_SERVER: [&str; 4] = [
@@ -31,7 +31,7 @@ pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
     let timeout = reader.value("shared.timeout", "25ms", ValueKind::Time, |text| {
         let timeout = parse::timeout(text)?;
         match timeout {
-            timeout if timeout <= TIMEOUT_MOST => Ok(timeout),
+            timeout if timeout <= TIMEOUT_MAX => Ok(timeout),
             _ => Err(format!("{text} is more than 1s")),
         }
     });

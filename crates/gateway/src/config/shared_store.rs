@@ -14,16 +14,16 @@ use super::parse_chatgate::bounded;
 const OWN_CONNECTIONS: u32 = 5;
 
 /// Minimum number of connections. It leaves one connection for lookups and operators.
-const CONNECTIONS_LEAST: u32 = OWN_CONNECTIONS + 1;
+const CONNECTIONS_MIN: u32 = OWN_CONNECTIONS + 1;
 
 /// Maximum number of connections of one replica. More would come close to the database's own limit.
-const CONNECTIONS_MOST: u32 = 100;
+const CONNECTIONS_MAX: u32 = 100;
 
 /// Minimum lease: three heartbeats and the safety margin that a replica subtracts.
-const LEASE_LEAST: Duration = Duration::from_secs(5);
+const LEASE_MIN: Duration = Duration::from_secs(5);
 
 /// Minimum length of the first operator's key, in characters. A person who has to invent such a key generates a random one instead.
-pub(crate) const ADMIN_KEY_LEAST: usize = 32;
+pub(crate) const ADMIN_KEY_BYTES_MIN: usize = 32;
 
 /// Maximum length of a replica's name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -87,12 +87,12 @@ pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
     let admin_key = reader.secret("admin.key");
     if admin_key
         .as_ref()
-        .is_some_and(|key| key.chars().count() < ADMIN_KEY_LEAST)
+        .is_some_and(|key| key.chars().count() < ADMIN_KEY_BYTES_MIN)
     {
         reader.reject("admin.key", "it is shorter than 32 characters");
     }
     let connections = reader.value("store.connections", "8", ValueKind::Count(6), |text| {
-        parse::count_within(text, CONNECTIONS_LEAST..=CONNECTIONS_MOST)
+        parse::count_within(text, CONNECTIONS_MIN..=CONNECTIONS_MAX)
     });
     let durabilities = [("local", false), ("replicated", true)];
     let is_replicated = reader.choice("store.durability", "local", &durabilities);
@@ -195,7 +195,7 @@ fn seal(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> Option<SealKeys>
 fn replica(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> (ReplicaOptions, Duration) {
     let name = reader.optional_text("replicas.name", |text| bounded(text, NAME_BYTES_MAX));
     let lease = reader.timeout("replicas.lease", "10s");
-    if lease < LEASE_LEAST {
+    if lease < LEASE_MIN {
         reader.reject("replicas.lease", "it is less than 5s");
     }
     let refuses = [("serve", false), ("refuse", true)];

@@ -31,7 +31,7 @@ pub struct TracingConfig {
     /// The share of calls that is traced, in addition to sends and failures.
     pub ratio: SampleRatio,
     /// True if the trace context is passed on to the upstream.
-    pub passes_on: bool,
+    pub propagates: bool,
     /// The name of this gateway in the traces.
     pub service: String,
 }
@@ -75,7 +75,7 @@ fn receiver(reader: &mut Reader<'_>) -> Option<TracingConfig> {
         ValueKind::Number,
         SampleRatio::parse,
     );
-    let passes_on = reader.boolean("tracing.upstream", "false");
+    let propagates = reader.boolean("tracing.upstream", "false");
     let service = reader.text("tracing.service", "chatgate", |text| {
         bounded(text, SERVICE_BYTES_MAX)
     });
@@ -85,7 +85,7 @@ fn receiver(reader: &mut Reader<'_>) -> Option<TracingConfig> {
         roots,
         timeout,
         ratio,
-        passes_on,
+        propagates,
         service,
     })
 }

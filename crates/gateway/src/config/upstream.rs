@@ -10,16 +10,16 @@ use forward::{UpstreamAccount, UpstreamAuth, UpstreamConfig, UpstreamLimits};
 use settings::{Reader, ValueKind, parse};
 
 use super::exposure::check_sandbox;
-use super::limits::BODY_BYTES_MOST;
+use super::limits::BODY_BYTES_LIMIT;
 use super::parse_chatgate::{bounded, upstream_url};
 
 /// Maximum value of the limit on attempts per call. The wait doubles with each attempt.
-const ATTEMPTS_MOST: u32 = 10;
+const ATTEMPTS_MAX: u32 = 10;
 
 pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
     UpstreamLimits {
         attempts_max: reader.value("upstream.attempts", "3", ValueKind::Count(1), |text| {
-            parse::count_within(text, 1..=ATTEMPTS_MOST).map(NonZeroU32::get)
+            parse::count_within(text, 1..=ATTEMPTS_MAX).map(NonZeroU32::get)
         }),
         calls_max: reader.count("upstream.calls", "256").get() as usize,
         waiting_max: reader.count("upstream.waiting", "1024").get() as usize,
@@ -27,7 +27,7 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
         connect_timeout: reader.timeout("upstream.connect_timeout", "3s"),
         connection_life: reader.timeout("upstream.connection_life", "5m"),
         timeout: reader.timeout("upstream.timeout", "15s"),
-        response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_MOST),
+        response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_LIMIT),
         roots: reader.text("upstream.roots", "bundled", parse_roots),
     }
 }

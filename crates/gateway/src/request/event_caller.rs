@@ -59,7 +59,9 @@ impl EventCaller {
     /// # Errors
     /// The error that a new call of this caller would get.
     pub(crate) async fn judge(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
-        self.auth.now = snapshot.judged_now();
+        // Before the lookup, because accesses that were read earlier may be older than the check says.
+        snapshot.check_fresh()?;
+        self.auth.now = snapshot.auth_now();
         let is_same = self.generation == snapshot.generation && {
             let accesses = snapshot.store.accesses();
             let current = accesses.of_client(&self.access.client_id);
@@ -67,16 +69,15 @@ impl EventCaller {
         };
         match self.credentials {
             Credentials::Password { .. } if is_same => {
-                snapshot.check_fresh()?;
                 let judged = snapshot.forwarder.authorize(&self.access, self.auth);
                 judged.map(drop)
             }
             // A token expires by itself, and its key may have been removed.
-            _ => Box::pin(self.judge_anew(snapshot)).await,
+            _ => Box::pin(self.recheck(snapshot)).await,
         }
     }
 
-    async fn judge_anew(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+    async fn recheck(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
         snapshot.events()?;
         if !snapshot.is_open(self.auth.way) {
             return Err(Error::refused(Code::OperationNotAllowed).because("switched off"));

@@ -11,7 +11,7 @@ use adapter::{
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
-use events::{EventFilter, StreamPlaces};
+use events::{EventFilter, StreamLimiter};
 use forward::AuthContext;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ use crate::request::reply;
 use crate::request::watch::begin as begin_at;
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
-use pieces::{EventStream, busy, passes, spread};
+use pieces::{EventStream, busy_piece, is_temporary, jittered};
 
 /// The media type of a stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -35,7 +35,7 @@ const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// The result of a request for a stream.
-enum Begun {
+enum StreamStart {
     Options,
     /// Only the checks were requested (HEAD).
     Checked,
@@ -49,9 +49,9 @@ pub(crate) async fn answer(
     mut record: AccessRecord,
 ) -> Response {
     match begin(runtime, &snapshot, &mut record).await {
-        Ok(Begun::Options) => reply::options(&mut record),
-        Ok(Begun::Checked) => reply::stream(&mut record, Body::empty()),
-        Ok(Begun::Stream(stream)) => reply::stream(&mut record, stream.into_body()),
+        Ok(StreamStart::Options) => reply::options(&mut record),
+        Ok(StreamStart::Checked) => reply::stream(&mut record, Body::empty()),
+        Ok(StreamStart::Stream(stream)) => reply::stream(&mut record, stream.into_body()),
         Err(error) => refuse(&snapshot, &mut record, &error),
     }
 }
@@ -60,10 +60,10 @@ async fn begin(
     runtime: Arc<Runtime>,
     snapshot: &Arc<Snapshot>,
     record: &mut AccessRecord,
-) -> Result<Begun, Error> {
+) -> Result<StreamStart, Error> {
     admit(snapshot, record)?;
     let checks_only = match record.context.head.method {
-        Method::OPTIONS => return Ok(Begun::Options),
+        Method::OPTIONS => return Ok(StreamStart::Options),
         Method::GET => false,
         Method::HEAD => true,
         _ => return Err(Error::refused(Code::HttpMethodNotAllowed)),
@@ -80,13 +80,13 @@ async fn begin(
         .await;
     record.progress.count(counted)?;
     if checks_only {
-        return Ok(Begun::Checked);
+        return Ok(StreamStart::Checked);
     }
     let (config, client_id) = (events.config(), &caller.access().client_id);
     let chance = record.context.id.chance();
     let now = Instant::now();
-    Ok(Begun::Stream(Box::new(EventStream {
-        _place: StreamPlaces::take(&events.places, client_id, config.streams)?,
+    Ok(StreamStart::Stream(Box::new(EventStream {
+        _permit: StreamLimiter::acquire(&events.streams, client_id, config.streams)?,
         _interest: events.interests.hold(client_id),
         filter: EventFilter::of(caller.request()),
         news: events.hub.subscribe(),
@@ -94,7 +94,7 @@ async fn begin(
         shown: at,
         shows_reset: cursor != "earliest",
         beats_at: now,
-        ends_at: now + spread(config.stream_life, chance),
+        ends_at: now + jittered(config.stream_life, chance),
         chance,
         has_begun: false,
         peer: record.context.peer.clone(),
@@ -115,7 +115,7 @@ async fn authorized(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<Ev
     let auth = AuthContext {
         address: record.context.client_address(),
         way,
-        now: snapshot.judged_now(),
+        now: snapshot.auth_now(),
         secret_in_url: false,
     };
     let deadline = record.context.deadline(snapshot.limits.request_timeout);
@@ -194,12 +194,12 @@ fn refuse(snapshot: &Snapshot, record: &mut AccessRecord, error: &Error) -> Resp
     };
     let accepted = record.context.head.headers.get_all(header::ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
-    if passes(error) && accepted.any(|value| value.contains(EVENT_STREAM)) {
+    if is_temporary(error) && accepted.any(|value| value.contains(EVENT_STREAM)) {
         let busy = Reply {
             status: 200,
             content_type: EVENT_STREAM,
             challenges: &[],
-            body: busy(error, &answer, record.context.id.chance())
+            body: busy_piece(error, &answer, record.context.id.chance())
                 .into_text()
                 .into(),
             rest: None,

@@ -2,12 +2,12 @@
 //! upstream → settle the key. The answer leaves when the receipt of the key is on the disk.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapter::{Code, Delivery, Error, IDEMPOTENCY_KEY_BYTES_MAX, Request, Response as Success};
 use store::{
-    Access, Claim, Intent, JournalRow, NoRoom, Obstacle, Opened, Receipt, ReceiptState, Settlement,
-    sha256,
+    Access, Claim, Intent, JournalRow, Obstacle, OpenResult, Receipt, ReceiptState, ReceiptsFull,
+    Settlement, sha256,
 };
 use tokio::sync::oneshot;
 
@@ -97,12 +97,12 @@ impl SendState {
         let obstacle = snapshot.store.obstacle(claim).await;
         let obstacle = obstacle.map_err(|error| store_failing(&error))?;
         obstacle
-            .map(|obstacle| self.meet(&obstacle, &fingerprint))
+            .map(|obstacle| self.resolve_obstacle(&obstacle, &fingerprint))
             .transpose()
     }
 
     /// Writes the open row of a send to the disk, together with the key that it claims. Returns the outcome of the key's first
-    /// call, if another send has claimed the key since [`SendState::replay`].
+    /// call, if another send has claimed the key since [`SendState::replay`]. `began` is the time at which the request began.
     ///
     /// # Errors
     /// The same as [`SendState::replay`]; OVERLOADED when the store can't be written. Then nothing may be sent.
@@ -110,21 +110,22 @@ impl SendState {
         &mut self,
         snapshot: &Snapshot,
         row: JournalRow,
+        began: Instant,
     ) -> Result<Option<Arc<Success>>, Error> {
         let claim = match std::mem::take(self) {
             SendState::Claimed(claim) => Some(claim),
             _ => None,
         };
         let fingerprint = claim.as_ref().map(|claim| claim.fingerprint);
-        let opened = snapshot.store.journal().open(row, claim).await;
+        let opened = snapshot.store.journal().open(row, claim, began).await;
         match (opened.map_err(|error| store_failing(&error))?, fingerprint) {
-            (Opened::Obstacle(obstacle), Some(fingerprint)) => {
-                self.meet(&obstacle, &fingerprint).map(Some)
+            (OpenResult::Obstacle(obstacle), Some(fingerprint)) => {
+                self.resolve_obstacle(&obstacle, &fingerprint).map(Some)
             }
-            (Opened::Obstacle(_), None) => Err(Error::refused(Code::InternalError)
+            (OpenResult::Obstacle(_), None) => Err(Error::refused(Code::InternalError)
                 .because("a send without an idempotency key got a receipt")
                 .with_delivery(Some(Delivery::NotSent))),
-            (Opened::Intent(intent), fingerprint) => {
+            (OpenResult::Intent(intent), fingerprint) => {
                 let has_key = fingerprint.is_some();
                 *self = SendState::Dispatched { intent, has_key };
                 Ok(None)
@@ -174,9 +175,15 @@ impl SendState {
     }
 
     /// Returns the outcome of a send whose key can't be claimed.
-    fn meet(&mut self, obstacle: &Obstacle, fingerprint: &[u8; 32]) -> Result<Arc<Success>, Error> {
+    fn resolve_obstacle(
+        &mut self,
+        obstacle: &Obstacle,
+        fingerprint: &[u8; 32],
+    ) -> Result<Arc<Success>, Error> {
         let receipt = match obstacle {
-            Obstacle::NoRoom(no_room) => return Err(without_room(*no_room)),
+            Obstacle::ReceiptsFull(receipts_full) => {
+                return Err(receipts_full_error(*receipts_full));
+            }
             Obstacle::Known(receipt) => receipt,
         };
         if receipt.fingerprint == *fingerprint && receipt.state != ReceiptState::Open {
@@ -200,8 +207,8 @@ fn fingerprint(request: &Request) -> [u8; 32] {
 }
 
 /// Returns the error of a send whose key can't be stored.
-fn without_room(no_room: NoRoom) -> Error {
-    let (code, text, setting) = if no_room.own {
+fn receipts_full_error(receipts_full: ReceiptsFull) -> Error {
+    let (code, text, setting) = if receipts_full.own {
         let text = "This access has used too many idempotency keys; try again later, or send without a key.";
         (Code::RateLimited, text, "receipts.bytes_per_access")
     } else {
@@ -211,7 +218,7 @@ fn without_room(no_room: NoRoom) -> Error {
     };
     Error::explained(code, text)
         .because(format!("receipts use all of {setting}"))
-        .retry_after(u32::try_from(no_room.retry_s).unwrap_or(u32::MAX))
+        .retry_after(u32::try_from(receipts_full.retry_s).unwrap_or(u32::MAX))
 }
 
 /// Returns the outcome of the key's first call, or the reason why it can't be repeated.

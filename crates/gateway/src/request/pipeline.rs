@@ -71,7 +71,7 @@ pub(crate) async fn answer(
                 boxed(|| async move { finish(&its_snapshot, way, &mut record, Ok(call)).await });
             let finishing = AssertUnwindSafe(DetachOnDrop::new(&snapshot.under_way, finishing));
             let finished = finishing.catch_unwind().await;
-            finished.unwrap_or_else(|_| reply::defect())
+            finished.unwrap_or_else(|_| reply::internal_error())
         }
         Ok(Plan::Call(call)) => finish(&snapshot, way, &mut record, Ok(call)).await,
         Ok(Plan::Options) => reply::options(&mut record),
@@ -101,7 +101,7 @@ async fn plan(
         RequestKind::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         RequestKind::Call | RequestKind::CheckOnly => {}
     }
-    if validate::waits_to_go_on(&context.head, &body) {
+    if validate::expects_continue(&context.head, &body) {
         adapter.refuse_head(&context.wire(&Bytes::new()))?;
     }
     let deadline = context.deadline(snapshot.limits.request_timeout);
@@ -113,7 +113,7 @@ async fn plan(
     let auth = AuthContext {
         address: context.client_address(),
         way,
-        now: snapshot.judged_now(),
+        now: snapshot.auth_now(),
         secret_in_url: decoded.secret_in_url,
     };
     progress.enter(CallStep::Authorize, context);
@@ -129,7 +129,7 @@ async fn plan(
     snapshot.forwarder.authorize_call(&access, &request)?;
     check_scope(scope.as_ref(), &request)?;
     let key = idempotency::check_key(decoded.idempotency_key)?;
-    let no_cache = validate::asks_for_fresh(&context.head);
+    let no_cache = validate::bypasses_cache(&context.head);
     let watcher = watches.then(|| {
         let caller = EventCaller::new(snapshot, decoded.credentials, &request, (&access, auth));
         Box::new(caller)
@@ -199,7 +199,7 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
     validate::readable(head, progress.closes).inspect_err(|_| progress.closes = true)?;
     let client = client_addr::resolve(context.peer(), &head.headers, snapshot.trust())?;
     context.client = Some(client);
-    if snapshot.trust().believes(context.peer()) {
+    if snapshot.trust().trusts(context.peer()) {
         progress.follow_trace(context);
     }
     context.cors_origin = snapshot.cors_origin(&context.head.headers);
@@ -269,7 +269,8 @@ async fn ask(
     if is_send {
         record.enter(CallStep::Journal);
         let row = record.open_row();
-        let dispatching = record.progress.send.dispatch(snapshot, row);
+        let (began, _) = record.context.began();
+        let dispatching = record.progress.send.dispatch(snapshot, row, began);
         if let Some(success) = Box::pin(dispatching).await? {
             return Ok(success);
         }

@@ -11,7 +11,7 @@ use adapter::{Answer, Code, Delivery, Response as Success, Way};
 use axum::http::request::Parts;
 use forward::{CacheStatus, TraceParent};
 use server::Peer;
-use store::{JournalLevel, JournalRow, Noted};
+use store::{CountResult, JournalLevel, JournalRow};
 use telemetry::{CallStep, Exemplar, LogClass, name, text};
 
 use crate::client_addr::Walk;
@@ -94,7 +94,7 @@ impl AccessRecord {
         if is_refused {
             outcome.walk = self.walk();
         }
-        self.settle_trace(is_refused);
+        self.decide_sampling(is_refused);
         self.count(&outcome, answer.code());
         let keeps_answer = answer.operation.is_some()
             && self
@@ -106,7 +106,7 @@ impl AccessRecord {
     }
 
     /// Decides whether the call is exported to the receiver of traces. If so, log and journal name its trace.
-    fn settle_trace(&mut self, is_failed: bool) {
+    fn decide_sampling(&mut self, is_failed: bool) {
         if let Some(trace) = &self.progress.trace {
             if traced::is_exported(trace, &self.progress, is_failed) {
                 self.context.trace_id = Some(trace.trace_id());
@@ -120,10 +120,10 @@ impl AccessRecord {
     /// the peer was read, and rejections have to be cheap.
     fn walk(&self) -> Option<String> {
         let (trust, peer) = (self.snapshot.trust(), self.context.peer());
-        if !trust.believes(peer) {
+        if !trust.trusts(peer) {
             return None;
         }
-        Walk::of(peer, &self.context.head.headers, trust).beyond_the_peer()
+        Walk::of(peer, &self.context.head.headers, trust).forwarded_steps()
     }
 
     /// Closes a connection on which no caller authenticates. The connection of a trusted proxy stays open, because it carries calls
@@ -133,7 +133,7 @@ impl AccessRecord {
         if self.progress.access.is_some() {
             context.peer.reset_refusals();
         } else if is_refused
-            && !self.snapshot.trust().believes(context.peer())
+            && !self.snapshot.trust().trusts(context.peer())
             && context.peer.count_refusal()
         {
             if context.is_multiplexed() {
@@ -152,7 +152,7 @@ impl AccessRecord {
         if let Some(trace) = self.progress.trace.take() {
             traced::export(*trace, &self.context, &self.progress, outcome);
         }
-        if matches!(noted, Noted::Counted) {
+        if matches!(noted, CountResult::Counted) {
             return;
         }
         let user_agent = self.context.user_agent();
@@ -175,8 +175,8 @@ impl AccessRecord {
             return;
         };
         match noted {
-            Noted::First(counted) => journal.begin_count(&counted, row),
-            Noted::Listed | Noted::Counted => journal.add(row),
+            CountResult::First(counted) => journal.begin_count(&counted, row),
+            CountResult::Listed | CountResult::Counted => journal.add(row),
         }
     }
 
@@ -288,7 +288,7 @@ impl Drop for AccessRecord {
             outcome.delivery = Delivery::Unknown.word();
             self.snapshot.metrics.count_delivery(outcome.delivery);
         }
-        self.settle_trace(true);
+        self.decide_sampling(true);
         self.end(&outcome, false);
     }
 }

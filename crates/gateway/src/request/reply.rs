@@ -193,7 +193,7 @@ pub(crate) fn page(record: &mut AccessRecord, page: Page) -> Response {
 }
 
 /// Answers after a panic of our code that lost the record. Only the defect is certain.
-pub(crate) fn defect() -> Response {
+pub(crate) fn internal_error() -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(
         header::CONTENT_TYPE,

@@ -83,7 +83,7 @@ async fn issue(
     if context.head.method != Method::POST {
         return Err(Error::refused(Code::HttpMethodNotAllowed).into());
     }
-    if validate::waits_to_go_on(&context.head, &body) {
+    if validate::expects_continue(&context.head, &body) {
         refuse_token_head(&context.wire(&Bytes::new()))?;
     }
     let deadline = context.deadline(snapshot.limits.request_timeout);
@@ -96,7 +96,7 @@ async fn issue(
     let auth = AuthContext {
         address: context.client_address(),
         way: Way::Jwt,
-        now: snapshot.judged_now(),
+        now: snapshot.auth_now(),
         secret_in_url: false,
     };
     progress.enter(CallStep::Authorize, context);
@@ -107,5 +107,5 @@ async fn issue(
     let counted = counting.await;
     progress.count(counted)?;
     let token = snapshot.tokens.issue(&access, &scope, auth.now)?;
-    Ok(token_reply(&token, snapshot.tokens.life_s(), &scope))
+    Ok(token_reply(&token, snapshot.tokens.token_life_s(), &scope))
 }

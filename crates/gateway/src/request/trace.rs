@@ -76,7 +76,7 @@ impl CallTrace {
             is_sampled: self.span.is_sampled || effect == Effect::Send,
             ..self.span
         };
-        let passed_on = self.traces.tracer.passes_on().then(|| self.state.clone());
+        let passed_on = self.traces.tracer.propagates().then(|| self.state.clone());
         let log = Arc::new(AttemptLog::new(call, passed_on));
         self.attempts = Some(Arc::clone(&log));
         log

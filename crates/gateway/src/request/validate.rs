@@ -193,7 +193,7 @@ pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
 }
 
 /// Returns whether the caller does not accept a cached answer.
-pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
+pub(crate) fn bypasses_cache(head: &Parts) -> bool {
     // Few requests have the header, and this lookup costs half as much as reading all values.
     if !head.headers.contains_key(header::CACHE_CONTROL) {
         return false;
@@ -209,7 +209,7 @@ pub(crate) fn asks_for_fresh(head: &Parts) -> bool {
 
 /// Returns whether the caller sends the body only after a 100 response (RFC 9110, 10.1.1). A caller with HTTP/1.0 never waits for
 /// one.
-pub(crate) fn waits_to_go_on(head: &Parts, body: &Body) -> bool {
+pub(crate) fn expects_continue(head: &Parts, body: &Body) -> bool {
     !body.is_end_stream()
         && head.version > Version::HTTP_10
         && head

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use adapter::{Code, Error, Request, Response};
-use events::{EventFilter, StreamPlaces, WindowLimits, read_window};
+use events::{EventFilter, StreamLimiter, WindowLimits, read_window};
 use server::Peer;
 use store::{Position, StoreError};
 use tokio::time::sleep_until;
@@ -50,12 +50,12 @@ pub(crate) async fn answer(
         return result(&events::list(&[], newest, (false, false)));
     };
     let wait = Duration::from_secs(number(caller.request(), "wait", 0).into());
-    let _place = match wait.is_zero() {
+    let _permit = match wait.is_zero() {
         true => None,
         false => {
             let client_id = &caller.access().client_id;
-            Some(StreamPlaces::take(
-                &events.places,
+            Some(StreamLimiter::acquire(
+                &events.streams,
                 client_id,
                 events.config().streams,
             )?)
@@ -74,7 +74,7 @@ pub(crate) async fn answer(
     loop {
         news.mark_unchanged();
         // Judged by the current snapshot, because the configuration may be reloaded during the wait.
-        let in_force = snapshot.in_force();
+        let in_force = snapshot.current();
         caller
             .judge(in_force.as_deref().unwrap_or(snapshot))
             .await?;
@@ -82,7 +82,7 @@ pub(crate) async fn answer(
         let window = read_window(&events.reader, after, limits, may_hear).await;
         let window = window.map_err(|error| unreadable(&error))?;
         let is_reset = window.reset.is_some() && is_reset_news;
-        let is_over = may_have_left || Instant::now() >= until || events.places.is_ending();
+        let is_over = may_have_left || Instant::now() >= until || events.streams.is_ending();
         if !window.events.is_empty() || window.more || is_reset || is_over {
             return result(&events::list(
                 &window.events,
@@ -94,7 +94,7 @@ pub(crate) async fn answer(
         tokio::select! {
             _ = news.changed() => {}
             () = sleep_until(until.into()) => {}
-            () = events.places.ended() => {}
+            () = events.streams.ended() => {}
             // A caller that has only closed its side gets a normal answer and asks again.
             () = &mut leaving => may_have_left = true,
         }
@@ -110,7 +110,7 @@ pub(crate) fn begin(
     cursor: &str,
     newest: Position,
 ) -> Result<Position, Error> {
-    let known_ms = (snapshot.judged_now() * 1000).max(newest.time_ms());
+    let known_ms = (snapshot.auth_now() * 1000).max(newest.time_ms());
     let position = match cursor {
         "now" => Some(newest),
         "earliest" => Some(Position::ZERO),

@@ -31,7 +31,7 @@ pub(super) async fn assemble(
     let public_url = config.callers_url(process.address);
     let forward_config = forward_config(config, process.sandbox.as_ref())?;
     let forwarder = match previous {
-        Some(previous) => previous.forwarder.renewed(forward_config)?,
+        Some(previous) => previous.forwarder.reconfigured(forward_config)?,
         None => first_forwarder(forward_config, process).await?,
     };
     let observer: Option<Arc<dyn CallObserver>> = if config.events.enabled {
@@ -47,7 +47,12 @@ pub(super) async fn assemble(
     // This is the last step that can fail, because it may store a new signing key.
     let tokens_config = TokensConfig::new(config, &public_url)?;
     let tokens = match previous {
-        Some(previous) => previous.tokens.renewed(tokens_config, store, now).await?,
+        Some(previous) => {
+            previous
+                .tokens
+                .reconfigured(tokens_config, store, now)
+                .await?
+        }
         None => Tokens::open(tokens_config, store, now).await?,
     };
     let parts = SnapshotParts {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use adapter::{Code, Effect, Error, Operation};
-use console::{Answering, ExplainQuestion, Explains};
+use console::{AnswerFuture, ExplainQuestion, Explains};
 use forward::{AuthContext, CacheDecision, Explanation, METHOD};
 use serde_json::{Value, json};
 use server::PeerAddr;
@@ -16,7 +16,7 @@ use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 
 impl Explains for Runtime {
-    fn explain(self: Arc<Self>, question: ExplainQuestion) -> Answering<Value> {
+    fn explain(self: Arc<Self>, question: ExplainQuestion) -> AnswerFuture<Value> {
         Box::pin(async move { self.snapshot().explain(&question).await })
     }
 }
@@ -77,7 +77,7 @@ impl Snapshot {
             context: AuthContext {
                 address,
                 way: question.way,
-                now: self.judged_now(),
+                now: self.auth_now(),
                 secret_in_url: question.secret_in_url,
             },
         };

@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Pause between two checks that the store's file still exists. Sends that begin within this time may be lost together with the
 /// file.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Number of rounds between two prunings by age, ten minutes in all. Each pruning adds a journal row, and these rows must not crowd
 /// the journal. The size limit is checked in every round.
@@ -26,7 +26,7 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(INTERVAL);
     let (mut trying, mut clearing) = (JoinSet::new(), JoinSet::new());
     let mut looking = JoinSet::new();
-    jobs::spawn(&mut looking, ("file of the store", &runtime), look_for_file);
+    jobs::spawn(&mut looking, ("file of the store", &runtime), check_file);
     jobs::spawn(&mut looking, ("webhooks", &runtime), |runtime| {
         let (webhooks, events) = (&runtime.process.webhooks, &runtime.process.events);
         webhooks::deliver(Arc::clone(webhooks), Arc::clone(events))
@@ -40,7 +40,7 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
         snapshot.metrics.requests.rank();
         snapshot.save_uses().await;
         runtime.prune_expired_keys().await;
-        snapshot.tokens.refresh(snapshot.judged_now());
+        snapshot.tokens.refresh(snapshot.auth_now());
         if trying.try_join_next().is_some() || trying.is_empty() {
             let snapshot = Arc::clone(&snapshot);
             trying.spawn(async move { snapshot.forwarder.try_next_account().await });
@@ -59,11 +59,11 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
 }
 
 /// Checks repeatedly that the store's file still exists.
-async fn look_for_file(runtime: Arc<Runtime>) {
-    let mut interval = tokio::time::interval(LOOK_INTERVAL);
+async fn check_file(runtime: Arc<Runtime>) {
+    let mut interval = tokio::time::interval(CHECK_INTERVAL);
     loop {
         interval.tick().await;
-        runtime.snapshot().store.look_for_file().await;
+        runtime.snapshot().store.check_file().await;
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::{
-    Answering, KeyRow, MetricsFormat, MetricsSnapshot, NotShared, OperationError, Pending,
+    AnswerFuture, CountsNotShared, KeyRow, MetricsFormat, MetricsSnapshot, OperationError,
+    OperationFuture,
 };
 use events::{EventDepth, Events};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
-use shared::{Away, CallWait, CountKind, CountLimit, SharedCounts};
+use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts};
 use store::{Journal, ReplicaCensus};
 use webhooks::Webhooks;
 
@@ -73,9 +74,9 @@ impl console::Gateway for Runtime {
         self: Arc<Self>,
         address: Option<IpAddr>,
         per_minute: NonZeroU32,
-    ) -> Answering<Result<Option<i64>, NotShared>> {
+    ) -> AnswerFuture<Result<Option<i64>, CountsNotShared>> {
         Box::pin(async move {
-            let counts = self.process.counts.as_ref().ok_or(NotShared)?;
+            let counts = self.process.counts.as_ref().ok_or(CountsNotShared)?;
             count_wrong_key(counts, address, per_minute).await
         })
     }
@@ -120,7 +121,7 @@ async fn count_wrong_key(
     counts: &SharedCounts,
     address: Option<IpAddr>,
     per_minute: NonZeroU32,
-) -> Result<Option<i64>, NotShared> {
+) -> Result<Option<i64>, CountsNotShared> {
     let address = address
         .map(|address| address.to_string())
         .unwrap_or_default();
@@ -130,7 +131,7 @@ async fn count_wrong_key(
     let limit = CountLimit::per(per_minute, Duration::from_secs(60));
     let wait = CallWait::default();
     let taken = counts.take_one_of_each([(&key, limit)], &wait).await;
-    let [taken] = taken.map_err(|Away| NotShared)?;
+    let [taken] = taken.map_err(|CountsUnavailable| CountsNotShared)?;
     let wait_s = i64::try_from(taken.wait.as_secs()).unwrap_or(i64::MAX) + 1;
     Ok((taken.cells == 0).then_some(wait_s))
 }
@@ -164,7 +165,7 @@ fn replicas(census: &ReplicaCensus) -> Value {
     json!({
         "live": census.live,
         "configurations": census.configurations,
-        "silent_ms": u64::try_from(census.silent.as_millis()).unwrap_or(u64::MAX),
+        "stale_ms": u64::try_from(census.stale.as_millis()).unwrap_or(u64::MAX),
         "cut_off": census.is_cut_off,
         "draining": census.is_draining,
     })
@@ -175,7 +176,7 @@ fn events(events: &Events) -> Value {
     let (config, status) = (events.config(), events.status());
     let recorded: u64 = status.kinds.iter().map(|(_, count)| count).sum();
     let looks: serde_json::Map<_, _> = status
-        .looks
+        .polls
         .iter()
         .map(|(outcome, count)| ((*outcome).to_owned(), Value::from(*count)))
         .collect();
@@ -224,11 +225,11 @@ impl console::Keys for Runtime {
         self.snapshot().tokens.rows()
     }
 
-    fn rotate(self: Arc<Self>, revoke: bool) -> Pending<Vec<KeyRow>> {
+    fn rotate(self: Arc<Self>, revoke: bool) -> OperationFuture<Vec<KeyRow>> {
         Box::pin(async move {
             let held = self.loaded.lock().await;
             let snapshot = self.snapshot();
-            let now = snapshot.judged_now();
+            let now = snapshot.auth_now();
             if revoke {
                 snapshot.tokens.revoke(&snapshot.store, now).await?;
             } else {
@@ -248,7 +249,7 @@ impl console::Keys for Runtime {
 }
 
 impl console::Backups for Runtime {
-    fn backup(self: Arc<Self>) -> Pending<File> {
+    fn backup(self: Arc<Self>) -> OperationFuture<File> {
         Box::pin(async move {
             if self.snapshot().stale_max.is_some() {
                 let why = "The store is a PostgreSQL database; copy it with its own tools, such as pg_dump.";
@@ -263,7 +264,7 @@ impl console::Backups for Runtime {
 }
 
 impl console::Reloads for Runtime {
-    fn reload(self: Arc<Self>, actor: String) -> Pending<Value> {
+    fn reload(self: Arc<Self>, actor: String) -> OperationFuture<Value> {
         Box::pin(async move {
             let last = reload(&self, &format!("admin key {actor}")).await;
             match last.outcome {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adapter::Request;
-use events::{Asked, PolledUpstream};
+use events::{PollAnswer, PolledUpstream};
 
 use crate::state::current::Runtime;
 
@@ -17,7 +17,7 @@ pub(super) async fn make_events(runtime: Arc<Runtime>) {
 struct CurrentUpstream(Arc<Runtime>);
 
 impl PolledUpstream for CurrentUpstream {
-    fn ask<'a>(&'a self, request: &'a Request) -> Asked<'a> {
+    fn ask<'a>(&'a self, request: &'a Request) -> PollAnswer<'a> {
         let snapshot = self.0.snapshot();
         Box::pin(async move { snapshot.forwarder.poll(request).await })
     }

@@ -15,7 +15,10 @@ const SIGNS_WAIT: Duration = Duration::from_secs(2);
 const SIGNS_LOOK: Duration = Duration::from_millis(20);
 
 /// Pause after a failed attempt to let a key sign, because the store is failing.
-const LET_SIGN_AGAIN: Duration = Duration::from_secs(1);
+const ACTIVATE_RETRY: Duration = Duration::from_secs(1);
+
+/// Pause after a failed attempt to read the keys. Until it succeeds, this replica verifies with keys that may be revoked.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 
 /// Takes over signing keys that another replica has added or removed, until the task is aborted. Lets new keys sign as soon as all
 /// replicas use them for verification.
@@ -28,26 +31,36 @@ pub(super) async fn follow_signing_keys(runtime: Arc<Runtime>) {
     changes.mark_changed();
     while changes.changed().await.is_ok() {
         let change = *changes.borrow_and_update();
-        take_over_signing_keys(&runtime, change).await;
+        while !take_over_signing_keys(&runtime, change).await
+            && !changes.has_changed().unwrap_or(true)
+        {
+            sleep(READ_AGAIN).await;
+        }
         // All replicas check this; any of them may let the key sign.
         while runtime.snapshot().tokens.has_waiting_key() && !changes.has_changed().unwrap_or(true)
         {
-            if let Err(error) = store.let_keys_sign().await {
+            if let Err(error) = store.activate_keys().await {
                 tracing::warn!(%error, "a new signing key can't be activated");
-                sleep(LET_SIGN_AGAIN).await;
+                sleep(ACTIVATE_RETRY).await;
             }
         }
     }
 }
 
-async fn take_over_signing_keys(runtime: &Runtime, change: i64) {
+/// Reads the keys as of this change and uses them. Returns whether this succeeded.
+async fn take_over_signing_keys(runtime: &Runtime, change: i64) -> bool {
     // Waits for a reload or rotation in this process, which may be changing the keys.
     let _held = runtime.loaded.lock().await;
     let snapshot = runtime.snapshot();
-    match snapshot.tokens.reread(&snapshot.store).await {
+    let read = snapshot.tokens.reread(&snapshot.store).await;
+    match &read {
         Ok(()) => snapshot.store.signing_keys_in_force(change),
-        Err(error) => tracing::error!(error, "signing keys can't be read"),
+        Err(error) => {
+            tracing::error!(error, "signing keys can't be read");
+            snapshot.store.signing_keys_unread(change);
+        }
     }
+    read.is_ok()
 }
 
 /// Waits until no key is left that does not sign yet, at most for the time that an operator may wait. Returns the keys of that

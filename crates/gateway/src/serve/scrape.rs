@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::SharedCounts;
 use store::{Store, WebhookState};
 use telemetry::{MetricSample, log_samples, process_samples, store_samples, upstream_samples};
-use webhooks::WebhookFigures;
+use webhooks::WebhookStats;
 
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
@@ -22,12 +22,12 @@ pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
             .iter()
             .flat_map(|counts| shared_samples(counts)),
     );
-    let streams = runtime.process.events.places.taken();
+    let streams = runtime.process.events.streams.open();
     let streams = MetricSample::of("chatgate_event_streams", streams as f64);
     samples.push(streams);
     let now_ms = snapshot.store.judged_ms(Snapshot::now_ms());
-    let figures = runtime.process.webhooks.figures();
-    samples.extend(webhook_samples(&figures, now_ms));
+    let stats = runtime.process.webhooks.stats();
+    samples.extend(webhook_samples(&stats, now_ms));
     samples.extend(event_samples(&runtime.process.events.status()));
     samples.extend(log_samples());
     samples.extend(config_samples(&snapshot));
@@ -58,7 +58,7 @@ fn event_samples(status: &EventsStatus) -> Vec<MetricSample> {
     samples.extend(labelled(
         "chatgate_event_looks_total",
         "outcome",
-        &status.looks,
+        &status.polls,
     ));
     let channels = [("watched", status.watched), ("stalled", status.stalled)];
     samples.extend(labelled("chatgate_event_channels", "state", &channels));
@@ -78,23 +78,23 @@ fn shared_samples(counts: &SharedCounts) -> [MetricSample; 3] {
 
 /// Returns the values of webhooks: attempts, states and pending deliveries. `now_ms` is a time of the clock that assigns events'
 /// positions.
-fn webhook_samples(figures: &WebhookFigures, now_ms: i64) -> Vec<MetricSample> {
-    let attempts = figures.attempts.iter().map(|(outcome, count)| {
+fn webhook_samples(stats: &WebhookStats, now_ms: i64) -> Vec<MetricSample> {
+    let attempts = stats.attempts.iter().map(|(outcome, count)| {
         let label = ("outcome", *outcome);
         MetricSample::labelled("chatgate_webhook_attempts_total", label, *count as f64)
     });
     let states = WebhookState::ALL.map(|state| {
-        let count = figures.states.get(state.word()).copied().unwrap_or(0);
+        let count = stats.states.get(state.word()).copied().unwrap_or(0);
         MetricSample::labelled("chatgate_webhooks", ("state", state.word()), count as f64)
     });
-    let oldest = figures.oldest_ms.map_or(0, |at| now_ms - at);
+    let oldest = stats.oldest_ms.map_or(0, |at| now_ms - at);
     let others = [
-        ("chatgate_webhook_unsettled", figures.unsettled as f64),
+        ("chatgate_webhook_unsettled", stats.unsettled as f64),
         (
             "chatgate_webhook_oldest_seconds",
             oldest.max(0) as f64 / 1e3,
         ),
-        ("chatgate_webhook_lost", figures.lost as f64),
+        ("chatgate_webhook_lost", stats.lost as f64),
     ];
     let others = others.map(|(name, value)| MetricSample::of(name, value));
     attempts.chain(states).chain(others).collect()

@@ -46,7 +46,7 @@ pub(super) fn trace_by(
         is_failing: AtomicBool::new(false),
     });
     let service = config.service.clone();
-    let (tracer, export) = Tracer::new(service, config.ratio, config.passes_on, counts.clone());
+    let (tracer, export) = Tracer::new(service, config.ratio, config.propagates, counts.clone());
     // The task ends when the last snapshot with this tracer is dropped.
     tokio::spawn(export.run(move |body| Arc::clone(&receiver).post(body)));
     let config = config.clone();
@@ -61,7 +61,7 @@ struct TraceReceiver {
 }
 
 /// The reason why the receiver did not accept a request.
-struct NotTaken {
+struct ExportRejected {
     cause: String,
     /// The pause that the receiver asks for; `None` if another attempt is useless.
     pause: Option<Duration>,
@@ -94,14 +94,14 @@ impl TraceReceiver {
         false
     }
 
-    async fn try_post(&self, body: Vec<u8>) -> Result<(), NotTaken> {
+    async fn try_post(&self, body: Vec<u8>) -> Result<(), ExportRejected> {
         let document = PostedDocument {
             content_type: "application/x-protobuf",
             authorization: self.config.authorization.clone(),
             body,
         };
         let posted = post_document(&self.client, self.config.url.clone(), document).await;
-        let (status, asked) = posted.map_err(|cause| NotTaken {
+        let (status, asked) = posted.map_err(|cause| ExportRejected {
             cause,
             pause: Some(Duration::ZERO),
         })?;
@@ -116,15 +116,15 @@ impl TraceReceiver {
                 | StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::GATEWAY_TIMEOUT
         );
-        Err(NotTaken {
+        Err(ExportRejected {
             cause: format!("status {}", status.as_u16()),
-            pause: passes.then(|| asked_pause(asked.as_ref())),
+            pause: passes.then(|| retry_after(asked.as_ref())),
         })
     }
 }
 
 /// Reads `Retry-After` in seconds.
-fn asked_pause(header: Option<&HeaderValue>) -> Duration {
+fn retry_after(header: Option<&HeaderValue>) -> Duration {
     let seconds = header.and_then(|header| header.to_str().ok()?.parse().ok());
     Duration::from_secs(seconds.unwrap_or(0).min(PAUSE_S_MAX))
 }

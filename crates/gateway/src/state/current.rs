@@ -116,7 +116,7 @@ impl Runtime {
         loaded: Loaded,
     ) -> Runtime {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        snapshot.load().is_put_in_force(&snapshot);
+        snapshot.load().set_current(&snapshot);
         Runtime {
             snapshot,
             policies: policies.map(|policy| Arc::new(ArcSwap::from_pointee(policy))),
@@ -134,7 +134,7 @@ impl Runtime {
 
     /// Makes this snapshot current for new requests, and these policies for new connections.
     pub(crate) fn swap(&self, snapshot: Snapshot, policies: [ConnectionPolicy; 2]) {
-        snapshot.is_put_in_force(&self.snapshot);
+        snapshot.set_current(&self.snapshot);
         self.snapshot.store(Arc::new(snapshot));
         for (there, policy) in self.policies.iter().zip(policies) {
             there.store(Arc::new(policy));
@@ -148,7 +148,7 @@ impl Runtime {
             return;
         };
         let snapshot = self.snapshot();
-        let now = snapshot.judged_now();
+        let now = snapshot.auth_now();
         snapshot
             .tokens
             .prune_expired_keys(&snapshot.store, now)

@@ -138,13 +138,13 @@ impl Snapshot {
 
     /// Returns the current snapshot: this one, or the snapshot with which a reload has replaced it. Returns `None` if this snapshot
     /// has never been current.
-    pub(crate) fn in_force(&self) -> Option<Arc<Snapshot>> {
+    pub(crate) fn current(&self) -> Option<Arc<Snapshot>> {
         let current = self.current.get().and_then(Weak::upgrade)?;
         Some(current.load_full())
     }
 
     /// Stores the reference to the current snapshot, because this snapshot becomes current now.
-    pub(crate) fn is_put_in_force(&self, current: &Arc<ArcSwap<Snapshot>>) {
+    pub(crate) fn set_current(&self, current: &Arc<ArcSwap<Snapshot>>) {
         let _ = self.current.set(Arc::downgrade(current));
     }
 
@@ -204,7 +204,7 @@ impl Snapshot {
 
     /// Returns the time by which accesses, tokens and keys are judged, in seconds since 1970, UTC. If several processes share the
     /// store, all of them use the store's clock.
-    pub(crate) fn judged_now(&self) -> i64 {
+    pub(crate) fn auth_now(&self) -> i64 {
         Snapshot::now() + self.store.clock_ahead_s()
     }
 
@@ -216,13 +216,13 @@ impl Snapshot {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Rejects a call if other processes can change the store and this process has had no contact with the store for so long that
-    /// it may have missed a change.
+    /// Rejects a call if other processes can change the store and this process has not read its changes for so long that a change
+    /// may have been acknowledged without this process.
     ///
     /// # Errors
     /// OVERLOADED, with a retry time that allows for a new connection to the store.
     pub(crate) fn check_fresh(&self) -> Result<(), Error> {
-        let Some((age, stale_max)) = self.store.unheard_for().zip(self.stale_max) else {
+        let Some((age, stale_max)) = self.store.stale_for().zip(self.stale_max) else {
             return Ok(());
         };
         if age <= stale_max {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use adapter_jwt::{JWKS_BYTES_MAX, KeySet, PassedOver, parse_jwks};
+use adapter_jwt::{JWKS_BYTES_MAX, KeySet, SkippedKey, parse_jwks};
 use client::{Client, get_document};
 use console::rfc3339;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ struct KeysState {
     /// SHA-256 of the document that contained the current keys.
     document: Option<[u8; 32]>,
     usable: usize,
-    passed_over: Vec<PassedOver>,
+    passed_over: Vec<SkippedKey>,
 }
 
 impl OutsideIssuer {
@@ -53,7 +53,7 @@ impl OutsideIssuer {
     /// Copies the state for another configuration. A file is read again soon, because that is cheap and the file may be the reason
     /// for the reload. If a fetch is under way, the keys are also fetched again soon, because the result of that fetch goes to the
     /// old configuration.
-    pub(crate) fn renewed(&self) -> OutsideIssuer {
+    pub(crate) fn reconfigured(&self) -> OutsideIssuer {
         let mut known = self.known().clone();
         // The keys are copied at another moment, so they may belong to another document.
         known.document = None;
@@ -83,7 +83,7 @@ impl OutsideIssuer {
     }
 
     /// Returns whether the last fetch was successful, so that the keys that the issuer had published by then are known.
-    pub(crate) fn has_come(&self) -> bool {
+    pub(crate) fn has_current_keys(&self) -> bool {
         let known = self.known();
         known.fetched.is_some() && known.error.is_none()
     }
@@ -194,7 +194,7 @@ fn is_within(seconds: i64, began: i64, now: i64) -> bool {
     (0..seconds).contains(&now.saturating_sub(began))
 }
 
-fn describe(odd: &PassedOver) -> String {
+fn describe(odd: &SkippedKey) -> String {
     let kid = odd.kid.as_deref().unwrap_or_default();
     format!("{} {kid:?}: {}", odd.place, odd.reason)
 }
@@ -241,7 +241,13 @@ mod tests {
         std::fs::write(&file, r#"{"keys":[ ]}"#).unwrap();
         assert!(issuer.fetch(None, || ended + 20).await.is_some());
         // The keys that a reload copies may belong to another document than the copied state.
-        assert!(issuer.renewed().fetch(None, || ended + 30).await.is_some());
+        assert!(
+            issuer
+                .reconfigured()
+                .fetch(None, || ended + 30)
+                .await
+                .is_some()
+        );
     }
 
     #[test]

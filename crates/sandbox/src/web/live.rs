@@ -19,7 +19,7 @@ use crate::answer::{Body, plain, response};
 use crate::app_state::AppState;
 
 /// Minimum interval between two queries for a page, so that a page never causes more than ten queries a second.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Interval of the keep-alives on an idle stream, which detect a page that has disconnected.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -131,7 +131,7 @@ fn stream_of(
     let mut news = state.chats.news();
     // The first query finds the messages that have arrived since the page was rendered.
     news.mark_changed();
-    let mut pace = interval(LOOK_INTERVAL);
+    let mut pace = interval(POLL_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watcher = SseWatcher {
         state: Arc::clone(state),

@@ -33,7 +33,9 @@ impl<S: AsyncRead + Unpin> DeadlineStream<S> {
             let mut scratch = ReadBuf::uninit(&mut scratch);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch)) {
                 // A flood ends this early, because the time is meant for a rejected body only.
-                Ok(()) if !scratch.filled().is_empty() && !self.floods(scratch.filled().len()) => {}
+                Ok(())
+                    if !scratch.filled().is_empty()
+                        && !self.exceeds_budget(scratch.filled().len()) => {}
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }
         }

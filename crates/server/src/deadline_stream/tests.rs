@@ -311,7 +311,7 @@ async fn bytes_that_belong_to_no_body_have_a_budget_for_each_request() {
 #[tokio::test]
 async fn pieces_are_sent_as_they_are_gathered_or_not() {
     assert_eq!(gather(&[io::IoSlice::new(b"abc")], &mut [0; 2]), None);
-    for length in [10, GATHERED_BYTES_MAX] {
+    for length in [10, GATHER_BYTES_MAX] {
         let (mut peer, mut stream, _) = stream(64 * 1024);
         let (head, body) = (b"head ".as_slice(), vec![b'x'; length]);
         let pieces = [io::IoSlice::new(head), io::IoSlice::new(&body)];

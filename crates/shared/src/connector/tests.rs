@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::test_server::{Valkey, options, start, until};
 use crate::{
-    Away, CallWait, CountKeys, CountKind, CountLimit, SharedCounts, ValkeyKey, ValkeyOptions,
-    ValkeyUrl, WakeUp, Wish, inspect_counts,
+    CallWait, CountKeys, CountKind, CountLimit, CountsUnavailable, Invalidation, SharedCounts,
+    TakeRequest, ValkeyKey, ValkeyOptions, ValkeyUrl, inspect_counts,
 };
 
 /// Maximum number of calls at the same time.
@@ -35,7 +35,7 @@ fn limit() -> CountLimit {
 
 /// Returns whether a call can be counted.
 async fn counts_at(counts: &SharedCounts, key: &ValkeyKey) -> bool {
-    let one = Wish {
+    let one = TakeRequest {
         needed: 1,
         wanted: 0,
         replicas: 1,
@@ -142,12 +142,12 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
     assert!(all().await);
     // The calls given back together are on several nodes.
     for key in &keys {
-        counts.give_back(key, limit(), 1);
+        counts.refund(key, limit(), 1);
     }
     for key in &keys {
         until("it is back", async || {
             counts
-                .look(key, limit(), &CallWait::default())
+                .peek(key, limit(), &CallWait::default())
                 .await
                 .unwrap()
                 .left
@@ -186,8 +186,8 @@ async fn a_cluster_that_loses_who_listens_may_have_changed() {
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
     let heard = Arc::new(AtomicUsize::new(0));
     let hears = Arc::clone(&heard);
-    counts.on_wake(move |wake| {
-        hears.fetch_add(usize::from(wake == WakeUp::All), Ordering::SeqCst);
+    counts.on_invalidation(move |wake| {
+        hears.fetch_add(usize::from(wake == Invalidation::All), Ordering::SeqCst);
     });
     let cut = |node: &Valkey| node.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]) == "1";
     assert_eq!(nodes.iter().filter(|node| cut(node)).count(), 1);
@@ -268,23 +268,23 @@ async fn a_user_counts_over_tls_with_the_rights_that_are_documented() {
     let (counts, wait) = (server.counts().await, CallWait::default());
     assert!(counts.is_up());
     let [cells, turns] =
-        [CountKind::Access, CountKind::Turns].map(|kind| counts.keys().key(kind, &[b"shop"]));
+        [CountKind::Access, CountKind::Leases].map(|kind| counts.keys().key(kind, &[b"shop"]));
     assert!(counts_at(&counts, &cells).await);
     let added = counts.add(limit(), &[(cells.clone(), 1)]).await;
     assert_eq!(added.unwrap().len(), 1);
-    let looked = counts.look(&cells, limit(), &wait).await;
+    let looked = counts.peek(&cells, limit(), &wait).await;
     assert_eq!(looked.unwrap().left, CALLS - 2);
-    counts.give_back(&cells, limit(), 2);
+    counts.refund(&cells, limit(), 2);
     let (one, lease) = (NonZeroU32::MIN, Duration::from_secs(60));
     for (id, begins) in [("a", true), ("b", false)] {
-        let begun = counts.begin_turn(&turns, one, (id, lease), &wait).await;
+        let begun = counts.begin_lease(&turns, one, (id, lease), &wait).await;
         assert_eq!(begun, Ok(begins));
     }
-    assert_eq!(counts.turns(&turns).await, Ok(1));
-    counts.end_turn(&turns, "a");
+    assert_eq!(counts.leases(&turns).await, Ok(1));
+    counts.end_lease(&turns, "a");
     until("all is given back", async || {
-        counts.turns(&turns).await == Ok(0)
-            && counts.look(&cells, limit(), &wait).await.unwrap().left == CALLS
+        counts.leases(&turns).await == Ok(0)
+            && counts.peek(&cells, limit(), &wait).await.unwrap().left == CALLS
     })
     .await;
     let findings = inspect_counts(&server.options).await;
@@ -303,13 +303,13 @@ async fn processes_wake_each_other_over_tls() {
     let (counts, other) = (server.counts().await, server.counts().await);
     let (heard, hears) = tokio::sync::oneshot::channel();
     let heard = std::sync::Mutex::new(Some(heard));
-    other.on_wake(move |wake_up| {
+    other.on_invalidation(move |invalidation| {
         if let Some(heard) = heard.lock().unwrap().take() {
-            heard.send(wake_up).unwrap();
+            heard.send(invalidation).unwrap();
         }
     });
-    counts.wake_others(7);
-    assert_eq!(hears.await, Ok(WakeUp::Some(vec![7])));
+    counts.invalidate_others(7);
+    assert_eq!(hears.await, Ok(Invalidation::Some(vec![7])));
 }
 
 #[tokio::test]
@@ -350,7 +350,10 @@ async fn a_cluster_that_has_lost_most_of_its_masters_is_left_at_once_until_it_is
     .await;
     assert!(nodes[0].ask(&["GET", &key.0]).starts_with("CLUSTERDOWN"));
     let asked = counts.status().asked;
-    assert_eq!(counts.look(&key, limit(), &wait).await, Err(Away));
+    assert_eq!(
+        counts.peek(&key, limit(), &wait).await,
+        Err(CountsUnavailable)
+    );
     assert_eq!(counts.status().asked, asked);
     for node in &mut nodes[1..3] {
         node.run();

@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::test_server::{Valkey, counts, options, start, until};
-use crate::{CallWait, CountKeys, CountKind, CountLimit, CountLook, SharedCounts, Wish};
+use crate::{CallWait, CountKeys, CountKind, CountLimit, CountPeek, SharedCounts, TakeRequest};
 
-use crate::Away;
+use crate::CountsUnavailable;
 
-const ONE: Wish = Wish {
+const ONE: TakeRequest = TakeRequest {
     needed: 1,
     wanted: 0,
     replicas: 1,
@@ -27,7 +27,7 @@ async fn what_one_process_takes_is_gone_for_the_other_and_what_it_gives_back_is_
         .take(
             &key,
             hourly(10),
-            Wish {
+            TakeRequest {
                 needed: 2,
                 wanted: 100,
                 replicas: 1,
@@ -54,16 +54,16 @@ async fn what_one_process_takes_is_gone_for_the_other_and_what_it_gives_back_is_
     assert_eq!(refused.cells, 0);
     assert!(refused.wait > Duration::from_secs(3590) && refused.wait <= Duration::from_secs(3600));
     assert_eq!(
-        one.look(&key, hourly(10), &CallWait::default())
+        one.peek(&key, hourly(10), &CallWait::default())
             .await
             .unwrap()
             .left,
         0
     );
-    one.give_back(&key, hourly(10), 2);
+    one.refund(&key, hourly(10), 2);
     until("it is so", async || {
-        other.look(&key, hourly(10), &CallWait::default()).await
-            == Ok(CountLook {
+        other.peek(&key, hourly(10), &CallWait::default()).await
+            == Ok(CountPeek {
                 left: 2,
                 wait: Duration::ZERO,
             })
@@ -90,14 +90,14 @@ async fn while_the_server_is_away_nobody_waits_and_it_is_used_again_when_it_is_b
         counts
             .take(&key, hourly(10), ONE, &CallWait::default())
             .await,
-        Err(Away)
+        Err(CountsUnavailable)
     );
     let asked = counts.status().asked;
     assert_eq!(
         counts
             .take(&key, hourly(10), ONE, &CallWait::default())
             .await,
-        Err(Away)
+        Err(CountsUnavailable)
     );
     assert_eq!(counts.status().asked, asked);
     server.run();
@@ -130,7 +130,7 @@ async fn a_server_that_has_become_a_follower_is_left_for_the_one_that_can_be_wri
         counts
             .take(&key, hourly(10), ONE, &CallWait::default())
             .await
-            == Err(Away)
+            == Err(CountsUnavailable)
     })
     .await;
     until("it is so", async || {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::Pipeline;
 
 use super::Scripts;
-use crate::limit::{CountLimit, TakenCells, Wish};
+use crate::limit::{CountLimit, TakeRequest, TakenCells};
 use crate::oracle::OracleLimit;
 use crate::test_server::start;
 
@@ -29,7 +29,7 @@ async fn the_scripts_decide_as_the_oracle_does() {
     let client = redis::Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let scripts = Scripts::with_injected_clock();
-    for script in [&scripts.take, &scripts.give] {
+    for script in [&scripts.take, &scripts.refund] {
         let loading = script.prepare_invoke();
         loading.load_async(&mut connection).await.unwrap();
     }
@@ -77,22 +77,27 @@ fn batch(
         let clock = BEGAN_US + at_us;
         if random(GIVES) == 0 {
             let cells = 1 + random(3);
-            oracle.give_back(at_us, cells);
-            let gives = batch.cmd("EVALSHA").arg(scripts.give.get_hash());
+            oracle.refund(at_us, cells);
+            let gives = batch.cmd("EVALSHA").arg(scripts.refund.get_hash());
             let gives = gives.arg(1).arg(key);
             gives.arg((limit.interval_us, cells, clock)).ignore();
             continue;
         }
-        let wish = Wish {
+        let take_request = TakeRequest {
             needed: 1 + random(3),
             wanted: random(200),
             replicas: 1 + random(4),
         };
-        expected.push(oracle.take(at_us, wish));
+        expected.push(oracle.take(at_us, take_request));
         let takes = batch.cmd("EVALSHA").arg(scripts.take.get_hash());
         let takes = takes.arg(1).arg(key);
         takes.arg((limit.interval_us, limit.burst.get()));
-        takes.arg((wish.needed, wish.wanted, wish.replicas, clock));
+        takes.arg((
+            take_request.needed,
+            take_request.wanted,
+            take_request.replicas,
+            clock,
+        ));
     }
     (batch, expected)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::test_server::{Valkey, counts, start, until};
-use crate::{Away, CallWait, CountKind, CountLimit, SharedCounts, Wish};
+use crate::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts, TakeRequest};
 
 /// A write command, sent to see the server's answer.
 const WRITE: [&str; 5] = [
@@ -20,10 +20,10 @@ const WRITE: [&str; 5] = [
 type Asked<'a> = &'a [&'a str];
 
 /// Takes one call, and returns the number of counted calls.
-async fn calls(counts: &SharedCounts) -> Result<u32, Away> {
+async fn calls(counts: &SharedCounts) -> Result<u32, CountsUnavailable> {
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
     let limit = CountLimit::spaced(NonZeroU32::new(1000).unwrap(), Duration::from_secs(3600));
-    let one = Wish {
+    let one = TakeRequest {
         needed: 1,
         wanted: 0,
         replicas: 1,
@@ -35,10 +35,10 @@ async fn calls(counts: &SharedCounts) -> Result<u32, Away> {
 /// Checks that the first call after a change of the server drops the connection, and that no further request is sent until the
 /// server is writable.
 async fn is_left_at_once(server: &Valkey, counts: &SharedCounts, code: &str) {
-    assert_eq!(calls(counts).await, Err(Away), "{code}");
+    assert_eq!(calls(counts).await, Err(CountsUnavailable), "{code}");
     assert!(!counts.is_up(), "{code}");
     let asked = counts.status();
-    assert_eq!(calls(counts).await, Err(Away), "{code}");
+    assert_eq!(calls(counts).await, Err(CountsUnavailable), "{code}");
     assert_eq!(counts.status(), asked, "{code}");
     let said = server.ask(&WRITE);
     assert!(said.starts_with(code), "{code}: {said}");

@@ -15,13 +15,13 @@ use crate::{Store, StoreError};
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Pause between two checks for these sends. Within this time this process queues the row of a send that it has admitted.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Events that were deleted before the wait for other replicas are in no replica's memory after it.
 const _: () = assert!(COUNT_HOLDS.as_millis() <= LATE_MS.unsigned_abs() as u128);
 
 /// Rows that may still be written after the beginning of an erasure.
-pub(super) struct RowsToCome {
+pub(super) struct PendingRows {
     began: Instant,
     /// The time after the beginning at which the sends that had been admitted have their rows.
     late: Duration,
@@ -29,7 +29,7 @@ pub(super) struct RowsToCome {
     first: i64,
 }
 
-impl RowsToCome {
+impl PendingRows {
     /// Returns the id beyond which all these rows are.
     pub(super) fn beyond(&self) -> i64 {
         self.first - 1
@@ -42,7 +42,7 @@ impl RowsToCome {
 
 impl Store {
     /// Reads which rows may still be written.
-    pub(super) async fn rows_to_come(&self, now_ms: i64) -> Result<RowsToCome, StoreError> {
+    pub(super) async fn pending_rows(&self, now_ms: i64) -> Result<PendingRows, StoreError> {
         let began = Instant::now();
         let (now_ms, has_others) = match self.engine() {
             Engine::Sqlite(_) => (now_ms, false),
@@ -52,9 +52,9 @@ impl Store {
             ),
         };
         let late = Duration::from_millis(LATE_MS.unsigned_abs());
-        let mut coming = RowsToCome {
+        let mut coming = PendingRows {
             began,
-            late: if has_others { late } else { LOOK_INTERVAL },
+            late: if has_others { late } else { POLL_INTERVAL },
             first: first_id_at(now_ms - LATE_MS),
         };
         coming.note(&self.sends_under_way().await?);
@@ -65,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be read or written, or sends take too long.
-    pub(super) async fn wait_for(&self, coming: &mut RowsToCome) -> Result<(), StoreError> {
+    pub(super) async fn wait_for(&self, coming: &mut PendingRows) -> Result<(), StoreError> {
         sleep(coming.late.saturating_sub(coming.began.elapsed())).await;
         self.journal().flush().await?;
         // Includes sends that had been admitted at the beginning and whose rows were not written yet.
@@ -80,7 +80,7 @@ impl Store {
                     left.len()
                 )));
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
             left = self.sends_under_way().await?;
             left.retain(|send| Some(*send) <= newest);
         }

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use crate::memory::COUNT_HOLDS;
 use crate::test_engine::{TestEngine, on_every_engine};
 use crate::{
-    EventChannel, EventKind, EventRetention, Floor, Journal, NewEvent, Position, SeenChat,
-    SeenMessage, Sighting, Store, Tip,
+    EventChannel, EventKind, EventRetention, Floor, Journal, NewEvent, ObservedChannel,
+    ObservedChat, ObservedMessage, Position, Store, Tip,
 };
 
 on_every_engine!(
@@ -45,13 +45,13 @@ fn event(id: &str, kind: EventKind, row: &str) -> NewEvent {
     }
 }
 
-fn message(id: &str, status: &str) -> SeenMessage {
+fn message(id: &str, status: &str) -> ObservedMessage {
     let kind = if status == "received" {
         EventKind::MessageReceived
     } else {
         EventKind::MessageStatus
     };
-    SeenMessage {
+    ObservedMessage {
         id: id.to_owned(),
         status: status.to_owned(),
         datetime: Some("2026-01-01".to_owned()),
@@ -59,8 +59,8 @@ fn message(id: &str, status: &str) -> SeenMessage {
     }
 }
 
-fn sighting(chat: SeenChat) -> Sighting {
-    Sighting {
+fn observation(chat: ObservedChat) -> ObservedChannel {
+    ObservedChannel {
         channel: channel(),
         newest: Some("2026-01-02".to_owned()),
         stalled_at: None,
@@ -70,8 +70,8 @@ fn sighting(chat: SeenChat) -> Sighting {
 }
 
 /// Makes an observation with the event, of this id, that its channel has stalled.
-pub(crate) fn stalled(id: &str) -> Sighting {
-    Sighting {
+pub(crate) fn stalled(id: &str) -> ObservedChannel {
+    ObservedChannel {
         channel: channel(),
         newest: None,
         stalled_at: None,
@@ -80,16 +80,16 @@ pub(crate) fn stalled(id: &str) -> Sighting {
     }
 }
 
-fn chat(messages: Vec<SeenMessage>) -> SeenChat {
-    SeenChat {
+fn chat(messages: Vec<ObservedMessage>) -> ObservedChat {
+    ObservedChat {
         destination: "34600000000".to_owned(),
         messages,
-        ..SeenChat::default()
+        ..ObservedChat::default()
     }
 }
 
-async fn record(store: &Store, chat: SeenChat) -> Vec<String> {
-    let recorded = store.record_sightings(vec![sighting(chat)], NOW_MS).await;
+async fn record(store: &Store, chat: ObservedChat) -> Vec<String> {
+    let recorded = store.record_observed(vec![observation(chat)], NOW_MS).await;
     let events = recorded.unwrap().into_iter();
     events.map(|event| event.id).collect()
 }
@@ -306,10 +306,10 @@ async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
         chat(vec![message("a", "received"), message("a", "read")]),
     )
     .await;
-    let other = SeenChat {
+    let other = ObservedChat {
         destination: "34600000001".to_owned(),
         messages: vec![text, message("c", "received")],
-        ..SeenChat::default()
+        ..ObservedChat::default()
     };
     record(&store, other).await;
     let erased = store

@@ -109,7 +109,7 @@ pub struct CountedCalls {
 
 /// The treatment of a noted call.
 #[derive(Debug)]
-pub enum Noted {
+pub enum CountResult {
     /// The call has its own row and its own log line.
     Listed,
     /// The call is the first of its key: it has a log line, and its row stands for all later calls of the key.

@@ -1,6 +1,7 @@
 //! The entries of the journal's queue, which wait to be written.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -34,6 +35,8 @@ pub(crate) struct Opening {
     pub(crate) row: JournalRow,
     /// The idempotency key that the row claims.
     pub(crate) claim: Option<Claim>,
+    /// The time before which the caller was not authorized yet.
+    pub(crate) since: Instant,
     /// The obstacle to the claim, if there was one; the row was not written then.
     pub(crate) obstacle: Option<Obstacle>,
     /// The channel for the row's number once the row is on the disk, or for the obstacle.
@@ -180,7 +183,7 @@ impl JournalEntry {
     }
 
     /// Returns whether the entry opens a row for a caller that has given up.
-    pub(crate) fn is_given_up(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         matches!(self, JournalEntry::Open(opening) if opening.reply.is_closed())
     }
 }

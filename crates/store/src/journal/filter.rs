@@ -7,7 +7,7 @@ use super::row::{JournalKind, JournalRow, first_id_at};
 /// Maximum number of rows that are examined for one page. Without this limit, two conditions that each match many rows but never
 /// the same row would make the query examine all rows. With the limit a page takes about 25 ms on SQLite, and the caller continues
 /// where the page ended.
-pub(crate) const LOOKED_AT_MAX: u32 = 20_000;
+pub(crate) const ROWS_EXAMINED_MAX: u32 = 20_000;
 
 /// The status that no index contains, because most rows have it.
 pub(crate) const USUAL_STATUS: u16 = 200;

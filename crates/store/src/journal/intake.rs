@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::class::{ByClass, CallerClass};
-use super::counted::{CountKey, CountedCalls, Noted};
+use super::counted::{CountKey, CountResult, CountedCalls};
 use super::entry::{CountUpdate, JournalEntry, Opening};
 use super::health::WriterHealth;
 use super::intent::Intent;
@@ -49,7 +49,7 @@ pub struct Journal {
 
 /// The result of opening a row.
 #[must_use]
-pub enum Opened {
+pub enum OpenResult {
     /// The row is on the disk, and the key is claimed.
     Intent(Intent),
     /// The key can't be claimed; the row was not written.
@@ -80,17 +80,25 @@ impl Journal {
         }
     }
 
-    /// Takes a row whose outcome is still to come, with the key that it claims, and waits until both are on the disk.
+    /// Takes a row whose outcome is still to come, with the key that it claims, and waits until both are on the disk. Nothing that
+    /// authorizes the send was read before `since`.
     ///
     /// # Errors
-    /// When the queue has no room for the row, or the store can't be written or takes too long. The row is then not in the journal
-    /// or will soon be withdrawn from it, and the send that the row describes must not begin.
-    pub async fn open(&self, row: JournalRow, claim: Option<Claim>) -> Result<Opened, StoreError> {
+    /// When the queue has no room for the row, or the store can't be written or takes too long, or other processes may have changed
+    /// it since `since` without waiting for this one. The row is then not in the journal or will soon be withdrawn from it, and the
+    /// send that the row describes must not begin.
+    pub async fn open(
+        &self,
+        row: JournalRow,
+        claim: Option<Claim>,
+        since: Instant,
+    ) -> Result<OpenResult, StoreError> {
         self.check_place()?;
         let (reply, written) = oneshot::channel();
         let pushed = self.queue.push(JournalEntry::Open(Box::new(Opening {
             row: JournalRow { open: true, ..row },
             claim,
+            since,
             obstacle: None,
             reply,
             runtime: Handle::current(),
@@ -102,8 +110,8 @@ impl Journal {
         };
         let opened = in_time(&mut awaited.written).await?;
         Ok(match opened {
-            Ok(id) => Opened::Intent(Intent::new(Arc::clone(&self.queue), id)),
-            Err(obstacle) => Opened::Obstacle(obstacle),
+            Ok(id) => OpenResult::Intent(Intent::new(Arc::clone(&self.queue), id)),
+            Err(obstacle) => OpenResult::Obstacle(obstacle),
         })
     }
 
@@ -143,7 +151,7 @@ impl Journal {
 
     /// Notes a call that may be counted together with others, by its time in milliseconds since 1970. For the first call of a key,
     /// the caller passes the row to [`Journal::begin_count`].
-    pub fn note(&self, key: CountKey, at_ms: i64) -> Noted {
+    pub fn note(&self, key: CountKey, at_ms: i64) -> CountResult {
         self.counts.note(key, at_ms)
     }
 
@@ -201,7 +209,7 @@ impl Journal {
     }
 
     /// Records whether the store's file is missing from its path, and returns whether this state is new.
-    pub(crate) fn note_place(&self, is_gone: bool) -> bool {
+    pub(crate) fn note_file(&self, is_gone: bool) -> bool {
         self.is_gone.swap(is_gone, Ordering::Relaxed) != is_gone
     }
 

@@ -65,7 +65,7 @@ impl Intent {
 impl Drop for Intent {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.queue.lose(self.id);
+            self.queue.report_lost(self.id);
         }
     }
 }

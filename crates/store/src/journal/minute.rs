@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::quality::RandomState;
 
 use super::class::CallerClass;
-use super::counted::{CountKey, CountedCalls, Noted};
+use super::counted::{CountKey, CountResult, CountedCalls};
 
 /// Maximum number of separate counts of one class in a minute. Beyond it, calls are counted without address and path. With their
 /// log lines, this many rows cost about 8 MiB a minute.
@@ -43,26 +43,26 @@ struct CurrentMinute {
 
 impl MinuteCounts {
     /// Notes a call with this time, in milliseconds since 1970.
-    pub(crate) fn note(&self, key: CountKey, at_ms: i64) -> Noted {
+    pub(crate) fn note(&self, key: CountKey, at_ms: i64) -> CountResult {
         let mut minute = self.minute();
         minute.turn_to(at_ms);
         let class = key.class() as usize;
         if let Some(counted) = minute.counted[class].get(&key) {
             counted.add();
-            return Noted::Counted;
+            return CountResult::Counted;
         }
         if key.class() == CallerClass::Known && minute.lists(&key) {
-            return Noted::Listed;
+            return CountResult::Listed;
         }
         let is_full = minute.counted[class].len() >= COUNTED_KEYS_MAX;
         let key = if is_full { key.of_many() } else { key };
         if let Some(counted) = minute.counted[class].get(&key) {
             counted.add();
-            return Noted::Counted;
+            return CountResult::Counted;
         }
         let counted = Arc::new(CountedCalls::new(key.clone()));
         minute.counted[class].insert(key, Arc::clone(&counted));
-        Noted::First(counted)
+        CountResult::First(counted)
     }
 
     /// Returns the counts whose rows must be written.
@@ -133,9 +133,9 @@ mod tests {
         CountKey::new(None, address.parse().unwrap(), "/api/http/", code)
     }
 
-    fn first(noted: Noted) -> Arc<CountedCalls> {
+    fn first(noted: CountResult) -> Arc<CountedCalls> {
         match noted {
-            Noted::First(counted) => counted,
+            CountResult::First(counted) => counted,
             other => panic!("{other:?}"),
         }
     }
@@ -146,7 +146,7 @@ mod tests {
         let counted = first(counts.note(key("10.0.0.1", "A"), NOW));
         for _ in 0..9 {
             let noted = counts.note(key("::ffff:10.0.0.1", "A"), NOW);
-            assert!(matches!(noted, Noted::Counted));
+            assert!(matches!(noted, CountResult::Counted));
         }
         first(counts.note(key("10.0.0.2", "A"), NOW));
         first(counts.note(key("10.0.0.1", "B"), NOW));
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(counts.take_ended(NOW + MINUTE_MS).len(), 3);
         // A call that arrives slightly late does not return to the previous minute.
         let late = counts.note(key("10.0.0.1", "A"), NOW);
-        assert!(matches!(late, Noted::Counted));
+        assert!(matches!(late, CountResult::Counted));
         assert_eq!(next.calls(), 2);
         // A clock that was set back starts its minute again.
         first(counts.note(key("10.0.0.1", "A"), NOW - 10 * MINUTE_MS));
@@ -189,7 +189,7 @@ mod tests {
         // A caller that called before is still counted under its own address.
         assert!(matches!(
             counts.note(key(&address(1), "A"), NOW),
-            Noted::Counted
+            CountResult::Counted
         ));
         assert_eq!(many.calls(), 1000);
     }
@@ -202,13 +202,25 @@ mod tests {
             ..key("10.0.0.1", code)
         };
         for _ in 0..LISTED_REFUSALS_MAX {
-            assert!(matches!(counts.note(key("a", "A"), NOW), Noted::Listed));
+            assert!(matches!(
+                counts.note(key("a", "A"), NOW),
+                CountResult::Listed
+            ));
         }
         let counted = first(counts.note(key("a", "A"), NOW));
-        assert!(matches!(counts.note(key("a", "A"), NOW), Noted::Counted));
+        assert!(matches!(
+            counts.note(key("a", "A"), NOW),
+            CountResult::Counted
+        ));
         assert_eq!(counted.calls(), 2);
-        assert!(matches!(counts.note(key("b", "A"), NOW), Noted::Listed));
-        assert!(matches!(counts.note(key("a", "B"), NOW), Noted::Listed));
+        assert!(matches!(
+            counts.note(key("b", "A"), NOW),
+            CountResult::Listed
+        ));
+        assert!(matches!(
+            counts.note(key("a", "B"), NOW),
+            CountResult::Listed
+        ));
         // An operator's key with the same name is another caller.
         let operators = CountKey {
             access: None,
@@ -216,11 +228,14 @@ mod tests {
             ..key("a", "A")
         };
         for _ in 0..LISTED_REFUSALS_MAX {
-            assert!(matches!(counts.note(operators.clone(), NOW), Noted::Listed));
+            assert!(matches!(
+                counts.note(operators.clone(), NOW),
+                CountResult::Listed
+            ));
         }
         first(counts.note(operators, NOW));
         let next = counts.note(key("a", "A"), NOW + MINUTE_MS);
-        assert!(matches!(next, Noted::Listed));
+        assert!(matches!(next, CountResult::Listed));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) fn reply_to_send(queue: &Queue, send: JournalEntry) {
     match send {
         JournalEntry::Open(opening) => match opening.obstacle {
             Some(obstacle) => {
-                queue.forgo_outcome();
+                queue.release_outcome();
                 let _ = opening.reply.send(Ok(Err(obstacle)));
             }
             None => {

@@ -24,7 +24,7 @@ type Flush = oneshot::Sender<Result<(), StoreError>>;
 pub(crate) struct PartWork {
     pub(crate) has_entries: bool,
     /// True if the writer must write now instead of waiting for more entries.
-    pub(crate) presses: bool,
+    pub(crate) is_urgent: bool,
 }
 
 impl Queue {
@@ -63,7 +63,7 @@ impl Queue {
                 || closes.iter().any(|(_, close)| close.is_urgent()));
         PartWork {
             has_entries: lens.sum::<usize>() > 0,
-            presses: waiting.closed
+            is_urgent: waiting.closed
                 || !waiting.flushes.is_empty()
                 || known >= BATCH_ROWS_MAX
                 || closes_press,
@@ -74,9 +74,9 @@ impl Queue {
     /// [`Queue::end_batch`].
     pub(crate) fn take_part(&self, part: JournalPart) -> Vec<JournalEntry> {
         let mut waiting = self.waiting();
-        let taken = waiting.next_of(part.lanes(), batch_max(part));
+        let taken = waiting.next_in_lanes(part.lanes(), batch_max(part));
         waiting.under_way[part as usize] = taken.first().map(|(number, _)| *number);
-        waiting.without_given_up(taken)
+        waiting.without_abandoned(taken)
     }
 
     /// Puts a batch of a part back, except openings. Returns the openings of the batch together with all waiting openings of the
@@ -110,8 +110,8 @@ impl Queue {
     }
 
     /// Frees the reserved place of an open row whose intent was dropped without an outcome.
-    pub(crate) fn lose(&self, id: i64) {
-        self.forgo_outcome();
+    pub(crate) fn report_lost(&self, id: i64) {
+        self.release_outcome();
         if matches!(self.writer.get(), Some(QueueWriter::Parts(_))) {
             self.waiting().lost.push(id);
         }

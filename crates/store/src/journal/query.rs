@@ -151,7 +151,7 @@ impl Store {
     /// Returns the number after which a reader that has seen rows up to `id` must read again, in order to miss no late row. In a
     /// store of one process this is the same number, because no row comes late.
     #[must_use]
-    pub fn look_back(&self, id: i64) -> i64 {
+    pub fn reread_from(&self, id: i64) -> i64 {
         match self.engine() {
             Engine::Sqlite(_) => id,
             Engine::Postgres(_) => (first_id_at(JournalRow::time_of(id) - LATE_MS) - 1).max(0),

@@ -28,7 +28,7 @@ pub(crate) struct PendingWork {
     /// True if there is something to write.
     pub(crate) has_entries: bool,
     /// True if the writer must write now instead of waiting for more entries.
-    pub(crate) presses: bool,
+    pub(crate) is_urgent: bool,
 }
 
 impl Queue {
@@ -93,10 +93,10 @@ impl Queue {
     /// Takes the next batch, without openings whose callers have given up. The batch keeps its room until [`Queue::settle`].
     pub(crate) fn take(&self) -> Vec<JournalEntry> {
         let mut waiting = self.waiting();
-        let mut taken = waiting.next_of(&Lane::ALL, BATCH_ROWS_MAX);
+        let mut taken = waiting.next_in_lanes(&Lane::ALL, BATCH_ROWS_MAX);
         taken.extend(waiting.done_flushes());
         waiting.is_urgent = waiting.is_awaited();
-        waiting.without_given_up(taken)
+        waiting.without_abandoned(taken)
     }
 
     /// Puts entries back into their lanes, except openings and flushes. Returns these together with all waiting openings and
@@ -123,7 +123,7 @@ impl Queue {
     }
 
     /// Frees the place of an outcome that will not come.
-    pub(crate) fn forgo_outcome(&self) {
+    pub(crate) fn release_outcome(&self) {
         let mut waiting = self.waiting();
         let room = waiting.room(CallerClass::Known);
         room.rows -= 1;
@@ -164,7 +164,7 @@ impl Queue {
         }
         PendingWork {
             has_entries: all > 0,
-            presses: known >= BATCH_ROWS_MAX || waiting.is_urgent,
+            is_urgent: known >= BATCH_ROWS_MAX || waiting.is_urgent,
         }
     }
 

@@ -27,23 +27,23 @@ const BATCH_UNKNOWN_MAX: usize = 256;
 
 /// The occupied room, including entries that are being written and reserved outcomes.
 #[derive(Clone, Copy, Default)]
-pub(super) struct TakenRoom {
+pub(super) struct QueueUsage {
     pub(super) rows: usize,
     pub(super) bytes: usize,
 }
 
 /// An entry with its arrival number: later entries have higher numbers.
-pub(super) type Numbered = (u64, JournalEntry);
+pub(super) type NumberedEntry = (u64, JournalEntry);
 
 #[derive(Default)]
 pub(super) struct QueuedEntries {
     /// The waiting entries, in the order of [`Lane::ALL`].
-    pub(super) lanes: [VecDeque<Numbered>; Lane::ALL.len()],
+    pub(super) lanes: [VecDeque<NumberedEntry>; Lane::ALL.len()],
     /// Callers that wait until everything before them is on the disk.
-    pub(super) flushes: VecDeque<Numbered>,
+    pub(super) flushes: VecDeque<NumberedEntry>,
     pub(super) last_number: u64,
     /// The occupied room, in the order of [`CallerClass::ALL`].
-    pub(super) rooms: [TakenRoom; CallerClass::ALL.len()],
+    pub(super) rooms: [QueueUsage; CallerClass::ALL.len()],
     /// True if a caller waits that has not received an error yet.
     pub(super) is_urgent: bool,
     pub(super) closed: bool,
@@ -57,7 +57,7 @@ pub(super) struct QueuedEntries {
 }
 
 impl QueuedEntries {
-    pub(super) fn room(&mut self, class: CallerClass) -> &mut TakenRoom {
+    pub(super) fn room(&mut self, class: CallerClass) -> &mut QueueUsage {
         &mut self.rooms[class as usize]
     }
 
@@ -111,9 +111,9 @@ impl QueuedEntries {
 
     /// Takes the next batch from these lanes: sends first, and a few entries of unknown callers. The batch is in the order of
     /// arrival.
-    pub(super) fn next_of(&mut self, lanes: &[Lane], rows_max: usize) -> Vec<Numbered> {
+    pub(super) fn next_in_lanes(&mut self, lanes: &[Lane], rows_max: usize) -> Vec<NumberedEntry> {
         let mut left = rows_max;
-        let mut taken: Vec<Numbered> = Vec::new();
+        let mut taken: Vec<NumberedEntry> = Vec::new();
         for lane in lanes {
             let most = match lane {
                 Lane::Closes | Lane::Opens | Lane::Known => left,
@@ -129,15 +129,15 @@ impl QueuedEntries {
     }
 
     /// Returns these entries without the openings whose callers have given up.
-    pub(super) fn without_given_up(&mut self, entries: Vec<Numbered>) -> Vec<JournalEntry> {
+    pub(super) fn without_abandoned(&mut self, entries: Vec<NumberedEntry>) -> Vec<JournalEntry> {
         let entries = entries.into_iter().map(|(_, entry)| entry);
-        let (given_up, left): (Vec<_>, Vec<_>) = entries.partition(JournalEntry::is_given_up);
+        let (given_up, left): (Vec<_>, Vec<_>) = entries.partition(JournalEntry::is_abandoned);
         self.free(&given_up);
         left
     }
 
     /// Takes the flushes before which no entry waits or is under way.
-    pub(super) fn done_flushes(&mut self) -> Vec<Numbered> {
+    pub(super) fn done_flushes(&mut self) -> Vec<NumberedEntry> {
         let waiting = self.lanes.iter().filter_map(|lane| lane.front());
         let waiting = waiting.map(|(number, _)| *number);
         let oldest = waiting.chain(self.under_way.into_iter().flatten()).min();

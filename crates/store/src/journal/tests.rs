@@ -4,16 +4,16 @@ mod classes;
 mod pages;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::journal::filter::LOOKED_AT_MAX;
+use crate::journal::filter::ROWS_EXAMINED_MAX;
 use crate::journal::queued::{QUEUE_BYTES_MAX, QUEUE_ROWS_MAX};
 use crate::test_engine::{TestEngine, WriteLock, on_every_engine};
 use crate::{
     AccessCalls, CallerClass, Calls, Claim, Intent, Journal, JournalFilter, JournalKind,
-    JournalOrder, JournalPayload, JournalRow, JournalStatus, Opened, ReceiptRoom, Retention,
+    JournalOrder, JournalPayload, JournalRow, JournalStatus, OpenResult, ReceiptRoom, Retention,
     Settlement, Store, StoreError, Tally,
 };
 
@@ -50,9 +50,9 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn open(&self, row: JournalRow) -> Result<Intent, StoreError> {
-        match self.journal.open(row, None).await? {
-            Opened::Intent(intent) => Ok(intent),
-            Opened::Obstacle(obstacle) => panic!("no key was claimed, but {obstacle:?}"),
+        match self.journal.open(row, None, Instant::now()).await? {
+            OpenResult::Intent(intent) => Ok(intent),
+            OpenResult::Obstacle(obstacle) => panic!("no key was claimed, but {obstacle:?}"),
         }
     }
 
@@ -164,7 +164,7 @@ fn full_row() -> JournalRow {
         limit_left: Some(59),
         generation: Some(5),
         user_agent: Some("curl".to_owned()),
-        cause: Some("said by the upstream".into()),
+        cause: Some("answer of the upstream".into()),
         would_refuse: Some("on no list".to_owned()),
         actor: Some("nobody".into()),
         before: None,
@@ -322,7 +322,10 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
     for n in 0..3 {
         let began = std::time::Instant::now();
         let claim = claim(&format!("k-{n}"));
-        let opened = bench.journal.open(row(1, "send"), Some(claim)).await;
+        let opened = bench
+            .journal
+            .open(row(1, "send"), Some(claim), Instant::now())
+            .await;
         assert!(opened.is_err() && began.elapsed() < Duration::from_secs(4));
     }
     assert!(bench.journal.trouble().is_some());
@@ -341,7 +344,11 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
 
 async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back(engine: TestEngine) {
     let bench = Bench::over(engine).await;
-    let mut opening = Box::pin(bench.journal.open(row(1, "send"), Some(claim("k"))));
+    let mut opening = Box::pin(bench.journal.open(
+        row(1, "send"),
+        Some(claim("k")),
+        Instant::now(),
+    ));
     // The future is polled once, and dropped after its row is written and its reply has been sent.
     tokio::select! {
         biased;
@@ -370,10 +377,10 @@ async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free(engine
     for n in 0..300_u32 {
         let opening = bench
             .journal
-            .open(row(1, n), Some(claim(&format!("k-{n}"))));
+            .open(row(1, n), Some(claim(&format!("k-{n}"))), Instant::now());
         let wait = Duration::from_micros((n * 10).into());
         match tokio::time::timeout(wait, opening).await {
-            Ok(Ok(Opened::Intent(intent))) => {
+            Ok(Ok(OpenResult::Intent(intent))) => {
                 taken.push(n.to_string());
                 drop(intent.settle(row(1, n), Settlement::Free));
             }
@@ -558,8 +565,11 @@ async fn what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file(en
 
 async fn an_erasure_waits_for_a_send_under_way_and_erases_its_answer(engine: TestEngine) {
     let bench = Bench::over(engine).await;
-    let opened = bench.journal.open(row(1, "old"), Some(claim("k"))).await;
-    let Opened::Intent(intent) = opened.unwrap() else {
+    let opened = bench
+        .journal
+        .open(row(1, "old"), Some(claim("k")), Instant::now())
+        .await;
+    let OpenResult::Intent(intent) = opened.unwrap() else {
         panic!("it can be claimed")
     };
     let store = Arc::clone(&bench.store);

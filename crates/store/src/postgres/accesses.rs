@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use tokio_postgres::types::Type;
 
+use super::epochs::{KnownEpochs, OF_EPOCHS, epochs_of};
 use super::error::PgError;
-use super::heartbeat::{OF_EPOCHS, epochs_of};
 use super::session::Value;
 use super::snapshot::{read_access, read_accesses};
-use super::store::{KnownEpochs, PostgresStore};
+use super::store::PostgresStore;
 use crate::{Access, ChangedAccess, StoreError};
 
 /// Selects the changed accesses and the epochs in one statement, so that both come from the same state. Each access is looked up by

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
+use super::epochs::EpochOf;
 use super::error::PgError;
 use super::session::{PgSession, Value};
 use super::snapshot::{ADMIN_KEYS, admin_keys_of, read_admin_keys};
-use super::store::{EpochOf, PostgresStore};
+use super::store::PostgresStore;
 use crate::{AdminKey, StoreError};
 
 impl PostgresStore {
@@ -17,7 +18,7 @@ impl PostgresStore {
         name: &str,
         change: impl FnOnce(&[AdminKey]) -> Result<Option<AdminKey>, E>,
     ) -> Result<(), E> {
-        let begun = self.change_in_turn(EpochOf::AdminKeys, 1).await;
+        let begun = self.begin_exclusive(EpochOf::AdminKeys, 1).await;
         let (mut lease, _) = begun.map_err(StoreError::from)?;
         let changed = async {
             let session = &mut lease.session;

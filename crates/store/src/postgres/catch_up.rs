@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use tokio_postgres::types::Type;
 
+use super::epochs::KnownEpochs;
 use super::session::Value;
-use super::store::{KnownEpochs, PostgresStore};
+use super::store::PostgresStore;
 use crate::StoreError;
 
 /// Raises all epochs to at least the values that this process has known, so that no epoch is used twice. The epoch of the signing
@@ -39,7 +40,7 @@ impl PostgresStore {
     /// When they can't be read. The next call tries again.
     pub(super) async fn read_after_failover(&self) -> Result<(), StoreError> {
         let timeline = self.primary().timeline();
-        let before = self.whole_on.load(Ordering::Acquire);
+        let before = self.complete_timeline.load(Ordering::Acquire);
         if timeline == before {
             return Ok(());
         }
@@ -53,7 +54,7 @@ impl PostgresStore {
         self.pool().write(RAISE, &values).await?;
         self.load_all_accesses().await?;
         self.load_admin_keys().await?;
-        self.whole_on.store(timeline, Ordering::Release);
+        self.complete_timeline.store(timeline, Ordering::Release);
         tracing::warn!(
             timeline,
             "another server of the database has taken over: accesses and keys were read again"

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
+use super::epochs::EpochOf;
 use super::error::PgError;
 use super::lease::now_ms;
 use super::session::{PgSession, Value};
 use super::snapshot::read_access;
-use super::store::{EpochOf, PostgresStore};
-use crate::passed_on::PassedOn;
+use super::store::PostgresStore;
+use crate::reassigned_ids::ReassignedIds;
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Change, ChangeError, ChangedAccess, StoreError};
 
@@ -27,12 +28,12 @@ const WRITE: &str = "WITH put AS (
     ) SELECT pg_notify('chatgate', 'accesses')";
 
 /// Makes accesses give up these user names. They keep each name behind a character that no name contains.
-const LET_GO_OF_USERS: &str =
+const RELEASE_USERS: &str =
     "UPDATE chatgate.accesses SET \"user\" = chr(1) || \"user\" WHERE \"user\" = ANY ($1)";
 
 /// Does the same for client ids. Data of a client id stays with the client id. Only its webhooks would be deleted, by a trigger on
 /// the changed access, so they are moved aside until [`BRING_WEBHOOKS_BACK`].
-const LET_GO_OF_CLIENT_IDS: [&str; 2] = [
+const RELEASE_CLIENT_IDS: [&str; 2] = [
     "UPDATE chatgate.webhooks SET client_id = chr(2) || client_id WHERE client_id = ANY ($1)",
     "UPDATE chatgate.accesses SET client_id = chr(1) || client_id WHERE client_id = ANY ($1)",
 ];
@@ -47,7 +48,7 @@ impl PostgresStore {
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
-        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, 1).await?;
+        let (mut lease, epoch) = self.begin_exclusive(EpochOf::Accesses, 1).await?;
         let changed = async {
             let session = &mut lease.session;
             let before = read_for_update(session, name).await?;
@@ -81,7 +82,7 @@ impl PostgresStore {
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let count = accesses.len() as i64;
-        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, count).await?;
+        let (mut lease, epoch) = self.begin_exclusive(EpochOf::Accesses, count).await?;
         let put = self.put(&mut lease.session, (by, epoch), accesses).await;
         let put = self.end(lease, put).await?;
         self.put_in_force(put, epoch).await?;
@@ -100,9 +101,9 @@ impl PostgresStore {
             there.push(read_for_update(session, &access.name).await?);
         }
         let pairs: Vec<_> = there.iter().map(Option::as_ref).zip(accesses).collect();
-        let passed = PassedOn::of(&pairs);
-        execute_for(session, &[LET_GO_OF_USERS], &passed.users).await?;
-        execute_for(session, &LET_GO_OF_CLIENT_IDS, &passed.client_ids).await?;
+        let passed = ReassignedIds::of(&pairs);
+        execute_for(session, &[RELEASE_USERS], &passed.users).await?;
+        execute_for(session, &RELEASE_CLIENT_IDS, &passed.client_ids).await?;
         let mut put = Vec::new();
         let first = epoch - accesses.len() as i64 + 1;
         for ((access, id), before) in accesses.iter().zip(first..).zip(&there) {
@@ -170,7 +171,7 @@ impl PostgresStore {
         name: &str,
         [before, after]: [String; 2],
     ) -> Result<(), StoreError> {
-        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, 1).await?;
+        let (mut lease, epoch) = self.begin_exclusive(EpochOf::Accesses, 1).await?;
         let now = self.by_database(own_now);
         let note = "INSERT INTO chatgate.changes (id, at, actor, access, before, after) VALUES ($1, $2, $3, $4, $5, $6)";
         let values: [Value<'_>; 6] = [

@@ -25,7 +25,7 @@ use crate::StoreError;
 const CONNECTED_MAX: Duration = Duration::from_millis(2_500);
 
 /// The receiver of a listening connection. A message means that there is something to read.
-pub(super) type Notified = Receiver<()>;
+pub(super) type NotificationReceiver = Receiver<()>;
 
 /// Maximum number of waiting notifications. A second one would add nothing to the first.
 const NOTIFIED_MAX: usize = 1;
@@ -102,7 +102,9 @@ impl PgConnector {
     ///
     /// # Errors
     /// When no host accepts the connection in time.
-    pub(super) async fn connect_to_listen(&self) -> Result<(PgSession, Notified), PgError> {
+    pub(super) async fn connect_to_listen(
+        &self,
+    ) -> Result<(PgSession, NotificationReceiver), PgError> {
         let (passes_on, notified) = channel(NOTIFIED_MAX);
         Ok((self.open(Some(passes_on)).await?, notified))
     }

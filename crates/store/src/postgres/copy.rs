@@ -19,7 +19,7 @@ use crate::sqlite::SqliteStore;
 use crate::{JournalRow, Position, StoreError, StoredKey};
 
 /// Time limit for one statement of the copy. The journal is copied in batches.
-const PATIENCE: Duration = Duration::from_secs(600);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Maximum number of batches that are read ahead.
 const BATCHES_AHEAD: usize = 2;
@@ -118,7 +118,7 @@ pub(crate) async fn copy_into(
     let direct = PgConnector::for_command(&options.direct_url)?;
     migrate(&direct, options.migrates).await?;
     let mut session = direct.connect().await?;
-    session.patient(PATIENCE);
+    session.set_timeout(STATEMENT_TIMEOUT);
     session.begin().await?;
     session.batch(LOCK).await?;
     check_empty(&mut session).await?;

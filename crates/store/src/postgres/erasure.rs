@@ -11,18 +11,18 @@ use super::error::PgError;
 use super::session::Value;
 use super::slow::SlowConnection;
 use super::store::PostgresStore;
-use crate::erasure::sought::{EVENTS, Holds, Sought, SoughtTable, TABLES};
+use crate::erasure::target::{ColumnContent, EVENTS, ErasureTarget, SearchedTable, TABLES};
 use crate::events::EVENT_BYTES;
 use crate::{JournalKind, StoreError};
 
 /// Maximum number of rows in one read, which takes some milliseconds.
-const READ_AT_ONCE: i64 = 5000;
+const READ_PER_BATCH: i64 = 5000;
 
 /// Maximum number of bytes in one read before its last row. One answer may have 256 KiB.
 const READ_BYTES: i64 = 4 * 1024 * 1024;
 
 /// Maximum number of rows in one deletion; with the longest answers 64 MiB.
-const DELETED_AT_ONCE: usize = 250;
+const DELETED_PER_BATCH: usize = 250;
 
 /// The tables from which an erasure deletes rows indirectly: the messages of deleted chats, and the rows of sends that have ended.
 const OTHER_TABLES: [&str; 2] = ["event_messages", "intents"];
@@ -55,15 +55,15 @@ impl PostgresStore {
     /// one read. Returns the number of rows that contained the destination.
     pub(crate) async fn erase_from(
         &self,
-        (table, mut beyond): (&'static SoughtTable, i64),
-        sought: &Sought,
+        (table, mut beyond): (&'static SearchedTable, i64),
+        sought: &ErasureTarget,
     ) -> Result<u64, StoreError> {
         let mut slow = self.slow();
-        let (some, mut erased) = (some_rows(table), 0);
+        let (some, mut erased) = (next_rows_query(table), 0);
         loop {
             let values: [Value<'_>; 3] = [
                 (&beyond, Type::INT8),
-                (&READ_AT_ONCE, Type::INT8),
+                (&READ_PER_BATCH, Type::INT8),
                 (&READ_BYTES, Type::INT8),
             ];
             let rows = slow.ask(&some, &values).await?;
@@ -71,7 +71,7 @@ impl PostgresStore {
                 return Ok(erased);
             };
             beyond = last.try_get("number").map_err(PgError::from)?;
-            erased += if table.goes {
+            erased += if table.deletes_row {
                 delete_found(&mut slow, table, sought, &rows).await?
             } else {
                 change_found(&mut slow, table, sought, &rows).await?
@@ -88,11 +88,11 @@ impl PostgresStore {
 /// Deletes the rows that contain the destination. Returns the number of these rows.
 async fn delete_found(
     slow: &mut SlowConnection<'_>,
-    table: &SoughtTable,
-    sought: &Sought,
+    table: &SearchedTable,
+    sought: &ErasureTarget,
     rows: &[Row],
 ) -> Result<u64, PgError> {
-    let SoughtTable { name, id, .. } = table;
+    let SearchedTable { name, id, .. } = table;
     let mut delete = format!("DELETE FROM chatgate.{name} WHERE {id} = ANY($1)");
     if *name == EVENTS {
         // The same statement counts the erasure for the memories of all replicas, and subtracts the bytes of the deleted events from
@@ -107,11 +107,11 @@ async fn delete_found(
     }
     let mut found = Vec::new();
     for row in rows {
-        if stands_in(table, sought, row)? {
+        if occurs_in(table, sought, row)? {
             found.push(row.try_get::<_, i64>("number")?);
         }
     }
-    for ids in found.chunks(DELETED_AT_ONCE) {
+    for ids in found.chunks(DELETED_PER_BATCH) {
         slow.ask(&delete, &[(&ids, Type::INT8_ARRAY)]).await?;
     }
     Ok(found.len() as u64)
@@ -120,21 +120,21 @@ async fn delete_found(
 /// Removes the destination from the texts of the rows. Returns the number of rows that contained it.
 async fn change_found(
     slow: &mut SlowConnection<'_>,
-    table: &SoughtTable,
-    sought: &Sought,
+    table: &SearchedTable,
+    sought: &ErasureTarget,
     rows: &[Row],
 ) -> Result<u64, PgError> {
-    let SoughtTable { name, id, .. } = table;
+    let SearchedTable { name, id, .. } = table;
     let mut found = 0;
     for row in rows {
-        if !stands_in(table, sought, row)? {
+        if !occurs_in(table, sought, row)? {
             continue;
         }
         found += 1;
         let number: i64 = row.try_get("number")?;
         for (column, holds) in table.columns {
             let text: Option<&str> = row.try_get(column.trim_matches('"'))?;
-            let Some(rest) = text.and_then(|text| sought.taken_from(text, *holds)) else {
+            let Some(rest) = text.and_then(|text| sought.redacted(text, *holds)) else {
                 continue;
             };
             let update = format!("UPDATE chatgate.{name} SET {column} = $2 WHERE {id} = $1");
@@ -146,15 +146,15 @@ async fn change_found(
 }
 
 /// Returns whether a row contains the destination.
-fn stands_in(table: &SoughtTable, sought: &Sought, row: &Row) -> Result<bool, PgError> {
+fn occurs_in(table: &SearchedTable, sought: &ErasureTarget, row: &Row) -> Result<bool, PgError> {
     for (column, holds) in table.columns {
         let name = column.trim_matches('"');
-        let stands = if *holds == Holds::Hash {
+        let stands = if *holds == ColumnContent::Hash {
             let hash: Option<&[u8]> = row.try_get(name)?;
             hash.is_some_and(|hash| sought.has_hash(hash))
         } else {
             let text: Option<&str> = row.try_get(name)?;
-            text.is_some_and(|text| sought.stands_in(text))
+            text.is_some_and(|text| sought.occurs_in(text))
         };
         if stands {
             return Ok(true);
@@ -164,8 +164,8 @@ fn stands_in(table: &SoughtTable, sought: &Sought, row: &Row) -> Result<bool, Pg
 }
 
 /// Builds the query for the next rows of a table: as many as fit into the bytes of one read, and one more.
-fn some_rows(table: &SoughtTable) -> String {
-    let SoughtTable { name, id, .. } = table;
+fn next_rows_query(table: &SearchedTable) -> String {
+    let SearchedTable { name, id, .. } = table;
     let names = table.names();
     let bytes = table
         .columns

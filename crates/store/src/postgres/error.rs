@@ -7,7 +7,7 @@ use crate::{ChangeError, StoreError};
 /// The reason why a statement failed.
 #[derive(Debug)]
 pub(super) struct PgError {
-    fault: PgFault,
+    fault: PgErrorKind,
     text: String,
     /// True if an earlier statement of the same operation has been carried out.
     follows: bool,
@@ -15,14 +15,14 @@ pub(super) struct PgError {
 
 /// The kind of an error, which determines how to handle it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PgFault {
+enum PgErrorKind {
     /// The connection is lost, or leads to a server that does not accept writes. It is dropped, and so are the other idle
     /// connections.
     Connection,
     /// The server is a former primary. Another host may lead to the current primary.
     FormerPrimary,
     /// The statement did not end in time. It is unknown whether it was carried out, and the connection is dropped.
-    TooLong,
+    Timeout,
     /// Another transaction was in the way. The same statement may succeed when retried.
     Contention,
     /// A table has changed since a statement was prepared, or a pooler has used another connection. The statement may succeed when
@@ -37,7 +37,7 @@ enum PgFault {
 }
 
 impl PgError {
-    fn of(fault: PgFault, text: impl Into<String>) -> PgError {
+    fn of(fault: PgErrorKind, text: impl Into<String>) -> PgError {
         PgError {
             fault,
             text: text.into(),
@@ -46,55 +46,58 @@ impl PgError {
     }
 
     pub(super) fn new(text: impl Into<String>) -> PgError {
-        PgError::of(PgFault::Other, text)
+        PgError::of(PgErrorKind::Other, text)
     }
 
     /// Makes the error of a statement that did not end in time.
-    pub(super) fn too_long() -> PgError {
-        PgError::of(PgFault::TooLong, "the database took too long")
+    pub(super) fn timed_out() -> PgError {
+        PgError::of(PgErrorKind::Timeout, "the database took too long")
     }
 
     /// Makes the error of a missing or lost connection.
     pub(super) fn no_connection(text: impl Into<String>) -> PgError {
-        PgError::of(PgFault::Connection, text)
+        PgError::of(PgErrorKind::Connection, text)
     }
 
     /// Makes the error of a server that another one has replaced.
     pub(super) fn former_primary(timeline: i64, newer: i64) -> PgError {
         let text = format!("a former primary answers, of timeline {timeline} after {newer}");
-        PgError::of(PgFault::FormerPrimary, text)
+        PgError::of(PgErrorKind::FormerPrimary, text)
     }
 
     /// Returns whether the server is a former primary.
     pub(super) fn is_of_former_primary(&self) -> bool {
-        self.fault == PgFault::FormerPrimary
+        self.fault == PgErrorKind::FormerPrimary
     }
 
     /// Returns whether the connection must not be used again.
     pub(super) fn ends_connection(&self) -> bool {
         matches!(
             self.fault,
-            PgFault::Connection | PgFault::FormerPrimary | PgFault::TooLong | PgFault::CachedPlan
+            PgErrorKind::Connection
+                | PgErrorKind::FormerPrimary
+                | PgErrorKind::Timeout
+                | PgErrorKind::CachedPlan
         )
     }
 
     /// Returns whether the statement did not end in time.
-    pub(super) fn is_too_long(&self) -> bool {
-        self.fault == PgFault::TooLong
+    pub(super) fn is_timeout(&self) -> bool {
+        self.fault == PgErrorKind::Timeout
     }
 
     /// Returns whether a value that has to be unique, or a table, existed already.
-    pub(super) fn is_there_already(&self) -> bool {
-        self.fault == PgFault::Unique
+    pub(super) fn is_duplicate(&self) -> bool {
+        self.fault == PgErrorKind::Unique
     }
 
     /// Returns whether a row is the cause, so that the same statement may succeed without it.
-    pub(super) fn is_of_a_row(&self) -> bool {
-        matches!(self.fault, PgFault::Value | PgFault::Unique)
+    pub(super) fn is_row_fault(&self) -> bool {
+        matches!(self.fault, PgErrorKind::Value | PgErrorKind::Unique)
     }
 
     /// Marks the error as one of a statement that follows a statement which was carried out.
-    pub(super) fn after_another(self) -> PgError {
+    pub(super) fn after_success(self) -> PgError {
         PgError {
             follows: true,
             ..self
@@ -102,29 +105,35 @@ impl PgError {
     }
 
     /// Returns whether nothing has been done and nothing will be done.
-    pub(super) fn undoes(&self) -> bool {
+    pub(super) fn is_undone(&self) -> bool {
         let may_be_done = matches!(
             self.fault,
-            PgFault::Connection | PgFault::FormerPrimary | PgFault::TooLong
+            PgErrorKind::Connection | PgErrorKind::FormerPrimary | PgErrorKind::Timeout
         );
         !(may_be_done || self.follows)
     }
 
     /// Returns whether an immediate retry may succeed, because nothing has been done.
-    pub(super) fn passes(&self) -> bool {
-        matches!(self.fault, PgFault::Contention | PgFault::CachedPlan)
+    pub(super) fn is_retryable(&self) -> bool {
+        matches!(
+            self.fault,
+            PgErrorKind::Contention | PgErrorKind::CachedPlan
+        )
     }
 
     /// Returns whether the connection was lost. Other open connections lead to the same problem.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.fault, PgFault::Connection | PgFault::FormerPrimary)
+        matches!(
+            self.fault,
+            PgErrorKind::Connection | PgErrorKind::FormerPrimary
+        )
     }
 }
 
 impl From<tokio_postgres::Error> for PgError {
     fn from(error: tokio_postgres::Error) -> PgError {
         let Some(refused) = error.as_db_error() else {
-            return PgError::no_connection(said(&error));
+            return PgError::no_connection(with_causes(&error));
         };
         // The details of the error may contain values of rows, so they are omitted.
         let text = format!("{} ({})", refused.message(), refused.code().code());
@@ -146,7 +155,7 @@ pub(super) fn shows_pooler(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Returns an error with its causes as one sentence.
-pub(super) fn said(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -162,10 +171,10 @@ pub(super) fn said(error: &dyn std::error::Error) -> String {
 /// Classes of states about values: data exceptions, constraints, and values that are too long for an index.
 const OF_VALUES: [&str; 3] = ["22", "23", "54"];
 
-fn fault_of(code: &SqlState, message: &str) -> PgFault {
+fn fault_of(code: &SqlState, message: &str) -> PgErrorKind {
     let is_lost = code.code().starts_with("08") || code.code().starts_with("57P0");
     if is_lost || *code == SqlState::READ_ONLY_SQL_TRANSACTION {
-        PgFault::Connection
+        PgErrorKind::Connection
     } else if [
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::T_R_SERIALIZATION_FAILURE,
@@ -173,11 +182,11 @@ fn fault_of(code: &SqlState, message: &str) -> PgFault {
     ]
     .contains(code)
     {
-        PgFault::Contention
+        PgErrorKind::Contention
     } else if OF_POOLERS[..2].contains(code)
         || (*code == SqlState::FEATURE_NOT_SUPPORTED && message.contains("cached plan"))
     {
-        PgFault::CachedPlan
+        PgErrorKind::CachedPlan
     } else if [
         SqlState::UNIQUE_VIOLATION,
         SqlState::DUPLICATE_TABLE,
@@ -186,11 +195,11 @@ fn fault_of(code: &SqlState, message: &str) -> PgFault {
     ]
     .contains(code)
     {
-        PgFault::Unique
+        PgErrorKind::Unique
     } else if OF_VALUES.iter().any(|class| code.code().starts_with(class)) {
-        PgFault::Value
+        PgErrorKind::Value
     } else {
-        PgFault::Other
+        PgErrorKind::Other
     }
 }
 
@@ -203,7 +212,7 @@ impl From<PgError> for StoreError {
 impl From<PgError> for ChangeError {
     fn from(error: PgError) -> ChangeError {
         match error.fault {
-            PgFault::Unique => ChangeError::Taken,
+            PgErrorKind::Unique => ChangeError::Taken,
             _ => ChangeError::Store(error.into()),
         }
     }
@@ -222,30 +231,30 @@ mod tests {
     #[test]
     fn each_state_has_what_follows_from_it() {
         for (code, message, expected) in [
-            ("08006", "", PgFault::Connection),
-            ("57P01", "", PgFault::Connection),
-            ("25006", "", PgFault::Connection),
-            ("40P01", "", PgFault::Contention),
-            ("40001", "", PgFault::Contention),
-            ("55P03", "", PgFault::Contention),
+            ("08006", "", PgErrorKind::Connection),
+            ("57P01", "", PgErrorKind::Connection),
+            ("25006", "", PgErrorKind::Connection),
+            ("40P01", "", PgErrorKind::Contention),
+            ("40001", "", PgErrorKind::Contention),
+            ("55P03", "", PgErrorKind::Contention),
             (
                 "0A000",
                 "cached plan must not change result type",
-                PgFault::CachedPlan,
+                PgErrorKind::CachedPlan,
             ),
-            ("0A000", "something else", PgFault::Other),
-            ("26000", "", PgFault::CachedPlan),
-            ("42P05", "", PgFault::CachedPlan),
-            ("08P01", "", PgFault::Connection),
-            ("23505", "", PgFault::Unique),
-            ("42710", "", PgFault::Unique),
-            ("22P05", "", PgFault::Value),
-            ("22003", "", PgFault::Value),
-            ("23514", "", PgFault::Value),
-            ("54000", "", PgFault::Value),
-            ("53100", "", PgFault::Other),
-            ("57014", "", PgFault::Other),
-            ("42P01", "", PgFault::Other),
+            ("0A000", "something else", PgErrorKind::Other),
+            ("26000", "", PgErrorKind::CachedPlan),
+            ("42P05", "", PgErrorKind::CachedPlan),
+            ("08P01", "", PgErrorKind::Connection),
+            ("23505", "", PgErrorKind::Unique),
+            ("42710", "", PgErrorKind::Unique),
+            ("22P05", "", PgErrorKind::Value),
+            ("22003", "", PgErrorKind::Value),
+            ("23514", "", PgErrorKind::Value),
+            ("54000", "", PgErrorKind::Value),
+            ("53100", "", PgErrorKind::Other),
+            ("57014", "", PgErrorKind::Other),
+            ("42P01", "", PgErrorKind::Other),
         ] {
             let fault = fault_of(&SqlState::from_code(code), message);
             assert_eq!(fault, expected, "{code} {message}");

@@ -3,8 +3,9 @@
 
 use tokio_postgres::types::Type;
 
+use super::epochs::EpochOf;
 use super::session::Value;
-use super::store::{EpochOf, PostgresStore};
+use super::store::PostgresStore;
 use crate::first_start::FIRST_START;
 use crate::{Access, ChangeError, StoreError};
 
@@ -24,7 +25,7 @@ impl PostgresStore {
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let count = accesses.len() as i64;
-        let (mut lease, epoch) = self.change_in_turn(EpochOf::Accesses, count).await?;
+        let (mut lease, epoch) = self.begin_exclusive(EpochOf::Accesses, count).await?;
         let started = async {
             let session = &mut lease.session;
             let note =

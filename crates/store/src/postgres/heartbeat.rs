@@ -11,15 +11,16 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::connector::{Notified, PgConnector};
+use super::connector::{NotificationReceiver, PgConnector};
+use super::epochs::{KnownEpochs, OF_EPOCHS, epochs_of};
 use super::error::PgError;
 use super::lease::now_ms;
 use super::options::ReplicaOptions;
 use super::primary::OF_SERVER;
-use super::receipts::look_up_on;
+use super::receipts::run_lookups;
 use super::replica::{drain, register};
 use super::session::{PgSession, Value};
-use super::store::{KnownEpochs, PostgresStore};
+use super::store::PostgresStore;
 use super::table_version::OF_TABLES;
 use crate::StoreError;
 
@@ -27,7 +28,7 @@ use crate::StoreError;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause before a listening connection is made again. The heartbeat continues in the meantime.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+const LISTEN_RETRY: Duration = Duration::from_secs(1);
 
 /// Interval at which a silent listening connection is checked, because it does not report its own loss.
 const LISTEN_CHECK: Duration = Duration::from_secs(10);
@@ -56,12 +57,6 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Selects the epochs that [`epochs_of`] reads.
-pub(super) const OF_EPOCHS: &str =
-    "(SELECT epoch FROM chatgate.epochs WHERE what = 'accesses') AS accesses,
-    (SELECT epoch FROM chatgate.epochs WHERE what = 'admin_keys') AS admin_keys,
-    (SELECT epoch FROM chatgate.epochs WHERE what = 'signing_keys') AS signing_keys";
-
 /// Counts the serving replicas, including this one.
 const OF_REPLICAS: &str = "(SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas";
 
@@ -80,9 +75,9 @@ pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
     let mut tasks = JoinSet::new();
     tasks.spawn(beat_on(Arc::downgrade(store), Arc::clone(store.wake())));
     tasks.spawn(listen_on(Arc::downgrade(store), Arc::clone(store.direct())));
-    tasks.spawn(look_up_on(
+    tasks.spawn(run_lookups(
         Arc::downgrade(store),
-        Arc::clone(&store.look_ups),
+        Arc::clone(&store.key_lookups),
     ));
     store.keep_heartbeat(tasks);
 }
@@ -104,7 +99,7 @@ async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
         // If the changes can't be read between two heartbeats, the next heartbeat runs immediately and reads them.
         let is_done = Instant::now() < due && take_over(&store, &mut connection).await.is_ok();
         if !is_done {
-            beat_and_note(&store, &mut connection).await;
+            beat_and_apply(&store, &mut connection).await;
             due = Instant::now() + INTERVAL;
         }
         drop(store);
@@ -113,30 +108,37 @@ async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
     }
 }
 
-async fn beat_and_note(store: &PostgresStore, connection: &mut Option<PgSession>) {
+async fn beat_and_apply(store: &PostgresStore, connection: &mut Option<PgSession>) {
     let heard = &store.memory().journal.heard;
     heard.begins(Instant::now());
     match beat_once(store, connection).await {
         Err(error) if heard.failed(error.to_string()) => {
-            tracing::error!(%error, "the database does not answer this replica's heartbeat");
+            tracing::error!(%error, "this replica's heartbeat failed: it may lack changes of other replicas");
         }
         Ok(()) if heard.succeeded() => {
-            tracing::warn!("the database answers this replica's heartbeat again");
+            tracing::warn!("this replica's heartbeat succeeds again");
         }
         _ => {}
     }
 }
 
 /// Renews the lease. If an epoch is newer than the one in effect here, reads the changes and reports the new epochs immediately.
+/// The data in memory counts as current as of this heartbeat only after that, because a replica that was stopped lacks changes for
+/// which the others have not waited.
 async fn beat_once(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
 ) -> Result<(), StoreError> {
     let known = store.epochs_in_force().await;
-    let seen = beat(store, connection, known).await?;
+    let Some((asked_at, seen)) = beat(store, connection, known).await? else {
+        return Ok(());
+    };
     let in_force = store.catch_up(seen).await?;
+    if store.has_tried_signing_keys(seen.signing_keys) {
+        store.lease().set_current((asked_at, Instant::now()));
+    }
     if in_force != known {
-        say(store, connection, in_force).await?;
+        publish_state(store, connection, in_force).await?;
     }
     Ok(())
 }
@@ -150,7 +152,7 @@ async fn take_over(
     let taken = timeout(INTERVAL, async {
         let seen = store.load_accesses().await?;
         let in_force = store.catch_up(seen).await?;
-        say(store, connection, in_force).await
+        publish_state(store, connection, in_force).await
     });
     taken
         .await
@@ -158,12 +160,12 @@ async fn take_over(
 }
 
 /// Reports the epochs in effect here, over the connection of the heartbeat.
-async fn say(
+async fn publish_state(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
     in_force: KnownEpochs,
 ) -> Result<(), StoreError> {
-    let mut session = kept(store, connection).await?;
+    let mut session = ensure_connected(store, connection).await?;
     let values: [Value<'_>; 4] = [
         (&store.ids().replica().id, Type::INT8),
         (&in_force.accesses, Type::INT8),
@@ -182,7 +184,7 @@ async fn say(
 
 /// Takes the connection, or makes another one if the connection is lost. The caller puts it back only after success, so that the
 /// next request after a failure uses another connection.
-async fn kept(
+async fn ensure_connected(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
 ) -> Result<PgSession, PgError> {
@@ -192,22 +194,14 @@ async fn kept(
     }
 }
 
-/// Reads the epochs of a row with the columns of [`OF_EPOCHS`].
-pub(super) fn epochs_of(row: &Row) -> Result<KnownEpochs, PgError> {
-    Ok(KnownEpochs {
-        accesses: row.try_get("accesses")?,
-        admin_keys: row.try_get("admin_keys")?,
-        signing_keys: row.try_get("signing_keys")?,
-    })
-}
-
-/// Sends one heartbeat over the connection of the heartbeat.
+/// Sends one heartbeat over the connection of the heartbeat. Returns the time of the request and the epochs in the database, or
+/// `None` if the row of this life was gone and another life has begun.
 async fn beat(
     store: &PostgresStore,
     connection: &mut Option<PgSession>,
     in_force: KnownEpochs,
-) -> Result<KnownEpochs, StoreError> {
-    let mut session = kept(store, connection).await?;
+) -> Result<Option<(Instant, KnownEpochs)>, StoreError> {
+    let mut session = ensure_connected(store, connection).await?;
     let (sent, asked_ms) = (Instant::now(), now_ms());
     let lease_ms = i64::try_from(store.lease().length().as_millis()).unwrap_or(i64::MAX);
     let options = store.replica_options.load_full();
@@ -224,17 +218,17 @@ async fn beat(
         // The row of this life has been deleted, so the next life begins.
         let (replica, _) = register(store.pool(), &options).await?;
         tracing::warn!("this replica was considered dead and continues under a new replica id");
-        store.lease().end_term();
+        store.lease().end_term(Instant::now());
         store.ids().begin(replica);
         if store.is_draining() {
             drain(store.pool(), replica).await?;
         }
-        return Ok(in_force);
+        return Ok(None);
     };
     store.primary().observe(row)?;
     store.tables.observe(row)?;
     if let Some(lanes) = &store.lanes {
-        lanes.look_for_failover();
+        lanes.check_failover();
     }
     let read = |name| row.try_get::<_, i64>(name).map_err(PgError::from);
     let lease = store.lease();
@@ -243,7 +237,7 @@ async fn beat(
     lease.renew((sent, Instant::now()), read("now_ms")? - asked_ms);
     let seen = epochs_of(row)?;
     *connection = Some(session);
-    Ok(seen)
+    Ok(Some((sent, seen)))
 }
 
 fn count_in(row: &Row, name: &str) -> Result<u32, PgError> {
@@ -259,12 +253,16 @@ async fn listen_on(store: Weak<PostgresStore>, direct: Arc<PgConnector>) {
         {
             pass_on(&store, &mut session, &mut notified).await;
         }
-        sleep(LISTEN_AGAIN).await;
+        sleep(LISTEN_RETRY).await;
     }
 }
 
 /// Passes on notifications until the connection ends.
-async fn pass_on(store: &Weak<PostgresStore>, session: &mut PgSession, notified: &mut Notified) {
+async fn pass_on(
+    store: &Weak<PostgresStore>,
+    session: &mut PgSession,
+    notified: &mut NotificationReceiver,
+) {
     // Notifications that came while no connection listened are lost, so everything is checked.
     if let Some(store) = store.upgrade() {
         store.wake().notify_one();

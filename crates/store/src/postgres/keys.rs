@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
+use super::epochs::EpochOf;
 use super::error::PgError;
 use super::seal::SealContext;
 use super::session::Value;
-use super::store::{EpochOf, PostgresStore};
+use super::store::PostgresStore;
 use crate::{StoreError, StoredKey};
 
 /// The time stored as `signs_from` while a live replica may not know the key yet.
@@ -16,7 +17,7 @@ const NOT_YET: i64 = i64::MAX;
 
 /// Pause between two checks whether all live replicas know a key. Notified replicas take some milliseconds, and every replica
 /// checks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Finds a live replica that has not reported yet that it verifies by the keys of an epoch.
 const IS_AWAITED: &str =
@@ -43,7 +44,7 @@ impl PostgresStore {
             (&now, Type::INT8),
         ];
         // Runs under the lock of key changes without raising the epoch, so that the second process finds the key of the first.
-        let (mut lease, _) = self.change_in_turn(EpochOf::SigningKeys, 0).await?;
+        let (mut lease, _) = self.begin_exclusive(EpochOf::SigningKeys, 0).await?;
         let added = lease.session.execute(add, &values).await;
         self.end(lease, added).await?;
         let key = self.newest_key(purpose).await?;
@@ -129,14 +130,14 @@ impl PostgresStore {
             .map(drop)
     }
 
-    pub(crate) async fn let_keys_sign(&self) -> Result<(), StoreError> {
+    pub(crate) async fn activate_keys(&self) -> Result<(), StoreError> {
         let awaited = format!(
             "SELECT EXISTS ({IS_AWAITED} e.epoch) AS awaited FROM chatgate.epochs e WHERE e.what = 'signing_keys'"
         );
         let rows = self.pool().read(&awaited, &[]).await?;
         let row = rows.first().map(|row| row.try_get("awaited"));
         if row.transpose().map_err(PgError::from)?.unwrap_or(true) {
-            sleep(LOOK_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
             return Ok(());
         }
         // Checked again under the lock of key changes, which has raised the epoch by one.
@@ -154,7 +155,7 @@ impl PostgresStore {
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<Option<i64>, StoreError> {
-        let (mut lease, epoch) = self.change_in_turn(EpochOf::SigningKeys, 1).await?;
+        let (mut lease, epoch) = self.begin_exclusive(EpochOf::SigningKeys, 1).await?;
         let changed = async {
             let rows = lease.session.query(sql, values).await?;
             let wake = "SELECT pg_notify('chatgate', 'signing_keys')";

@@ -12,7 +12,7 @@ use crate::last_use::LastUse;
 
 /// The number of seconds before its oldest use for which a replica reads what others have written: twice the interval between two
 /// writes.
-const LOOK_BACK_S: i64 = 20;
+const OVERLAP_S: i64 = 20;
 
 impl PostgresStore {
     /// Writes these uses, by client id, and reads the uses that other replicas have written.
@@ -41,7 +41,7 @@ impl PostgresStore {
             (&ways, Type::TEXT_ARRAY),
         ];
         self.pool().write(put, &values).await?;
-        let since = oldest.unwrap_or(0) - LOOK_BACK_S;
+        let since = oldest.unwrap_or(0) - OVERLAP_S;
         for (client_id, last) in read_uses_since(self.pool(), since).await? {
             self.memory().last_uses.learn(&client_id, last);
         }

@@ -1,5 +1,5 @@
-//! The lease of this replica: until when it counts as alive by its own clock, the offset of the database's clock, and the number of
-//! replicas.
+//! The lease of this replica: until when it counts as alive by its own clock, the age of its data, the offset of the database's
+//! clock, and the number of replicas.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,22 +34,26 @@ pub(crate) struct ReplicaLease {
     configurations: AtomicU32,
 }
 
-/// The current term of a lease.
+/// The current term of a lease: the time in which this replica has had its lease and current data without a break.
 struct LeaseTerm {
     /// The time at which the last successful renewal was requested.
     asked_at: Instant,
-    /// The number of times that the lease has expired. Other replicas may have closed rows from earlier terms.
-    number: u64,
+    /// The time as of which the data in memory is current: the request of the last heartbeat whose changes are all in effect.
+    current_at: Instant,
+    /// The start of the term. Other replicas may have closed rows from before, and may have stopped to wait for this one to apply
+    /// their changes.
+    began: Instant,
 }
 
 impl ReplicaLease {
-    /// Makes a lease of this length that was requested at this time.
+    /// Makes a lease of this length that was requested at this time, by a replica whose data is current.
     pub(super) fn new(length: Duration, asked_at: Instant) -> ReplicaLease {
         ReplicaLease {
             length,
             term: Mutex::new(LeaseTerm {
                 asked_at,
-                number: 0,
+                current_at: asked_at,
+                began: asked_at,
             }),
             ahead_ms: AtomicI64::new(0),
             replicas: AtomicU32::new(1),
@@ -80,9 +84,21 @@ impl ReplicaLease {
             (true, false) => tracing::warn!("the database's clock and this machine's agree again"),
             _ => {}
         }
+        self.extend(now, |term| term.asked_at = asked_at);
+    }
+
+    /// Records that everything that the database had at `current_at` is in effect here since `now`. If the data had been too old
+    /// before, another term begins.
+    pub(super) fn set_current(&self, (current_at, now): (Instant, Instant)) {
+        self.extend(now, |term| term.current_at = current_at);
+    }
+
+    fn extend(&self, now: Instant, extend: impl FnOnce(&mut LeaseTerm)) {
         let mut term = self.lock();
-        term.number += u64::from(!self.holds(&term, now));
-        term.asked_at = asked_at;
+        if !self.holds(&term, now) {
+            term.began = now;
+        }
+        extend(&mut term);
     }
 
     pub(super) fn set_replicas(&self, count: u32) {
@@ -98,9 +114,9 @@ impl ReplicaLease {
         self.configurations.store(count.max(1), Ordering::Relaxed);
     }
 
-    /// Returns the time since the last renewal. The data in memory may be this old.
+    /// Returns the age of the data in memory: it may lack changes that are younger than this.
     pub(crate) fn age(&self) -> Duration {
-        self.lock().asked_at.elapsed()
+        self.lock().current_at.elapsed()
     }
 
     /// Returns the number of live replicas, including this one.
@@ -108,29 +124,24 @@ impl ReplicaLease {
         self.replicas.load(Ordering::Relaxed)
     }
 
-    /// Returns whether no other replica can have taken this one for dead.
-    pub(crate) fn is_good(&self, now: Instant) -> bool {
+    /// Returns whether no other replica can have taken this one for dead, and the data in memory is no older than a lease.
+    pub(crate) fn is_valid(&self, now: Instant) -> bool {
         self.holds(&self.lock(), now)
     }
 
-    /// Returns the number of the current term.
-    pub(super) fn term(&self) -> u64 {
-        self.lock().number
-    }
-
-    /// Returns whether no other replica can have taken this one for dead since this term.
-    pub(super) fn is_good_since(&self, number: u64, now: Instant) -> bool {
+    /// Returns whether this has been so since this instant.
+    pub(super) fn is_valid_since(&self, since: Instant, now: Instant) -> bool {
         let term = self.lock();
-        self.holds(&term, now) && term.number == number
+        self.holds(&term, now) && term.began <= since
     }
 
     /// Ends the term, because another life with its own lease begins.
-    pub(super) fn end_term(&self) {
-        self.lock().number += 1;
+    pub(super) fn end_term(&self, now: Instant) {
+        self.lock().began = now;
     }
 
     fn holds(&self, term: &LeaseTerm, now: Instant) -> bool {
-        now < term.asked_at + self.length.saturating_sub(MARGIN)
+        now < term.asked_at.min(term.current_at) + self.length.saturating_sub(MARGIN)
     }
 
     fn lock(&self) -> MutexGuard<'_, LeaseTerm> {
@@ -156,5 +167,37 @@ impl ReplicaLease {
     /// Converts a time of the database's clock to this process's. Both are in milliseconds since 1970.
     pub(crate) fn process_ms(&self, ms: i64) -> i64 {
         ms.saturating_sub(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_replica_is_good_again_only_when_it_has_its_lease_and_current_data_again() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let lease = ReplicaLease::new(LENGTH, began);
+        assert!(lease.is_valid(at(3)) && lease.is_valid_since(began, at(3)));
+        assert!(!lease.is_valid(at(4)), "a second before its end");
+
+        // The replica was stopped, and wakes up.
+        lease.renew((at(60), at(61)), 0);
+        assert!(!lease.is_valid(at(61)), "it lacks changes");
+        lease.set_current((at(60), at(62)));
+        assert!(lease.is_valid(at(62)) && lease.is_valid_since(at(62), at(62)));
+        for earlier in [began, at(61)] {
+            assert!(!lease.is_valid_since(earlier, at(62)));
+        }
+
+        // The database answers, but its changes can't be read.
+        lease.renew((at(64), at(64)), 0);
+        assert!(!lease.is_valid(at(64)));
+        lease.set_current((at(64), at(64)));
+        lease.end_term(at(65));
+        assert!(lease.is_valid(at(65)) && !lease.is_valid_since(at(64), at(65)));
     }
 }

@@ -62,7 +62,7 @@ pub async fn migrate_postgres(url: &PostgresUrl) -> Result<(), StoreError> {
 /// When the tables can't be changed, must not be changed, were changed by a migration with another text, or need a newer program.
 pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(), StoreError> {
     let mut session = connector.connect().await?;
-    session.patient(START_STATEMENT_MAX);
+    session.set_timeout(START_STATEMENT_MAX);
     if is_up_to_date(&mut session).await? {
         return check_contract(&mut session).await;
     }
@@ -73,7 +73,7 @@ pub(super) async fn migrate(connector: &PgConnector, migrates: bool) -> Result<(
         ));
     }
     lock(&mut session).await?;
-    session.patient(MIGRATION_MAX);
+    session.set_timeout(MIGRATION_MAX);
     session.batch("SET lock_timeout = '2s'").await?;
     session.batch(TABLE).await?;
     let applied = applied(&mut session).await?;

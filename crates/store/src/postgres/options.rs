@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
-use super::error::said;
+use super::error::with_causes;
 use super::seal::SealKeys;
 
 /// Time limit for one attempt to connect to one address.
@@ -72,7 +72,7 @@ impl PostgresUrl {
             .expose_secret()
             .replace("sslmode=verify-full", "sslmode=require");
         let parsed = text.parse::<Config>();
-        let mut config = parsed.map_err(|error| said(&error))?;
+        let mut config = parsed.map_err(|error| with_causes(&error))?;
         let nowhere = Host::Tcp(String::new());
         if config.get_hosts().is_empty() || config.get_hosts().contains(&nowhere) {
             return Err("it has no host".to_owned());

@@ -94,7 +94,7 @@ impl PgPool {
         if keeps_plans && !session.keeps_plans() {
             session.keep_plans().await?;
         }
-        session.patient(if self.serves.load(Ordering::Relaxed) {
+        session.set_timeout(if self.serves.load(Ordering::Relaxed) {
             STATEMENT_MAX
         } else {
             START_STATEMENT_MAX
@@ -120,7 +120,7 @@ impl PgPool {
     }
 
     /// Takes a connection back for reuse, if it is still usable.
-    pub(super) fn give_back(&self, lease: PgLease) {
+    pub(super) fn return_connection(&self, lease: PgLease) {
         if lease.session.is_usable() && !self.permits.is_closed() {
             self.free().push(lease.session);
         }
@@ -166,7 +166,7 @@ impl PgPool {
             return asking.await;
         }
         let asked = timeout(STATEMENT_MAX, asking).await;
-        asked.unwrap_or_else(|_| Err(PgError::too_long()))
+        asked.unwrap_or_else(|_| Err(PgError::timed_out()))
     }
 
     /// Boxed, so that the future is compiled once here and not again in each crate that awaits it. The cost is negligible next to a
@@ -195,14 +195,14 @@ impl PgPool {
             };
             let error = match asked {
                 Ok(rows) => {
-                    self.give_back(lease);
+                    self.return_connection(lease);
                     return Ok(rows);
                 }
                 Err(error) => error,
             };
-            self.give_back(lease);
+            self.return_connection(lease);
             self.note(&error);
-            if tries == TRIES || !(error.passes() || (may_repeat && error.is_lost())) {
+            if tries == TRIES || !(error.is_retryable() || (may_repeat && error.is_lost())) {
                 return Err(error);
             }
             tries += 1;

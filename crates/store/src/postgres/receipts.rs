@@ -8,18 +8,18 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
-use super::look_ups::{LookUps, Looked, reply};
+use super::key_lookups::{KeyLookupResult, KeyLookups, reply};
 use super::session::{PgSession, Value};
 use super::store::PostgresStore;
 use crate::receipts::hash_of;
 use crate::{Claim, Obstacle, Receipt, ReceiptState, StoreError};
 
 /// Maximum number of receipts in one deletion. It takes some 20 ms, and no caller has to wait for it.
-const CLEARED_AT_ONCE: i64 = 1000;
+const DELETED_PER_BATCH: i64 = 1000;
 
 /// Looks up the receipt of each claim, in the order of the claims, and the room. The room is added up once for each access. `LIMIT`
 /// makes the plan look up each receipt by the index, even if the table was small when the plan was made.
-const LOOK_UP: &str = "WITH room AS MATERIALIZED (
+const LOOKUP: &str = "WITH room AS MATERIALIZED (
         SELECT client_id, (SELECT coalesce(sum(bytes), 0)::bigint FROM chatgate.receipt_room t WHERE t.client_id = d.client_id) AS own,
             (SELECT min(made_at) FROM chatgate.receipts t WHERE t.client_id = d.client_id) AS oldest
         FROM (SELECT DISTINCT client_id FROM unnest($1) AS d(client_id)) d
@@ -46,13 +46,13 @@ const CLEAR_SOME: &str =
 ///
 /// # Errors
 /// When the database can't be read.
-pub(super) async fn look_up(
+pub(super) async fn lookup(
     session: &mut PgSession,
     claims: &[(&Claim, &[u8])],
     ahead_s: i64,
-) -> Result<Vec<Looked>, PgError> {
+) -> Result<Vec<KeyLookupResult>, PgError> {
     let lists = ClaimLists::of(claims);
-    let rows = session.query_prepared(LOOK_UP, &lists.values()).await?;
+    let rows = session.query_prepared(LOOKUP, &lists.values()).await?;
     rows.iter().map(|row| looked(row, ahead_s)).collect()
 }
 
@@ -81,10 +81,10 @@ impl<'c> ClaimLists<'c> {
     }
 }
 
-fn looked(row: &Row, ahead_s: i64) -> Result<Looked, PgError> {
+fn looked(row: &Row, ahead_s: i64) -> Result<KeyLookupResult, PgError> {
     let state: Option<&str> = row.try_get("state")?;
     let oldest: Option<i64> = row.try_get("oldest")?;
-    Ok(Looked {
+    Ok(KeyLookupResult {
         receipt: state.map(|_| read(row, ahead_s)).transpose()?,
         taken: (row.try_get("own")?, row.try_get("taken")?),
         oldest: oldest.map(|made_at| made_at - ahead_s),
@@ -111,7 +111,7 @@ fn read(row: &Row, ahead_s: i64) -> Result<Receipt, PgError> {
 ///
 /// # Errors
 /// When the database can't be written.
-pub(super) async fn clear_some(
+pub(super) async fn clear_batch(
     session: &mut PgSession,
     client_id: &str,
     before: i64,
@@ -119,19 +119,19 @@ pub(super) async fn clear_some(
     let values: [Value<'_>; 3] = [
         (&client_id, Type::TEXT),
         (&before, Type::INT8),
-        (&CLEARED_AT_ONCE, Type::INT8),
+        (&DELETED_PER_BATCH, Type::INT8),
     ];
     session.execute(CLEAR_SOME, &values).await
 }
 
 /// Answers lookups until the store is closed.
-pub(super) async fn look_up_on(store: Weak<PostgresStore>, look_ups: Arc<LookUps>) {
+pub(super) async fn run_lookups(store: Weak<PostgresStore>, key_lookups: Arc<KeyLookups>) {
     loop {
-        let batch = look_ups.next().await;
+        let batch = key_lookups.next().await;
         let Some(store) = store.upgrade() else { return };
         let claims = batch.iter().map(|one| (&one.claim, one.key.as_slice()));
         let claims: Vec<_> = claims.collect();
-        let looked = store.look_up(&claims).await;
+        let looked = store.lookup(&claims).await;
         reply(batch, looked);
     }
 }
@@ -141,9 +141,9 @@ impl PostgresStore {
     ///
     /// # Errors
     /// When the database can't be read.
-    async fn look_up(&self, claims: &[(&Claim, &[u8])]) -> Result<Vec<Looked>, PgError> {
+    async fn lookup(&self, claims: &[(&Claim, &[u8])]) -> Result<Vec<KeyLookupResult>, PgError> {
         let lists = ClaimLists::of(claims);
-        let rows = self.pool().read_prepared(LOOK_UP, &lists.values()).await?;
+        let rows = self.pool().read_prepared(LOOKUP, &lists.values()).await?;
         let ahead_s = self.lease().ahead_s();
         rows.iter().map(|row| looked(row, ahead_s)).collect()
     }
@@ -151,7 +151,7 @@ impl PostgresStore {
     /// Returns the obstacle to a claim, without making the claim.
     pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
         let key = claim.hashed_key(&self.journal_key);
-        let looked = self.look_ups.ask(claim.clone(), key).await?;
+        let looked = self.key_lookups.ask(claim.clone(), key).await?;
         if let Some(receipt) = looked.receipt.filter(|receipt| claim.counts(receipt)) {
             return Ok(Some(Obstacle::Known(receipt)));
         }
@@ -164,7 +164,7 @@ impl PostgresStore {
         }
         Ok(claim
             .refused(looked.taken, looked.oldest)
-            .map(Obstacle::NoRoom))
+            .map(Obstacle::ReceiptsFull))
     }
 
     /// Returns the receipts of one key of an access.
@@ -203,7 +203,7 @@ impl PostgresStore {
             let values: [Value<'_>; 3] = [
                 (&client_id, Type::TEXT),
                 (&before, Type::INT8),
-                (&CLEARED_AT_ONCE, Type::INT8),
+                (&DELETED_PER_BATCH, Type::INT8),
             ];
             let clear = format!(
                 "WITH gone AS ({CLEAR_SOME} RETURNING 1) SELECT count(*) AS gone FROM gone"
@@ -212,7 +212,7 @@ impl PostgresStore {
                 let gone = self.pool().write(&clear, &values).await?;
                 let gone = gone.first().map(|row| row.try_get::<_, i64>("gone"));
                 let gone = gone.transpose().map_err(PgError::from)?;
-                if gone != Some(CLEARED_AT_ONCE) {
+                if gone != Some(DELETED_PER_BATCH) {
                     break;
                 }
             }

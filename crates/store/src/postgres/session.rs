@@ -82,7 +82,7 @@ impl PgSession {
     }
 
     /// Sets the time limit for statements.
-    pub(super) fn patient(&mut self, most: Duration) {
+    pub(super) fn set_timeout(&mut self, most: Duration) {
         self.most = most;
     }
 
@@ -99,7 +99,7 @@ impl PgSession {
     ) -> Result<Vec<Row>, PgError> {
         let was_idle = std::mem::replace(&mut self.is_idle, false);
         let rows = timeout(self.most, self.client.query_typed(sql, values)).await;
-        let rows = rows.map_err(|_| PgError::too_long())?;
+        let rows = rows.map_err(|_| PgError::timed_out())?;
         self.after(was_idle, rows)
     }
 
@@ -131,7 +131,7 @@ impl PgSession {
         }
         let was_idle = std::mem::replace(&mut self.is_idle, false);
         let rows = timeout(self.most, self.ask_prepared(sql, values)).await;
-        let rows = rows.map_err(|_| PgError::too_long())?;
+        let rows = rows.map_err(|_| PgError::timed_out())?;
         if rows.as_ref().is_err_and(shows_pooler) && self.prepares.swap(false, Ordering::Relaxed) {
             tracing::warn!(
                 "a pooler is in front of the database: set store.direct_url to the database server itself"
@@ -161,7 +161,7 @@ impl PgSession {
     ) -> Result<u64, PgError> {
         let was_idle = std::mem::replace(&mut self.is_idle, false);
         let done = timeout(self.most, self.client.execute_typed(sql, values)).await;
-        let done = done.map_err(|_| PgError::too_long())?;
+        let done = done.map_err(|_| PgError::timed_out())?;
         self.after(was_idle, done)
     }
 
@@ -169,7 +169,7 @@ impl PgSession {
     pub(super) async fn batch(&mut self, sql: &str) -> Result<(), PgError> {
         let was_idle = std::mem::replace(&mut self.is_idle, false);
         let done = timeout(self.most, self.client.batch_execute(sql)).await;
-        let done = done.map_err(|_| PgError::too_long())?;
+        let done = done.map_err(|_| PgError::timed_out())?;
         self.after(was_idle, done)
     }
 
@@ -197,7 +197,7 @@ impl PgSession {
         };
         let (begun, rows) = timeout(self.most, both)
             .await
-            .map_err(|_| PgError::too_long())?;
+            .map_err(|_| PgError::timed_out())?;
         begun?;
         Ok(rows?)
     }

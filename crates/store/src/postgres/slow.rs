@@ -43,7 +43,9 @@ impl SlowConnection<'_> {
         let mut tries = 1;
         loop {
             match self.ask_once(sql, values).await {
-                Err(error) if tries < TRIES && (error.passes() || error.is_lost()) => tries += 1,
+                Err(error) if tries < TRIES && (error.is_retryable() || error.is_lost()) => {
+                    tries += 1
+                }
                 asked => return asked,
             }
         }
@@ -66,7 +68,7 @@ impl SlowConnection<'_> {
             Some(session) => session,
             None => {
                 let mut session = self.connector.connect().await?;
-                session.patient(PATIENCE);
+                session.set_timeout(PATIENCE);
                 session
             }
         };

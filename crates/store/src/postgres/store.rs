@@ -1,6 +1,6 @@
 //! A store in PostgreSQL: its state, its start and end, and how changes begin and end. Other files have its operations.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 
 use super::connector::PgConnector;
+use super::epochs::{EpochOf, read_epoch};
 use super::error::PgError;
 use super::ids::RowIds;
 use super::journal::Lanes;
+use super::key_lookups::KeyLookups;
 use super::lease::{ReplicaLease, now_ms};
-use super::look_ups::LookUps;
 use super::migrations::migrate;
 use super::options::{PostgresOptions, ReplicaOptions};
 use super::pool::{PgLease, PgPool};
@@ -32,7 +33,7 @@ use crate::{StoreError, random_bytes};
 /// A store in PostgreSQL.
 pub(crate) struct PostgresStore {
     pool: PgPool,
-    pub(super) look_ups: Arc<LookUps>,
+    pub(super) key_lookups: Arc<KeyLookups>,
     memory: Arc<StoreMemory>,
     deployment: String,
     seal: SealKeys,
@@ -57,41 +58,17 @@ pub(crate) struct PostgresStore {
     /// True if this process is about to end.
     pub(super) is_draining: AtomicBool,
     /// The epoch of the signing keys in the database.
-    signing_keys: watch::Sender<i64>,
+    pub(super) signing_keys: watch::Sender<i64>,
     /// The epoch of the keys with which this process signs and verifies.
-    signing_keys_epoch: AtomicI64,
+    pub(super) signing_keys_epoch: AtomicI64,
+    /// The epoch as of which this process has last tried to read the signing keys.
+    pub(super) signing_keys_tried: AtomicI64,
     /// The epoch of the accesses in memory. Locked while they are replaced, so that an older state never replaces a newer one.
     accesses_epoch: Mutex<i64>,
     /// The epoch of the operators' keys in memory, locked in the same way.
     admin_keys_epoch: Mutex<i64>,
     /// The server's timeline on which the data in memory was last read completely.
-    pub(super) whole_on: AtomicI64,
-}
-
-/// The kinds of data that replicas hold in memory, each with its own epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EpochOf {
-    Accesses,
-    AdminKeys,
-    SigningKeys,
-}
-
-/// The epochs of the data that replicas hold in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct KnownEpochs {
-    pub(super) accesses: i64,
-    pub(super) admin_keys: i64,
-    pub(super) signing_keys: i64,
-}
-
-impl EpochOf {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            EpochOf::Accesses => "accesses",
-            EpochOf::AdminKeys => "admin_keys",
-            EpochOf::SigningKeys => "signing_keys",
-        }
-    }
+    pub(super) complete_timeline: AtomicI64,
 }
 
 impl PostgresStore {
@@ -107,8 +84,10 @@ impl PostgresStore {
             Arc::new(PgConnector::new(options.url.clone(), &primary)?)
         };
         let pool = PgPool::new(Arc::clone(&connector), options.connections);
-        let whole_on = primary.timeline();
+        let complete_timeline = primary.timeline();
         let deployment = read_deployment(&pool).await?;
+        // No replica waits for this one yet, so the data may lack changes that are made while it is read.
+        let current_at = Instant::now();
         let (accesses, accesses_epoch) = read_accesses(&pool).await?;
         let (admin_keys, admin_keys_epoch) = read_admin_keys(&pool).await?;
         let last_uses = read_last_uses(&pool).await?;
@@ -116,11 +95,11 @@ impl PostgresStore {
         let signing_keys = read_epoch(&pool, EpochOf::SigningKeys).await?;
         let (sent, asked_ms) = (Instant::now(), now_ms());
         let (replica, database_ms) = register(&pool, &options.replica).await?;
-        let lease = ReplicaLease::new(options.replica.lease, sent);
+        let lease = ReplicaLease::new(options.replica.lease, current_at);
         lease.renew((sent, Instant::now()), database_ms - asked_ms);
         let mut store = PostgresStore {
             pool,
-            look_ups: Arc::default(),
+            key_lookups: Arc::default(),
             memory: Arc::new(memory),
             deployment,
             seal: options.seal.clone(),
@@ -139,9 +118,10 @@ impl PostgresStore {
             is_draining: AtomicBool::new(false),
             signing_keys: watch::Sender::new(signing_keys),
             signing_keys_epoch: AtomicI64::new(signing_keys),
+            signing_keys_tried: AtomicI64::new(signing_keys),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
-            whole_on: AtomicI64::new(whole_on),
+            complete_timeline: AtomicI64::new(complete_timeline),
         };
         let material = store
             .key("journal", 0, || random_bytes(JOURNAL_KEY_BYTES))
@@ -212,35 +192,6 @@ impl PostgresStore {
         &self.wake
     }
 
-    /// Subscribes to the epoch of the signing keys, as this process learns it.
-    pub(crate) fn signing_keys(&self) -> watch::Receiver<i64> {
-        self.signing_keys.subscribe()
-    }
-
-    /// Records the epoch of the signing keys in the database.
-    pub(super) fn note_signing_keys(&self, epoch: i64) {
-        self.signing_keys.send_if_modified(|known| {
-            let is_newer = epoch > *known;
-            *known = epoch.max(*known);
-            is_newer
-        });
-    }
-
-    /// Records that this process signs and verifies by the keys of this epoch.
-    pub(crate) fn signing_keys_in_force(&self, epoch: i64) {
-        self.signing_keys_epoch.fetch_max(epoch, Ordering::AcqRel);
-        self.wake.notify_one();
-    }
-
-    /// Returns the epochs that are in effect here.
-    pub(super) async fn epochs_in_force(&self) -> KnownEpochs {
-        KnownEpochs {
-            accesses: *self.accesses_epoch.lock().await,
-            admin_keys: *self.admin_keys_epoch.lock().await,
-            signing_keys: self.signing_keys_epoch.load(Ordering::Acquire),
-        }
-    }
-
     pub(crate) fn memory(&self) -> &Arc<StoreMemory> {
         &self.memory
     }
@@ -275,7 +226,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// When the database can't be written or another change takes too long.
-    pub(super) async fn change_in_turn(
+    pub(super) async fn begin_exclusive(
         &self,
         what: EpochOf,
         changes: i64,
@@ -307,7 +258,7 @@ impl PostgresStore {
             Ok(_) => lease.session.commit().await,
             Err(_) => lease.session.roll_back().await,
         };
-        self.pool.give_back(lease);
+        self.pool.return_connection(lease);
         if let Err(error) = ended {
             self.pool.note(&error);
             // The earlier error is more informative than the failure to undo the change.
@@ -330,15 +281,6 @@ async fn begin(
         (&known, Type::INT8),
     ];
     let rows = session.begin_and_query(raise, &values).await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| PgError::new("the epoch is missing"))?;
-    Ok(row.try_get("epoch")?)
-}
-
-async fn read_epoch(pool: &PgPool, of: EpochOf) -> Result<i64, PgError> {
-    let epoch = "SELECT epoch FROM chatgate.epochs WHERE what = $1";
-    let rows = pool.read(epoch, &[(&of.name(), Type::TEXT)]).await?;
     let row = rows
         .first()
         .ok_or_else(|| PgError::new("the epoch is missing"))?;

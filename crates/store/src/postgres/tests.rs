@@ -9,7 +9,8 @@ use tokio_postgres::types::Type;
 
 use super::test_server::new_database;
 use crate::{
-    Access, AdminKey, PostgresOptions, Role, SharedSession, Spread, SpreadWait, Store, StoredSecret,
+    Access, AdminKey, PostgresOptions, Propagation, PropagationWait, Role, SharedSession, Store,
+    StoredSecret,
 };
 
 /// Number of replicas that start at the same time.
@@ -160,7 +161,10 @@ async fn after_a_failover_that_lost_changes_all_have_what_the_database_has_and_n
     let next = noted(&stores[1], "b", "next").await;
     assert!(next.version > lost.version);
     for store in &stores {
-        store.postgres().whole_on.store(0, Ordering::Release);
+        store
+            .postgres()
+            .complete_timeline
+            .store(0, Ordering::Release);
         store.postgres().read_after_failover().await.unwrap();
         assert_eq!(store.accesses().named("a").unwrap().note, "kept");
         assert_eq!(**store.accesses().named("b").unwrap(), next);
@@ -189,9 +193,9 @@ async fn a_connection_that_the_server_has_ended_is_replaced() {
         store
             .postgres()
             .pool()
-            .give_back(store.postgres().pool().take().await.unwrap());
+            .return_connection(store.postgres().pool().take().await.unwrap());
         one.session.query(others, &[]).await.unwrap();
-        store.postgres().pool().give_back(one);
+        store.postgres().pool().return_connection(one);
     }
     assert!(!store.has_started().await.unwrap());
 }
@@ -237,7 +241,7 @@ async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it(
     for knows in 0..2 {
         // One replica knows the key and has reported it long before this loop ends. The other replica has reported nothing.
         for _ in 0..4 {
-            stores[1 - knows].let_keys_sign().await.unwrap();
+            stores[1 - knows].activate_keys().await.unwrap();
             assert_eq!(signs_from().await, [Some(1), None]);
         }
         stores[knows].signing_keys_in_force(change);
@@ -245,7 +249,7 @@ async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it(
     let until = Instant::now() + Duration::from_secs(30);
     while signs_from().await[1].is_none() {
         assert!(Instant::now() < until, "it does not sign");
-        stores[1].let_keys_sign().await.unwrap();
+        stores[1].activate_keys().await.unwrap();
     }
     // A separate epoch announces that the key signs.
     let signs = *stores[1].signing_key_changes().unwrap().borrow();
@@ -318,7 +322,7 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
         return;
     };
     let stores = start_all(&options).await;
-    let all = Spread {
+    let all = Propagation {
         replicas: REPLICAS,
         of: REPLICAS,
         pending: Vec::new(),
@@ -332,7 +336,7 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
             .unwrap();
         assert_eq!(
             stores[number % REPLICAS]
-                .spread(SpreadWait::Acknowledgement)
+                .await_propagation(PropagationWait::Acknowledgement)
                 .await
                 .unwrap(),
             Some(all.clone())
@@ -343,7 +347,10 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
     }
     let key = AdminKey::new("ann", Role::Viewer, 1, StoredSecret::Keyed("h".to_owned()));
     stores[0].put_admin_key(&key).await.unwrap();
-    stores[0].spread(SpreadWait::Acknowledgement).await.unwrap();
+    stores[0]
+        .await_propagation(PropagationWait::Acknowledgement)
+        .await
+        .unwrap();
     assert!(stores.iter().all(|store| store.admin_keys().len() == 1));
     // Each replica counts the others with its own heartbeat.
     let knows = |store: &Arc<Store>| store.replica_count() == REPLICAS as u32;
@@ -356,7 +363,7 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
     stores[1].close().await;
     stores[0].put_admin_key(&key).await.unwrap();
     let spread = stores[0]
-        .spread(SpreadWait::Acknowledgement)
+        .await_propagation(PropagationWait::Acknowledgement)
         .await
         .unwrap()
         .unwrap();
@@ -383,7 +390,7 @@ async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
         let change = |_: Option<&Access>| Ok(Some(Access::new("a", "u", "c")));
         store.change_access(("me", 7), "a", change).await.unwrap();
         store
-            .spread(SpreadWait::Acknowledgement)
+            .await_propagation(PropagationWait::Acknowledgement)
             .await
             .unwrap()
             .unwrap()
@@ -397,9 +404,70 @@ async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
     while change().await.of == 2 {
         assert!(Instant::now() < until, "its lease does not end");
     }
-    assert!(!mute.postgres().lease().is_good(Instant::now()));
-    assert!(mute.unheard_for().unwrap() >= Duration::from_secs(2));
-    assert!(store.postgres().lease().is_good(Instant::now()));
+    assert!(!mute.postgres().lease().is_valid(Instant::now()));
+    assert!(mute.stale_for().unwrap() >= Duration::from_secs(2));
+    assert!(store.postgres().lease().is_valid(Instant::now()));
+}
+
+/// Makes changes of accesses unreadable, or readable again, and makes one that all replicas have to read.
+async fn change_unreadably(store: &Store, [from, to]: [&str; 2]) {
+    let rename = format!("ALTER TABLE chatgate.changes RENAME COLUMN {from} TO {to}");
+    let raise = "UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = 'accesses'";
+    for sql in [&rename, raise] {
+        store.postgres().pool().write(sql, &[]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_read_changes_renews_its_lease_and_is_not_current() {
+    let Some(mut options) = new_database() else {
+        return;
+    };
+    options.replica.lease = Duration::from_secs(3);
+    let store = open(&options).await;
+    let until = Instant::now() + Duration::from_secs(30);
+    let is_so = async |what: &str, is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            assert!(Instant::now() < until, "{what}");
+            store.replicas().await.unwrap();
+        }
+    };
+    change_unreadably(&store, ["access", "lost"]).await;
+    is_so("it does not become stale", &|| !store.has_lease()).await;
+    assert!(store.stale_for().unwrap() >= Duration::from_secs(2));
+    let trouble = store.journal().trouble().unwrap();
+    assert!(trouble.contains("access"), "{trouble}");
+    for _ in 0..20 {
+        let rows = store.replicas().await.unwrap().unwrap();
+        assert!(rows[0].lease_ms > 0 && !store.has_lease(), "{rows:?}");
+    }
+    change_unreadably(&store, ["lost", "access"]).await;
+    is_so("it does not become current", &|| store.has_lease()).await;
+    assert!(store.stale_for().unwrap() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_replica_is_not_current_before_it_has_tried_to_read_the_signing_keys() {
+    let Some(mut options) = new_database() else {
+        return;
+    };
+    options.replica.lease = Duration::from_secs(3);
+    let (store, other) = (open(&options).await, open(&options).await);
+    other.add_key("tokens/a", b"key", 1).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while store.has_lease() {
+        assert!(Instant::now() < until, "it does not become stale");
+        store.replicas().await.unwrap();
+    }
+    let change = *store.signing_key_changes().unwrap().borrow();
+    store.signing_keys_unread(change);
+    while !store.has_lease() {
+        assert!(Instant::now() < until, "it does not become current");
+        store.replicas().await.unwrap();
+    }
+    let rows = store.replicas().await.unwrap().unwrap();
+    let own = rows.iter().find(|row| row.is_own).unwrap();
+    assert_eq!(own.behind, 1, "it does not verify with the key");
 }
 
 #[tokio::test]
@@ -489,7 +557,7 @@ async fn a_plan_of_before_a_change_of_a_table_costs_its_connection_and_no_answer
     fresh.session.batch(add).await.unwrap();
     fresh.session.batch(prepare).await.unwrap();
     // The connection that was given back last is lent first.
-    pool.give_back(fresh);
-    pool.give_back(stale);
+    pool.return_connection(fresh);
+    pool.return_connection(stale);
     assert!(pool.write("EXECUTE facts", &[]).await.unwrap().is_empty());
 }

@@ -33,7 +33,7 @@ pub enum Obstacle {
     /// The key was already claimed.
     Known(Receipt),
     /// There is no room for another receipt.
-    NoRoom(NoRoom),
+    ReceiptsFull(ReceiptsFull),
 }
 
 /// The outcome of a send, and the answer that its caller got.
@@ -102,7 +102,7 @@ pub struct ReceiptRoom {
 
 /// The reason why a key can't be claimed: receipts that have not expired take all the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoRoom {
+pub struct ReceiptsFull {
     /// True if the access's own receipts fill its room; false if the receipts of all accesses together fill theirs.
     pub own: bool,
     /// Time until the next attempt makes sense, in seconds; at least 1.

@@ -1,7 +1,7 @@
 //! The room that receipts may take: a limit for each access, and a limit for all accesses together. Triggers of the store count the
 //! occupied room in the same transaction as each change.
 
-use super::receipt::{Claim, NoRoom, Settlement};
+use super::receipt::{Claim, ReceiptsFull, Settlement};
 
 /// Maximum length of the answer in a receipt, in bytes; the result of a send is usually empty. If a send has a longer answer, a
 /// repeated request gets the answer that the message was sent, with an empty result. The store counts an open receipt with this
@@ -42,7 +42,11 @@ impl Claim {
 
     /// Returns the reason why this claim's receipt has no room, given the room occupied by the access and by all accesses; `None`
     /// if the receipt fits.
-    pub(crate) fn refused(&self, (own, all): (i64, i64), oldest: Option<i64>) -> Option<NoRoom> {
+    pub(crate) fn refused(
+        &self,
+        (own, all): (i64, i64),
+        oldest: Option<i64>,
+    ) -> Option<ReceiptsFull> {
         let bytes = self.open_bytes();
         let own = own + bytes > self.room.per_access;
         if !own && all + bytes <= self.room.all {
@@ -51,7 +55,7 @@ impl Claim {
         // A receipt expires as soon as its creation time is before `kept_since`.
         let until_oldest = oldest.map_or(1, |made_at| made_at - self.kept_since + 1);
         let retry_s = if own { until_oldest } else { ALL_RETRY_S };
-        Some(NoRoom {
+        Some(ReceiptsFull {
             own,
             retry_s: retry_s.max(1),
         })

@@ -2,14 +2,14 @@
 //! journal loses no row to receipts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use crate::test_engine::{TestEngine, connect, on_every_engine};
 use crate::{
-    Claim, Journal, JournalFilter, JournalOrder, JournalRow, NoRoom, Obstacle, Opened,
-    RECEIPT_ANSWER_BYTES_MAX, ReceiptRoom, Retention, Settlement, Store,
+    Claim, Journal, JournalFilter, JournalOrder, JournalRow, Obstacle, OpenResult,
+    RECEIPT_ANSWER_BYTES_MAX, ReceiptRoom, ReceiptsFull, Retention, Settlement, Store,
 };
 
 /// Number of sends with a key from one access: far more than the room holds.
@@ -53,12 +53,16 @@ fn row(access: &str) -> JournalRow {
 
 /// Sends with this key and settles it in this way; returns the obstacle if the key can't be claimed.
 async fn send(journal: &Journal, claim: Claim, settlement: Settlement) -> Option<Obstacle> {
-    match journal.open(row("many"), Some(claim)).await.unwrap() {
-        Opened::Intent(intent) => {
+    match journal
+        .open(row("many"), Some(claim), Instant::now())
+        .await
+        .unwrap()
+    {
+        OpenResult::Intent(intent) => {
             intent.settle(row("many"), settlement).await.unwrap();
             None
         }
-        Opened::Obstacle(obstacle) => Some(obstacle),
+        OpenResult::Obstacle(obstacle) => Some(obstacle),
     }
 }
 
@@ -122,9 +126,9 @@ async fn many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole
         for obstacle in sends.join_all().await {
             match obstacle {
                 None => sent += 1,
-                Some(Obstacle::NoRoom(no_room)) => {
+                Some(Obstacle::ReceiptsFull(receipts_full)) => {
                     // Receipts are kept for 100 seconds, so that a receipt of this second has expired after 101.
-                    assert_eq!((no_room.own, no_room.retry_s), (true, 101));
+                    assert_eq!((receipts_full.own, receipts_full.retry_s), (true, 101));
                     refused += 1;
                 }
                 Some(known) => panic!("{known:?}"),
@@ -194,18 +198,21 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: 
     assert_eq!(taken(&engine, &store, "cga_many").await, empty);
     // An open receipt counts with the maximum size that it may reach.
     let opened = journal
-        .open(row("many"), Some(small(3, 1000)))
+        .open(row("many"), Some(small(3, 1000)), Instant::now())
         .await
         .unwrap();
-    let no_room = NoRoom {
+    let receipts_full = ReceiptsFull {
         own: true,
         retry_s: 101,
     };
-    let no_room = Some(Obstacle::NoRoom(no_room));
-    assert_eq!(store.obstacle(&small(4, 1000)).await.unwrap(), no_room);
+    let receipts_full = Some(Obstacle::ReceiptsFull(receipts_full));
+    assert_eq!(
+        store.obstacle(&small(4, 1000)).await.unwrap(),
+        receipts_full
+    );
     assert_eq!(
         send(&journal, small(4, 1000), Settlement::Free).await,
-        no_room
+        receipts_full
     );
     // A known key gets its old answer even if there is no room.
     let known = send(&journal, small(1, 1000), Settlement::Free).await;
@@ -219,7 +226,10 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: 
     };
     let refused = store.obstacle(&others).await.unwrap();
     assert!(
-        matches!(refused, Some(Obstacle::NoRoom(NoRoom { own: false, .. }))),
+        matches!(
+            refused,
+            Some(Obstacle::ReceiptsFull(ReceiptsFull { own: false, .. }))
+        ),
         "{refused:?}"
     );
     drop(opened);
@@ -237,7 +247,9 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: 
 
 async fn the_key_of_a_send_that_is_open_never_expires(engine: TestEngine) {
     let (store, journal) = open(&engine).await;
-    let opened = journal.open(row("many"), Some(small(1, 1000))).await;
+    let opened = journal
+        .open(row("many"), Some(small(1, 1000)), Instant::now())
+        .await;
     let later = small(1, 2000);
     let known = store.obstacle(&later).await.unwrap();
     assert!(matches!(known, Some(Obstacle::Known(_))), "{known:?}");
@@ -255,7 +267,7 @@ async fn what_has_expired_makes_room_by_itself(engine: TestEngine) {
     );
     assert_eq!(
         store.obstacle(&small(6, 1100)).await.unwrap(),
-        Some(Obstacle::NoRoom(NoRoom {
+        Some(Obstacle::ReceiptsFull(ReceiptsFull {
             own: true,
             retry_s: 1
         }))

@@ -9,7 +9,7 @@ use super::connection::WriteConnection;
 use super::journal::note_change;
 use super::snapshot::delete_use;
 use super::store::SqliteStore;
-use crate::passed_on::PassedOn;
+use crate::reassigned_ids::ReassignedIds;
 use crate::token_bounds::TokenEffect;
 use crate::{Access, Accesses, Change, ChangeError, ChangedAccess, StoreError};
 
@@ -136,8 +136,8 @@ pub(super) fn put(
 ) -> Result<Vec<ChangedAccess>, ChangeError> {
     let before = |access: &Access| there.named(&access.name).map(|access| &**access);
     let pairs: Vec<_> = accesses.iter().map(|it| (before(it), it)).collect();
-    let passed = PassedOn::of(&pairs);
-    let_go(transaction, &passed)?;
+    let passed = ReassignedIds::of(&pairs);
+    release_ids(transaction, &passed)?;
     let put = accesses.into_iter().map(|access| {
         let before = before(&access);
         let access = bounded(transaction, (TokenEffect::GoOn, by.1), before, access)?;
@@ -161,7 +161,7 @@ pub(super) fn put(
 /// Makes accesses release the user names and client ids that pass to other accesses, by adding a prefix character that no name
 /// contains. Data that belongs to a client id stays. Only its webhooks would be deleted with the old client id, so that they get a
 /// prefix of their own in the meantime.
-fn let_go(connection: &Connection, passed: &PassedOn<'_>) -> Result<(), ChangeError> {
+fn release_ids(connection: &Connection, passed: &ReassignedIds<'_>) -> Result<(), ChangeError> {
     let aside = [
         "UPDATE webhooks SET client_id = char(2) || client_id WHERE client_id = ?",
         "UPDATE accesses SET client_id = char(1) || client_id WHERE client_id = ?",

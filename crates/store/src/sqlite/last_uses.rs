@@ -7,12 +7,12 @@ use crate::StoreError;
 use crate::last_use::LastUse;
 
 /// Number of uses written in one transaction: a few milliseconds, for which a send may have to wait.
-const WRITTEN_AT_ONCE: usize = 1000;
+const WRITTEN_PER_BATCH: usize = 1000;
 
 impl SqliteStore {
     /// Writes these uses, which are given by client id.
     pub(crate) async fn write_uses(&self, uses: &[(String, LastUse)]) -> Result<(), StoreError> {
-        for uses in uses.chunks(WRITTEN_AT_ONCE) {
+        for uses in uses.chunks(WRITTEN_PER_BATCH) {
             let uses = uses.to_vec();
             self.write(move |transaction| write_some(transaction, uses))
                 .await?;

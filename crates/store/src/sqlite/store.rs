@@ -15,18 +15,18 @@ use super::erasure::Pages;
 use super::files::remove_copy;
 use super::journal::JournalWriter;
 use super::migrations::migrate;
-use super::place::StorePlace;
 use super::readers::Readers;
 use super::receipts::move_receipts;
 use super::snapshot::{read_accesses, read_admin_keys, read_last_uses};
-use super::writer::{BEGIN_MAX, StoreWriter, too_long};
+use super::store_file::StoreFile;
+use super::writer::{BEGIN_MAX, StoreWriter, timed_out};
 use crate::StoreError;
 use crate::memory::StoreMemory;
 
 /// A store in one SQLite file.
 pub(crate) struct SqliteStore {
     file: PathBuf,
-    place: StorePlace,
+    place: StoreFile,
     readers: Readers,
     writer: StoreWriter,
     memory: Arc<StoreMemory>,
@@ -61,7 +61,7 @@ impl SqliteStore {
                 "{shown}: {error}; the gateway's user has to be able to write this file and its folder"
             ))
         })?;
-        let place = StorePlace::of(&file)?;
+        let place = StoreFile::of(&file)?;
         remove_copy(&file)?;
         let pages = Arc::new(Pages::open(&file)?);
         let mut connection = open_for_writing(&file)?;
@@ -135,7 +135,7 @@ impl SqliteStore {
     pub(crate) async fn changing(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
         self.memory.journal.check_place()?;
         let locked = timeout(BEGIN_MAX, Arc::clone(&self.change).lock_owned());
-        locked.await.map_err(|_| too_long())
+        locked.await.map_err(|_| timed_out())
     }
 
     /// Prevents other copies until the guard is dropped.
@@ -152,8 +152,8 @@ impl SqliteStore {
     }
 
     /// Checks whether the file is still at its path.
-    pub(crate) async fn look_for_file(&self) {
-        self.place.look(&self.memory.journal).await;
+    pub(crate) async fn check_file(&self) {
+        self.place.check(&self.memory.journal).await;
     }
 
     pub(crate) fn file(&self) -> &Path {

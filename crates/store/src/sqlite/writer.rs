@@ -139,10 +139,10 @@ async fn wait_for(mut begun: oneshot::Receiver<()>) -> Result<(), StoreError> {
     }
     begun.close();
     // The job may have begun at this very moment.
-    begun.try_recv().map_err(|_| too_long())
+    begun.try_recv().map_err(|_| timed_out())
 }
 
-pub(crate) fn too_long() -> StoreError {
+pub(crate) fn timed_out() -> StoreError {
     StoreError::new("another write takes too long")
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
-use crate::{Access, EventChannel, EventKind, NewEvent, Sighting, Store, StoreError};
+use crate::{Access, EventChannel, EventKind, NewEvent, ObservedChannel, Store, StoreError};
 
 on_every_engine!(
     webhooks_outlive_the_process_with_their_secrets,
@@ -259,7 +259,7 @@ async fn event(store: &Store) -> u64 {
         late: false,
         row: None,
     };
-    let sighting = Sighting {
+    let observation = ObservedChannel {
         channel: EventChannel {
             account: "host".to_owned(),
             platform: "whatsapp".to_owned(),
@@ -270,7 +270,10 @@ async fn event(store: &Store) -> u64 {
         chats: Vec::new(),
         event: Some(event),
     };
-    let events = store.record_sightings(vec![sighting], 1000).await.unwrap();
+    let events = store
+        .record_observed(vec![observation], 1000)
+        .await
+        .unwrap();
     events[0].position.number().unsigned_abs()
 }
 

@@ -16,7 +16,9 @@ use tokio::sync::Semaphore;
 
 use self::stage::*;
 use super::*;
-use crate::{Again, DestinationRules, Surroundings, WebhookDraft, WebhooksConfig};
+use crate::{
+    DestinationRules, RedeliveryRequest, WebhookDraft, WebhookEnvironment, WebhooksConfig,
+};
 
 /// Maximum factor by which receivers that are away may slow down events for another receiver, and the time that other work on the
 /// machine may add. An event that had to wait for a receiver that never answers would take fifteen seconds.
@@ -172,12 +174,12 @@ async fn a_receiver_that_is_away_costs_few_rows_and_nobody_else_anything() {
         "{whole:?}, {beside:?}"
     );
     until(async || sending.state(&away).await == WebhookState::Resting).await;
-    until(async || sending.turns(&away).await.len() == 1).await;
-    let turns = sending.turns(&away).await;
+    until(async || sending.transitions(&away).await.len() == 1).await;
+    let transitions = sending.transitions(&away).await;
     assert!(
-        turns[0].starts_with("(webhooks): active to resting"),
-        "{turns:?}"
+        transitions[0].starts_with("(webhooks): active to resting"),
+        "{transitions:?}"
     );
-    let figures = sending.webhooks.figures();
-    assert!(figures.attempts["connect"] >= 5, "{figures:?}");
+    let stats = sending.webhooks.stats();
+    assert!(stats.attempts["connect"] >= 5, "{stats:?}");
 }

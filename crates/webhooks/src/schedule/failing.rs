@@ -3,12 +3,12 @@
 use store::WebhookState;
 
 use super::Schedule;
-use crate::outcome::{Failure, FailureOf};
+use crate::outcome::{Failure, FailureScope};
 use crate::pauses::{
     EVENT_AGE, EVENT_ATTEMPTS_MAX, FAILURES_MAX, GIVE_UP, GONE_APART, RETRY_AFTER_MAX, later,
     of_event, of_rest,
 };
-use crate::schedule::AT_ONCE_MAX;
+use crate::schedule::CONCURRENT_MAX;
 
 impl Schedule {
     pub(super) fn succeeded(&mut self, position: u64, now: i64) {
@@ -18,19 +18,19 @@ impl Schedule {
         self.progress.failing_since = None;
         self.progress.gone_at = None;
         match self.progress.state {
-            WebhookState::Active => self.window = (self.window * 2).min(AT_ONCE_MAX),
+            WebhookState::Active => self.window = (self.window * 2).min(CONCURRENT_MAX),
             WebhookState::Resting => {
                 self.window = 1;
-                self.turn(WebhookState::Active, "", now);
+                self.change_state(WebhookState::Active, "", now);
             }
             WebhookState::Paused | WebhookState::Disabled => {}
         }
     }
 
-    pub(super) fn said_gone(&mut self, (now, jitter): (i64, f64)) {
+    pub(super) fn receiver_gone(&mut self, (now, jitter): (i64, f64)) {
         let first = *self.progress.gone_at.get_or_insert(now);
         if now - first >= GONE_APART {
-            self.turn(WebhookState::Disabled, "gone", now);
+            self.change_state(WebhookState::Disabled, "gone", now);
             return;
         }
         self.count_failure(now);
@@ -45,14 +45,16 @@ impl Schedule {
     ) {
         self.progress.gone_at = None;
         self.count_failure(now);
-        self.put_off(position, (failure.of, cause), (now, jitter));
+        self.postpone(position, (failure.of, cause), (now, jitter));
         let since = self.progress.failing_since.unwrap_or(now);
         if now - since >= GIVE_UP {
-            self.turn(WebhookState::Disabled, "failing", now);
+            self.change_state(WebhookState::Disabled, "failing", now);
             return;
         }
         let is_resting = self.progress.state == WebhookState::Resting;
-        if is_resting || failure.of == FailureOf::Overload || self.progress.failures >= FAILURES_MAX
+        if is_resting
+            || failure.of == FailureScope::Overload
+            || self.progress.failures >= FAILURES_MAX
         {
             let asked = failure.retry_after.unwrap_or_default().as_millis();
             let asked = i64::try_from(asked).unwrap_or(RETRY_AFTER_MAX);
@@ -77,14 +79,14 @@ impl Schedule {
     }
 
     /// Postpones a delivery after a failure, or gives it up.
-    fn put_off(
+    fn postpone(
         &mut self,
         position: u64,
-        (of, cause): (FailureOf, &str),
+        (of, cause): (FailureScope, &str),
         (now, jitter): (i64, f64),
     ) {
         // While the webhook rests, it is unknown whether the receiver or the event causes a failure.
-        let is_own = of == FailureOf::Event && self.progress.state == WebhookState::Active;
+        let is_own = of == FailureScope::Event && self.progress.state == WebhookState::Active;
         let Some(delivery) = self.pending.get_mut(&position) else {
             return;
         };
@@ -116,7 +118,7 @@ impl Schedule {
         match self.progress.state {
             WebhookState::Active => {
                 self.probes = 0;
-                self.turn(WebhookState::Resting, cause, now);
+                self.change_state(WebhookState::Resting, cause, now);
             }
             // An attempt that was in progress when the rest began shows nothing new.
             WebhookState::Resting if now < self.progress.next_at => {
@@ -132,7 +134,7 @@ impl Schedule {
         self.is_changed = true;
     }
 
-    fn turn(&mut self, state: WebhookState, cause: &str, now: i64) {
+    fn change_state(&mut self, state: WebhookState, cause: &str, now: i64) {
         let at = &mut self.progress;
         if !at.state.is_served() || at.state == state {
             return;

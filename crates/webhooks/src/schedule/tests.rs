@@ -6,15 +6,15 @@ use std::time::Duration;
 use store::WebhookSettings;
 
 use super::*;
-use crate::outcome::{Failure, FailureOf};
+use crate::outcome::{Failure, FailureScope};
 use crate::pauses::{EVENT_AGE, GONE_APART, HOUR, MINUTE, SECOND};
 
 const EVENT: Outcome = Outcome::Failed(Failure {
-    of: FailureOf::Event,
+    of: FailureScope::Event,
     retry_after: None,
 });
 const RECEIVER: Outcome = Outcome::Failed(Failure {
-    of: FailureOf::Receiver,
+    of: FailureScope::Receiver,
     retry_after: None,
 });
 
@@ -63,7 +63,7 @@ impl Receiver {
         for position in positions {
             self.schedule
                 .add(position, &format!("evt_{position}"), position % 10);
-            self.schedule.move_to(position);
+            self.schedule.advance_to(position);
         }
     }
 
@@ -84,7 +84,7 @@ impl Receiver {
                 under_way.push((self.now + 10, position));
             }
             let ends = under_way.iter().map(|(ends, _)| *ends).min();
-            let wakes = self.schedule.wakes_at().map(|at| at.max(self.now + 1));
+            let wakes = self.schedule.next_due().map(|at| at.max(self.now + 1));
             let next = [ends, wakes].into_iter().flatten().min();
             match next {
                 Some(next) if next < until => self.now = next,
@@ -280,7 +280,7 @@ fn a_receiver_that_asks_for_a_pause_gets_it_up_to_an_hour() {
         receiver.add([1, 2]);
         let began = receiver.now;
         let overload = Outcome::Failed(Failure {
-            of: FailureOf::Overload,
+            of: FailureScope::Overload,
             retry_after: Some(Duration::from_secs(asked)),
         });
         let mut said = 0;
@@ -361,8 +361,8 @@ fn what_is_paused_is_not_sent_and_what_is_under_way_counts() {
         .map(|row| (row.clone(), row.position))
         .collect();
     let mut schedule = Schedule::new(&paused, rows);
-    schedule.go_on_from(&receiver.schedule);
-    assert_eq!((schedule.next(now), schedule.wakes_at()), (None, None));
+    schedule.inherit(&receiver.schedule);
+    assert_eq!((schedule.next(now), schedule.next_due()), (None, None));
     schedule.ended(1, (Outcome::Delivered, "ok"), (now, 0.0));
     assert_eq!(schedule.progress().state, WebhookState::Paused);
     let changes = schedule.take_changes().unwrap();

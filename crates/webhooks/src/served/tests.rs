@@ -3,25 +3,25 @@
 use std::time::Duration;
 
 use super::*;
-use crate::outcome::{Failure, FailureOf, Outcome};
+use crate::outcome::{Failure, FailureScope, Outcome};
 use crate::pauses::{GIVE_UP, SECOND};
 use crate::schedule::tests::webhook;
 
 /// The receiver requests a pause, so that its webhook rests.
 const OVERLOAD: Outcome = Outcome::Failed(Failure {
-    of: FailureOf::Overload,
+    of: FailureScope::Overload,
     retry_after: Some(Duration::from_secs(1)),
 });
 
 /// A webhook of a stored access, with a receiver whose answers the test chooses.
-struct Noted {
+struct TestWebhook {
     store: Store,
     served: ServedWebhook,
     now: i64,
 }
 
-impl Noted {
-    async fn new(folder: &tempfile::TempDir) -> Noted {
+impl TestWebhook {
+    async fn new(folder: &tempfile::TempDir) -> TestWebhook {
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let store = store.unwrap();
         let access = Access::new("a", "a", "cga_a");
@@ -34,14 +34,14 @@ impl Noted {
             is_serving: true,
             schedule,
             attempts: Vec::new(),
-            noted: WebhookState::Active,
-            noted_at: None,
-            owes_gap: false,
+            recorded_state: WebhookState::Active,
+            recorded_at: None,
+            has_unreported_gap: false,
             gap_at: None,
             may_have_more: false,
             committed: 0,
         };
-        Noted {
+        TestWebhook {
             store,
             served,
             now: 1_000_000,
@@ -53,7 +53,7 @@ impl Noted {
         self.now += after;
         let how = (self.now, 0.0);
         self.served.schedule.ended(1, (outcome, "status"), how);
-        let turn = self.served.note_state(&self.store, self.now)?;
+        let turn = self.served.record_state(&self.store, self.now)?;
         Some(format!("{} to {}", turn.from, turn.to))
     }
 }
@@ -61,7 +61,7 @@ impl Noted {
 #[tokio::test]
 async fn a_receiver_that_comes_and_goes_is_noted_once_in_ten_minutes() {
     let folder = tempfile::tempdir().unwrap();
-    let mut noted = Noted::new(&folder).await;
+    let mut noted = TestWebhook::new(&folder).await;
     let rests = Some("active to resting: status".to_owned());
     assert_eq!(noted.answered(0, OVERLOAD), rests);
     for _ in 0..20 {
@@ -70,22 +70,22 @@ async fn a_receiver_that_comes_and_goes_is_noted_once_in_ten_minutes() {
     }
     assert_eq!(noted.answered(10 * SECOND, Outcome::Delivered), None);
     // The final state is recorded late, even without a further attempt.
-    noted.now += NOTED_APART;
-    let turn = noted.served.note_state(&noted.store, noted.now).unwrap();
+    noted.now += RECORD_INTERVAL;
+    let turn = noted.served.record_state(&noted.store, noted.now).unwrap();
     assert_eq!((&*turn.from, &*turn.to), ("resting", "active"));
     assert_eq!(noted.answered(SECOND, OVERLOAD), None);
-    assert_eq!(noted.answered(NOTED_APART, OVERLOAD), rests);
+    assert_eq!(noted.answered(RECORD_INTERVAL, OVERLOAD), rests);
 }
 
 #[tokio::test]
 async fn a_webhook_that_is_disabled_is_noted_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let mut noted = Noted::new(&folder).await;
+    let mut noted = TestWebhook::new(&folder).await;
     assert_eq!(
         noted.answered(0, OVERLOAD).as_deref(),
         Some("active to resting: status")
     );
-    noted.served.noted_at = Some(noted.now + GIVE_UP);
+    noted.served.recorded_at = Some(noted.now + GIVE_UP);
     let disabled = noted.answered(GIVE_UP, OVERLOAD);
     assert_eq!(disabled.as_deref(), Some("resting to disabled: failing"));
 }

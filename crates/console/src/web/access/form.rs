@@ -96,7 +96,7 @@ impl AccessForm {
     }
 
     /// Makes the form with the values that were sent and the mistakes in them.
-    pub(crate) fn again(fields: &Fields, problem: &Problem) -> AccessForm {
+    pub(crate) fn resubmitted(fields: &Fields, problem: &Problem) -> AccessForm {
         let wrong = names().filter_map(|name| Some((name, problem.about(name)?.to_owned())));
         let wrong: Vec<_> = wrong.collect();
         AccessForm {

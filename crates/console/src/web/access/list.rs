@@ -201,7 +201,7 @@ pub(crate) async fn create(State(console): ConsoleState, form: OperatorForm) -> 
         }
         Err(problem) => {
             let layout = visitor.layout("accesses", "New access");
-            let form = AccessForm::again(&fields, &problem);
+            let form = AccessForm::resubmitted(&fields, &problem);
             Ok(html(problem.status(), &NewAccessPage { layout, form }))
         }
     }

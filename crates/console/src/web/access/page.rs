@@ -66,7 +66,7 @@ async fn use_of_last_day(console: &Console, access: &Access) -> Result<String, P
         ..JournalFilter::default()
     };
     let summary = JournalSummary::of(&console.store, &filter).await?;
-    let more = if summary.looked_to_ms.is_some() {
+    let more = if summary.examined_to_ms.is_some() {
         "more than "
     } else {
         ""
@@ -175,7 +175,7 @@ pub(crate) async fn change(
         Ok(_) => Ok(saved(&name)),
         Err(problem) => {
             let access = find(&console, &name)?;
-            let again = AccessForm::again(&form.fields, &problem);
+            let again = AccessForm::resubmitted(&form.fields, &problem);
             let page = AccessPage::of(&console, &form.visitor, &access, again).await?;
             Ok(html(problem.status(), &page))
         }
@@ -198,7 +198,7 @@ pub(crate) async fn preview(
         Ok(preview) => (AccessForm::sent(&fields), preview),
         Err(problem) => {
             let preview = Preview::failed(problem.detail());
-            (AccessForm::again(&fields, &problem), preview)
+            (AccessForm::resubmitted(&fields, &problem), preview)
         }
     };
     if is_piece {
@@ -249,7 +249,7 @@ pub(crate) async fn confirm_deletion(
 }
 
 /// Returns the version from which the form was made. A form without a version counts as stale.
-fn seen(fields: &Fields) -> Result<i64, ChangeError> {
+fn form_version(fields: &Fields) -> Result<i64, ChangeError> {
     let version = fields.get("version").parse();
     version.map_err(|_| ChangeError::Stale)
 }
@@ -260,7 +260,7 @@ pub(crate) async fn delete(
     PagePath(name): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let target = form.target(&name, Some(seen(&form.fields)?));
+    let target = form.target(&name, Some(form_version(&form.fields)?));
     manage::delete(&console, target).await?;
     Ok(see_other(&format!("/console/accesses?deleted={name}")))
 }
@@ -286,7 +286,7 @@ pub(crate) async fn rotate(
         drop_old: form.fields.has("drop_old"),
         ..Rotation::default()
     };
-    let target = form.target(&name, Some(seen(&form.fields)?));
+    let target = form.target(&name, Some(form_version(&form.fields)?));
     let (access, view) = manage::rotate(&console, target, rotation).await?;
     let layout = form.visitor.layout("accesses", "New secret");
     let heading = "The access has a new secret";

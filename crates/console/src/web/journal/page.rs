@@ -81,7 +81,7 @@ impl JournalPicture {
             ..filter.clone()
         };
         let summary = JournalSummary::of(&console.store, &drawn).await?;
-        let cut = summary.looked_to_ms.map(|ms| moment_of(ms / 1000));
+        let cut = summary.examined_to_ms.map(|ms| moment_of(ms / 1000));
         Ok((summary.calls > 0).then(|| JournalPicture {
             chart: charts::calls(&summary, (from_ms, until_ms)),
             cut,
@@ -149,7 +149,7 @@ pub(crate) async fn page(
 
 fn after(console: &Console, rows: &[JournalRow]) -> String {
     let newest = rows.first().map_or(0, |row| row.id);
-    let beyond = console.store.look_back(newest);
+    let beyond = console.store.reread_from(newest);
     let unsettled = rows.iter().map(|row| row.id).filter(|id| *id > beyond);
     let open = rows.iter().filter(|row| row.open).map(|row| row.id);
     let shown: Vec<i64> = std::iter::once(newest).chain(unsettled).collect();

@@ -84,7 +84,7 @@ pub(crate) async fn events(
             // After a reconnect it is unknown which older rows the page has shown. Continue after the newest row, so that no row is
             // shown twice.
             Some(_) => newest,
-            None => console.store.look_back(newest),
+            None => console.store.reread_from(newest),
         }),
         shown,
         open,
@@ -135,7 +135,7 @@ impl PageTail {
         rows.extend(ended);
         let rows: Vec<_> = rows.into_iter().map(TailRow::new).collect();
         let events = self.show(rows.iter(), is_cut);
-        let newest = console.store.look_back(self.newest);
+        let newest = console.store.reread_from(self.newest);
         self.beyond = self.beyond.max(newest);
         self.shown.extend(rows.iter().map(|tailed| tailed.row.id));
         events

@@ -5,7 +5,7 @@ use axum::extract::State;
 use http::StatusCode;
 
 use super::webhook_view::WebhookView;
-use super::{ALL, done, seen};
+use super::{ALL, done, form_version};
 use crate::path_names::PagePath;
 use crate::problem::Problem;
 use crate::state::{Console, ConsoleState};
@@ -84,7 +84,7 @@ pub(crate) async fn delete(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let target = (&*id, Some(seen(&form.fields)?));
+    let target = (&*id, Some(form_version(&form.fields)?));
     let deleted = console.webhooks().delete(target).await;
     deleted.map_err(Problem::from)?;
     let response = see_other(&format!("{ALL}?deleted=1"));
@@ -97,7 +97,7 @@ pub(crate) async fn skip(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let target = (&*id, Some(seen(&form.fields)?));
+    let target = (&*id, Some(form_version(&form.fields)?));
     let resumed = console.webhooks().skip(&form.actor, target).await;
     resumed.map_err(Problem::from)?;
     Ok(done(&form, &id, "skip", None))

@@ -104,7 +104,7 @@ impl WebhookForm {
     }
 
     /// Makes the form with the values that were sent, and the problem with them.
-    pub(super) fn again(fields: &Fields, problem: &Problem) -> WebhookForm {
+    pub(super) fn resubmitted(fields: &Fields, problem: &Problem) -> WebhookForm {
         let has = |name: &str| fields.all("types").any(|ticked| ticked == name);
         WebhookForm {
             version: fields.get("version").parse().unwrap_or_default(),

@@ -174,20 +174,20 @@ impl Model {
 #[test]
 fn within_other_bounds_it_keeps_what_it_has_found_out() {
     let queue = AdmissionQueue::new(400, 10);
-    assert!(Arc::ptr_eq(&queue, &queue.renewed(400, 10)));
+    assert!(Arc::ptr_eq(&queue, &queue.reconfigured(400, 10)));
     let mut now = Instant::now();
     {
         let mut state = queue.lock();
         // Each call takes a hundred times as long as it takes alone.
-        for (begun_with, took) in [(1, 10), (50, 1000)] {
+        for (in_flight_at_start, took) in [(1, 10), (50, 1000)] {
             for _ in 0..200 {
                 let ended = EndedAttempt {
                     operation: "getchatchannels",
                     took: Duration::from_millis(took),
                     is_success: true,
-                    begun_with,
-                    under_way: begun_with,
-                    somebody_waits: true,
+                    in_flight_at_start,
+                    under_way: in_flight_at_start,
+                    has_waiters: true,
                 };
                 now += Duration::from_millis(10);
                 state.limit.ended(ended, now);
@@ -199,9 +199,9 @@ fn within_other_bounds_it_keeps_what_it_has_found_out() {
         found < AdmissionQueue::new(400, 10).occupancy().limit,
         "{found}"
     );
-    assert_eq!(queue.renewed(400, 20).occupancy().limit, found);
-    assert_eq!(queue.renewed(300, 10).occupancy().limit, found);
-    assert_eq!(queue.renewed(2, 10).occupancy().limit, 2);
+    assert_eq!(queue.reconfigured(400, 20).occupancy().limit, found);
+    assert_eq!(queue.reconfigured(300, 10).occupancy().limit, found);
+    assert_eq!(queue.reconfigured(2, 10).occupancy().limit, 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use adapter::{Answer, Code, Error, envelope};
 use axum::body::{Body, Bytes};
-use events::{EventFilter, Frames, InterestGuard, StreamPlace, WindowLimits, read_window};
+use events::{EventFilter, Frames, InterestGuard, StreamPermit, WindowLimits, read_window};
 use futures_util::stream;
 use server::Peer;
 use store::Position;
@@ -58,11 +58,11 @@ pub(super) struct EventStream {
     pub(super) chance: u64,
     pub(super) has_begun: bool,
     pub(super) _interest: InterestGuard,
-    pub(super) _place: StreamPlace,
+    pub(super) _permit: StreamPermit,
 }
 
 /// A piece of a stream, and the stream itself if it continues.
-type Piece = (Frames, Option<Box<EventStream>>);
+type StreamPiece = (Frames, Option<Box<EventStream>>);
 
 impl EventStream {
     pub(super) fn into_body(self: Box<Self>) -> Body {
@@ -74,24 +74,24 @@ impl EventStream {
     }
 
     /// Waits for the next piece.
-    async fn next(mut self: Box<Self>) -> Piece {
+    async fn next(mut self: Box<Self>) -> StreamPiece {
         loop {
             let snapshot = self.runtime.snapshot();
             let Ok(events) = snapshot.events() else {
-                return bye("access");
+                return closing_piece("access");
             };
-            if events.places.is_ending() {
+            if events.streams.is_ending() {
                 let mut frames = Frames::default();
-                frames.push_retry(between(DRAIN_RETRY_MS, self.chance));
+                frames.push_retry(random_between(DRAIN_RETRY_MS, self.chance));
                 frames.push_notice("bye", r#"{"why":"drain"}"#);
                 return (frames, None);
             }
             let now = Instant::now();
             if now >= self.ends_at {
-                return bye("life");
+                return closing_piece("life");
             }
             if let Err(error) = self.caller.judge(&snapshot).await {
-                return self.ended_by(&error);
+                return self.end_piece(&error);
             }
             if !self.has_begun {
                 return (self.first(now), Some(self));
@@ -114,7 +114,7 @@ impl EventStream {
             tokio::select! {
                 _ = self.news.changed() => {}
                 () = sleep_until(until) => {}
-                () = events.places.ended() => {}
+                () = events.streams.ended() => {}
                 () = self.peer.closes_or_sends(), if !self.may_have_left => {
                     self.may_have_left = true;
                     self.beats_at = Instant::now();
@@ -138,7 +138,7 @@ impl EventStream {
         // The first read has to return events that came before the stream began.
         self.news.mark_changed();
         let mut frames = Frames::default();
-        frames.push_retry(between(RETRY_MS, self.chance));
+        frames.push_retry(random_between(RETRY_MS, self.chance));
         frames.push_comment(Some(self.at));
         frames
     }
@@ -175,16 +175,16 @@ impl EventStream {
     }
 
     /// Returns the last piece of a stream whose caller may no longer read, or can't at the moment.
-    fn ended_by(&self, error: &Error) -> Piece {
-        if passes(error) {
+    fn end_piece(&self, error: &Error) -> StreamPiece {
+        if is_temporary(error) {
             let answer = Answer {
                 request_id: "",
                 operation: Some(self.caller.request().operation()),
                 outcome: Err(error),
             };
-            return (busy(error, &answer, self.chance), None);
+            return (busy_piece(error, &answer, self.chance), None);
         }
-        bye(match error.code() {
+        closing_piece(match error.code() {
             Code::ExpiredToken | Code::IncorrectToken => "token",
             _ => "access",
         })
@@ -192,33 +192,33 @@ impl EventStream {
 }
 
 /// Returns the last piece of a stream.
-fn bye(why: &str) -> Piece {
+fn closing_piece(why: &str) -> StreamPiece {
     let mut frames = Frames::default();
     frames.push_notice("bye", &format!("{{\"why\":\"{why}\"}}"));
     (frames, None)
 }
 
 /// Returns a number from a range, chosen by `chance`.
-fn between([least, most]: [u64; 2], chance: u64) -> u64 {
+fn random_between([least, most]: [u64; 2], chance: u64) -> u64 {
     least + chance % (most - least + 1)
 }
 
 /// Returns the time, shortened or lengthened by up to a fifth according to `chance`. Streams that began together therefore end at
 /// different times.
-pub(super) fn spread(time: Duration, chance: u64) -> Duration {
+pub(super) fn jittered(time: Duration, chance: u64) -> Duration {
     let percent = u32::try_from(80 + chance % 41).unwrap_or(100);
     time * percent / 100
 }
 
 /// Returns whether the error is temporary.
-pub(super) fn passes(error: &Error) -> bool {
+pub(super) fn is_temporary(error: &Error) -> bool {
     matches!(error.code().status(), 429 | 503)
 }
 
-pub(super) fn busy(error: &Error, answer: &Answer<'_>, chance: u64) -> Frames {
+pub(super) fn busy_piece(error: &Error, answer: &Answer<'_>, chance: u64) -> Frames {
     let mut frames = Frames::default();
     let wait_ms = u64::from(error.retry_after_s().unwrap_or(0)) * 1000;
-    frames.push_retry(between(BUSY_RETRY_MS, chance).max(wait_ms));
+    frames.push_retry(random_between(BUSY_RETRY_MS, chance).max(wait_ms));
     frames.push_notice("busy", &envelope(answer));
     frames
 }

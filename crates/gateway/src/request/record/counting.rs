@@ -2,7 +2,7 @@
 //! rejected requests of one access beyond the first of a minute. The first request of a count has its own row and log line. A
 //! second line reports the number of requests.
 
-use store::{CallerClass, CountKey, CountedCalls, Journal, Noted};
+use store::{CallerClass, CountKey, CountResult, CountedCalls, Journal};
 use telemetry::LogClass;
 
 use super::outcome::RequestOutcome;
@@ -15,12 +15,12 @@ pub(super) fn note(
     context: &RequestContext,
     progress: &RequestProgress,
     outcome: &RequestOutcome<'_>,
-) -> Noted {
+) -> CountResult {
     let is_dispatched = progress.send.is_dispatched();
     let is_refused = !outcome.refusal.is_empty() && !is_dispatched && progress.timing.is_none();
     // Every send that may have left is listed, and so is every successful request of an access.
     if is_dispatched || (progress.access.is_some() && !is_refused) {
-        return Noted::Listed;
+        return CountResult::Listed;
     }
     let access = progress.access.as_ref().map(|access| access.name.clone());
     let address = context.client_address();

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use adapter::Rest;
+use adapter::BodyRest;
 use axum::body::{Body, Bytes};
 use forward::HeldAnswer;
 use futures_util::stream;
@@ -11,13 +11,13 @@ use futures_util::stream;
 /// when the last piece has been taken or the body is dropped.
 pub(super) fn body(
     first: Bytes,
-    rest: Option<Rest>,
+    rest: Option<BodyRest>,
     held: Option<HeldAnswer>,
 ) -> (Body, Option<u64>) {
     if rest.is_none() && held.is_none() {
         return (Body::from(first), None);
     }
-    let bytes = first.len() as u64 + rest.as_ref().map_or(0, Rest::bytes);
+    let bytes = first.len() as u64 + rest.as_ref().map_or(0, BodyRest::bytes);
     let pieces = Some(first).into_iter().chain(rest.into_iter().flatten());
     let pieces = pieces.filter(|piece| !piece.is_empty()).map(move |piece| {
         let _held = &held;

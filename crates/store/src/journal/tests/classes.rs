@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::entry::{CountUpdate, JournalEntry};
 use crate::journal::minute::MinuteCounts;
 use crate::journal::queue::{BATCH_ROWS_MAX, Queue};
-use crate::{CountKey, Noted};
+use crate::{CountKey, CountResult};
 
 /// Number of rows of an access that fit into the queue if the room belongs to the access alone.
 const KNOWN_ROWS: usize = QUEUE_ROWS_MAX / 2;
@@ -26,7 +26,7 @@ fn key(n: u64) -> CountKey {
 impl Bench {
     /// Notes the call of an unknown caller, as the gateway does.
     fn refuse(&self, n: u64, at_ms: i64) {
-        if let Noted::First(counted) = self.journal.note(key(n), at_ms) {
+        if let CountResult::First(counted) = self.journal.note(key(n), at_ms) {
             let address = counted.key().network;
             let refused = JournalRow {
                 client: address,
@@ -123,7 +123,7 @@ fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
     let push = |entry| assert!(queue.push(entry).is_ok());
     let counts = MinuteCounts::default();
     for n in 0..1000 {
-        let Noted::First(counted) = counts.note(key(n), NOW) else {
+        let CountResult::First(counted) = counts.note(key(n), NOW) else {
             panic!("{n} came before");
         };
         counted.set_row(row(NOW, n));

@@ -143,7 +143,7 @@ async fn conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_th
 ) {
     let bench = Bench::over(engine).await;
     // Each condition matches more rows than a page examines; only the first and the last row match both conditions.
-    let rows = 2 * i64::from(LOOKED_AT_MAX) + 200;
+    let rows = 2 * i64::from(ROWS_EXAMINED_MAX) + 200;
     for n in 0..rows {
         let (both, is_even) = (n == 0 || n == rows - 1, n % 2 == 0);
         let mut row = row(n, n);

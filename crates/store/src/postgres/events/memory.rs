@@ -6,7 +6,7 @@ mod tests;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::events::WantedChats;
+use crate::events::RequestedChats;
 use crate::postgres::error::PgError;
 use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
@@ -51,7 +51,7 @@ impl PostgresStore {
     pub(crate) async fn chat_memories(
         &self,
         channel: &EventChannel,
-        wanted: WantedChats,
+        wanted: RequestedChats,
     ) -> Result<Vec<Option<ChatMemory>>, StoreError> {
         let mut memories = vec![None; wanted.len()];
         let (mut chats, mut messages) = ((vec![], vec![]), (vec![], vec![]));

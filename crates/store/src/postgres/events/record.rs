@@ -8,7 +8,8 @@ use crate::postgres::error::PgError;
 use crate::postgres::session::{PgSession, Value};
 use crate::postgres::store::PostgresStore;
 use crate::{
-    Event, EventChannel, EventKind, NewEvent, Position, SeenChat, SeenMessage, Sighting, StoreError,
+    Event, EventChannel, EventKind, NewEvent, ObservedChannel, ObservedChat, ObservedMessage,
+    Position, StoreError,
 };
 
 /// The advisory lock of transactions that assign positions: "chatevts" as a number. The next position by the database's clock is
@@ -40,12 +41,12 @@ const FINISHED: &str =
     WHERE name IN ('newest', 'bytes')";
 
 impl PostgresStore {
-    pub(crate) async fn record_sightings(
+    pub(crate) async fn record_observed(
         &self,
-        sightings: Vec<Sighting>,
+        observations: Vec<ObservedChannel>,
     ) -> Result<Vec<Event>, StoreError> {
         let mut lease = self.pool().take().await?;
-        let recorded = record(&mut lease.session, sightings).await;
+        let recorded = record(&mut lease.session, observations).await;
         if let Err(error) = &recorded {
             self.pool().note(error);
         }
@@ -53,7 +54,10 @@ impl PostgresStore {
     }
 }
 
-async fn record(session: &mut PgSession, sightings: Vec<Sighting>) -> Result<Vec<Event>, PgError> {
+async fn record(
+    session: &mut PgSession,
+    observations: Vec<ObservedChannel>,
+) -> Result<Vec<Event>, PgError> {
     session.begin().await?;
     session.query_prepared(LOCK, &[]).await?;
     let next = session.query_prepared(NEXT, &[]).await?;
@@ -66,8 +70,8 @@ async fn record(session: &mut PgSession, sightings: Vec<Sighting>) -> Result<Vec
         events: Vec::new(),
         bytes: 0,
     };
-    for sighting in sightings {
-        recording.sighting(sighting).await?;
+    for observation in observations {
+        recording.observation(observation).await?;
     }
     recording.finish().await
 }
@@ -81,19 +85,19 @@ struct PgRecording<'s> {
 }
 
 impl PgRecording<'_> {
-    async fn sighting(&mut self, sighting: Sighting) -> Result<(), PgError> {
-        let channel = &sighting.channel;
+    async fn observation(&mut self, observation: ObservedChannel) -> Result<(), PgError> {
+        let channel = &observation.channel;
         let mut values = key(channel).to_vec();
-        values.push((&sighting.newest, Type::TEXT));
+        values.push((&observation.newest, Type::TEXT));
         let number = self.returned(CHANNEL, &values).await?.unwrap_or(0);
-        if let Some(stalled_at) = sighting.stalled_at {
+        if let Some(stalled_at) = observation.stalled_at {
             let values: [Value<'_>; 2] = [(&number, Type::INT8), (&stalled_at, Type::INT8)];
             self.session.query_prepared(STALLED, &values).await?;
         }
-        if let Some(event) = sighting.event {
+        if let Some(event) = observation.event {
             self.event(channel, None, event).await?;
         }
-        for chat in sighting.chats {
+        for chat in observation.chats {
             self.chat(channel, number, chat).await?;
         }
         Ok(())
@@ -103,7 +107,7 @@ impl PgRecording<'_> {
         &mut self,
         channel: &EventChannel,
         number: i64,
-        chat: SeenChat,
+        chat: ObservedChat,
     ) -> Result<(), PgError> {
         let tip = chat.tip.as_ref();
         let (tip, status) = (tip.map(|tip| &tip.id), tip.map(|tip| &tip.status));
@@ -129,7 +133,7 @@ impl PgRecording<'_> {
     }
 
     /// Records a message or its status. Returns whether this version of the message is new.
-    async fn message(&mut self, chat: i64, message: &SeenMessage) -> Result<bool, PgError> {
+    async fn message(&mut self, chat: i64, message: &ObservedMessage) -> Result<bool, PgError> {
         let position = self.next.number();
         let values: [Value<'_>; 5] = [
             (&chat, Type::INT8),

@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use crate::events::{EVENT_BYTES, KNOWN_MS, TRIMMED_AT_ONCE};
+use crate::events::{EVENT_BYTES, KNOWN_MS, TRIMMED_PER_BATCH};
 use crate::postgres::lease::now_ms;
 use crate::postgres::session::Value;
 use crate::postgres::store::PostgresStore;
@@ -33,7 +33,7 @@ const FORGET: &str = "WITH gone AS (
 
 impl PostgresStore {
     pub(crate) async fn trim_events(&self, retention: &EventRetention) -> Result<(), StoreError> {
-        if !self.keeps_house().await? {
+        if !self.is_housekeeper().await? {
             return Ok(());
         }
         let now_ms = self.lease().database_ms(now_ms());
@@ -43,7 +43,7 @@ impl PostgresStore {
         let values: [Value<'_>; 4] = [
             (&below, Type::INT8),
             (&bytes, Type::INT8),
-            (&TRIMMED_AT_ONCE, Type::INT8),
+            (&TRIMMED_PER_BATCH, Type::INT8),
             (&EVENT_BYTES, Type::INT8),
         ];
         loop {
@@ -51,7 +51,7 @@ impl PostgresStore {
             let trimmed = rows
                 .first()
                 .and_then(|row| row.try_get::<_, i64>("events").ok());
-            if trimmed.unwrap_or(0) < TRIMMED_AT_ONCE {
+            if trimmed.unwrap_or(0) < TRIMMED_PER_BATCH {
                 break;
             }
         }

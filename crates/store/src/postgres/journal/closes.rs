@@ -82,7 +82,7 @@ impl LaneState {
             if let JournalEntry::Close(id, closing) = entry
                 && closing.row.id != *id
             {
-                if let Some(opened) = self.held.take_row(*id) {
+                if let Some(opened) = self.sends.take_row(*id) {
                     complete(&mut closing.row, *opened);
                 }
                 closing.row.id = *id;
@@ -92,15 +92,15 @@ impl LaneState {
         }
         self.close_rows(session, batch).await?;
         // A close over a new primary may have found no row, if the sends had not been put back there yet.
-        let remembers = self.primary.may_forget() || self.owes_sends();
+        let remembers = self.primary.may_forget() || self.has_unhandled_failover();
         let now = Instant::now();
         for entry in batch {
             match entry {
                 JournalEntry::Close(_, closing) if remembers => {
                     let row = std::mem::take(&mut closing.row);
-                    self.held.end_with(row, closing.settlement.take(), now);
+                    self.sends.end_with(row, closing.settlement.take(), now);
                 }
-                JournalEntry::Close(id, _) | JournalEntry::Withdraw(id) => self.held.end(*id),
+                JournalEntry::Close(id, _) | JournalEntry::Withdraw(id) => self.sends.end(*id),
                 _ => {}
             }
         }

@@ -51,10 +51,10 @@ const TEXTS: [&str; 18] = [
 ];
 
 /// The text columns of the table of payloads.
-const SAID: [&str; 2] = ["parameters", "answer"];
+const TEXT_COLUMNS: [&str; 2] = ["parameters", "answer"];
 
 /// Number of values of a row: numbers, texts, payload texts, the peer, the client and the destination.
-pub(super) const VALUES: usize = NUMBERS.len() + TEXTS.len() + SAID.len() + 3;
+pub(super) const VALUES: usize = NUMBERS.len() + TEXTS.len() + TEXT_COLUMNS.len() + 3;
 
 /// The names of the journal's columns.
 pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
@@ -64,7 +64,7 @@ pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
 
 /// The names of a row's values, in the order of [`RowLists::values`].
 pub(super) static NAMES: LazyLock<String> =
-    LazyLock::new(|| format!("{}, destination, {}", *COLUMNS, SAID.join(", ")));
+    LazyLock::new(|| format!("{}, destination, {}", *COLUMNS, TEXT_COLUMNS.join(", ")));
 
 /// The columns of a brief row, in the order in which [`read_brief`] reads them.
 pub(super) const BRIEF: &str =
@@ -143,7 +143,7 @@ pub(super) struct RowLists<'r> {
     peers: List<String>,
     clients: List<IpAddr>,
     destinations: List<Vec<u8>>,
-    said: [List<Cow<'r, str>>; SAID.len()],
+    said: [List<Cow<'r, str>>; TEXT_COLUMNS.len()],
 }
 
 impl<'r> RowLists<'r> {

@@ -4,9 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::held::EndedSend;
-use super::open_lists::{OpenLists, WantedRow};
+use super::open_lists::{OpenLists, RowToOpen};
 use super::open_row::OpenRow;
+use super::send_tracker::EndedSend;
 use super::shared::LaneState;
 use crate::journal::entry::{Closing, JournalEntry};
 use crate::postgres::error::PgError;
@@ -32,8 +32,8 @@ type OpenSend = (i64, String, Option<Claim>);
 
 impl LaneState {
     /// Returns whether there was a failover since sends were last put back.
-    pub(super) fn owes_sends(&self) -> bool {
-        let since = self.put_back_at.load(Ordering::Acquire);
+    pub(super) fn has_unhandled_failover(&self) -> bool {
+        let since = self.restored_timeline.load(Ordering::Acquire);
         since != 0 && self.primary.timeline() > since
     }
 
@@ -42,14 +42,17 @@ impl LaneState {
     /// # Errors
     /// When the database can't be written. The caller has to retry.
     pub(super) async fn after_failover(&self, session: &mut PgSession) -> Result<(), PgError> {
-        let (before, now) = (self.put_back_at.load(Ordering::Acquire), session.timeline());
+        let (before, now) = (
+            self.restored_timeline.load(Ordering::Acquire),
+            session.timeline(),
+        );
         if before != 0 && now > before {
-            let open = self.held.under_way(|row| OpenRow::text_of(row, &self.key));
+            let open = self.sends.under_way(|row| OpenRow::text_of(row, &self.key));
             let (held, mut back) = (open.len(), self.put_back(session, open).await?);
             // These include sends that have ended since the sends above were listed.
-            let ended = self.held.take_ended(Instant::now());
-            let closed = self.put_back_ended(session, &ended).await;
-            self.held.give_back(ended);
+            let ended = self.sends.take_ended(Instant::now());
+            let closed = self.reopen_ended(session, &ended).await;
+            self.sends.restore_ended(ended);
             back += closed?;
             self.journal.failovers.fetch_add(1, Ordering::Relaxed);
             let cause = format!(
@@ -64,7 +67,7 @@ impl LaneState {
                 ..JournalRow::default()
             });
         }
-        self.put_back_at.store(now, Ordering::Release);
+        self.restored_timeline.store(now, Ordering::Release);
         Ok(())
     }
 
@@ -77,7 +80,7 @@ impl LaneState {
         let wanted = sends
             .iter()
             .zip(claims)
-            .map(|((id, row, _), claim)| WantedRow {
+            .map(|((id, row, _), claim)| RowToOpen {
                 place: 0,
                 id: *id,
                 row: row.clone(),
@@ -93,7 +96,7 @@ impl LaneState {
     }
 
     /// Opens ended sends again, and closes them with their outcomes.
-    async fn put_back_ended(
+    async fn reopen_ended(
         &self,
         session: &mut PgSession,
         ended: &[EndedSend],

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::LaneState;
 use crate::StoreError;
-use crate::journal::entry::JournalEntry;
+use crate::journal::entry::{JournalEntry, Opening};
 use crate::journal::outcome::reply_failed;
 use crate::journal::parts::JournalPart;
 use crate::postgres::error::PgError;
@@ -27,8 +27,8 @@ const RETRY_OTHERS: Duration = Duration::from_secs(1);
 /// The first and the longest time that a statement may take before its connection is dropped. Callers wait three seconds at most.
 /// But a commit that waits for a standby continues after its client has left, and each dropped connection then occupies another one
 /// of the database's connections.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PATIENCE_MAX: Duration = Duration::from_secs(600);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+const STATEMENT_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
 /// Changes nothing, and fails if the database can't be written.
 const TRY_WRITING: &str = "DELETE FROM chatgate.intents WHERE id = -1";
@@ -38,7 +38,7 @@ pub(super) struct LaneWriter {
     part: JournalPart,
     state: Arc<LaneState>,
     session: Option<PgSession>,
-    patience: Duration,
+    statement_timeout: Duration,
     /// The latest time of the next batch or of the next attempt.
     due: Option<Instant>,
 }
@@ -49,7 +49,7 @@ impl LaneWriter {
             part,
             state,
             session: None,
-            patience: PATIENCE,
+            statement_timeout: STATEMENT_TIMEOUT,
             due: None,
         }
     }
@@ -63,8 +63,9 @@ impl LaneWriter {
             let written = self.write().await;
             if let Err(error) = &written {
                 self.session = None;
-                if error.is_too_long() {
-                    self.patience = (self.patience * 2).min(PATIENCE_MAX);
+                if error.is_timeout() {
+                    self.statement_timeout =
+                        (self.statement_timeout * 2).min(STATEMENT_TIMEOUT_MAX);
                 }
                 let pause = match self.part {
                     JournalPart::Opens => RETRY_OPENS,
@@ -72,7 +73,7 @@ impl LaneWriter {
                 };
                 self.due = Some(Instant::now() + pause);
             } else {
-                self.patience = PATIENCE;
+                self.statement_timeout = STATEMENT_TIMEOUT;
                 self.due = None;
             }
         }
@@ -85,7 +86,7 @@ impl LaneWriter {
             let is_failing = self.state.journal.health(self.part).is_failing();
             let work = queue.work_of(self.part);
             let has_more = match self.part {
-                JournalPart::Opens => self.state.owes_sends(),
+                JournalPart::Opens => self.state.has_unhandled_failover(),
                 JournalPart::Closes => false,
                 JournalPart::Rows => self.state.tallies.is_due(),
             };
@@ -102,7 +103,7 @@ impl LaneWriter {
                 JournalPart::Rows => FLUSH_INTERVAL,
             };
             let due = *self.due.get_or_insert(now + delay);
-            if now >= due || (work.presses && !is_failing) {
+            if now >= due || (work.is_urgent && !is_failing) {
                 return;
             }
             let until_due = due.saturating_duration_since(now);
@@ -123,7 +124,7 @@ impl LaneWriter {
         };
         let batch = journal.queue.take_part(self.part);
         if let Err((error, left)) = self.write_all(&mut session, batch).await {
-            self.let_go(&left, &error);
+            self.release_sends(&left, &error);
             let waiting = journal.queue.put_back_part(self.part, left);
             return Err(self.failed(error, waiting));
         }
@@ -140,7 +141,7 @@ impl LaneWriter {
             Some(session) => session,
             None => self.state.connector.connect().await?,
         };
-        session.patient(self.patience);
+        session.set_timeout(self.statement_timeout);
         if is_new {
             session.keep_plans().await?;
         }
@@ -163,21 +164,20 @@ impl LaneWriter {
         let journal = &self.state.journal;
         let mut left = vec![batch];
         while let Some(mut batch) = left.pop() {
-            let term = self.state.lease.term();
             match self.write_batch(session, &mut batch).await {
                 Ok(()) => {
                     // Judged before the replies, so that a caller with a reply finds the journal's health up to date.
                     journal.judge(self.part, &Ok(()));
                     journal.queue.settle(&batch);
-                    self.keep(&mut batch, term);
+                    self.keep(&mut batch);
                     journal.acknowledge(batch);
                 }
-                Err(error) if error.is_of_a_row() && batch.len() > 1 => {
-                    self.let_go(&batch, &error);
+                Err(error) if error.is_row_fault() && batch.len() > 1 => {
+                    self.release_sends(&batch, &error);
                     left.push(batch.split_off(batch.len() / 2));
                     left.push(batch);
                 }
-                Err(error) if error.is_of_a_row() && !batch.is_empty() => {
+                Err(error) if error.is_row_fault() && !batch.is_empty() => {
                     journal.judge(self.part, &Ok(()));
                     self.state.refuse(batch, &error);
                 }
@@ -221,29 +221,27 @@ impl LaneWriter {
     }
 
     /// Gives up sends that will not begin. Their rows may exist already or appear later.
-    fn let_go(&self, batch: &[JournalEntry], error: &PgError) {
+    fn release_sends(&self, batch: &[JournalEntry], error: &PgError) {
         for entry in batch {
             match entry {
-                JournalEntry::Open(opening) if error.undoes() => {
-                    self.state.held.end(opening.row.id)
+                JournalEntry::Open(opening) if error.is_undone() => {
+                    self.state.sends.end(opening.row.id)
                 }
                 JournalEntry::Open(opening) => {
-                    self.state.held.abandon(opening.row.id, Instant::now());
+                    self.state.sends.abandon(opening.row.id, Instant::now());
                 }
                 _ => {}
             }
         }
     }
 
-    /// Keeps opened rows for their outcomes. A send begins only if the lease has been valid by this process's own clock ever since
-    /// the row was requested, because only then can no other replica have closed the row.
-    fn keep(&self, batch: &mut Vec<JournalEntry>, term: u64) {
+    /// Keeps opened rows for their outcomes. A send begins only if, by this process's own clock, the lease has been valid and the
+    /// data in memory current ever since the call began. Only then can no other replica have closed the row, and no access have been
+    /// changed without waiting for this replica before the call was authorized.
+    fn keep(&self, batch: &mut Vec<JournalEntry>) {
         if self.part != JournalPart::Opens {
             return;
         }
-        let lease = &self.state.lease;
-        let is_replicated = self.state.primary.is_replicated();
-        let is_good = lease.is_good_since(term, Instant::now()) && is_replicated;
         for entry in batch.iter_mut() {
             if let JournalEntry::Open(opening) = entry
                 && opening.obstacle.is_none()
@@ -251,19 +249,21 @@ impl LaneWriter {
                 let row = std::mem::take(&mut opening.row);
                 opening.row.id = row.id;
                 let claim = opening.claim.take();
-                self.state.held.keep(Box::new(row), claim);
+                self.state.sends.keep(Box::new(row), claim);
             }
         }
-        if is_good {
-            return;
-        }
+        let (lease, now) = (&self.state.lease, Instant::now());
+        let is_replicated = self.state.primary.is_replicated();
         let reason = if is_replicated {
-            "this replica's lease has expired"
+            "this replica's lease has expired or its data is out of date"
         } else {
             "no standby has confirmed the write"
         };
         let error = StoreError::new(reason);
-        for opened in batch.extract_if(.., is_opened) {
+        let may_not_begin =
+            |opening: &Opening| !is_replicated || !lease.is_valid_since(opening.since, now);
+        let refused = |entry: &mut JournalEntry| matches!(entry, JournalEntry::Open(opening) if opening.obstacle.is_none() && may_not_begin(opening));
+        for opened in batch.extract_if(.., refused) {
             if let JournalEntry::Open(opening) = &opened {
                 self.state.journal.queue.withdraw(opening.row.id);
             }
@@ -277,8 +277,4 @@ impl LaneWriter {
             let _ = flush.send(Ok(()));
         }
     }
-}
-
-fn is_opened(entry: &mut JournalEntry) -> bool {
-    matches!(entry, JournalEntry::Open(opening) if opening.obstacle.is_none())
 }

@@ -8,11 +8,11 @@ use aws_lc_rs::hmac;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::held::HeldSends;
 use super::lane::LaneWriter;
+use super::send_tracker::SendTracker;
 use super::shared::LaneState;
 use super::sweep::Sweeper;
-use super::tallies::Tallies;
+use super::tallies::MinuteTallies;
 use crate::Journal;
 use crate::journal::parts::JournalPart;
 use crate::postgres::connector::PgConnector;
@@ -46,9 +46,9 @@ impl Lanes {
             lease: Arc::clone(lease),
             connector: Arc::clone(connector),
             primary: Arc::clone(primary),
-            put_back_at: AtomicI64::new(0),
-            held: HeldSends::default(),
-            tallies: Tallies::default(),
+            restored_timeline: AtomicI64::new(0),
+            sends: SendTracker::default(),
+            tallies: MinuteTallies::default(),
         });
         let mut tasks = JoinSet::new();
         for part in JournalPart::ALL {
@@ -62,8 +62,8 @@ impl Lanes {
     }
 
     /// If there was a failover, wakes the lanes so that sends are put back immediately, even if no new send begins.
-    pub(in crate::postgres) fn look_for_failover(&self) {
-        if self.state.owes_sends() {
+    pub(in crate::postgres) fn check_failover(&self) {
+        if self.state.has_unhandled_failover() {
             self.state.journal.queue.wake_parts();
         }
     }
@@ -93,7 +93,7 @@ impl Lanes {
 
     async fn close_own(&self) -> Result<(), PgError> {
         let mut session = self.state.connector.connect().await?;
-        self.state.held.forget();
+        self.state.sends.forget();
         self.state.sweep(&mut session).await?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::Claim;
 use crate::postgres::session::Value;
 
 /// A row that is to be opened, as the statement takes it.
-pub(super) struct WantedRow<'b> {
+pub(super) struct RowToOpen<'b> {
     /// The index of its entry in the batch.
     pub(super) place: usize,
     pub(super) id: i64,
@@ -42,7 +42,7 @@ pub(super) struct OpenLists<'b> {
 
 impl<'b> OpenLists<'b> {
     /// Makes the lists. `ahead_s` is how many seconds the database's clock is ahead of this process's.
-    pub(super) fn of(wanted: &'b [WantedRow<'_>], ahead_s: i64) -> OpenLists<'b> {
+    pub(super) fn of(wanted: &'b [RowToOpen<'_>], ahead_s: i64) -> OpenLists<'b> {
         let mut lists = OpenLists::default();
         let (mut own, mut all) = (HashMap::new(), 0);
         for wanted in wanted {

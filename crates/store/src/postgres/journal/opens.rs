@@ -3,13 +3,13 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::open_lists::{OpenLists, WantedRow};
+use super::open_lists::{OpenLists, RowToOpen};
 use super::open_row::OpenRow;
 use super::shared::LaneState;
 use crate::journal::entry::{JournalEntry, Opening};
 use crate::postgres::error::PgError;
-use crate::postgres::look_ups::Looked;
-use crate::postgres::receipts::{clear_some, look_up};
+use crate::postgres::key_lookups::KeyLookupResult;
+use crate::postgres::receipts::{clear_batch, lookup};
 use crate::postgres::session::PgSession;
 use crate::{Claim, Obstacle, Receipt, ReceiptState};
 
@@ -68,12 +68,12 @@ impl LaneState {
     ) -> Result<(), PgError> {
         for opening in batch.iter_mut().filter_map(opening_of) {
             opening.row.id = self.ids.next(self.lease.database_ms(opening.row.at_ms));
-            self.held.begin(opening.row.id);
+            self.sends.begin(opening.row.id);
         }
         let obstacles = self.claim_and_open(session, batch).await?;
         for (place, obstacle) in obstacles {
             if let Some(opening) = batch.get_mut(place).and_then(opening_of) {
-                self.held.end(opening.row.id);
+                self.sends.end(opening.row.id);
                 opening.obstacle = Some(obstacle);
             }
         }
@@ -91,7 +91,7 @@ impl LaneState {
             // The rows that an earlier statement has opened exist, even if the next statement fails.
             let after = |error: PgError| {
                 if tried > 0 {
-                    error.after_another()
+                    error.after_success()
                 } else {
                     error
                 }
@@ -101,7 +101,7 @@ impl LaneState {
                 break;
             }
             let looked = look_at(session, left, &mut obstacles, self.lease.ahead_s()).await;
-            left = looked.map_err(PgError::after_another)?;
+            left = looked.map_err(PgError::after_success)?;
         }
         // Others repeatedly claim and free the keys of the remaining rows.
         for wanted in left {
@@ -122,7 +122,7 @@ impl LaneState {
     fn gather<'b>(
         &self,
         batch: &'b [JournalEntry],
-    ) -> (Vec<WantedRow<'b>>, Vec<(usize, usize, &'b Claim)>) {
+    ) -> (Vec<RowToOpen<'b>>, Vec<(usize, usize, &'b Claim)>) {
         let mut first = HashMap::new();
         let (mut wanted, mut second) = (Vec::new(), Vec::new());
         for (place, entry) in batch.iter().enumerate() {
@@ -143,7 +143,7 @@ impl LaneState {
                     }
                 }
             }
-            wanted.push(WantedRow {
+            wanted.push(RowToOpen {
                 place,
                 id: opening.row.id,
                 row: OpenRow::text_of(&opening.row, &self.key),
@@ -157,8 +157,8 @@ impl LaneState {
     async fn open_some<'b>(
         &self,
         session: &mut PgSession,
-        mut wanted: Vec<WantedRow<'b>>,
-    ) -> Result<Vec<WantedRow<'b>>, PgError> {
+        mut wanted: Vec<RowToOpen<'b>>,
+    ) -> Result<Vec<RowToOpen<'b>>, PgError> {
         let lists = OpenLists::of(&wanted, self.lease.ahead_s());
         let owner = self.ids.replica().id;
         let has_claims = wanted.iter().any(|wanted| wanted.claim.is_some());
@@ -171,7 +171,7 @@ impl LaneState {
         let mut tries = 1;
         let opened = loop {
             match session.query_prepared(sql, values).await {
-                Err(error) if error.passes() && tries < STATEMENT_TRIES => tries += 1,
+                Err(error) if error.is_retryable() && tries < STATEMENT_TRIES => tries += 1,
                 ended => break ended?,
             }
         };
@@ -203,22 +203,22 @@ fn opening_of(entry: &mut JournalEntry) -> Option<&mut Opening> {
 /// receipt that another statement makes at the same time.
 async fn look_at<'b>(
     session: &mut PgSession,
-    mut left: Vec<WantedRow<'b>>,
+    mut left: Vec<RowToOpen<'b>>,
     obstacles: &mut Obstacles,
     ahead_s: i64,
-) -> Result<Vec<WantedRow<'b>>, PgError> {
+) -> Result<Vec<RowToOpen<'b>>, PgError> {
     let claims = left.iter().filter_map(|wanted| wanted.claim.as_ref());
     let claims: Vec<_> = claims
         .map(|(claim, key)| (*claim, key.as_slice()))
         .collect();
-    let looked = look_up(session, &claims, ahead_s).await?;
+    let looked = lookup(session, &claims, ahead_s).await?;
     let mut expired = BTreeMap::new();
     let mut looked = looked.into_iter();
     left.retain(|wanted| {
         let (Some((claim, _)), Some(looked)) = (&wanted.claim, looked.next()) else {
             return false;
         };
-        let Looked {
+        let KeyLookupResult {
             receipt,
             taken,
             oldest,
@@ -227,18 +227,18 @@ async fn look_at<'b>(
             obstacles.insert(wanted.place, Obstacle::Known(receipt));
             return false;
         }
-        let Some(no_room) = claim.refused(taken, oldest) else {
+        let Some(receipts_full) = claim.refused(taken, oldest) else {
             return true;
         };
         if oldest.is_some_and(|made_at| made_at < claim.kept_since) {
             expired.insert(claim.client_id.as_str(), claim.kept_since);
             return true;
         }
-        obstacles.insert(wanted.place, Obstacle::NoRoom(no_room));
+        obstacles.insert(wanted.place, Obstacle::ReceiptsFull(receipts_full));
         false
     });
     for (client_id, kept_since) in expired {
-        clear_some(session, client_id, kept_since + ahead_s).await?;
+        clear_batch(session, client_id, kept_since + ahead_s).await?;
     }
     Ok(left)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::{BRIEF, COLUMNS, SELECT_FROM, columns_of};
-use crate::journal::filter::{LOOKED_AT_MAX, RowDetail, USUAL_STATUS};
+use crate::journal::filter::{ROWS_EXAMINED_MAX, RowDetail, USUAL_STATUS};
 use crate::postgres::session::Value;
 use crate::{JournalFilter, JournalOrder, JournalStatus};
 
@@ -83,7 +83,7 @@ impl PageQuery {
 
     /// Builds the query for the last row that a page examines, by each condition with an index. Returns `None` for a request id,
     /// and when there is no condition or a single one with an index.
-    pub(super) fn last_looked_at(
+    pub(super) fn last_examined(
         filter: &JournalFilter,
         ids: (i64, i64),
         order: JournalOrder,
@@ -111,7 +111,7 @@ impl PageQuery {
                 "(SELECT id FROM chatgate.journal WHERE id >= {first} AND id < {end}{condition}
                   ORDER BY id {} LIMIT 1 OFFSET {})",
                 order.direction(),
-                LOOKED_AT_MAX - 1
+                ROWS_EXAMINED_MAX - 1
             )
         });
         query.sql = format!("SELECT {}", last.collect::<Vec<_>>().join(", "));

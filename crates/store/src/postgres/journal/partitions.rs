@@ -114,8 +114,8 @@ impl PostgresStore {
     async fn make_partition(&self, make: &str) -> Result<(), PgError> {
         for _ in 1..MAKE_TRIES {
             match self.run(make).await {
-                Err(error) if error.passes() => {}
-                Err(error) if error.is_there_already() => return Ok(()),
+                Err(error) if error.is_retryable() => {}
+                Err(error) if error.is_duplicate() => return Ok(()),
                 made => return made,
             }
         }

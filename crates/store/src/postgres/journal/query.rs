@@ -70,7 +70,7 @@ impl PostgresStore {
         (count_max, detail): (u32, RowDetail),
     ) -> Result<FoundRows, StoreError> {
         let mut ids = filter.ids(order, beyond);
-        let last = self.last_looked_at(filter, ids, order).await?;
+        let last = self.last_examined(filter, ids, order).await?;
         if let Some(last) = last {
             ids = order.up_to(last, ids);
         }
@@ -100,13 +100,13 @@ impl PostgresStore {
     }
 
     /// Returns the last row that a page examines, or `None` when so few rows meet a condition that all of them are examined.
-    async fn last_looked_at(
+    async fn last_examined(
         &self,
         filter: &JournalFilter,
         ids: (i64, i64),
         order: JournalOrder,
     ) -> Result<Option<i64>, StoreError> {
-        let Some(query) = PageQuery::last_looked_at(filter, ids, order) else {
+        let Some(query) = PageQuery::last_examined(filter, ids, order) else {
             return Ok(None);
         };
         let found = self.pool().read(&query.sql, &query.values()).await?;

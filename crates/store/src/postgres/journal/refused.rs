@@ -17,10 +17,10 @@ impl LaneState {
             self.journal.refused.add(entry.class(), 1);
             match &entry {
                 JournalEntry::Open(opening) => {
-                    self.held.end(opening.row.id);
-                    self.journal.queue.forgo_outcome();
+                    self.sends.end(opening.row.id);
+                    self.journal.queue.release_outcome();
                 }
-                JournalEntry::Close(id, _) | JournalEntry::Withdraw(id) => self.held.end(*id),
+                JournalEntry::Close(id, _) | JournalEntry::Withdraw(id) => self.sends.end(*id),
                 JournalEntry::Counted(update) => update.counted.dropped(),
                 JournalEntry::Row(_) | JournalEntry::Flush(_) => {}
             }

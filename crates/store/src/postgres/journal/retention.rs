@@ -33,7 +33,7 @@ impl PostgresStore {
         now_ms: i64,
         retention: &Retention,
     ) -> Result<(), StoreError> {
-        if !self.keeps_house().await? {
+        if !self.is_housekeeper().await? {
             return Ok(());
         }
         let made = self.make_partitions(self.lease().database_ms(now_ms));
@@ -84,7 +84,7 @@ impl PostgresStore {
     }
 
     /// Takes the housekeeping lease for the next minute. Returns whether this replica holds the lease.
-    pub(in crate::postgres) async fn keeps_house(&self) -> Result<bool, PgError> {
+    pub(in crate::postgres) async fn is_housekeeper(&self) -> Result<bool, PgError> {
         let replica = self.ids().replica().id;
         let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&HELD_MS, Type::INT8)];
         Ok(!self.pool().write(HOLD, &values).await?.is_empty())

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicI64;
 
 use aws_lc_rs::hmac;
 
-use super::held::HeldSends;
-use super::tallies::Tallies;
+use super::send_tracker::SendTracker;
+use super::tallies::MinuteTallies;
 use crate::Journal;
 use crate::postgres::connector::PgConnector;
 use crate::postgres::ids::RowIds;
@@ -23,7 +23,7 @@ pub(super) struct LaneState {
     pub(super) connector: Arc<PgConnector>,
     pub(super) primary: Arc<Primary>,
     /// The timeline on which this replica's sends were last put back; 0 before the first connection.
-    pub(super) put_back_at: AtomicI64,
-    pub(super) held: HeldSends,
-    pub(super) tallies: Tallies,
+    pub(super) restored_timeline: AtomicI64,
+    pub(super) sends: SendTracker,
+    pub(super) tallies: MinuteTallies,
 }

@@ -19,8 +19,8 @@ impl PostgresStore {
             return Ok(0);
         };
         let mut lease = self.pool().take().await?;
-        let closed = lanes.state().close_of_gone(&mut lease.session).await;
-        self.pool().give_back(lease);
+        let closed = lanes.state().close_orphaned(&mut lease.session).await;
+        self.pool().return_connection(lease);
         Ok(closed? as u64)
     }
 }

@@ -22,7 +22,7 @@ const IS_PLAIN: &str =
     "((kind = 'request' AND delivery IS NULL) OR (kind = 'operator' AND code IS NOT NULL))";
 
 /// Maximum number of rows in one deletion, which takes some 20 ms.
-const CLEARED_AT_ONCE: i64 = 5000;
+const DELETED_PER_BATCH: i64 = 5000;
 
 /// The progress of a clearing by size.
 struct SizeClearing {
@@ -41,7 +41,7 @@ impl PostgresStore {
         now_ms: i64,
         retention: &Retention,
     ) -> Result<(), StoreError> {
-        if !self.keeps_house().await? {
+        if !self.is_housekeeper().await? {
             return Ok(());
         }
         let age_ms = i64::try_from(retention.rows.as_millis()).unwrap_or(i64::MAX);
@@ -192,7 +192,7 @@ impl PostgresStore {
         while gone < most {
             let at_once = i64::try_from(most - gone)
                 .unwrap_or(i64::MAX)
-                .min(CLEARED_AT_ONCE);
+                .min(DELETED_PER_BATCH);
             let values: [Value<'_>; 3] = [
                 (&before, Type::INT8),
                 (&at_once, Type::INT8),

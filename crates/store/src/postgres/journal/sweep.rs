@@ -21,7 +21,7 @@ const REAP_INTERVAL: Duration = Duration::from_secs(2);
 const ROUNDS_BETWEEN_SWEEPS: u32 = 5;
 
 /// Time limit for a statement of the sweeper. No caller waits for it, and an abandoned statement would continue in the database.
-const PATIENCE: Duration = Duration::from_secs(600);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Takes back the existing rows among these, because their sends did not take place.
 const WITHDRAW: &str = "WITH gone AS (
@@ -76,10 +76,10 @@ static CLOSE_UNREAD: LazyLock<String> =
 
 /// The condition for rows of dead replicas. A replica counts as dead when its lease is over. A row younger than a lease may belong
 /// to a replica that this statement does not see yet.
-const OF_GONE: &str = "i.at < now() - $1 * interval '1 ms' AND NOT EXISTS (
+const ORPHANED: &str = "i.at < now() - $1 * interval '1 ms' AND NOT EXISTS (
     SELECT FROM chatgate.replicas r WHERE r.id = i.owner AND r.lease_until > now())";
 
-static CLOSE_OF_GONE: LazyLock<String> = LazyLock::new(|| close_as_unknown(OF_GONE, "i.row"));
+static CLOSE_ORPHANED: LazyLock<String> = LazyLock::new(|| close_as_unknown(ORPHANED, "i.row"));
 
 /// The task that closes rows without outcomes.
 pub(super) struct Sweeper {
@@ -113,8 +113,8 @@ impl Sweeper {
             Some(session) => session,
             None => self.state.connector.connect().await?,
         };
-        session.patient(PATIENCE);
-        self.state.close_of_gone(&mut session).await?;
+        session.set_timeout(STATEMENT_TIMEOUT);
+        self.state.close_orphaned(&mut session).await?;
         if is_own_turn {
             self.state.sweep(&mut session).await?;
         }
@@ -129,7 +129,7 @@ impl LaneState {
     /// # Errors
     /// When the database can't be written.
     pub(super) async fn sweep(&self, session: &mut PgSession) -> Result<usize, PgError> {
-        let abandoned = self.held.abandoned(Instant::now());
+        let abandoned = self.sends.abandoned(Instant::now());
         if !abandoned.is_empty() {
             let found = session
                 .query(WITHDRAW, &[(&abandoned, Type::INT8_ARRAY)])
@@ -138,10 +138,10 @@ impl LaneState {
                 .iter()
                 .map(|row| row.try_get("id"))
                 .collect::<Result<_, _>>()?;
-            self.held.found(&found);
+            self.sends.found(&found);
         }
         for id in self.journal.queue.take_lost() {
-            self.held.end(id);
+            self.sends.end(id);
         }
         let own = session
             .query(OWN, &[(&self.ids.replica().id, Type::INT8)])
@@ -150,14 +150,14 @@ impl LaneState {
             .iter()
             .map(|row| row.try_get("id"))
             .collect::<Result<_, _>>()?;
-        let unknown = self.held.unknown(own);
+        let unknown = self.sends.unknown(own);
         if unknown.is_empty() {
             return Ok(0);
         }
         let cause = "the gateway lost track of the send";
         let values: [Value<'_>; 2] = [(&unknown, Type::INT8_ARRAY), (&cause, Type::TEXT)];
         match self.close_as_unknown(session, &CLOSE_THESE, &values).await {
-            Err(error) if error.is_of_a_row() => self.close_each(session, &unknown, cause).await,
+            Err(error) if error.is_row_fault() => self.close_each(session, &unknown, cause).await,
             closed => closed,
         }
     }
@@ -166,16 +166,16 @@ impl LaneState {
     ///
     /// # Errors
     /// When the database can't be written.
-    pub(super) async fn close_of_gone(&self, session: &mut PgSession) -> Result<usize, PgError> {
+    pub(super) async fn close_orphaned(&self, session: &mut PgSession) -> Result<usize, PgError> {
         let young_ms = i64::try_from(self.lease.length().as_millis()).unwrap_or(i64::MAX);
         let cause = "the replica ended before the outcome was known";
         let values: [Value<'_>; 2] = [(&young_ms, Type::INT8), (&cause, Type::TEXT)];
         match self
-            .close_as_unknown(session, &CLOSE_OF_GONE, &values)
+            .close_as_unknown(session, &CLOSE_ORPHANED, &values)
             .await
         {
-            Err(error) if error.is_of_a_row() => {
-                let which = format!("SELECT i.id FROM chatgate.intents i WHERE {OF_GONE}");
+            Err(error) if error.is_row_fault() => {
+                let which = format!("SELECT i.id FROM chatgate.intents i WHERE {ORPHANED}");
                 let gone = session.query(&which, &values[..1]).await?;
                 let gone = gone.iter().map(|row| row.try_get("id"));
                 let gone: Vec<i64> = gone.collect::<Result<_, _>>()?;
@@ -198,7 +198,7 @@ impl LaneState {
             let values: [Value<'_>; 2] = [(&this, Type::INT8_ARRAY), (&cause, Type::TEXT)];
             let closed = self.close_as_unknown(session, &CLOSE_THESE, &values).await;
             all += match closed {
-                Err(error) if error.is_of_a_row() => {
+                Err(error) if error.is_row_fault() => {
                     tracing::error!(%error, id, "a send under way was closed without a journal row, because the database can't \
                                                  read its row");
                     self.close_as_unknown(session, &CLOSE_UNREAD, &values)

@@ -16,7 +16,7 @@ const FAILED_FROM: u16 = 500;
 
 /// The sums of one replica.
 #[derive(Default)]
-pub(super) struct Tallies(Mutex<Sums>);
+pub(super) struct MinuteTallies(Mutex<Sums>);
 
 #[derive(Default)]
 struct Sums {
@@ -45,7 +45,7 @@ pub(super) fn minute_from(ms: i64) -> i64 {
     ms.div_euclid(MINUTE_MS) + i64::from(ms.rem_euclid(MINUTE_MS) > 0)
 }
 
-impl Tallies {
+impl MinuteTallies {
     /// Adds this number of calls like `row`, at the time of the row with this id.
     pub(super) fn add(&self, id: i64, row: &JournalRow, calls: u64) {
         if row.kind != JournalKind::Request {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::test_engine::{TestEngine, connect};
 use crate::{
-    Claim, Intent, Journal, JournalFilter, JournalOrder, JournalRow, Obstacle, Opened,
+    Claim, Intent, Journal, JournalFilter, JournalOrder, JournalRow, Obstacle, OpenResult,
     PostgresOptions, Receipt, ReceiptRoom, ReceiptState, Settlement, Store, StoreError,
 };
 
@@ -33,14 +33,16 @@ impl Replica {
         Replica { store, journal }
     }
 
-    async fn open(&self, key: impl std::fmt::Display) -> Result<Opened, StoreError> {
-        self.journal.open(row(), Some(claim(key))).await
+    async fn open(&self, key: impl std::fmt::Display) -> Result<OpenResult, StoreError> {
+        self.journal
+            .open(row(), Some(claim(key)), Instant::now())
+            .await
     }
 
     async fn intent(&self, key: impl std::fmt::Display) -> Intent {
         match self.open(key).await.unwrap() {
-            Opened::Intent(intent) => intent,
-            Opened::Obstacle(obstacle) => panic!("{obstacle:?}"),
+            OpenResult::Intent(intent) => intent,
+            OpenResult::Obstacle(obstacle) => panic!("{obstacle:?}"),
         }
     }
 
@@ -170,14 +172,14 @@ async fn of_two_replicas_one_has_a_key_and_the_other_learns_of_it() {
         let mut intents = 0;
         for opened in [first.unwrap(), second.unwrap()] {
             match opened {
-                Opened::Intent(intent) => {
+                OpenResult::Intent(intent) => {
                     intents += 1;
                     drop(intent.settle(sent_row(), sent()));
                 }
-                Opened::Obstacle(Obstacle::Known(receipt)) => {
+                OpenResult::Obstacle(Obstacle::Known(receipt)) => {
                     assert_ne!(receipt.state, ReceiptState::Unknown);
                 }
-                Opened::Obstacle(obstacle) => panic!("{obstacle:?}"),
+                OpenResult::Obstacle(obstacle) => panic!("{obstacle:?}"),
             }
         }
         assert_eq!(intents, 1, "{key}");
@@ -202,8 +204,8 @@ async fn replicas_that_want_the_same_keys_in_opposite_orders_all_get_an_answer()
             sends.spawn(async move { b.open(format!("{round}-{}", 49 - n)).await });
         }
         let opened = sends.join_all().await;
-        let is_intent = |opened: &Result<Opened, StoreError>| {
-            matches!(opened.as_ref().unwrap(), Opened::Intent(_))
+        let is_intent = |opened: &Result<OpenResult, StoreError>| {
+            matches!(opened.as_ref().unwrap(), OpenResult::Intent(_))
         };
         assert_eq!(opened.iter().filter(|opened| is_intent(opened)).count(), 50);
     }
@@ -232,11 +234,13 @@ async fn a_key_that_stands_twice_in_a_batch_is_one_send() {
     let (mut intents, mut known) = (Vec::new(), 0);
     for (n, opened) in sends.join_all().await {
         match opened.unwrap() {
-            Opened::Intent(intent) => intents.push((n, intent)),
-            Opened::Obstacle(Obstacle::Known(receipt)) if receipt.state == ReceiptState::Open => {
+            OpenResult::Intent(intent) => intents.push((n, intent)),
+            OpenResult::Obstacle(Obstacle::Known(receipt))
+                if receipt.state == ReceiptState::Open =>
+            {
                 known += 1;
             }
-            Opened::Obstacle(obstacle) => panic!("{obstacle:?}"),
+            OpenResult::Obstacle(obstacle) => panic!("{obstacle:?}"),
         }
     }
     assert_eq!((intents.len(), known), (2, 5));
@@ -313,7 +317,7 @@ async fn a_row_that_was_given_up_and_appears_later_is_taken_back() {
     let a = Replica::start(&options).await;
     let postgres = a.store.postgres();
     let state = postgres.lanes.as_ref().unwrap().state();
-    state.held.abandon(77, Instant::now());
+    state.sends.abandon(77, Instant::now());
     let mut session = state.connector.connect().await.unwrap();
     assert_eq!(state.sweep(&mut session).await.unwrap(), 0);
     // The row appears after the sweep has already looked for it.
@@ -383,6 +387,23 @@ async fn a_send_whose_intent_is_dropped_is_unknown_and_not_under_way_for_ever() 
 }
 
 #[tokio::test]
+async fn a_send_whose_call_began_before_its_replica_caught_up_does_not_begin() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let a = Replica::start(&options).await;
+    let began = Instant::now();
+    a.store.postgres().lease().end_term(Instant::now());
+    for claim in [Some(claim("early")), None] {
+        let refused = a.journal.open(row(), claim, began).await.err().unwrap();
+        assert!(refused.to_string().contains("lease has expired"));
+    }
+    drop(a.intent("later").await);
+    // The rows and the key are withdrawn.
+    until(async || a.receipt("early").await.is_none().then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_replica_without_a_lease_begins_nothing() {
     let Some(options) = database().await else {
         return;
@@ -395,20 +416,20 @@ async fn a_replica_without_a_lease_begins_nothing() {
             client.batch_execute(gone).await.unwrap();
             key += 1;
             let claim = has_key.then(|| claim(key));
-            match a.journal.open(row(), claim).await {
+            match a.journal.open(row(), claim, Instant::now()).await {
                 Err(refused) => {
                     let refused = refused.to_string();
                     assert!(refused.contains("lease has expired"), "{refused}");
                     Some(())
                 }
                 // A heartbeat came in between. A send that begins has its row in the database.
-                Ok(Opened::Intent(intent)) => {
+                Ok(OpenResult::Intent(intent)) => {
                     let row = "SELECT FROM chatgate.intents WHERE id = $1";
                     let rows = client.query(row, &[&intent.id()]).await.unwrap();
                     assert_eq!(rows.len(), 1);
                     None
                 }
-                Ok(Opened::Obstacle(obstacle)) => panic!("{obstacle:?}"),
+                Ok(OpenResult::Obstacle(obstacle)) => panic!("{obstacle:?}"),
             }
         })
         .await;

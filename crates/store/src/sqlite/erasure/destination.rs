@@ -4,28 +4,28 @@
 use std::sync::Arc;
 
 use super::scrubbing::scrub_all;
-use super::tables::{erase, find_some};
-use crate::erasure::sought::{Sought, SoughtTable};
+use super::tables::{erase, find_batch};
+use crate::erasure::target::{ErasureTarget, SearchedTable};
 use crate::sqlite::journal::note_event;
 use crate::sqlite::store::SqliteStore;
 use crate::{JournalKind, StoreError};
 
 /// Number of rows changed in one transaction: with the longest answers 16 MiB, which a disk writes in a moment.
-const ERASED_AT_ONCE: usize = 64;
+const ERASED_PER_BATCH: usize = 64;
 
 impl SqliteStore {
     /// Erases the destination from the rows of a table beyond this number. Returns the number of rows that contained it.
     pub(crate) async fn erase_from(
         &self,
-        (table, beyond): (&'static SoughtTable, i64),
-        sought: &Arc<Sought>,
+        (table, beyond): (&'static SearchedTable, i64),
+        sought: &Arc<ErasureTarget>,
     ) -> Result<u64, StoreError> {
         let (mut erased, mut beyond) = (0, Some(beyond));
         while let Some(last) = beyond {
             let of_read = Arc::clone(sought);
-            let some = self.read(move |connection| find_some(table, connection, &of_read, last));
+            let some = self.read(move |connection| find_batch(table, connection, &of_read, last));
             let (ids, last) = some.await?;
-            for ids in ids.chunks(ERASED_AT_ONCE) {
+            for ids in ids.chunks(ERASED_PER_BATCH) {
                 erased += self.erase_rows(table, sought, ids).await?;
             }
             beyond = last;
@@ -63,8 +63,8 @@ impl SqliteStore {
     /// Erases the destination from these rows.
     async fn erase_rows(
         &self,
-        table: &'static SoughtTable,
-        sought: &Arc<Sought>,
+        table: &'static SearchedTable,
+        sought: &Arc<ErasureTarget>,
         ids: &[i64],
     ) -> Result<u64, StoreError> {
         let (sought, ids) = (Arc::clone(sought), ids.to_vec());

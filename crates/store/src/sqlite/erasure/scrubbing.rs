@@ -16,7 +16,7 @@ use crate::sqlite::files::log_of;
 use crate::sqlite::store::SqliteStore;
 
 /// Number of pages overwritten in one step, 8 MiB: about 10 ms, for which a send may have to wait.
-const SCRUBBED_AT_ONCE: u32 = 2048;
+const SCRUBBED_PER_BATCH: u32 = 2048;
 
 /// Time that other writes wait for readers to leave the log.
 const READERS_WAIT: Duration = Duration::from_millis(50);
@@ -122,7 +122,7 @@ impl Scrubber {
             }
         }
         let next = match next_page(&transaction)? {
-            Some(next) => self.pages.scrub(next, SCRUBBED_AT_ONCE)?,
+            Some(next) => self.pages.scrub(next, SCRUBBED_PER_BATCH)?,
             None => None,
         };
         // The transaction must write something, so that every connection reads its pages again and none writes cached pages back.

@@ -4,24 +4,24 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Transaction};
 
 use crate::StoreError;
-use crate::erasure::sought::{EVENTS, Holds, Sought, SoughtTable};
+use crate::erasure::target::{ColumnContent, EVENTS, ErasureTarget, SearchedTable};
 use crate::sqlite::events::discount;
 
 /// Number of rows that are read before other work may use the connection: some milliseconds of reading.
-const READ_AT_ONCE: usize = 5000;
+const READ_PER_BATCH: usize = 5000;
 
 /// Returns the rows after `beyond` that contain the destination, among one batch of read rows, and the last row of the batch,
 /// unless no rows follow.
-pub(super) fn find_some(
-    table: &SoughtTable,
+pub(super) fn find_batch(
+    table: &SearchedTable,
     connection: &Connection,
-    sought: &Sought,
+    sought: &ErasureTarget,
     beyond: i64,
 ) -> Result<(Vec<i64>, Option<i64>), StoreError> {
-    let SoughtTable { name, id, .. } = table;
+    let SearchedTable { name, id, .. } = table;
     let names = table.names();
     let query = format!(
-        "SELECT {id}, {names} FROM {name} WHERE {id} > ? ORDER BY {id} LIMIT {READ_AT_ONCE}"
+        "SELECT {id}, {names} FROM {name} WHERE {id} > ? ORDER BY {id} LIMIT {READ_PER_BATCH}"
     );
     let mut query = connection.prepare_cached(&query)?;
     let mut rows = query.query([beyond])?;
@@ -29,7 +29,7 @@ pub(super) fn find_some(
     while let Some(row) = rows.next()? {
         let number = row.get(0)?;
         for (column, (_, holds)) in table.columns.iter().enumerate() {
-            if stands_in(sought, row.get_ref(column + 1)?, *holds) {
+            if occurs_in(sought, row.get_ref(column + 1)?, *holds) {
                 found.push(number);
                 break;
             }
@@ -37,18 +37,18 @@ pub(super) fn find_some(
         last = Some(number);
         count += 1;
     }
-    Ok((found, last.filter(|_| count == READ_AT_ONCE)))
+    Ok((found, last.filter(|_| count == READ_PER_BATCH)))
 }
 
 /// Removes the destination from a row. Returns whether the row contained it.
 pub(super) fn erase(
-    table: &SoughtTable,
+    table: &SearchedTable,
     transaction: &Transaction<'_>,
-    sought: &Sought,
+    sought: &ErasureTarget,
     number: i64,
 ) -> Result<bool, StoreError> {
-    let SoughtTable { name, id, .. } = table;
-    if table.goes {
+    let SearchedTable { name, id, .. } = table;
+    if table.deletes_row {
         if *name == EVENTS {
             discount(transaction, number)?;
         }
@@ -63,7 +63,7 @@ pub(super) fn erase(
         let mut rows = select.query([number])?;
         // Rows may have been cleared since the search.
         let Some(row) = rows.next()? else { break };
-        let Some(rest) = taken_from(sought, row.get_ref(0)?, *holds) else {
+        let Some(rest) = redacted(sought, row.get_ref(0)?, *holds) else {
             continue;
         };
         drop(rows);
@@ -76,14 +76,14 @@ pub(super) fn erase(
     Ok(stood)
 }
 
-fn stands_in(sought: &Sought, value: ValueRef<'_>, holds: Holds) -> bool {
+fn occurs_in(sought: &ErasureTarget, value: ValueRef<'_>, holds: ColumnContent) -> bool {
     match value {
-        ValueRef::Blob(hash) => holds == Holds::Hash && sought.has_hash(hash),
-        ValueRef::Text(text) => std::str::from_utf8(text).is_ok_and(|text| sought.stands_in(text)),
+        ValueRef::Blob(hash) => holds == ColumnContent::Hash && sought.has_hash(hash),
+        ValueRef::Text(text) => std::str::from_utf8(text).is_ok_and(|text| sought.occurs_in(text)),
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => false,
     }
 }
 
-fn taken_from(sought: &Sought, value: ValueRef<'_>, holds: Holds) -> Option<String> {
-    sought.taken_from(value.as_str().ok()?, holds)
+fn redacted(sought: &ErasureTarget, value: ValueRef<'_>, holds: ColumnContent) -> Option<String> {
+    sought.redacted(value.as_str().ok()?, holds)
 }

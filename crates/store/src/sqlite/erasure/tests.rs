@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
-    Claim, Journal, JournalFilter, JournalOrder, JournalPayload, JournalRow, Obstacle, Opened,
+    Claim, Journal, JournalFilter, JournalOrder, JournalPayload, JournalRow, Obstacle, OpenResult,
     ReceiptRoom, Retention, Settlement, Store,
 };
 use rusqlite::{Connection, OpenFlags};
@@ -49,8 +49,12 @@ impl Bench {
             let to = if n % 10 == 0 { DIGITS } else { "34999999999" };
             self.journal.add(said(n, to));
             let row = said(n, to);
-            let opened = self.journal.open(row, Some(claim(n, to))).await.unwrap();
-            let Opened::Intent(intent) = opened else {
+            let opened = self
+                .journal
+                .open(row, Some(claim(n, to)), Instant::now())
+                .await
+                .unwrap();
+            let OpenResult::Intent(intent) = opened else {
                 panic!("{n} can be claimed")
             };
             let answer = Settlement::Sent(format!("{{\"to\":\"\\u002b{to}\"}}"));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::events::WantedChats;
+use crate::events::RequestedChats;
 use crate::sqlite::store::SqliteStore;
 use crate::{
     ChannelMemory, ChatMemory, EventChannel, Floor, KnownMessage, Position, StoreError, Tip,
@@ -43,7 +43,7 @@ impl SqliteStore {
     pub(crate) async fn chat_memories(
         &self,
         channel: &EventChannel,
-        wanted: WantedChats,
+        wanted: RequestedChats,
     ) -> Result<Vec<Option<ChatMemory>>, StoreError> {
         let channel = channel.clone();
         self.read(move |connection| {

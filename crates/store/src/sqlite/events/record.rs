@@ -7,13 +7,14 @@ use super::memory::channel_number;
 use crate::events::EVENT_BYTES;
 use crate::sqlite::store::SqliteStore;
 use crate::{
-    Event, EventChannel, EventKind, NewEvent, Position, SeenChat, SeenMessage, Sighting, StoreError,
+    Event, EventChannel, EventKind, NewEvent, ObservedChannel, ObservedChat, ObservedMessage,
+    Position, StoreError,
 };
 
 impl SqliteStore {
-    pub(crate) async fn record_sightings(
+    pub(crate) async fn record_observed(
         &self,
-        sightings: Vec<Sighting>,
+        observations: Vec<ObservedChannel>,
         now_ms: i64,
     ) -> Result<Vec<Event>, StoreError> {
         self.write(move |transaction| {
@@ -23,8 +24,8 @@ impl SqliteStore {
                 events: Vec::new(),
                 bytes: 0,
             };
-            for sighting in sightings {
-                recording.sighting(sighting)?;
+            for observation in observations {
+                recording.observation(observation)?;
             }
             recording.finish()
         })
@@ -41,20 +42,20 @@ struct SqliteRecording<'t> {
 }
 
 impl SqliteRecording<'_> {
-    fn sighting(&mut self, sighting: Sighting) -> Result<(), StoreError> {
-        let channel = &sighting.channel;
-        let number = self.channel(&sighting)?;
-        if let Some(event) = sighting.event {
+    fn observation(&mut self, observation: ObservedChannel) -> Result<(), StoreError> {
+        let channel = &observation.channel;
+        let number = self.channel(&observation)?;
+        if let Some(event) = observation.event {
             self.event(channel, None, event)?;
         }
-        for chat in sighting.chats {
+        for chat in observation.chats {
             self.chat(channel, number, chat)?;
         }
         Ok(())
     }
 
-    fn channel(&self, sighting: &Sighting) -> Result<i64, StoreError> {
-        let channel = &sighting.channel;
+    fn channel(&self, observation: &ObservedChannel) -> Result<i64, StoreError> {
+        let channel = &observation.channel;
         let number = match channel_number(self.transaction, channel)? {
             Some(number) => number,
             None => {
@@ -64,13 +65,13 @@ impl SqliteRecording<'_> {
                 self.transaction.prepare_cached(add)?.insert(key)?
             }
         };
-        if let Some(newest) = &sighting.newest {
+        if let Some(newest) = &observation.newest {
             let set = "UPDATE event_channels SET newest = ? WHERE id = ?";
             self.transaction
                 .prepare_cached(set)?
                 .execute((newest, number))?;
         }
-        if let Some(stalled_at) = sighting.stalled_at {
+        if let Some(stalled_at) = observation.stalled_at {
             let set = "UPDATE event_channels SET stalled_at = ? WHERE id = ?";
             self.transaction
                 .prepare_cached(set)?
@@ -83,7 +84,7 @@ impl SqliteRecording<'_> {
         &mut self,
         channel: &EventChannel,
         number: i64,
-        chat: SeenChat,
+        chat: ObservedChat,
     ) -> Result<(), StoreError> {
         let add = "INSERT INTO event_chats (channel, destination, floor, floor_datetime) VALUES (?, ?, ?, ?)
              ON CONFLICT (channel, destination) DO NOTHING";
@@ -118,8 +119,8 @@ impl SqliteRecording<'_> {
     }
 
     /// Stores the state of a message. Returns whether this state is new.
-    fn message(&self, chat: i64, message: &SeenMessage) -> Result<bool, StoreError> {
-        let SeenMessage {
+    fn message(&self, chat: i64, message: &ObservedMessage) -> Result<bool, StoreError> {
+        let ObservedMessage {
             id,
             status,
             datetime,

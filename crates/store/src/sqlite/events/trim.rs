@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::mark;
-use crate::events::{EVENT_BYTES, KNOWN_MS, TRIMMED_AT_ONCE};
+use crate::events::{EVENT_BYTES, KNOWN_MS, TRIMMED_PER_BATCH};
 use crate::sqlite::store::SqliteStore;
 use crate::{EventRetention, Position, StoreError};
 
@@ -42,7 +42,7 @@ impl SqliteStore {
                 }
                 Ok(trimmed)
             });
-            if trim.await? < TRIMMED_AT_ONCE {
+            if trim.await? < TRIMMED_PER_BATCH {
                 break;
             }
         }
@@ -63,7 +63,7 @@ fn trim(transaction: &Transaction<'_>, below: Position, bytes: i64) -> Result<i6
              SELECT position, taken, sum(taken) OVER (ORDER BY position) - taken AS before FROM (
                  SELECT position, ?4 + coalesce(octet_length(row), 0) AS taken FROM events ORDER BY position LIMIT ?3))
          WHERE position < ?1 OR before < ?2";
-    let values = (below.number(), surplus, TRIMMED_AT_ONCE, EVENT_BYTES);
+    let values = (below.number(), surplus, TRIMMED_PER_BATCH, EVENT_BYTES);
     let cut = transaction.prepare_cached(cut)?.query_row(values, |row| {
         Ok((
             row.get::<_, Option<i64>>(0)?,

@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::address;
-use crate::journal::filter::{LOOKED_AT_MAX, USUAL_STATUS};
+use crate::journal::filter::{ROWS_EXAMINED_MAX, USUAL_STATUS};
 use crate::{JournalFilter, JournalOrder, JournalStatus, StoreError};
 
 /// Limit for sorting: the rows of a network below this number are found by address and sorted. If a network has more rows, its
@@ -63,7 +63,7 @@ pub(super) fn page(
 
 /// Returns the last row that a page examines, if the filter has more conditions than the one of its index; `None` if the page may
 /// reach the end.
-pub(super) fn last_looked_at(
+pub(super) fn last_examined(
     connection: &Connection,
     (filter, index): (&JournalFilter, Option<&str>),
     (first, end): (i64, i64),
@@ -85,7 +85,7 @@ pub(super) fn last_looked_at(
     }
     query.bind(
         &format!(" ORDER BY id {} LIMIT 1 OFFSET ", order.direction()),
-        LOOKED_AT_MAX - 1,
+        ROWS_EXAMINED_MAX - 1,
     );
     let mut last = connection.prepare_cached(&query.sql)?;
     let last = last.query_row(params_from_iter(query.values), |row| row.get(0));

@@ -2,7 +2,7 @@
 
 use rusqlite::params_from_iter;
 
-use super::page::{index, last_looked_at, page};
+use super::page::{index, last_examined, page};
 use super::{address, sql};
 use crate::journal::filter::{RowDetail, after};
 use crate::sqlite::store::SqliteStore;
@@ -51,7 +51,7 @@ impl SqliteStore {
         self.read(move |connection| {
             let mut ids = filter.ids(order, beyond);
             let index = index(connection, &filter, ids)?;
-            let last = last_looked_at(connection, (&filter, index), ids, order)?;
+            let last = last_examined(connection, (&filter, index), ids, order)?;
             if let Some(last) = last {
                 ids = order.up_to(last, ids);
             }

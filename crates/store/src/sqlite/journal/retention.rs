@@ -12,7 +12,7 @@ use crate::sqlite::store::SqliteStore;
 use crate::{JournalKind, Retention, StoreError};
 
 /// Number of rows deleted in one transaction: a few milliseconds, for which a change of an access may have to wait.
-pub(super) const CLEARED_AT_ONCE: u32 = 1000;
+pub(super) const DELETED_PER_BATCH: u32 = 1000;
 
 /// Approximate size of the answers deleted in one transaction, in bytes: the same amount is written, because deleted data is
 /// overwritten.
@@ -20,7 +20,7 @@ pub(super) const CLEARED_BYTES: i64 = 4 * 1024 * 1024;
 
 /// The reason for a deletion of rows.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Why {
+pub(super) enum ClearingReason {
     Age,
     Size,
 }
@@ -29,7 +29,7 @@ pub(super) enum Why {
 #[derive(Clone, Copy)]
 pub(super) struct Clearing {
     at_ms: i64,
-    why: Why,
+    why: ClearingReason,
     row: Option<i64>,
     pub(super) rows: u64,
     pub(super) payloads: u64,
@@ -46,7 +46,7 @@ impl SqliteStore {
             first_id_at(now_ms.saturating_sub(age))
         };
         let below = (before(retention.rows), before(retention.payloads));
-        let mut clearing = Clearing::new(now_ms, Why::Age);
+        let mut clearing = Clearing::new(now_ms, ClearingReason::Age);
         while self.clear_once(&mut clearing, below).await? {}
         Ok(())
     }
@@ -63,12 +63,12 @@ impl SqliteStore {
             let up_to = |below: i64| cut.map_or(below, |cut| below.min(cut));
             let rows = transaction.execute(
                 "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id < ? ORDER BY id LIMIT ?)",
-                (up_to(rows_below), CLEARED_AT_ONCE),
+                (up_to(rows_below), DELETED_PER_BATCH),
             )?;
             let payloads = transaction.execute(
                 "DELETE FROM journal_payload
                  WHERE id IN (SELECT id FROM journal_payload WHERE id < ? ORDER BY id LIMIT ?)",
-                (up_to(payloads_below), CLEARED_AT_ONCE),
+                (up_to(payloads_below), DELETED_PER_BATCH),
             )?;
             if rows + payloads == 0 {
                 return Ok((cleared, false));
@@ -77,7 +77,7 @@ impl SqliteStore {
             cleared.payloads += payloads as u64;
             cleared.record(transaction)?;
             edges_due.store(true, Ordering::Release);
-            let has_more = cut.is_some() || rows.max(payloads) == CLEARED_AT_ONCE as usize;
+            let has_more = cut.is_some() || rows.max(payloads) == DELETED_PER_BATCH as usize;
             Ok((cleared, has_more))
         });
         let (cleared, has_more) = clear.await?;
@@ -102,7 +102,7 @@ impl SqliteStore {
 }
 
 impl Clearing {
-    pub(super) fn new(at_ms: i64, why: Why) -> Clearing {
+    pub(super) fn new(at_ms: i64, why: ClearingReason) -> Clearing {
         Clearing {
             at_ms,
             why,
@@ -119,8 +119,8 @@ impl Clearing {
             self.rows,
             self.payloads,
             match self.why {
-                Why::Age => "age",
-                Why::Size => "size",
+                ClearingReason::Age => "age",
+                ClearingReason::Size => "size",
             }
         );
         if let Some(id) = self.row {
@@ -144,6 +144,6 @@ fn first_beyond(connection: &Connection, below: i64) -> Result<Option<i64>, Stor
                  WHERE id < ? ORDER BY id LIMIT ?))
          WHERE with_it - bytes >= ? ORDER BY id LIMIT 1",
     )?;
-    let first = first.query_row((below, CLEARED_AT_ONCE, CLEARED_BYTES), |row| row.get(0));
+    let first = first.query_row((below, DELETED_PER_BATCH, CLEARED_BYTES), |row| row.get(0));
     Ok(first.optional()?)
 }

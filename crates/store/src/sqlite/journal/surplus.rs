@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::retention::{CLEARED_AT_ONCE, CLEARED_BYTES, Clearing, Why};
+use super::retention::{CLEARED_BYTES, Clearing, ClearingReason, DELETED_PER_BATCH};
 use crate::journal::row::first_id_at;
 use crate::journal::surplus::{EarlyRows, KEPT_PERCENT, unknown_rows_max};
 use crate::sqlite::erasure::scrub_all;
@@ -14,7 +14,7 @@ use crate::{CallerClass, Retention, StoreError};
 
 /// The kind of rows to search for, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
+enum RowSelection {
     /// Rows of unknown callers.
     Unknown,
     /// All requests except sends, and rejected actions of operators and strangers on the operators' side.
@@ -23,25 +23,25 @@ enum Which {
     Any,
 }
 
-impl Which {
+impl RowSelection {
     /// Returns the query for the ids of these rows, after one id and below another.
     fn query(self) -> &'static str {
         match self {
-            Which::Unknown => {
+            RowSelection::Unknown => {
                 "SELECT id FROM journal INDEXED BY journal_of_unknown
                  WHERE access IS NULL AND kind = 'request' AND id > ? AND id < ? ORDER BY id LIMIT ?"
             }
-            Which::Plain => {
+            RowSelection::Plain => {
                 "SELECT id FROM journal WHERE ((kind = 'request' AND delivery IS NULL AND open = 0)
                  OR (kind = 'operator' AND code IS NOT NULL)) AND id > ? AND id < ? ORDER BY id LIMIT ?"
             }
-            Which::Any => "SELECT id FROM journal WHERE open = 0 AND id > ? AND id < ? ORDER BY id LIMIT ?",
+            RowSelection::Any => "SELECT id FROM journal WHERE open = 0 AND id > ? AND id < ? ORDER BY id LIMIT ?",
         }
     }
 }
 
 /// A clearing by size, and the numbers of rows that it deleted early.
-struct Surplus {
+struct SizeClearingRun {
     clearing: Clearing,
     /// Rows with this number and above have not reached the end of their retention.
     young_from: i64,
@@ -55,8 +55,8 @@ impl SqliteStore {
         retention: &Retention,
     ) -> Result<(), StoreError> {
         let age_ms = i64::try_from(retention.rows.as_millis()).unwrap_or(i64::MAX);
-        let mut surplus = Surplus {
-            clearing: Clearing::new(now_ms, Why::Size),
+        let mut surplus = SizeClearingRun {
+            clearing: Clearing::new(now_ms, ClearingReason::Size),
             young_from: first_id_at(now_ms.saturating_sub(age_ms)),
             early: EarlyRows::default(),
         };
@@ -67,7 +67,7 @@ impl SqliteStore {
 
     async fn clear_by_size(
         &self,
-        surplus: &mut Surplus,
+        surplus: &mut SizeClearingRun,
         retention: &Retention,
     ) -> Result<(), StoreError> {
         // The bound comes from the rows, not from the clock: if the clock was once ahead, all rows have numbers above the current
@@ -79,20 +79,20 @@ impl SqliteStore {
             return Ok(());
         }
         let enough = retention.bytes / 100 * KEPT_PERCENT;
-        for which in [Which::Plain, Which::Any] {
+        for which in [RowSelection::Plain, RowSelection::Any] {
             // Before this row, only rows remain that are deleted last, so that the search skips them.
             let walked = &self.memory().journal.plain_cleared_to;
             let mut beyond = match which {
-                Which::Plain => walked.load(Ordering::Relaxed),
-                Which::Unknown | Which::Any => 0,
+                RowSelection::Plain => walked.load(Ordering::Relaxed),
+                RowSelection::Unknown | RowSelection::Any => 0,
             };
-            let most = CLEARED_AT_ONCE;
+            let most = DELETED_PER_BATCH;
             while let Some(last) = self
                 .clear_oldest(surplus, (which, most), (beyond, below))
                 .await?
             {
                 beyond = last;
-                if which == Which::Plain {
+                if which == RowSelection::Plain {
                     walked.store(last, Ordering::Relaxed);
                 }
                 if self.bytes_in_use().await? <= enough {
@@ -106,7 +106,7 @@ impl SqliteStore {
     /// Deletes the oldest rows of unknown callers if there are more than `rows_max`.
     async fn clear_unknown(
         &self,
-        surplus: &mut Surplus,
+        surplus: &mut SizeClearingRun,
         below: i64,
         rows_max: u64,
     ) -> Result<(), StoreError> {
@@ -124,8 +124,10 @@ impl SqliteStore {
         while left > 0 {
             let before = surplus.clearing.rows;
             let from = (beyond, below);
-            let most = u32::try_from(left).unwrap_or(u32::MAX).min(CLEARED_AT_ONCE);
-            let wanted = (Which::Unknown, most);
+            let most = u32::try_from(left)
+                .unwrap_or(u32::MAX)
+                .min(DELETED_PER_BATCH);
+            let wanted = (RowSelection::Unknown, most);
             let Some(last) = self.clear_oldest(surplus, wanted, from).await? else {
                 break;
             };
@@ -139,15 +141,15 @@ impl SqliteStore {
     /// deleted row, if there was one.
     async fn clear_oldest(
         &self,
-        surplus: &mut Surplus,
-        (which, most): (Which, u32),
+        surplus: &mut SizeClearingRun,
+        (which, most): (RowSelection, u32),
         (beyond, below): (i64, i64),
     ) -> Result<Option<i64>, StoreError> {
         // The search uses a reading connection, so that a long search does not delay writes.
         let ids = self.read(move |connection| {
             let mut ids = connection.prepare_cached(which.query())?;
             let ids = ids.query_map((beyond, below, most), |row| row.get(0))?;
-            few_enough(connection, ids.collect::<Result<_, _>>()?)
+            fit_transaction(connection, ids.collect::<Result<_, _>>()?)
         });
         let ids = ids.await?;
         let Some(last) = ids.last().copied() else {
@@ -173,7 +175,7 @@ impl SqliteStore {
         let (clearing, gone) = clear.await?;
         surplus.clearing = clearing;
         for gone in &gone {
-            if let Some(class) = surplus.note(gone) {
+            if let Some(class) = surplus.count_early(gone) {
                 self.memory().journal.cleared_early.add(class, 1);
             }
         }
@@ -188,21 +190,21 @@ fn next_number(connection: &Connection) -> Result<i64, StoreError> {
 }
 
 /// A deleted row.
-struct GoneRow {
+struct DeletedRow {
     id: i64,
     is_unknown: bool,
     is_plain: bool,
 }
 
 /// Deletes the rows with these numbers, which are given as a JSON list.
-fn delete_rows(connection: &Connection, list: &str) -> Result<Vec<GoneRow>, StoreError> {
+fn delete_rows(connection: &Connection, list: &str) -> Result<Vec<DeletedRow>, StoreError> {
     let mut gone = connection.prepare_cached(
         "DELETE FROM journal WHERE id IN (SELECT value FROM json_each(?))
          RETURNING id, access IS NULL AND kind = 'request' AS unknown,
              (kind = 'request' AND delivery IS NULL AND open = 0) OR (kind = 'operator' AND code IS NOT NULL) AS plain",
     )?;
     let gone = gone.query_map([list], |row| {
-        Ok(GoneRow {
+        Ok(DeletedRow {
             id: row.get("id")?,
             is_unknown: row.get("unknown")?,
             is_plain: row.get("plain")?,
@@ -212,7 +214,7 @@ fn delete_rows(connection: &Connection, list: &str) -> Result<Vec<GoneRow>, Stor
 }
 
 /// Returns as many of the first of these rows as have answers that fit into one transaction.
-fn few_enough(connection: &Connection, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+fn fit_transaction(connection: &Connection, mut ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
     let list = serde_json::to_string(&ids).unwrap_or_default();
     let mut beyond = connection.prepare_cached(
         "SELECT id FROM (
@@ -228,9 +230,9 @@ fn few_enough(connection: &Connection, mut ids: Vec<i64>) -> Result<Vec<i64>, St
     Ok(ids)
 }
 
-impl Surplus {
+impl SizeClearingRun {
     /// Counts a deleted row. Returns its class if its retention was not over.
-    fn note(&mut self, gone: &GoneRow) -> Option<CallerClass> {
+    fn count_early(&mut self, gone: &DeletedRow) -> Option<CallerClass> {
         if gone.id < self.young_from {
             return None;
         }

@@ -60,8 +60,8 @@ impl JournalWriter {
         }
         let now = Instant::now();
         let due = *self.due.get_or_insert(now + FLUSH_INTERVAL);
-        let presses = state.has_entries && state.presses;
-        if !presses && now < due {
+        let is_urgent = state.has_entries && state.is_urgent;
+        if !is_urgent && now < due {
             return Some(due);
         }
         self.health().begins(now);

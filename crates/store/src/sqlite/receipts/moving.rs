@@ -8,7 +8,7 @@ use crate::sqlite::connection::in_transaction;
 use crate::{RECEIPT_ANSWER_BYTES_MAX, StoreError};
 
 /// Number of receipts moved in one transaction: few enough to hold them in memory, with answers of any length.
-const MOVED_AT_ONCE: i64 = 1000;
+const MOVED_PER_BATCH: i64 = 1000;
 
 /// Moves the remaining receipts, and drops their old table. If the process ends before that, the next start continues.
 ///
@@ -21,16 +21,16 @@ pub(crate) fn move_receipts(
     if !connection.table_exists(None, "receipts_with_keys")? {
         return Ok(());
     }
-    while in_transaction(connection, |transaction| move_some(transaction, secret))? {}
+    while in_transaction(connection, |transaction| move_batch(transaction, secret))? {}
     connection.execute("DROP TABLE receipts_with_keys", [])?;
     Ok(())
 }
 
 /// Moves one batch of receipts. Returns whether there were any.
-fn move_some(transaction: &Transaction<'_>, secret: &hmac::Key) -> Result<bool, StoreError> {
+fn move_batch(transaction: &Transaction<'_>, secret: &hmac::Key) -> Result<bool, StoreError> {
     let some = "SELECT client_id, method, key FROM receipts_with_keys LIMIT ?";
     let mut some = transaction.prepare(some)?;
-    let some = some.query_map([MOVED_AT_ONCE], |row| {
+    let some = some.query_map([MOVED_PER_BATCH], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })?;
     let some: Vec<(String, String, String)> = some.collect::<Result<_, _>>()?;

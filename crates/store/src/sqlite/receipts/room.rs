@@ -3,20 +3,20 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::{Claim, NoRoom, StoreError};
+use crate::{Claim, ReceiptsFull, StoreError};
 
 /// Number of receipts deleted in one transaction: a few milliseconds, for which a send may have to wait.
-const CLEARED_AT_ONCE: usize = 1000;
+const DELETED_PER_BATCH: usize = 1000;
 
 /// Returns the reason why the claim's receipt has no room, if it has none. First makes room by deleting expired receipts of the
 /// same access.
 pub(super) fn make_room(
     connection: &Connection,
     claim: &Claim,
-) -> Result<Option<NoRoom>, StoreError> {
+) -> Result<Option<ReceiptsFull>, StoreError> {
     let refused = refused_now(connection, claim)?;
     let (client, kept_since) = (&claim.client_id, claim.kept_since);
-    if refused.is_none() || clear_some(connection, (client, kept_since), CLEARED_AT_ONCE)? == 0 {
+    if refused.is_none() || clear_batch(connection, (client, kept_since), DELETED_PER_BATCH)? == 0 {
         return Ok(refused);
     }
     refused_now(connection, claim)
@@ -24,10 +24,10 @@ pub(super) fn make_room(
 
 /// Returns the reason why a claim would find no room, without writing anything. `None` if expired receipts of the access still
 /// exist, because then only a write can decide.
-pub(super) fn no_room(
+pub(super) fn receipts_full(
     connection: &Connection,
     claim: &Claim,
-) -> Result<Option<NoRoom>, StoreError> {
+) -> Result<Option<ReceiptsFull>, StoreError> {
     let refused = refused_now(connection, claim)?;
     let is_expired = |made_at| made_at < claim.kept_since;
     if refused.is_some() && oldest(connection, claim)?.is_some_and(is_expired) {
@@ -36,7 +36,7 @@ pub(super) fn no_room(
     Ok(refused)
 }
 
-fn refused_now(connection: &Connection, claim: &Claim) -> Result<Option<NoRoom>, StoreError> {
+fn refused_now(connection: &Connection, claim: &Claim) -> Result<Option<ReceiptsFull>, StoreError> {
     let taken = taken_for(connection, claim)?;
     if claim.refused(taken, None).is_none() {
         return Ok(None);
@@ -66,7 +66,7 @@ fn oldest(connection: &Connection, claim: &Claim) -> Result<Option<i64>, StoreEr
 }
 
 /// Deletes at most this number of receipts of an access that were made before this time. Returns the number of deleted receipts.
-pub(super) fn clear_some(
+pub(super) fn clear_batch(
     connection: &Connection,
     (client_id, before): (&str, i64),
     count_max: usize,
@@ -79,14 +79,14 @@ pub(super) fn clear_some(
 }
 
 /// Deletes one batch of these accesses' receipts that were made before this time. Returns whether there may be more.
-pub(super) fn clear_all_some(
+pub(super) fn clear_batch_of_all(
     connection: &Connection,
     clients: &[String],
     before: i64,
 ) -> Result<bool, StoreError> {
-    let mut left = CLEARED_AT_ONCE;
+    let mut left = DELETED_PER_BATCH;
     for client in clients {
-        left -= clear_some(connection, (client, before), left)?;
+        left -= clear_batch(connection, (client, before), left)?;
         if left == 0 {
             return Ok(true);
         }

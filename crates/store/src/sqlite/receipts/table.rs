@@ -16,11 +16,11 @@ pub(crate) fn claim(
     row: i64,
 ) -> Result<Option<Obstacle>, StoreError> {
     let key = claim.hashed_key(secret);
-    if let Some(no_room) = make_room(connection, claim)? {
+    if let Some(receipts_full) = make_room(connection, claim)? {
         // A known key gets its old answer even if there is no room.
         let known = find(connection, claim, &key)?.filter(|receipt| claim.counts(receipt));
         return Ok(Some(
-            known.map_or(Obstacle::NoRoom(no_room), Obstacle::Known),
+            known.map_or(Obstacle::ReceiptsFull(receipts_full), Obstacle::Known),
         ));
     }
     let mut claimed = connection.prepare_cached(

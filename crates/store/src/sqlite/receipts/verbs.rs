@@ -1,6 +1,6 @@
 //! Reads and clears receipts in SQLite.
 
-use super::room::{clear_all_some, clients_to_clear, no_room, taken};
+use super::room::{clear_batch_of_all, clients_to_clear, receipts_full, taken};
 use super::table::{find, find_all};
 use crate::receipts::hash_of;
 use crate::sqlite::store::SqliteStore;
@@ -8,7 +8,7 @@ use crate::{Claim, Obstacle, Receipt, StoreError};
 
 /// Number of accesses whose receipts are cleared in one transaction: with one transaction for each access, 100,000 accesses would
 /// wait for the disk 100,000 times.
-const CLIENTS_AT_ONCE: usize = 100;
+const CLIENTS_PER_BATCH: usize = 100;
 
 impl SqliteStore {
     pub(crate) async fn obstacle(&self, claim: &Claim) -> Result<Option<Obstacle>, StoreError> {
@@ -17,7 +17,7 @@ impl SqliteStore {
             let receipt = find(connection, &claim, &key)?;
             match receipt.filter(|receipt| claim.counts(receipt)) {
                 Some(receipt) => Ok(Some(Obstacle::Known(receipt))),
-                None => Ok(no_room(connection, &claim)?.map(Obstacle::NoRoom)),
+                None => Ok(receipts_full(connection, &claim)?.map(Obstacle::ReceiptsFull)),
             }
         })
         .await
@@ -45,12 +45,12 @@ impl SqliteStore {
 
     pub(crate) async fn clear_receipts(&self, before: i64) -> Result<(), StoreError> {
         let clients = self.read(move |connection| clients_to_clear(connection, before));
-        for clients in clients.await?.chunks(CLIENTS_AT_ONCE) {
+        for clients in clients.await?.chunks(CLIENTS_PER_BATCH) {
             let mut has_more = true;
             while has_more {
                 let clients = clients.to_vec();
-                let clear =
-                    self.write(move |transaction| clear_all_some(transaction, &clients, before));
+                let clear = self
+                    .write(move |transaction| clear_batch_of_all(transaction, &clients, before));
                 has_more = clear.await?;
             }
         }

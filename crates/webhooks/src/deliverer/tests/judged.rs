@@ -7,16 +7,16 @@ use super::*;
 
 /// A webhook with two events of one chat. The receiver has the first event and has not answered; the second event waits for the
 /// answer.
-struct TwoOfAChat {
+struct SameChatEvents {
     sending: Sending,
     /// The number of permits is the number of answers that the receiver gives.
     permits: Arc<Semaphore>,
-    got: Got,
+    got: Received,
     id: String,
 }
 
-impl TwoOfAChat {
-    async fn new() -> TwoOfAChat {
+impl SameChatEvents {
+    async fn new() -> SameChatEvents {
         let sending = Sending::new().await;
         let permits = Arc::new(Semaphore::new(0));
         let (port, got) = slow_receiver(Arc::clone(&permits), |_, _| 200).await;
@@ -27,7 +27,7 @@ impl TwoOfAChat {
         }
         until(async || sending.webhooks.deliveries(&id).await.unwrap().len() == 2).await;
         until(async || ids(&got, true).len() == 1).await;
-        TwoOfAChat {
+        SameChatEvents {
             sending,
             permits,
             got,
@@ -50,7 +50,7 @@ impl TwoOfAChat {
 
 #[tokio::test]
 async fn an_event_that_waits_is_dropped_when_its_channel_is_taken_away() {
-    let two = TwoOfAChat::new().await;
+    let two = SameChatEvents::new().await;
     let elsewhere = Channel {
         platform: "whatsapp".to_owned(),
         platformid: "200".to_owned(),
@@ -69,7 +69,7 @@ async fn an_event_that_waits_is_dropped_when_its_channel_is_taken_away() {
 
 #[tokio::test]
 async fn an_event_that_waits_comes_once_its_access_is_in_force_again() {
-    let two = TwoOfAChat::new().await;
+    let two = SameChatEvents::new().await;
     let switch = |active| move |access| Access { active, ..access };
     two.sending.change_access(switch(false)).await;
     two.release();
@@ -100,7 +100,7 @@ fn inside() -> (TcpListener, IpAddr) {
 async fn a_name_of_the_world_that_leads_inside_is_dialled_by_no_delivery() {
     let sending = Sending::new().await;
     let (listener, ip) = inside();
-    let surroundings = Surroundings {
+    let environment = WebhookEnvironment {
         events: Arc::clone(&sending.events),
         own_listeners: Vec::new(),
         lookup: Arc::new(move |_| Box::pin(async move { Ok(vec![ip]) })),
@@ -110,7 +110,7 @@ async fn a_name_of_the_world_that_leads_inside_is_dialled_by_no_delivery() {
         rules: DestinationRules::default(),
         roots: Roots::Bundled,
     };
-    let webhooks = Webhooks::new(Arc::clone(&sending.store), &config, surroundings).unwrap();
+    let webhooks = Webhooks::new(Arc::clone(&sending.store), &config, environment).unwrap();
     let draft = WebhookDraft {
         url: Some("https://hooks.example.com:8443/in".to_owned()),
         ..WebhookDraft::default()

@@ -9,8 +9,8 @@ use client::{Lookup, Roots};
 use events::{EventDepth, EventsConfig, StreamLimits};
 use secrecy::ExposeSecret;
 use store::{
-    Access, EventChannel, EventKind, EventRetention, NewEvent, SeenChat, SeenMessage, Sighting,
-    Store, WebhookState,
+    Access, EventChannel, EventKind, EventRetention, NewEvent, ObservedChannel, ObservedChat,
+    ObservedMessage, Store, WebhookState,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::attempt::position;
 use crate::deliverer::*;
-use crate::{DestinationRules, Surroundings, WebhookDraft, WebhooksConfig};
+use crate::{DestinationRules, WebhookDraft, WebhookEnvironment, WebhooksConfig};
 
 /// The delivering part of a gateway, with its own store. Its clock runs a thousand times as fast.
 pub(super) struct Sending {
@@ -53,7 +53,7 @@ impl Sending {
         let events = Events::open(&store, config()).await.unwrap();
         let began = (std::time::Instant::now(), clock.load(Ordering::SeqCst));
         let shared = Arc::clone(&clock);
-        let surroundings = Surroundings {
+        let environment = WebhookEnvironment {
             events: Arc::clone(&events),
             own_listeners: Vec::new(),
             lookup: panics_once(),
@@ -70,7 +70,7 @@ impl Sending {
         let webhooks = Webhooks::new(
             Arc::clone(&store),
             &WebhooksConfig { rules, roots },
-            surroundings,
+            environment,
         );
         let webhooks = Arc::new(webhooks.unwrap());
         let task = tokio::spawn(deliver(Arc::clone(&webhooks), Arc::clone(&events)));
@@ -134,16 +134,16 @@ impl Sending {
     ) {
         for start in numbers.clone().step_by(1000) {
             let some = start..(start + 1000).min(numbers.end);
-            let chats = (0..10).map(|chat| SeenChat {
+            let chats = (0..10).map(|chat| ObservedChat {
                 destination: format!("chat{chat}"),
                 messages: some
                     .clone()
                     .filter(|n| n % 10 == chat)
                     .map(|n| message(kind, n))
                     .collect(),
-                ..SeenChat::default()
+                ..ObservedChat::default()
             });
-            let sighting = Sighting {
+            let observation = ObservedChannel {
                 channel: EventChannel {
                     account: "host".to_owned(),
                     platform: "whatsapp".to_owned(),
@@ -156,7 +156,7 @@ impl Sending {
             };
             let new = self
                 .store
-                .record_sightings(vec![sighting], now)
+                .record_observed(vec![observation], now)
                 .await
                 .unwrap();
             self.events.hub.publish(new.into_iter().map(Arc::new));
@@ -167,7 +167,7 @@ impl Sending {
     /// of the times to the receiver.
     pub(super) async fn reached_within(
         &self,
-        got: &Got,
+        got: &Received,
         numbers: std::ops::Range<u64>,
     ) -> Duration {
         let mut waits = Vec::new();
@@ -184,7 +184,7 @@ impl Sending {
 
     /// Waits until the deliverer has seen its only webhook in this state.
     pub(super) async fn until_seen(&self, state: &str) {
-        until(async || self.webhooks.figures().states.get(state) == Some(&1)).await;
+        until(async || self.webhooks.stats().states.get(state) == Some(&1)).await;
     }
 
     pub(super) async fn state(&self, id: &str) -> WebhookState {
@@ -192,7 +192,7 @@ impl Sending {
     }
 
     /// Returns the recorded state changes of the webhook, oldest first, each with its author.
-    pub(super) async fn turns(&self, id: &str) -> Vec<String> {
+    pub(super) async fn transitions(&self, id: &str) -> Vec<String> {
         let name = format!("webhook {id}");
         let changes = self.store.changes("a", 100).await.unwrap();
         let turn = |change: &store::Change| {
@@ -260,8 +260,8 @@ pub(super) fn config() -> EventsConfig {
     }
 }
 
-pub(super) fn message(kind: EventKind, number: u64) -> SeenMessage {
-    SeenMessage {
+pub(super) fn message(kind: EventKind, number: u64) -> ObservedMessage {
+    ObservedMessage {
         id: format!("{}{number}", kind.word()),
         status: "received".to_owned(),
         datetime: None,
@@ -284,12 +284,12 @@ pub(super) fn is_full() -> bool {
 }
 
 /// The requests that a receiver got, in order, each with whether it was answered with a success.
-pub(super) type Got = Arc<Mutex<Vec<(String, bool)>>>;
+pub(super) type Received = Arc<Mutex<Vec<(String, bool)>>>;
 
 /// Starts a receiver. `answer` returns the status for the number of the request and the event id.
 pub(super) async fn receiver(
     answer: impl Fn(usize, &str) -> u16 + Send + Sync + 'static,
-) -> (u16, Got) {
+) -> (u16, Received) {
     let at_once = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
     slow_receiver(at_once, answer).await
 }
@@ -298,10 +298,10 @@ pub(super) async fn receiver(
 pub(super) async fn slow_receiver(
     permits: Arc<Semaphore>,
     answer: impl Fn(usize, &str) -> u16 + Send + Sync + 'static,
-) -> (u16, Got) {
+) -> (u16, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let got = Got::default();
+    let got = Received::default();
     let (kept, answer, count) = (
         Arc::clone(&got),
         Arc::new(answer),
@@ -358,7 +358,7 @@ pub(super) fn header<'t>(request: &'t str, name: &str) -> &'t str {
         .map_or("", |(_, value)| value)
 }
 
-pub(super) fn ids(got: &Got, successes: bool) -> Vec<String> {
+pub(super) fn ids(got: &Received, successes: bool) -> Vec<String> {
     let got = got.lock().unwrap();
     let got = got.iter().filter(|(_, is_ok)| *is_ok || !successes);
     got.map(|(request, _)| header(request, "webhook-id").to_owned())

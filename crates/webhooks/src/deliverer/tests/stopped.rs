@@ -29,13 +29,13 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
     sending.until_settled(&id).await;
     assert_eq!(ids(&got, true).len(), 20);
     assert_eq!(
-        sending.turns(&id).await,
+        sending.transitions(&id).await,
         [
             "ann: active to paused: by an operator",
             "ann: paused: by an operator to active",
         ]
     );
-    let again = Again::Event("evt_15".to_owned());
+    let again = RedeliveryRequest::Event("evt_15".to_owned());
     assert_eq!(
         sending.webhooks.redeliver(&id, again).await.unwrap(),
         Some(1)
@@ -64,7 +64,10 @@ async fn what_came_since_a_moment_is_sent_again_under_its_ids() {
         .await;
     sending.until_settled(&id).await;
     let redeliver = async |since| {
-        let queued = sending.webhooks.redeliver(&id, Again::Since(since)).await;
+        let queued = sending
+            .webhooks
+            .redeliver(&id, RedeliveryRequest::Since(since))
+            .await;
         assert_eq!(queued.unwrap(), None);
     };
     redeliver(at).await;
@@ -118,7 +121,7 @@ struct Stopped {
     sending: Sending,
     /// The number of permits is the number of answers that the receiver gives.
     permits: Arc<Semaphore>,
-    got: Got,
+    got: Received,
     id: String,
 }
 

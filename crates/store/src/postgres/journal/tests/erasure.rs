@@ -1,7 +1,7 @@
 //! Tests of an erasure while others write.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{PATIENCE, Replica, claim, database, sent, sent_row, until, until_waiting};
 use crate::postgres::lease::now_ms;
 use crate::test_engine::{TestEngine, connect};
-use crate::{JournalPayload, JournalRow, Opened, PostgresOptions, StoreError};
+use crate::{JournalPayload, JournalRow, OpenResult, PostgresOptions, StoreError};
 
 const DESTINATION: &str = "34600111222";
 
@@ -52,9 +52,9 @@ async fn what_a_send_under_way_and_rows_that_wait_say_is_erased_with_the_rest() 
     );
     let opened = sender
         .journal
-        .open(said(sent_row()), Some(claim("k")))
+        .open(said(sent_row()), Some(claim("k")), Instant::now())
         .await;
-    let Opened::Intent(intent) = opened.unwrap() else {
+    let OpenResult::Intent(intent) = opened.unwrap() else {
         panic!("it can be claimed")
     };
     let mut erasing = erasing(&eraser);
@@ -85,8 +85,11 @@ async fn an_erasure_waits_for_a_send_that_begins_while_it_searches() {
     slow.batch_execute(lock).await.unwrap();
     let mut erasing = erasing(&replica);
     until_waiting(&options, "journal_payload").await;
-    let opened = replica.journal.open(said(sent_row()), None).await;
-    let Opened::Intent(intent) = opened.unwrap() else {
+    let opened = replica
+        .journal
+        .open(said(sent_row()), None, Instant::now())
+        .await;
+    let OpenResult::Intent(intent) = opened.unwrap() else {
         panic!("no key was claimed")
     };
     slow.batch_execute("COMMIT").await.unwrap();
@@ -115,7 +118,8 @@ async fn an_erasure_waits_for_a_send_whose_row_another_replica_writes_late() {
     let lock = "BEGIN; LOCK TABLE chatgate.intents IN EXCLUSIVE MODE";
     slow.batch_execute(lock).await.unwrap();
     let journal = Arc::clone(&sender.journal);
-    let opening = tokio::spawn(async move { journal.open(said(sent_row()), None).await });
+    let opening =
+        tokio::spawn(async move { journal.open(said(sent_row()), None, Instant::now()).await });
     until_waiting(&options, "intents").await;
     let mut erasing = erasing(&eraser);
     until(async || {
@@ -125,7 +129,7 @@ async fn an_erasure_waits_for_a_send_whose_row_another_replica_writes_late() {
     })
     .await;
     slow.batch_execute("COMMIT").await.unwrap();
-    let Opened::Intent(intent) = opening.await.unwrap().unwrap() else {
+    let OpenResult::Intent(intent) = opening.await.unwrap().unwrap() else {
         panic!("no key was claimed")
     };
     let early = timeout(BEYOND_LATE, &mut erasing).await;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{PATIENCE, Replica, database, sent, sent_row};
 use crate::postgres::options::PostgresUrl;
 use crate::test_engine::connect;
-use crate::{Opened, PostgresOptions, ReceiptState};
+use crate::{OpenResult, PostgresOptions, ReceiptState};
 
 /// Restarts a server whenever it ends, as long as the standard input is open. The server inherits none of the tests' files.
 const SERVE: &str = r#"
@@ -129,8 +129,10 @@ async fn send_on(replica: &Replica, until: Instant) -> Sent {
         }
         let (key, began) = (format!("k-{n}"), Instant::now());
         match replica.open(&key).await {
-            Ok(Opened::Intent(intent)) => settling.push((key, intent.settle(sent_row(), sent()))),
-            Ok(Opened::Obstacle(obstacle)) => panic!("{key}: {obstacle:?}"),
+            Ok(OpenResult::Intent(intent)) => {
+                settling.push((key, intent.settle(sent_row(), sent())))
+            }
+            Ok(OpenResult::Obstacle(obstacle)) => panic!("{key}: {obstacle:?}"),
             Err(_) => {
                 sent_so_far.refused += 1;
                 sent_so_far.last_refused = Some(Instant::now());

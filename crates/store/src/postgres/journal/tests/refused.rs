@@ -66,12 +66,16 @@ async fn of_many_sends_the_one_whose_row_is_refused_does_not_begin() {
         let replica = Arc::clone(&replica);
         sends.spawn(async move {
             let row = if n == 20 { bad_row() } else { row() };
-            match replica.journal.open(row, Some(claim(n))).await {
-                Ok(Opened::Intent(intent)) => {
+            match replica
+                .journal
+                .open(row, Some(claim(n)), Instant::now())
+                .await
+            {
+                Ok(OpenResult::Intent(intent)) => {
                     intent.settle(sent_row(), sent()).await.unwrap();
                     None
                 }
-                Ok(Opened::Obstacle(obstacle)) => panic!("{n}: {obstacle:?}"),
+                Ok(OpenResult::Obstacle(obstacle)) => panic!("{n}: {obstacle:?}"),
                 Err(error) => Some((n, error.to_string())),
             }
         });

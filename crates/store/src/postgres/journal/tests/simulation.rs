@@ -1,5 +1,5 @@
 //! Simulates many replicas over one database in simulated time. The records of a replica and its lease are the real ones
-//! ([`HeldSends`], [`ReplicaLease`], [`RowIds`]). The statements follow `opens.rs`, `closes.rs`, `sweep.rs` and `heartbeat.rs`. A
+//! ([`SendTracker`], [`ReplicaLease`], [`RowIds`]). The statements follow `opens.rs`, `closes.rs`, `sweep.rs` and `heartbeat.rs`. A
 //! seed decides what happens: replicas are killed and paused, connections break before and after a commit, commits appear a minute
 //! after their connection has ended, and a standby takes over.
 
@@ -13,8 +13,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
-use chance::Chance;
-use database::{Broken, Database, Reply, Statement, Word};
+use chance::SplitMix64;
+use database::{BrokenRule, Database, Reply, Statement, Word};
 use oracle::Attempt;
 use replica::Replica;
 
@@ -61,18 +61,18 @@ enum Event {
     },
     /// The reply to a statement arrives, or its connection breaks.
     Replies {
-        asked: Asked,
+        asked: InFlightStatement,
         reply: Option<Reply>,
     },
     /// The upstream's outcome of an attempt arrives.
     Outcome {
-        asker: Asker,
+        asker: ProcessId,
         attempt: usize,
         word: Word,
     },
     /// A job of a replica is due.
     Job {
-        asker: Asker,
+        asker: ProcessId,
         job: Job,
     },
     Dies {
@@ -89,7 +89,7 @@ enum Event {
 
 /// A process: its replica, and its number among the replica's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asker {
+struct ProcessId {
     replica: usize,
     process: u64,
 }
@@ -102,8 +102,8 @@ enum Job {
 }
 
 /// A statement on its way.
-struct Asked {
-    asker: Asker,
+struct InFlightStatement {
+    asker: ProcessId,
     statement: Statement,
     asked_at: u64,
     /// The attempt that the statement belongs to.
@@ -111,9 +111,9 @@ struct Asked {
 }
 
 /// The simulated world.
-struct World {
-    chance: Chance,
-    broken: Broken,
+struct Simulation {
+    chance: SplitMix64,
+    broken: BrokenRule,
     began: Instant,
     now: u64,
     events: BinaryHeap<Reverse<(u64, usize)>>,
@@ -121,7 +121,7 @@ struct World {
     due: Vec<Option<Event>>,
     database: Database,
     /// Statements on their way, each with a flag that is true if its reply is lost.
-    statements: Vec<Option<(Asked, bool)>>,
+    statements: Vec<Option<(InFlightStatement, bool)>>,
     replicas: Vec<Replica>,
     attempts: Vec<Attempt>,
     /// The attempt of each row.
@@ -131,10 +131,10 @@ struct World {
     delivered: Vec<u32>,
 }
 
-impl World {
-    fn new(seed: u64, replicas: usize, keys: usize, broken: Broken) -> World {
-        let mut world = World {
-            chance: Chance(seed),
+impl Simulation {
+    fn new(seed: u64, replicas: usize, keys: usize, broken: BrokenRule) -> Simulation {
+        let mut world = Simulation {
+            chance: SplitMix64(seed),
             broken,
             began: Instant::now(),
             now: 0,
@@ -280,15 +280,15 @@ impl World {
         (until > self.now).then_some(until)
     }
 
-    fn lives(&self, asker: Asker) -> bool {
+    fn lives(&self, asker: ProcessId) -> bool {
         let replica = &self.replicas[asker.replica];
         replica.process == asker.process && replica.life.is_some()
     }
 
     /// Sends a statement to the database. One connection in a hundred breaks. Its statement may be committed nevertheless,
     /// immediately or late.
-    fn ask(&mut self, asker: Asker, statement: Statement, attempt: Option<usize>) {
-        let asked = Asked {
+    fn ask(&mut self, asker: ProcessId, statement: Statement, attempt: Option<usize>) {
+        let asked = InFlightStatement {
             asker,
             statement,
             asked_at: self.now,
@@ -299,7 +299,7 @@ impl World {
         let is_slow = is_trouble && self.chance.one_in(200);
         let takes = 1 + self.chance.below(if is_slow { 8_000 } else { 3 });
         if breaks {
-            let lost = Asked {
+            let lost = InFlightStatement {
                 statement: asked.statement.clone(),
                 ..asked
             };
@@ -359,7 +359,7 @@ impl World {
     }
 }
 
-impl Chance {
+impl SplitMix64 {
     /// Returns a random index into a list of this length.
     fn place(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
@@ -367,8 +367,8 @@ impl Chance {
 }
 
 /// Runs one seed. Returns whether all checks hold.
-fn holds(seed: u64, replicas: usize, broken: Broken) -> bool {
-    let world = move || World::new(seed, replicas, 4 * replicas, broken).run();
+fn holds(seed: u64, replicas: usize, broken: BrokenRule) -> bool {
+    let world = move || Simulation::new(seed, replicas, 4 * replicas, broken).run();
     std::panic::catch_unwind(world).is_ok()
 }
 
@@ -388,7 +388,7 @@ fn of_128_replicas_nothing_is_sent_twice_and_nothing_stays_under_way() {
     for seed in first..first + seeds {
         // A panic reports the check that failed, and the seed repeats it.
         println!("seed {seed}");
-        World::new(seed, 128, 512, Broken::Nothing).run();
+        Simulation::new(seed, 128, 512, BrokenRule::Nothing).run();
     }
     println!(
         "simulation: {seeds} seeds of 128 replicas from {first} on in {:.1?}",
@@ -399,11 +399,11 @@ fn of_128_replicas_nothing_is_sent_twice_and_nothing_stays_under_way() {
 #[test]
 fn a_rule_that_is_broken_is_found() {
     for broken in [
-        Broken::ReaperFrees,
-        Broken::ReaperIgnoresLeases,
-        Broken::NoSweep,
-        Broken::LeaseUnchecked,
-        Broken::TermUnchecked,
+        BrokenRule::ReaperFrees,
+        BrokenRule::ReaperIgnoresLeases,
+        BrokenRule::NoSweep,
+        BrokenRule::LeaseUnchecked,
+        BrokenRule::TermUnchecked,
     ] {
         let found = (1..=400).find(|seed| !holds(*seed, 32, broken));
         assert!(found.is_some(), "{broken:?} changes nothing");

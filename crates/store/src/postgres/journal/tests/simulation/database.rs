@@ -20,7 +20,7 @@ pub(super) enum Word {
 
 /// A rule of the protocol that a test breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(super) enum BrokenRule {
     Nothing,
     /// The reaper frees the keys of the sends that it closes.
     ReaperFrees,
@@ -58,7 +58,7 @@ pub(super) enum Statement {
 /// The reply to a statement.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
-    Life(i64),
+    ProcessRun(i64),
     /// True if the row of the life existed.
     Beat(bool),
     Opened,
@@ -78,7 +78,7 @@ struct OpenRow {
 
 /// The tables of the database.
 pub(super) struct Database {
-    broken: Broken,
+    broken: BrokenRule,
     lives: i64,
     leases: HashMap<i64, u64>,
     intents: BTreeMap<i64, OpenRow>,
@@ -88,7 +88,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn new(broken: Broken) -> Database {
+    pub(super) fn new(broken: BrokenRule) -> Database {
         Database {
             broken,
             lives: 0,
@@ -116,7 +116,7 @@ impl Database {
                 self.leases.retain(|_, until| *until + GONE_MS > began);
                 self.lives += 1;
                 self.leases.insert(self.lives, began + LEASE_MS);
-                Reply::Life(self.lives)
+                Reply::ProcessRun(self.lives)
             }
             Statement::Beat(life) => {
                 let lease = self.leases.get_mut(&life);
@@ -199,7 +199,7 @@ impl Database {
 
     /// Returns the rows of dead replicas.
     pub(super) fn gone(&self, now: u64) -> Vec<i64> {
-        let ignores_leases = self.broken == Broken::ReaperIgnoresLeases;
+        let ignores_leases = self.broken == BrokenRule::ReaperIgnoresLeases;
         let is_gone = |row: &OpenRow| {
             row.at + LEASE_MS < now && (ignores_leases || !self.has_lease(row.owner, now))
         };
@@ -213,7 +213,7 @@ impl Database {
                 continue;
             };
             self.journal.insert(*id, Word::Unknown);
-            if self.broken == Broken::ReaperFrees {
+            if self.broken == BrokenRule::ReaperFrees {
                 self.free(*id, row.key);
             } else if let Some((claimed_by, state)) = self.receipts.get_mut(&row.key)
                 && claimed_by == id

@@ -1,15 +1,17 @@
 //! The checks of the simulation, by an observer that knows everything.
 
+use std::time::Instant;
+
 use super::database::Word;
-use super::{Asker, OUTCOME_MS, World};
+use super::{OUTCOME_MS, ProcessId, Simulation};
 
 /// A call, as seen by an observer that knows everything.
 pub(super) struct Attempt {
-    pub(super) asker: Asker,
+    pub(super) asker: ProcessId,
     /// The life of its process in the database.
     pub(super) owner: i64,
-    /// The term of the lease when the row was requested.
-    pub(super) term: u64,
+    /// The time at which the row was requested.
+    pub(super) since: Instant,
     pub(super) key: usize,
     pub(super) id: i64,
     /// True if the send has begun.
@@ -19,7 +21,7 @@ pub(super) struct Attempt {
     pub(super) delivered: bool,
 }
 
-impl World {
+impl Simulation {
     /// Checks that no row is closed while its replica can begin to send.
     pub(super) fn check_reaped(&self, began: u64) {
         let gone = self.database.gone(began);
@@ -27,11 +29,11 @@ impl World {
             let Attempt {
                 asker,
                 owner,
-                term,
+                since,
                 key,
                 ..
             } = self.attempts[*attempt];
-            let lives = self.lives(asker) && self.has_lease(asker, (owner, term));
+            let lives = self.lives(asker) && self.has_lease(asker, (owner, since));
             assert!(
                 !lives,
                 "the row of key {key} is closed, and its replica alive"

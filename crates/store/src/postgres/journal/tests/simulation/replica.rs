@@ -1,12 +1,12 @@
 //! A simulated replica: its handling of calls, replies and jobs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::database::{Broken, LEASE_MS, Reply, Statement, Word};
+use super::database::{BrokenRule, LEASE_MS, Reply, Statement, Word};
 use super::oracle::Attempt;
-use super::{Asked, Asker, Event, Job, World};
+use super::{Event, InFlightStatement, Job, ProcessId, Simulation};
 use crate::postgres::ids::{ReplicaId, RowIds};
-use crate::postgres::journal::held::HeldSends;
+use crate::postgres::journal::send_tracker::SendTracker;
 use crate::postgres::lease::ReplicaLease;
 
 /// Pauses between two rounds of the jobs, as in `heartbeat.rs` and `sweep.rs`, in milliseconds.
@@ -22,20 +22,20 @@ const RETRY_MS: u64 = 1000;
 pub(super) struct Replica {
     pub(super) process: u64,
     pub(super) paused_until: u64,
-    pub(super) life: Option<Life>,
+    pub(super) life: Option<ProcessRun>,
 }
 
 /// A running process.
-pub(super) struct Life {
+pub(super) struct ProcessRun {
     ids: RowIds,
     lease: ReplicaLease,
-    held: HeldSends,
+    tracker: SendTracker,
     is_registered: bool,
     /// True while a heartbeat is under way. The next heartbeat waits for its reply.
     is_beating: bool,
 }
 
-impl World {
+impl Simulation {
     /// Starts a process, which requests its own row.
     pub(super) fn start(&mut self, replica: usize) {
         let (began, length) = (self.instant(), Duration::from_millis(LEASE_MS));
@@ -43,15 +43,15 @@ impl World {
         place.process += 1;
         place.paused_until = 0;
         let slot = i64::try_from(replica).unwrap();
-        place.life = Some(Life {
+        place.life = Some(ProcessRun {
             ids: RowIds::of(ReplicaId { id: 0, slot }),
             lease: ReplicaLease::new(length, began),
-            held: HeldSends::default(),
+            tracker: SendTracker::default(),
             is_registered: false,
             is_beating: true,
         });
         let process = place.process;
-        let asker = Asker { replica, process };
+        let asker = ProcessId { replica, process };
         self.ask(asker, Statement::Register, None);
         for (job, pause) in [
             (Job::Beat, BEAT_MS),
@@ -69,19 +69,19 @@ impl World {
         self.at(again, Event::Starts { replica });
     }
 
-    /// Returns whether a process may send, by its own clock, what this life has requested in this term.
-    pub(super) fn has_lease(&self, asker: Asker, (owner, term): (i64, u64)) -> bool {
-        let life = self.life(asker);
-        life.ids.replica().id == owner && life.lease.is_good_since(term, self.instant())
+    /// Returns whether a process may send, by its own clock, what this life has requested at this time.
+    pub(super) fn has_lease(&self, asker: ProcessId, (owner, since): (i64, Instant)) -> bool {
+        let life = self.lifetime(asker);
+        life.ids.replica().id == owner && life.lease.is_valid_since(since, self.instant())
     }
 
-    fn life(&self, asker: Asker) -> &Life {
+    fn lifetime(&self, asker: ProcessId) -> &ProcessRun {
         self.replicas[asker.replica].life.as_ref().unwrap()
     }
 
     pub(super) fn call(&mut self, replica: usize, key: usize) {
         let process = self.replicas[replica].process;
-        let asker = Asker { replica, process };
+        let asker = ProcessId { replica, process };
         let Some(life) = self.replicas[replica].life.as_ref() else {
             return;
         };
@@ -90,12 +90,12 @@ impl World {
         }
         let now_ms = 1_700_000_000_000 + i64::try_from(self.now).unwrap();
         let (id, owner) = (life.ids.next(now_ms), life.ids.replica().id);
-        life.held.begin(id);
+        life.tracker.begin(id);
         self.rows.insert(id, self.attempts.len());
         self.attempts.push(Attempt {
             asker,
             owner,
-            term: life.lease.term(),
+            since: self.instant(),
             key,
             id,
             has_begun: false,
@@ -113,11 +113,11 @@ impl World {
     }
 
     /// Runs a job that is due.
-    pub(super) fn work(&mut self, asker: Asker, job: Job) {
-        let life = self.life(asker);
+    pub(super) fn work(&mut self, asker: ProcessId, job: Job) {
+        let life = self.lifetime(asker);
         let owner = life.ids.replica().id;
         let (statement, pause) = match job {
-            Job::Sweep if self.broken == Broken::NoSweep => return,
+            Job::Sweep if self.broken == BrokenRule::NoSweep => return,
             Job::Beat if life.is_beating => {
                 return self.at(self.now + BEAT_MS, Event::Job { asker, job });
             }
@@ -125,7 +125,7 @@ impl World {
             Job::Beat => (Statement::Beat(owner), BEAT_MS),
             Job::Reap => (Statement::Reap, REAP_MS),
             Job::Sweep => {
-                let abandoned = life.held.abandoned(self.instant());
+                let abandoned = life.tracker.abandoned(self.instant());
                 if !abandoned.is_empty() {
                     self.ask(asker, Statement::Withdraw(abandoned), None);
                 }
@@ -140,14 +140,14 @@ impl World {
     }
 
     /// Closes the row of an attempt whose outcome is known.
-    pub(super) fn settle(&mut self, asker: Asker, attempt: usize, word: Word) {
+    pub(super) fn settle(&mut self, asker: ProcessId, attempt: usize, word: Word) {
         let Attempt { key, id, .. } = self.attempts[attempt];
         self.ask(asker, Statement::Close { id, key, word }, Some(attempt));
     }
 
     /// Handles a reply, or the loss of its connection.
-    pub(super) fn reply(&mut self, asked: Asked, reply: Option<Reply>) {
-        let Asked {
+    pub(super) fn reply(&mut self, asked: InFlightStatement, reply: Option<Reply>) {
+        let InFlightStatement {
             asker,
             statement,
             asked_at,
@@ -157,7 +157,9 @@ impl World {
             self.beating(asker, false);
         }
         match (statement, reply) {
-            (Statement::Register, Some(Reply::Life(owner))) => self.begin(asker, owner, asked_at),
+            (Statement::Register, Some(Reply::ProcessRun(owner))) => {
+                self.begin(asker, owner, asked_at)
+            }
             (Statement::Beat(_), Some(Reply::Beat(true))) => self.renew(asker, asked_at),
             (Statement::Beat(_), Some(_)) => {
                 self.beating(asker, true);
@@ -167,7 +169,7 @@ impl World {
                 self.opened(asker, (attempt, id), (reply.as_ref(), asked_at))
             }
             (Statement::Close { id, word, .. }, Some(_)) => {
-                self.life(asker).held.end(id);
+                self.lifetime(asker).tracker.end(id);
                 if let Some(attempt) = attempt {
                     self.answer(attempt, (word, asked_at), true);
                 }
@@ -187,10 +189,10 @@ impl World {
                 }
             }
             (Statement::Withdraw(_), Some(Reply::Rows(found))) => {
-                self.life(asker).held.found(&found);
+                self.lifetime(asker).tracker.found(&found);
             }
             (Statement::Own(_), Some(Reply::Rows(own))) => {
-                let unknown = self.life(asker).held.unknown(own);
+                let unknown = self.lifetime(asker).tracker.unknown(own);
                 if !unknown.is_empty() {
                     self.ask(asker, Statement::CloseThese(unknown), None);
                 }
@@ -199,44 +201,47 @@ impl World {
         }
     }
 
-    fn begin(&mut self, asker: Asker, owner: i64, asked_at: u64) {
+    fn begin(&mut self, asker: ProcessId, owner: i64, asked_at: u64) {
         let slot = i64::try_from(asker.replica).unwrap();
+        let now = self.instant();
         let life = self.replicas[asker.replica].life.as_mut().unwrap();
-        life.lease.end_term();
+        life.lease.end_term(now);
         life.ids.begin(ReplicaId { id: owner, slot });
         life.is_registered = true;
         self.renew(asker, asked_at);
     }
 
-    fn beating(&mut self, asker: Asker, is_beating: bool) {
+    fn beating(&mut self, asker: ProcessId, is_beating: bool) {
         let life = self.replicas[asker.replica].life.as_mut().unwrap();
         life.is_beating = is_beating;
     }
 
-    fn renew(&mut self, asker: Asker, asked_at: u64) {
+    fn renew(&mut self, asker: ProcessId, asked_at: u64) {
         let asked_at = self.began + Duration::from_millis(asked_at);
         let now = self.instant();
-        self.life(asker).lease.renew((asked_at, now), 0);
+        let lease = &self.lifetime(asker).lease;
+        lease.renew((asked_at, now), 0);
+        lease.set_current((asked_at, now));
     }
 
     /// Handles the reply to the opening of a row.
     fn opened(
         &mut self,
-        asker: Asker,
+        asker: ProcessId,
         (attempt, id): (Option<usize>, i64),
         (reply, asked_at): (Option<&Reply>, u64),
     ) {
         let attempt = attempt.unwrap();
         let (now, broken) = (self.instant(), self.broken);
-        let life = self.life(asker);
+        let life = self.lifetime(asker);
         let is_good = match broken {
-            Broken::LeaseUnchecked => true,
-            Broken::TermUnchecked => life.lease.is_good(now),
-            _ => life.lease.is_good_since(self.attempts[attempt].term, now),
+            BrokenRule::LeaseUnchecked => true,
+            BrokenRule::TermUnchecked => life.lease.is_valid(now),
+            _ => life.lease.is_valid_since(self.attempts[attempt].since, now),
         };
         match reply {
             Some(Reply::Claimed(word)) => {
-                life.held.end(id);
+                life.tracker.end(id);
                 self.answer(attempt, (*word, asked_at), false);
             }
             Some(Reply::Opened) if self.attempts[attempt].answer.is_none() && is_good => {
@@ -255,7 +260,7 @@ impl World {
                 self.settle(asker, attempt, Word::NotSent);
             }
             _ => {
-                life.held.abandon(id, now);
+                life.tracker.abandon(id, now);
                 self.answer(attempt, (Word::NotSent, asked_at), true);
             }
         }

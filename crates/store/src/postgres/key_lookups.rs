@@ -11,13 +11,13 @@ use super::session::STATEMENT_MAX;
 use crate::{Claim, Receipt, StoreError};
 
 /// Maximum number of lookups in one query, which takes some 15 ms of a connection.
-const LOOK_UPS_AT_ONCE: usize = 512;
+const LOOKUPS_PER_QUERY: usize = 512;
 
 /// Maximum number of waiting lookups, the same as of waiting sends. More lookups would wait longer than their callers do.
-const LOOK_UPS_MAX: usize = 32_768;
+const LOOKUPS_MAX: usize = 32_768;
 
 /// The result of a lookup. Times are by this process's clock.
-pub(super) struct Looked {
+pub(super) struct KeyLookupResult {
     pub(super) receipt: Option<Receipt>,
     /// The bytes that the receipts of the access take, and those of all accesses.
     pub(super) taken: (i64, i64),
@@ -27,33 +27,37 @@ pub(super) struct Looked {
 
 /// The queue of waiting lookups.
 #[derive(Default)]
-pub(super) struct LookUps {
-    waiting: Mutex<Vec<LookUp>>,
+pub(super) struct KeyLookups {
+    waiting: Mutex<Vec<KeyLookup>>,
     /// Notified when a lookup arrives.
     comes: Notify,
 }
 
 /// A waiting lookup.
-pub(super) struct LookUp {
+pub(super) struct KeyLookup {
     pub(super) claim: Claim,
     /// The hash of the claim's key.
     pub(super) key: Vec<u8>,
-    reply: oneshot::Sender<Result<Looked, StoreError>>,
+    reply: oneshot::Sender<Result<KeyLookupResult, StoreError>>,
 }
 
-impl LookUps {
+impl KeyLookups {
     /// Looks up a claim with this hashed key: its receipt, if there is one, and the room that receipts take.
     ///
     /// # Errors
     /// When the database can't be read in time.
-    pub(super) async fn ask(&self, claim: Claim, key: Vec<u8>) -> Result<Looked, StoreError> {
+    pub(super) async fn ask(
+        &self,
+        claim: Claim,
+        key: Vec<u8>,
+    ) -> Result<KeyLookupResult, StoreError> {
         let (reply, looked) = oneshot::channel();
         {
             let mut waiting = self.waiting();
-            if waiting.len() == LOOK_UPS_MAX {
+            if waiting.len() == LOOKUPS_MAX {
                 return Err(StoreError::new("too many lookups wait"));
             }
-            waiting.push(LookUp { claim, key, reply });
+            waiting.push(KeyLookup { claim, key, reply });
         }
         self.comes.notify_one();
         match timeout(STATEMENT_MAX, looked).await {
@@ -64,7 +68,7 @@ impl LookUps {
     }
 
     /// Waits for lookups. Returns the next batch, without lookups whose callers have left.
-    pub(super) async fn next(&self) -> Vec<LookUp> {
+    pub(super) async fn next(&self) -> Vec<KeyLookup> {
         loop {
             let next = self.take();
             if !next.is_empty() {
@@ -74,21 +78,21 @@ impl LookUps {
         }
     }
 
-    fn take(&self) -> Vec<LookUp> {
+    fn take(&self) -> Vec<KeyLookup> {
         let mut waiting = self.waiting();
         waiting.retain(|one| !one.reply.is_closed());
-        let count = waiting.len().min(LOOK_UPS_AT_ONCE);
+        let count = waiting.len().min(LOOKUPS_PER_QUERY);
         waiting.drain(..count).collect()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<LookUp>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<KeyLookup>> {
         // No push or drain can panic halfway.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Replies to the callers of a batch. Some of them may have left.
-pub(super) fn reply(batch: Vec<LookUp>, looked: Result<Vec<Looked>, PgError>) {
+pub(super) fn reply(batch: Vec<KeyLookup>, looked: Result<Vec<KeyLookupResult>, PgError>) {
     match looked {
         Ok(looked) => {
             for (one, looked) in batch.into_iter().zip(looked) {

@@ -7,30 +7,30 @@ use std::task::Poll;
 use futures_util::task::AtomicWaker;
 
 /// State: no request waits.
-const UNASKED: u8 = 0;
+const NOT_AWAITED: u8 = 0;
 
 /// State: the request under way waits.
 const AWAITED: u8 = 1;
 
 /// State: the peer has closed its side or sent more.
-const CAME: u8 = 2;
+const ARRIVED: u8 = 2;
 
 /// Notifies a request that its peer has closed its side or sent more.
 #[derive(Debug, Default)]
-pub(crate) struct AwaitedMore {
+pub(crate) struct PeerInput {
     state: AtomicU8,
     request: AtomicWaker,
 }
 
-impl AwaitedMore {
+impl PeerInput {
     /// Completes when the peer has closed its side or sent more since the first poll of this future. Only one request may wait.
-    pub(crate) async fn came(&self) {
-        let _unasked = UnaskedOnDrop(&self.state);
+    pub(crate) async fn arrived(&self) {
+        let _unasked = StopWaitingOnDrop(&self.state);
         self.state.store(AWAITED, Ordering::Release);
         poll_fn(|cx| {
             self.request.register(cx.waker());
             match self.state.load(Ordering::Acquire) {
-                CAME => Poll::Ready(()),
+                ARRIVED => Poll::Ready(()),
                 _ => Poll::Pending,
             }
         })
@@ -44,17 +44,17 @@ impl AwaitedMore {
 
     /// Wakes the waiting request, because the peer has closed its side or sent more.
     pub(crate) fn note(&self) {
-        self.state.store(CAME, Ordering::Release);
+        self.state.store(ARRIVED, Ordering::Release);
         self.request.wake();
     }
 }
 
 /// Ends the wait when it is dropped.
-struct UnaskedOnDrop<'s>(&'s AtomicU8);
+struct StopWaitingOnDrop<'s>(&'s AtomicU8);
 
-impl Drop for UnaskedOnDrop<'_> {
+impl Drop for StopWaitingOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.store(UNASKED, Ordering::Release);
+        self.0.store(NOT_AWAITED, Ordering::Release);
     }
 }
 
@@ -66,9 +66,9 @@ mod tests {
 
     #[test]
     fn more_is_noticed_while_it_is_asked_for() {
-        let more = AwaitedMore::default();
+        let more = PeerInput::default();
         assert!(!more.is_awaited());
-        let mut came = Box::pin(more.came());
+        let mut came = Box::pin(more.arrived());
         assert!(came.as_mut().now_or_never().is_none());
         assert!(more.is_awaited());
         more.note();
@@ -76,7 +76,7 @@ mod tests {
         assert!(came.as_mut().now_or_never().is_some());
         drop(came);
         // The next request waits for a new event.
-        assert!(more.came().now_or_never().is_none());
+        assert!(more.arrived().now_or_never().is_none());
         assert!(!more.is_awaited());
     }
 }

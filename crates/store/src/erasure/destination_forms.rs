@@ -11,15 +11,15 @@ const INSIDE_MIN: usize = 7;
 const PHONE_DIGITS_MIN: usize = 7;
 
 /// A destination in all its forms.
-pub(crate) struct Traces {
+pub(crate) struct DestinationForms {
     /// The notations that channels use for this one destination.
     variants: Vec<String>,
     /// The texts to search for: the part that all variants share, and the destination as the caller gave it.
     cores: Vec<Vec<char>>,
 }
 
-impl Traces {
-    pub(crate) fn of(destination: &str) -> Traces {
+impl DestinationForms {
+    pub(crate) fn of(destination: &str) -> DestinationForms {
         let given = || destination.to_owned();
         let variants = phone_digits(destination).map_or_else(
             || vec![given()],
@@ -29,7 +29,7 @@ impl Traces {
             },
         );
         let cores = variants.first().into_iter().chain(variants.last());
-        Traces {
+        DestinationForms {
             cores: cores.map(|core| core.chars().collect()).collect(),
             variants,
         }
@@ -41,12 +41,12 @@ impl Traces {
     }
 
     /// Returns whether this text contains the destination.
-    pub(crate) fn stand_in(&self, text: &str) -> bool {
+    pub(crate) fn occurs_in(&self, text: &str) -> bool {
         self.next_in(text, 0).is_some()
     }
 
     /// Returns the text without the destination; `None` if the text does not contain it.
-    pub(crate) fn taken_from(&self, text: &str) -> Option<String> {
+    pub(crate) fn redacted(&self, text: &str) -> Option<String> {
         let mut rest = 0;
         let mut kept = String::new();
         while let Some((start, end)) = self.next_in(text, rest) {
@@ -218,7 +218,8 @@ mod tests {
 
     #[test]
     fn it_is_found_in_every_form_and_short_ones_only_where_they_stand_alone() {
-        let found = |destination: &str, text: &str| Traces::of(destination).taken_from(text);
+        let found =
+            |destination: &str, text: &str| DestinationForms::of(destination).redacted(text);
         for (destination, text, kept) in [
             (
                 "34600000000",
@@ -263,11 +264,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_json_and_urls_make_of_it_is_found(destination in ".{7,20}", before in ".{0,5}") {
-            let traces = Traces::of(&destination);
+            let forms = DestinationForms::of(&destination);
             let json = serde_json::to_string(&format!("{before}\u{1}{destination}")).unwrap();
             let url: String = destination.bytes().map(|byte| format!("%{byte:02x}")).collect();
-            prop_assert!(traces.stand_in(&json), "{}", json);
-            prop_assert!(traces.stand_in(&url), "{}", url);
+            prop_assert!(forms.occurs_in(&json), "{}", json);
+            prop_assert!(forms.occurs_in(&url), "{}", url);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::sender::OUTCOMES;
 
 /// The figures of all webhooks that this process serves.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct WebhookFigures {
+pub struct WebhookStats {
     /// Attempts since the start, by outcome.
     pub attempts: BTreeMap<&'static str, u64>,
     /// The number of webhooks in each state, by the state's word.
@@ -22,30 +22,30 @@ pub struct WebhookFigures {
 
 /// The stored figures.
 #[derive(Default)]
-pub(crate) struct Figures(Mutex<WebhookFigures>);
+pub(crate) struct StatsCell(Mutex<WebhookStats>);
 
-impl Figures {
+impl StatsCell {
     pub(crate) fn count(&self, cause: &'static str) {
         *self.locked().attempts.entry(cause).or_default() += 1;
     }
 
     /// Replaces all figures with those of the latest check, except the counters of attempts, which continue.
-    pub(crate) fn show(&self, found: WebhookFigures) {
-        let mut figures = self.locked();
-        let attempts = std::mem::take(&mut figures.attempts);
-        *figures = WebhookFigures { attempts, ..found };
+    pub(crate) fn replace(&self, found: WebhookStats) {
+        let mut stats = self.locked();
+        let attempts = std::mem::take(&mut stats.attempts);
+        *stats = WebhookStats { attempts, ..found };
     }
 
     /// Returns the current figures, with a counter for every outcome.
-    pub(crate) fn so_far(&self) -> WebhookFigures {
-        let mut figures = self.locked().clone();
+    pub(crate) fn snapshot(&self) -> WebhookStats {
+        let mut stats = self.locked().clone();
         for outcome in OUTCOMES {
-            figures.attempts.entry(outcome).or_default();
+            stats.attempts.entry(outcome).or_default();
         }
-        figures
+        stats
     }
 
-    fn locked(&self) -> MutexGuard<'_, WebhookFigures> {
+    fn locked(&self) -> MutexGuard<'_, WebhookStats> {
         // No code panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,12 +8,12 @@ use tokio_postgres::types::Type;
 use super::error::PgError;
 use super::session::{STATEMENT_MAX, Value};
 use super::store::PostgresStore;
-use crate::{ReplicaRow, Spread, SpreadWait, StoreError};
+use crate::{Propagation, PropagationWait, ReplicaRow, StoreError};
 
 /// The first and the longest pause between two polls. Most changes reach the replicas within some milliseconds or with the next
 /// heartbeats, and few callers have to wait longer.
-const LOOK_FIRST: Duration = Duration::from_millis(2);
-const LOOK_LAST: Duration = Duration::from_millis(8);
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(2);
+const POLL_INTERVAL_MAX: Duration = Duration::from_millis(8);
 
 /// Extra time beyond a lease for silent replicas, because a heartbeat that was under way may have renewed their leases once more.
 const BEYOND_LEASE: Duration = Duration::from_secs(2);
@@ -21,15 +21,18 @@ const BEYOND_LEASE: Duration = Duration::from_secs(2);
 impl PostgresStore {
     /// Waits until this replica's changes are in effect in every live replica. Ends after the maximum wait of an acknowledgement,
     /// or when the leases of silent replicas have expired, depending on `wait`.
-    pub(crate) async fn spread(&self, wait: SpreadWait) -> Result<Spread, StoreError> {
+    pub(crate) async fn await_propagation(
+        &self,
+        wait: PropagationWait,
+    ) -> Result<Propagation, StoreError> {
         let options = self.replica_options.load();
         let most = match wait {
-            SpreadWait::Acknowledgement => options.ack_wait,
-            SpreadWait::Leases => options.lease + BEYOND_LEASE,
+            PropagationWait::Acknowledgement => options.ack_wait,
+            PropagationWait::Leases => options.lease + BEYOND_LEASE,
         };
         let spread = timeout(
             most + STATEMENT_MAX,
-            self.spread_until(Instant::now() + most),
+            self.await_propagation_until(Instant::now() + most),
         );
         let spread = spread.await;
         spread.map_err(|_| {
@@ -37,12 +40,12 @@ impl PostgresStore {
         })?
     }
 
-    async fn spread_until(&self, until: Instant) -> Result<Spread, StoreError> {
+    async fn await_propagation_until(&self, until: Instant) -> Result<Propagation, StoreError> {
         let mut wanted = self.epochs_in_force().await;
         wanted.signing_keys = wanted.signing_keys.max(*self.signing_keys().borrow());
         let has = "SELECT name, id = $1 OR (accesses >= $2 AND admin_keys >= $3 AND signing_keys >= $4) AS has
              FROM chatgate.replicas WHERE lease_until > now() ORDER BY id";
-        let mut pause = LOOK_FIRST;
+        let mut pause = POLL_INTERVAL_MIN;
         loop {
             let values: [Value<'_>; 4] = [
                 (&self.ids().replica().id, Type::INT8),
@@ -59,14 +62,14 @@ impl PostgresStore {
             }
             let left = until.saturating_duration_since(Instant::now());
             if pending.is_empty() || left.is_zero() {
-                return Ok(Spread {
+                return Ok(Propagation {
                     of: rows.len(),
                     replicas: rows.len() - pending.len(),
                     pending,
                 });
             }
             sleep(left.min(pause)).await;
-            pause = (pause * 2).min(LOOK_LAST);
+            pause = (pause * 2).min(POLL_INTERVAL_MAX);
         }
     }
 

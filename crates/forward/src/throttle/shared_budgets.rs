@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use adapter::Error;
-use shared::{Away, CallWait};
+use shared::{CallWait, CountsUnavailable};
 
 use super::{ADDRESS_CAUSE, LoginThrottle, Peek, Reservation, ThrottleKey, WINDOW_S, too_many};
 use crate::call::Caller;
-use crate::rate_limit::counted_as;
+use crate::rate_limit::counted_address;
 use crate::remaining::Remaining;
 use crate::share::CountedBy;
 use crate::shared_guesses::{GuessBudget, SharedGuesses};
@@ -18,17 +18,17 @@ impl LoginThrottle {
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
-    pub(crate) async fn reserve_with_others(
+    pub(crate) async fn reserve_shared(
         self: &Arc<Self>,
         throttle_key: ThrottleKey,
         wait: &CallWait,
     ) -> Result<Reservation, Error> {
         let taken = match &self.shared {
-            None => Err(Away),
+            None => Err(CountsUnavailable),
             Some(shared) => take(shared, &throttle_key, wait).await,
         };
         match taken {
-            Err(Away) => self.reserve(throttle_key),
+            Err(CountsUnavailable) => self.reserve(throttle_key),
             // Counted here as well, so that no more guesses remain if the shared counts become unreachable.
             Ok(taken) => taken.map(|()| self.reservation_of_all(throttle_key)),
         }
@@ -38,41 +38,41 @@ impl LoginThrottle {
     ///
     /// # Errors
     /// TOO_MANY_FAILURES.
-    pub(crate) async fn check_with_others(
+    pub(crate) async fn check_shared(
         &self,
         throttle_key: &ThrottleKey,
         wait: &CallWait,
     ) -> Result<(), Error> {
-        let peeks = self.peek_with_others(throttle_key, wait).await;
+        let peeks = self.peek_shared(throttle_key, wait).await;
         peeks.into_iter().try_for_each(|peek| peek.judged)
     }
 
     /// Returns the same as [`LoginThrottle::peek`] for the budgets of all processes.
-    pub(crate) async fn peek_with_others(
+    pub(crate) async fn peek_shared(
         &self,
         throttle_key: &ThrottleKey,
         wait: &CallWait,
     ) -> [Peek; 2] {
         let peeks = match &self.shared {
-            None => Err(Away),
+            None => Err(CountsUnavailable),
             Some(shared) => peek(shared, throttle_key, wait).await,
         };
-        peeks.unwrap_or_else(|Away| self.peek(throttle_key))
+        peeks.unwrap_or_else(|CountsUnavailable| self.peek(throttle_key))
     }
 
     /// Counts a token like [`LoginThrottle::count_token`], in the budget of all processes.
     ///
     /// # Errors
     /// TOO_MANY_FAILURES when the budget is empty.
-    pub(crate) async fn count_token_with_others(&self, caller: Caller<'_>) -> Result<(), Error> {
-        let budget = GuessBudget::Address(counted_as(caller.address));
+    pub(crate) async fn count_token_shared(&self, caller: Caller<'_>) -> Result<(), Error> {
+        let budget = GuessBudget::Address(counted_address(caller.address));
         let taken = match &self.shared {
-            None => Err(Away),
+            None => Err(CountsUnavailable),
             Some(shared) => shared.take([budget], caller.wait).await,
         };
         let counted = self.count_token(caller.address);
         match taken {
-            Err(Away) => counted,
+            Err(CountsUnavailable) => counted,
             Ok([taken]) => taken.map_err(|wait| too_many(wait, ADDRESS_CAUSE)),
         }
     }
@@ -83,7 +83,7 @@ async fn take(
     shared: &SharedGuesses,
     throttle_key: &ThrottleKey,
     wait: &CallWait,
-) -> Result<Result<(), Error>, Away> {
+) -> Result<Result<(), Error>, CountsUnavailable> {
     let budgets = throttle_key.budgets();
     let taken = shared.take(budgets, wait).await?;
     if taken.iter().any(Result::is_err) {
@@ -92,7 +92,7 @@ async fn take(
             .into_iter()
             .zip(&taken)
             .filter(|(_, taken)| taken.is_ok());
-        given.for_each(|(budget, _)| shared.give_back(budget));
+        given.for_each(|(budget, _)| shared.refund(budget));
     }
     let causes = [ADDRESS_CAUSE, throttle_key.cause()];
     let mut judged = taken.into_iter().zip(causes);
@@ -103,10 +103,10 @@ async fn peek(
     shared: &SharedGuesses,
     throttle_key: &ThrottleKey,
     wait: &CallWait,
-) -> Result<[Peek; 2], Away> {
+) -> Result<[Peek; 2], CountsUnavailable> {
     let [address, name] = throttle_key.budgets();
     let peek = async |rule, budget| {
-        let (left, judged) = shared.look(budget, wait).await?;
+        let (left, judged) = shared.peek(budget, wait).await?;
         Ok(Peek {
             rule,
             left: Remaining {

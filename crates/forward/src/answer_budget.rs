@@ -28,7 +28,7 @@ pub struct AnswerLimits {
 }
 
 /// The held answers with the limits of one configuration. A new configuration continues with the same counts.
-pub(crate) struct Answers {
+pub(crate) struct AnswerBudget {
     limits: AnswerLimits,
     counts: Arc<AnswerCounts>,
 }
@@ -37,11 +37,11 @@ pub(crate) struct Answers {
 struct AnswerCounts {
     /// A copy of the total, so that calls need not wait for the lock while little is held.
     total: AtomicUsize,
-    held: Mutex<Holdings>,
+    held: Mutex<HeldBytes>,
 }
 
 #[derive(Default)]
-struct Holdings {
+struct HeldBytes {
     total: usize,
     by_access: HashMap<String, usize>,
     /// The number of callers of each answer. The key is the answer's address in memory, which is stable as long as the answer is
@@ -56,16 +56,16 @@ pub struct HeldAnswer {
     response: Arc<Response>,
 }
 
-impl Answers {
-    pub(crate) fn new(limits: AnswerLimits) -> Answers {
-        Answers {
+impl AnswerBudget {
+    pub(crate) fn new(limits: AnswerLimits) -> AnswerBudget {
+        AnswerBudget {
             limits,
             counts: Arc::default(),
         }
     }
 
-    pub(crate) fn renewed(&self, limits: AnswerLimits) -> Answers {
-        Answers {
+    pub(crate) fn reconfigured(&self, limits: AnswerLimits) -> AnswerBudget {
+        AnswerBudget {
             limits,
             counts: Arc::clone(&self.counts),
         }
@@ -142,12 +142,12 @@ impl Answers {
 
 impl AnswerCounts {
     /// Locks the counts. They are consistent whenever the lock is free, so a panic elsewhere does not damage them.
-    fn lock(&self) -> MutexGuard<'_, Holdings> {
+    fn lock(&self) -> MutexGuard<'_, HeldBytes> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Holdings {
+impl HeldBytes {
     fn of(&self, access: &str) -> usize {
         self.by_access.get(access).copied().unwrap_or(0)
     }
@@ -193,8 +193,8 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn answers() -> Answers {
-        Answers::new(AnswerLimits {
+    fn answers() -> AnswerBudget {
+        AnswerBudget::new(AnswerLimits {
             bytes: 8 * MIB,
             bytes_per_access: 4 * MIB,
         })
@@ -261,7 +261,7 @@ mod tests {
     fn another_configuration_goes_on_with_what_is_held() {
         let answers = answers();
         let held = answers.hold("a", &response(MIB), false).unwrap();
-        let smaller = answers.renewed(AnswerLimits {
+        let smaller = answers.reconfigured(AnswerLimits {
             bytes: MIB,
             bytes_per_access: MIB,
         });

@@ -15,10 +15,10 @@ use crate::config::{EventDepth, EventsConfig};
 use crate::counts::EventCounts;
 use crate::diff::{compared, is_before};
 use crate::interests::now_ms;
-use crate::pace::LookOutcome;
+use crate::poll_interval::PollOutcome;
+use crate::polled_chat::PolledChat;
 use crate::recorder::{Observation, RecorderHandle, floor_of_new_chats, tips_of};
 use crate::row::{ListedRow, listed_rows};
-use crate::sight::LookedChat;
 use crate::upstream::{CallBudget, PolledUpstream, request};
 
 /// Number of chats from which a list without any known chat may belong to another account.
@@ -29,7 +29,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The dependencies of a poll.
 #[derive(Clone)]
-pub(crate) struct Looker {
+pub(crate) struct Poller {
     pub(crate) store: Arc<Store>,
     pub(crate) upstream: Arc<dyn PolledUpstream>,
     pub(crate) budget: Arc<CallBudget>,
@@ -48,21 +48,21 @@ pub(crate) struct ChannelState {
 }
 
 /// The result of a poll.
-pub(crate) struct EndedLook {
+pub(crate) struct PollResult {
     pub(crate) channel: EventChannel,
-    pub(crate) outcome: LookOutcome,
+    pub(crate) outcome: PollOutcome,
     pub(crate) began: Instant,
     /// The duration of the call for the list of chats.
     pub(crate) took: Duration,
     pub(crate) state: Option<ChannelState>,
 }
 
-impl EndedLook {
+impl PollResult {
     /// Returns the result of a poll that failed immediately, without a state.
-    pub(crate) fn failed(channel: EventChannel) -> EndedLook {
-        EndedLook {
+    pub(crate) fn failed(channel: EventChannel) -> PollResult {
+        PollResult {
             channel,
-            outcome: LookOutcome::Failed,
+            outcome: PollOutcome::Failed,
             began: Instant::now(),
             took: Duration::ZERO,
             state: None,
@@ -70,18 +70,18 @@ impl EndedLook {
     }
 }
 
-impl Looker {
-    /// Polls a channel. `heard` is a list of its chats that a caller has just received, which saves the call.
-    pub(crate) async fn look(
+impl Poller {
+    /// Polls a channel. `observed` is a list of its chats that a caller has just received, which saves the call.
+    pub(crate) async fn poll(
         self,
         channel: EventChannel,
         listing: Request,
         mut state: Option<ChannelState>,
-        heard: Option<Response>,
-    ) -> EndedLook {
+        observed: Option<Response>,
+    ) -> PollResult {
         let began = Instant::now();
         let per_second = self.config.calls_per_second.get();
-        let asked = match heard {
+        let asked = match observed {
             Some(response) => Some(response),
             None => self.budget.ask(&*self.upstream, &listing, per_second).await,
         };
@@ -93,9 +93,9 @@ impl Looker {
             }
             None => None,
         };
-        let outcome = outcome.unwrap_or(LookOutcome::Failed);
-        self.counts.looked(outcome);
-        EndedLook {
+        let outcome = outcome.unwrap_or(PollOutcome::Failed);
+        self.counts.record_poll(outcome);
+        PollResult {
             channel,
             outcome,
             began,
@@ -112,14 +112,14 @@ impl Looker {
         listing: &Request,
         state: &mut Option<ChannelState>,
         response: &Response,
-    ) -> Option<LookOutcome> {
+    ) -> Option<PollOutcome> {
         let hash = foldhash::quality::FixedState::default().hash_one(response.result());
         let state = match state {
             Some(state) => state,
             None => state.insert(self.remember(channel).await?),
         };
         if state.body == Some(hash) {
-            return Some(LookOutcome::Quiet);
+            return Some(PollOutcome::Quiet);
         }
         let tips = tips_of(listed_rows(response.result(), self.config.keeps_texts)?);
         let newest = newest_of(&tips, self.store.judged_ms(now_ms()));
@@ -138,11 +138,11 @@ impl Looker {
         let changed: Vec<_> = changed.collect();
         if changed.is_empty() && !is_first {
             state.body = Some(hash);
-            return Some(LookOutcome::Quiet);
+            return Some(PollOutcome::Quiet);
         }
         self.upstream.has_changed(listing);
         let sight = ChangedChannel {
-            looker: self,
+            poller: self,
             channel,
             listing,
             is_first,
@@ -151,7 +151,7 @@ impl Looker {
         let is_whole = sight.keep(state, changed).await;
         state.is_first = is_first && !is_whole;
         state.body = is_whole.then_some(hash);
-        is_whole.then_some(LookOutcome::Changed)
+        is_whole.then_some(PollOutcome::Changed)
     }
 
     async fn remember(&self, channel: &EventChannel) -> Option<ChannelState> {
@@ -164,7 +164,7 @@ impl Looker {
     }
 
     /// Fetches the unread messages of a chat; none if it cannot be asked for.
-    pub(crate) async fn fill(
+    pub(crate) async fn fetch_unread(
         &self,
         channel: &EventChannel,
         destination: &str,
@@ -179,7 +179,7 @@ impl Looker {
             return Some(Vec::new());
         };
         let per_second = self.config.calls_per_second.get();
-        self.counts.filled();
+        self.counts.record_fill();
         let response = self
             .budget
             .ask(&*self.upstream, &request, per_second)
@@ -190,7 +190,7 @@ impl Looker {
 
 /// A channel with changed chats.
 struct ChangedChannel<'l> {
-    looker: &'l Looker,
+    poller: &'l Poller,
     channel: &'l EventChannel,
     listing: &'l Request,
     is_first: bool,
@@ -200,11 +200,11 @@ struct ChangedChannel<'l> {
 impl ChangedChannel<'_> {
     /// Stores the changes. Returns whether all of them are stored.
     async fn keep(&self, state: &mut ChannelState, changed: Vec<(String, ListedRow)>) -> bool {
-        let depth = self.looker.config.depth;
+        let depth = self.poller.config.depth;
         if self.is_first || depth == EventDepth::Hint {
             let chats = changed
                 .into_iter()
-                .map(|(destination, tip)| looked(destination, tip));
+                .map(|(destination, tip)| polled(destination, tip));
             return self.record(state, chats.collect(), true).await;
         }
         let mut is_whole = true;
@@ -216,13 +216,17 @@ impl ChangedChannel<'_> {
             let has_moved = known
                 .and_then(Option::as_ref)
                 .is_none_or(|known| known.id != tip.id);
-            let mut chat = looked(destination, tip);
+            let mut chat = polled(destination, tip);
             if has_moved && !is_old {
-                match self.looker.fill(self.channel, &chat.destination).await {
+                match self
+                    .poller
+                    .fetch_unread(self.channel, &chat.destination)
+                    .await
+                {
                     Some(unread) => {
                         let settling =
-                            self.looker
-                                .settle((self.channel, self.listing), &chat, unread);
+                            self.poller
+                                .find_order((self.channel, self.listing), &chat, unread);
                         chat.unread = settling.await;
                     }
                     None => {
@@ -239,23 +243,23 @@ impl ChangedChannel<'_> {
         is_whole && (is_kept || self.record(state, Vec::new(), true).await)
     }
 
-    async fn record(&self, state: &mut ChannelState, chats: Vec<LookedChat>, is_end: bool) -> bool {
+    async fn record(&self, state: &mut ChannelState, chats: Vec<PolledChat>, is_end: bool) -> bool {
         let tips: Vec<(String, Tip)> = chats
             .iter()
-            .map(|chat| (chat.destination.clone(), chat.remembered()))
+            .map(|chat| (chat.destination.clone(), chat.to_tip()))
             .collect();
         let newest = self.newest.clone().filter(|_| is_end);
         let floor = match &*chats {
             [chat] => floor_of(&state.memory, &chat.destination),
             _ => floor_of_new_chats(&state.memory),
         };
-        let kept = self.looker.recorder.keep(Observation::Look {
+        let kept = self.poller.recorder.keep(Observation::Poll {
             channel: self.channel.clone(),
             newest: newest.clone(),
             chats,
             is_first: self.is_first,
             floor,
-            depth: self.looker.config.depth,
+            depth: self.poller.config.depth,
         });
         if !kept.await {
             return false;
@@ -280,8 +284,8 @@ fn floor_of(channel: &ChannelMemory, destination: &str) -> Floor {
     floor.unwrap_or_else(|| floor_of_new_chats(channel))
 }
 
-fn looked(destination: String, tip: ListedRow) -> LookedChat {
-    LookedChat {
+fn polled(destination: String, tip: ListedRow) -> PolledChat {
+    PolledChat {
         destination,
         tip,
         unread: Vec::new(),

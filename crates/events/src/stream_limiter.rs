@@ -20,37 +20,37 @@ pub struct StreamLimits {
 
 /// The streams and waiting calls of one process.
 #[derive(Default)]
-pub struct StreamPlaces {
-    taken: Mutex<TakenPlaces>,
+pub struct StreamLimiter {
+    taken: Mutex<OpenStreams>,
     ending: CancellationToken,
 }
 
 #[derive(Default)]
-struct TakenPlaces {
+struct OpenStreams {
     all: usize,
     /// The number by client id. An access without streams has no entry.
     by_access: HashMap<Arc<str>, usize>,
 }
 
 /// One permit, which is released when dropped.
-pub struct StreamPlace {
-    places: Arc<StreamPlaces>,
+pub struct StreamPermit {
+    limiter: Arc<StreamLimiter>,
     client_id: Arc<str>,
 }
 
-impl StreamPlaces {
+impl StreamLimiter {
     /// Takes a permit.
     ///
     /// # Errors
     /// RATE_LIMITED if the access has reached its limit. OVERLOADED if the total limit is reached, or during shutdown.
-    pub fn take(
-        places: &Arc<StreamPlaces>,
+    pub fn acquire(
+        limiter: &Arc<StreamLimiter>,
         client_id: &str,
         limits: StreamLimits,
-    ) -> Result<StreamPlace, Error> {
+    ) -> Result<StreamPermit, Error> {
         let refused = |code, why| Err(Error::refused(code).because(why).retry_after(RETRY_AFTER_S));
-        let mut taken = places.lock();
-        if places.ending.is_cancelled() {
+        let mut taken = limiter.lock();
+        if limiter.ending.is_cancelled() {
             return refused(Code::Overloaded, "draining");
         }
         if taken.all >= limits.all {
@@ -66,15 +66,15 @@ impl StreamPlaces {
         *taken.by_access.entry(Arc::clone(&client_id)).or_default() += 1;
         taken.all += 1;
         drop(taken);
-        Ok(StreamPlace {
-            places: Arc::clone(places),
+        Ok(StreamPermit {
+            limiter: Arc::clone(limiter),
             client_id,
         })
     }
 
     /// Returns the number of permits in use.
     #[must_use]
-    pub fn taken(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.lock().all
     }
 
@@ -94,14 +94,14 @@ impl StreamPlaces {
         self.ending.is_cancelled()
     }
 
-    fn lock(&self) -> MutexGuard<'_, TakenPlaces> {
+    fn lock(&self) -> MutexGuard<'_, OpenStreams> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for StreamPlace {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut taken = self.places.lock();
+        let mut taken = self.limiter.lock();
         taken.all -= 1;
         if let Some(mine) = taken.by_access.get_mut(&self.client_id) {
             *mine -= 1;
@@ -122,9 +122,9 @@ mod tests {
             all: 3,
             per_access: 2,
         };
-        let places = Arc::<StreamPlaces>::default();
+        let limiter = Arc::<StreamLimiter>::default();
         let take = |client_id| {
-            let place = StreamPlaces::take(&places, client_id, limits);
+            let place = StreamLimiter::acquire(&limiter, client_id, limits);
             place.map_err(|error| (error.code(), error.retry_after_s()))
         };
         let (first, second, other) = (take("a").unwrap(), take("a").unwrap(), take("b").unwrap());
@@ -133,11 +133,11 @@ mod tests {
         assert_eq!(take("a").err(), Some((Code::RateLimited, Some(10))));
         drop(first);
         assert!(take("a").is_ok());
-        assert_eq!(places.taken(), 1);
+        assert_eq!(limiter.open(), 1);
         drop(second);
-        assert_eq!(places.taken(), 0);
-        assert!(places.lock().by_access.is_empty());
-        places.end();
+        assert_eq!(limiter.open(), 0);
+        assert!(limiter.lock().by_access.is_empty());
+        limiter.end();
         assert_eq!(
             take("a").err().map(|(code, _)| code),
             Some(Code::Overloaded)

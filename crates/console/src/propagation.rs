@@ -4,11 +4,12 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
-use store::{Spread, SpreadWait, StoreError};
+use store::{Propagation, PropagationWait, StoreError};
 use url::form_urlencoded;
 
+use crate::api::auth::BEHIND_KEYS;
 use crate::problem::Problem;
 use crate::state::ConsoleState;
 
@@ -18,6 +19,9 @@ pub(crate) const QUERIES: [&str; 3] = [
     "/admin/v1/replay",
     "/console/accesses/{name}/preview",
 ];
+
+/// The path that changes only this process, and has to work while the store fails.
+pub(crate) const RELOAD: &str = "/admin/v1/reload";
 
 /// The header with the number of replicas that have applied a change and the number of all replicas: `2/3`, or [`UNKNOWN`].
 pub(crate) const IN_FORCE: HeaderName = HeaderName::from_static("chatgate-in-force");
@@ -52,6 +56,14 @@ pub(crate) async fn acknowledge(
     if is_query || matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
+    // A process that was stopped may not know yet that the key of this request was deleted in the meantime.
+    if path.is_some_and(|path| path.as_str().starts_with(BEHIND_KEYS) && path.as_str() != RELOAD)
+        && !console.store.has_lease()
+    {
+        let text = "This replica lacks changes from the database. Try again when it has read them.";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_failing", text)
+            .into_response();
+    }
     let wait = match wait_of(request.uri().query().unwrap_or_default()) {
         Ok(wait) => wait,
         Err(problem) => return problem.into_response(),
@@ -61,18 +73,18 @@ pub(crate) async fn acknowledge(
     if status.is_client_error() || status.is_server_error() {
         return response;
     }
-    let spread = console.store.spread(wait).await;
+    let spread = console.store.await_propagation(wait).await;
     if let Some(spread) = spread.transpose() {
         announce(&mut response, &spread);
     }
     response
 }
 
-fn wait_of(query: &str) -> Result<SpreadWait, Problem> {
+fn wait_of(query: &str) -> Result<PropagationWait, Problem> {
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == WAIT);
     match (values.next(), values.next()) {
-        (None, _) => Ok(SpreadWait::Acknowledgement),
-        (Some((_, value)), None) if value == "all" => Ok(SpreadWait::Leases),
+        (None, _) => Ok(PropagationWait::Acknowledgement),
+        (Some((_, value)), None) if value == "all" => Ok(PropagationWait::Leases),
         _ => {
             let mistake = (WAIT.to_owned(), "write all, once".to_owned());
             Err(Problem::unreadable(vec![mistake]))
@@ -80,7 +92,7 @@ fn wait_of(query: &str) -> Result<SpreadWait, Problem> {
     }
 }
 
-fn announce(response: &mut Response, spread: &Result<Spread, StoreError>) {
+fn announce(response: &mut Response, spread: &Result<Propagation, StoreError>) {
     let (in_force, pending) = match spread {
         Ok(spread) => {
             let in_force = format!("{}/{}", spread.replicas, spread.of);
@@ -145,8 +157,8 @@ mod tests {
 
     #[test]
     fn the_leases_of_all_are_waited_for_on_request() {
-        assert_eq!(wait_of("").ok(), Some(SpreadWait::Acknowledgement));
-        assert_eq!(wait_of("a=b&wait=all").ok(), Some(SpreadWait::Leases));
+        assert_eq!(wait_of("").ok(), Some(PropagationWait::Acknowledgement));
+        assert_eq!(wait_of("a=b&wait=all").ok(), Some(PropagationWait::Leases));
         for wrong in ["wait=", "wait=1", "wait=all&wait=all"] {
             assert!(wait_of(wrong).is_err(), "{wrong}");
         }

@@ -13,7 +13,7 @@ const SENDER_BYTES: usize = 8;
 
 /// A notice that other processes have changed something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WakeUp {
+pub enum Invalidation {
     /// Messages may have been lost, so everything may have changed.
     All,
     /// The groups with these numbers have changed.
@@ -21,39 +21,39 @@ pub enum WakeUp {
 }
 
 /// The function that receives notices.
-type OnWake = Box<dyn Fn(WakeUp) + Send + Sync>;
+type InvalidationHandler = Box<dyn Fn(Invalidation) + Send + Sync>;
 
 /// The channel over which processes send and receive notices.
-pub(crate) struct WakeChannel {
+pub(crate) struct InvalidationChannel {
     pub(crate) name: String,
     sender: [u8; SENDER_BYTES],
-    on_wake: OnceLock<OnWake>,
+    on_invalidation: OnceLock<InvalidationHandler>,
     waiting: Mutex<BTreeSet<u16>>,
     /// Notified when a connection has ended, which may not be the one in use.
     pub(crate) ended: Notify,
 }
 
-impl WakeChannel {
-    pub(crate) fn new(name: String) -> WakeChannel {
+impl InvalidationChannel {
+    pub(crate) fn new(name: String) -> InvalidationChannel {
         let mut sender = [0; SENDER_BYTES];
         // Without randomness a process receives its own messages and drops some of its cached answers needlessly.
         let _ = rand::fill(&mut sender);
-        WakeChannel {
+        InvalidationChannel {
             name,
             sender,
-            on_wake: OnceLock::new(),
+            on_invalidation: OnceLock::new(),
             waiting: Mutex::default(),
             ended: Notify::new(),
         }
     }
 
     /// Registers the function that is called for each message of other processes.
-    pub(crate) fn hear_by(&self, on_wake: OnWake) {
-        let _ = self.on_wake.set(on_wake);
+    pub(crate) fn set_handler(&self, on_invalidation: InvalidationHandler) {
+        let _ = self.on_invalidation.set(on_invalidation);
     }
 
     /// Adds these numbers to the next message.
-    pub(crate) fn say(&self, numbers: impl IntoIterator<Item = u16>) {
+    pub(crate) fn queue(&self, numbers: impl IntoIterator<Item = u16>) {
         self.waiting().extend(numbers);
     }
 
@@ -76,7 +76,7 @@ impl WakeChannel {
     }
 
     /// Handles a push message from a connection.
-    pub(crate) fn hear(&self, push: &PushInfo) {
+    pub(crate) fn receive(&self, push: &PushInfo) {
         if push.kind == PushKind::Disconnection {
             self.ended.notify_one();
         }
@@ -93,14 +93,14 @@ impl WakeChannel {
                 .iter()
                 .copied()
                 .map(u16::from_le_bytes);
-            self.wake(WakeUp::Some(numbers.collect()));
+            self.deliver(Invalidation::Some(numbers.collect()));
         }
     }
 
     /// Calls the registered function, if there is one.
-    pub(crate) fn wake(&self, wake_up: WakeUp) {
-        if let Some(on_wake) = self.on_wake.get() {
-            on_wake(wake_up);
+    pub(crate) fn deliver(&self, invalidation: Invalidation) {
+        if let Some(on_invalidation) = self.on_invalidation.get() {
+            on_invalidation(invalidation);
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) type ChannelName = (String, String);
 pub(crate) type WatchedNames = HashMap<String, HashSet<String>>;
 
 /// A caller's call that has shown or changed something.
-pub(crate) struct Heard {
+pub(crate) struct ObservedCall {
     /// The platform of the channel and the channel's id on it.
     pub(crate) channel: ChannelName,
     /// The chats of the channel, if the call has listed them.

@@ -18,7 +18,7 @@ pub(crate) const BATCH_MAX: usize = 256;
 
 /// One entry to give back.
 #[derive(Debug)]
-pub(crate) enum GiveBack {
+pub(crate) enum Refund {
     /// Calls that were taken from a count.
     Cells {
         key: ValkeyKey,
@@ -26,58 +26,58 @@ pub(crate) enum GiveBack {
         cells: u32,
     },
     /// A turn that has ended.
-    Turn { key: ValkeyKey, id: String },
+    Lease { key: ValkeyKey, id: String },
 }
 
 /// The queue of entries to give back.
 #[derive(Default)]
-pub(crate) struct GiftQueue {
-    waiting: Mutex<Vec<GiveBack>>,
+pub(crate) struct RefundQueue {
+    waiting: Mutex<Vec<Refund>>,
     filled: Notify,
 }
 
-impl GiftQueue {
+impl RefundQueue {
     /// Adds an entry, or drops it if the queue is full.
-    pub(crate) fn push(&self, gift: GiveBack) {
+    pub(crate) fn push(&self, refund: Refund) {
         let mut waiting = self.waiting();
         if waiting.len() < WAITING_MAX {
-            waiting.push(gift);
+            waiting.push(refund);
             drop(waiting);
-            self.note();
+            self.notify();
         }
     }
 
     /// Wakes the sending task, because an entry or a message for other processes waits.
-    pub(crate) fn note(&self) {
+    pub(crate) fn notify(&self) {
         self.filled.notify_one();
     }
 
     /// Waits until something is to be sent.
-    pub(crate) async fn filled(&self) {
+    pub(crate) async fn wait(&self) {
         self.filled.notified().await;
     }
 
     /// Takes all entries.
-    pub(crate) fn take(&self) -> Vec<GiveBack> {
+    pub(crate) fn take(&self) -> Vec<Refund> {
         std::mem::take(&mut *self.waiting())
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<GiveBack>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Refund>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl GiveBack {
+impl Refund {
     /// Returns the script that gives the entry back.
     pub(crate) fn script(&self) -> ScriptInvocation<'_> {
         match self {
-            GiveBack::Cells { key, limit, cells } => {
-                let mut gives = SCRIPTS.give.key(&key.0);
+            Refund::Cells { key, limit, cells } => {
+                let mut gives = SCRIPTS.refund.key(&key.0);
                 gives.arg(limit.interval_us).arg(*cells);
                 gives
             }
-            GiveBack::Turn { key, id } => {
-                let mut ends = SCRIPTS.end_turn.key(&key.0);
+            Refund::Lease { key, id } => {
+                let mut ends = SCRIPTS.end_lease.key(&key.0);
                 ends.arg(id);
                 ends
             }

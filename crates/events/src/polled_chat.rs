@@ -1,6 +1,8 @@
 //! Converts observations to their stored form: lists and memories become chats, messages and events.
 
-use store::{ChatMemory, EventChannel, EventKind, Floor, NewEvent, SeenChat, SeenMessage, Tip};
+use store::{
+    ChatMemory, EventChannel, EventKind, Floor, NewEvent, ObservedChat, ObservedMessage, Tip,
+};
 
 use crate::config::EventDepth;
 use crate::diff::{ListKind, diff, is_before, kind_of};
@@ -10,7 +12,7 @@ use crate::row::ListedRow;
 
 /// A chat as found by a poll.
 #[derive(Debug)]
-pub(crate) struct LookedChat {
+pub(crate) struct PolledChat {
     pub(crate) destination: String,
     /// The last message of the chat.
     pub(crate) tip: ListedRow,
@@ -18,9 +20,9 @@ pub(crate) struct LookedChat {
     pub(crate) unread: Vec<ListedRow>,
 }
 
-impl LookedChat {
+impl PolledChat {
     /// Returns the tip in its stored form.
-    pub(crate) fn remembered(&self) -> Tip {
+    pub(crate) fn to_tip(&self) -> Tip {
         Tip {
             id: self.tip.id.clone(),
             status: self.tip.status.clone(),
@@ -28,36 +30,36 @@ impl LookedChat {
     }
 
     /// Returns the chat of a channel that is polled for the first time. Its whole content is history.
-    pub(crate) fn first_seen(&self) -> SeenChat {
-        SeenChat {
+    pub(crate) fn as_history(&self) -> ObservedChat {
+        ObservedChat {
             destination: self.destination.clone(),
-            tip: Some(self.remembered()),
+            tip: Some(self.to_tip()),
             floor: Floor {
                 id: Some(self.tip.id.clone()),
                 datetime: self.tip.datetime.clone(),
             },
-            ..SeenChat::default()
+            ..ObservedChat::default()
         }
     }
 
     /// Returns the new content of the polled chat. `floor` is the floor of an unknown chat: everything before it is history.
-    pub(crate) fn seen(
+    pub(crate) fn changes(
         &self,
         (ids, channel): (&EventIds, &EventChannel),
         memory: Option<ChatMemory>,
         (floor, depth): (&Floor, EventDepth),
         orders: &ListOrders,
-    ) -> SeenChat {
+    ) -> ObservedChat {
         let is_known = memory.is_some();
         let memory = memory.unwrap_or_else(|| ChatMemory {
             floor: floor.clone(),
             ..ChatMemory::default()
         });
-        let mut seen = SeenChat {
+        let mut seen = ObservedChat {
             destination: self.destination.clone(),
-            tip: Some(self.remembered()),
+            tip: Some(self.to_tip()),
             floor: floor.clone(),
-            ..SeenChat::default()
+            ..ObservedChat::default()
         };
         let maker = EventMaker {
             ids,
@@ -81,13 +83,13 @@ impl LookedChat {
 }
 
 /// Returns the new content of a list of a chat.
-pub(crate) fn seen_list(
+pub(crate) fn list_changes(
     (ids, channel): (&EventIds, &EventChannel),
     destination: &str,
     (memory, floor): (Option<ChatMemory>, Floor),
     (rows, kind): (&[ListedRow], ListKind),
     orders: &ListOrders,
-) -> SeenChat {
+) -> ObservedChat {
     let memory = memory.unwrap_or_else(|| ChatMemory {
         floor: floor.clone(),
         ..ChatMemory::default()
@@ -97,11 +99,11 @@ pub(crate) fn seen_list(
         channel,
         destination,
     };
-    SeenChat {
+    ObservedChat {
         destination: destination.to_owned(),
         floor,
         messages: maker.messages(&memory, (rows, kind, None), orders),
-        ..SeenChat::default()
+        ..ObservedChat::default()
     }
 }
 
@@ -123,10 +125,10 @@ impl EventMaker<'_> {
         memory: &ChatMemory,
         (rows, kind, tip): (&[ListedRow], ListKind, Option<&ListedRow>),
         orders: &ListOrders,
-    ) -> Vec<SeenMessage> {
+    ) -> Vec<ObservedMessage> {
         let order = orders.learn(self.channel, kind, (memory, rows));
         let changes = diff(memory, rows, (kind, order), tip).into_iter();
-        let message = |change: crate::diff::RowChange<'_>| SeenMessage {
+        let message = |change: crate::diff::RowChange<'_>| ObservedMessage {
             id: change.row.id.clone(),
             status: change.row.status.clone(),
             datetime: change.row.datetime.clone(),

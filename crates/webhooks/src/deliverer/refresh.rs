@@ -9,19 +9,19 @@ use tokio::time::Instant;
 
 use super::Deliverer;
 use crate::attempt::{event_at, position};
-use crate::figures::WebhookFigures;
 use crate::schedule::Schedule;
 use crate::served::ServedWebhook;
+use crate::stats::WebhookStats;
 
 impl Deliverer {
     /// Reads all webhooks, and adopts the changes of operators.
-    pub(super) async fn look(&mut self) {
-        if let Err(error) = self.try_to_look().await {
+    pub(super) async fn refresh(&mut self) {
+        if let Err(error) = self.try_refresh().await {
             tracing::warn!(%error, "webhooks can't be read");
         }
     }
 
-    async fn try_to_look(&mut self) -> Result<(), StoreError> {
+    async fn try_refresh(&mut self) -> Result<(), StoreError> {
         // Write first, so that the state that is read below contains all changes.
         self.write().await;
         let store = Arc::clone(self.webhooks.store());
@@ -33,20 +33,20 @@ impl Deliverer {
             None
         };
         if term.is_some() {
-            self.mine_until = asked + Duration::from_millis(DELIVERING_HELD_MS.unsigned_abs());
+            self.lease_until = asked + Duration::from_millis(DELIVERING_HELD_MS.unsigned_abs());
         }
         let all = store.webhooks().await?;
         let (accesses, now) = (store.accesses(), self.webhooks.now_ms() / 1000);
         let mut served = BTreeMap::new();
         let mut held = HashMap::new();
-        let mut figures = WebhookFigures::default();
+        let mut stats = WebhookStats::default();
         for webhook in all {
             let Some(access) = accesses.of_client(&webhook.client_id) else {
                 continue;
             };
             let (state, _) = self.webhooks.state_of(&webhook, access);
-            *figures.states.entry(state.word()).or_default() += 1;
-            figures.lost += webhook.progress.lost;
+            *stats.states.entry(state.word()).or_default() += 1;
+            stats.lost += webhook.progress.lost;
             let is_stopped = webhook.progress.state == WebhookState::Paused;
             let waits =
                 term.is_some() && (state.is_served() || (is_stopped && access.is_live(now)));
@@ -55,7 +55,7 @@ impl Deliverer {
                 let hold = || self.events.interests.hold(&webhook.client_id);
                 held.insert(webhook.id.clone(), interest.unwrap_or_else(hold));
             }
-            if let Some(kept) = self.take_on(webhook, (term, state.is_served())).await {
+            if let Some(kept) = self.adopt(webhook, (term, state.is_served())).await {
                 served.insert(kept.webhook.id.clone(), kept);
             }
         }
@@ -64,28 +64,28 @@ impl Deliverer {
         for served in self.served.values().filter(|served| served.is_serving) {
             let (unsettled, oldest) = served.schedule.unsettled();
             let oldest = oldest.map(|at| position(at).time_ms());
-            figures.unsettled += unsettled as u64;
-            figures.oldest_ms = figures.oldest_ms.into_iter().chain(oldest).min();
+            stats.unsettled += unsettled as u64;
+            stats.oldest_ms = stats.oldest_ms.into_iter().chain(oldest).min();
         }
-        self.webhooks.figures_kept().show(figures);
-        self.note_late().await;
+        self.webhooks.stats_cell().replace(stats);
+        self.record_late_states().await;
         Ok(())
     }
 
     /// Records state changes that were held back because an earlier one was recorded shortly before.
-    async fn note_late(&mut self) {
+    async fn record_late_states(&mut self) {
         let (store, now) = (self.webhooks.store(), self.webhooks.own_now_ms());
         let served = self.served.values_mut();
         let written = served.filter(|served| served.is_serving && !served.is_unwritten());
-        let turns: Vec<_> = written
-            .filter_map(|served| served.note_state(store, now))
+        let transitions: Vec<_> = written
+            .filter_map(|served| served.record_state(store, now))
             .collect();
-        self.note(turns, now).await;
+        self.record_transitions(transitions, now).await;
     }
 
     /// Starts to serve a webhook, adopts a change by an operator or another process, or stops serving the webhook. Returns `None`
     /// for a webhook that is not served and has nothing left to write.
-    async fn take_on(
+    async fn adopt(
         &mut self,
         webhook: Webhook,
         (term, is_served): (Option<i64>, bool),
@@ -136,17 +136,18 @@ impl Deliverer {
             .map(|(row, _): &(WebhookDelivery, u64)| row.position)
             .collect();
         known.extend(lost);
-        let owes_gap = !gone.is_empty() || before.is_some_and(|before| before.owes_gap);
+        let has_unreported_gap =
+            !gone.is_empty() || before.is_some_and(|before| before.has_unreported_gap);
         let mut schedule = Schedule::new(&webhook, known);
         for position in gone {
-            schedule.pass_over(position, true);
+            schedule.discard(position, true);
         }
         if let Some(before) = before {
-            schedule.go_on_from(&before.schedule);
+            schedule.inherit(&before.schedule);
             // If nobody has moved the position, continue from the position in memory, which may be ahead of the written one. After
             // the process's term nothing beyond the written position was stored.
             if before.term == term && webhook.progress.position == before.committed {
-                schedule.move_to(before.schedule.progress().position);
+                schedule.advance_to(before.schedule.progress().position);
             }
         }
         if before.is_none_or(|before| !before.is_serving) {
@@ -158,15 +159,15 @@ impl Deliverer {
         let noting = before
             .filter(|it| it.is_serving && it.term == term && it.schedule.progress().state == state);
         Ok(ServedWebhook {
-            noted: noting.map_or(state, |before| before.noted),
-            noted_at: before.and_then(|before| before.noted_at),
+            recorded_state: noting.map_or(state, |before| before.recorded_state),
+            recorded_at: before.and_then(|before| before.recorded_at),
             committed: webhook.progress.position,
             webhook: Arc::new(webhook),
             term,
             is_serving: true,
             schedule,
             attempts: Vec::new(),
-            owes_gap,
+            has_unreported_gap,
             gap_at: before.and_then(|before| before.gap_at),
             may_have_more: true,
         })

@@ -9,27 +9,27 @@ use crate::Journal;
 
 /// A file's path and identity.
 #[derive(Clone)]
-pub(super) struct StorePlace {
+pub(super) struct StoreFile {
     file: PathBuf,
     /// Device and inode.
     opened: (u64, u64),
 }
 
-impl StorePlace {
+impl StoreFile {
     /// Records the place of a file that was just opened.
-    pub(super) fn of(file: &Path) -> std::io::Result<StorePlace> {
-        Ok(StorePlace {
+    pub(super) fn of(file: &Path) -> std::io::Result<StoreFile> {
+        Ok(StoreFile {
             file: file.to_owned(),
             opened: identity(file)?,
         })
     }
 
     /// Checks whether the file is still at its path, and reports the result to the journal. A change of the result is logged.
-    pub(super) async fn look(&self, journal: &Journal) {
+    pub(super) async fn check(&self, journal: &Journal) {
         let place = self.clone();
-        let looked = tokio::task::spawn_blocking(move || place.is_left()).await;
+        let looked = tokio::task::spawn_blocking(move || place.is_missing()).await;
         let is_gone = looked.unwrap_or(false);
-        if !journal.note_place(is_gone) {
+        if !journal.note_file(is_gone) {
             return;
         }
         let file = self.file.display().to_string();
@@ -45,7 +45,7 @@ impl StorePlace {
     }
 
     /// Returns whether another file or no file is at the path. If the path can't be examined, the file counts as present.
-    fn is_left(&self) -> bool {
+    fn is_missing(&self) -> bool {
         match identity(&self.file) {
             Ok(found) => found != self.opened,
             Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),

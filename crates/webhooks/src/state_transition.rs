@@ -3,7 +3,7 @@
 use store::{Store, WebhookState};
 
 /// A change of a webhook's state.
-pub(crate) struct StateTurn {
+pub(crate) struct StateTransition {
     /// The name of the access.
     pub(crate) access: String,
     /// The webhook's id.
@@ -12,10 +12,10 @@ pub(crate) struct StateTurn {
     pub(crate) to: String,
 }
 
-impl StateTurn {
+impl StateTransition {
     /// Records the change; `by` is its author and its time on this machine, in seconds since 1970, UTC. The state is already in
     /// force, and the journal contains the change even if it can't be recorded here.
-    pub(crate) async fn note(self, store: &Store, by: (&str, i64)) {
+    pub(crate) async fn record(self, store: &Store, by: (&str, i64)) {
         let name = format!("webhook {}", self.webhook);
         let what = (&*name, &*self.from, &*self.to);
         if let Err(error) = store.note_change(by, &self.access, what).await {
@@ -25,7 +25,7 @@ impl StateTurn {
 }
 
 /// Returns the text for a state and its cause.
-pub(crate) fn state_in_words(state: WebhookState, cause: &str) -> String {
+pub(crate) fn describe_state(state: WebhookState, cause: &str) -> String {
     let because = if cause.is_empty() { "" } else { ": " };
     format!("{}{because}{cause}", state.word())
 }

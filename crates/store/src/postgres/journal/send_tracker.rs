@@ -18,7 +18,7 @@ const REMEMBERED_MAX: usize = 8192;
 
 /// A send under way.
 #[derive(Default)]
-struct HeldSend {
+struct TrackedSend {
     /// True if the row was opened.
     is_open: bool,
     /// The opened row, until the send is about to end.
@@ -37,28 +37,28 @@ pub(super) struct EndedSend {
 
 /// The sends of one replica.
 #[derive(Default)]
-pub(super) struct HeldSends(Mutex<Sends>);
+pub(super) struct SendTracker(Mutex<Sends>);
 
 #[derive(Default)]
 struct Sends {
     /// Sends under way: from before their rows are written until their outcomes are written.
-    held: HashMap<i64, HeldSend>,
+    held: HashMap<i64, TrackedSend>,
     /// Sends that have ended recently, the oldest first.
     ended: VecDeque<EndedSend>,
     /// Abandoned sends, whose rows may exist or appear later, each with the time when it was abandoned.
     abandoned: HashMap<i64, Instant>,
 }
 
-impl HeldSends {
+impl SendTracker {
     /// Records a send whose row is about to be opened.
     pub(super) fn begin(&self, id: i64) {
-        self.sends().held.insert(id, HeldSend::default());
+        self.sends().held.insert(id, TrackedSend::default());
     }
 
     /// Stores the row and the claim of a send that was opened.
     pub(super) fn keep(&self, row: Box<JournalRow>, claim: Option<Claim>) {
         if let Some(held) = self.sends().held.get_mut(&row.id) {
-            *held = HeldSend {
+            *held = TrackedSend {
                 is_open: true,
                 row: Some(row),
                 claim,
@@ -119,7 +119,7 @@ impl HeldSends {
     }
 
     /// Puts back taken sends, which are remembered as long as others.
-    pub(super) fn give_back(&self, ended: Vec<EndedSend>) {
+    pub(super) fn restore_ended(&self, ended: Vec<EndedSend>) {
         let mut sends = self.sends();
         for send in ended.into_iter().rev() {
             sends.ended.push_front(send);
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_is_about_to_end_is_under_way_with_and_without_a_key() {
-        let sends = HeldSends::default();
+        let sends = SendTracker::default();
         for id in 1..=3 {
             sends.begin(id);
         }

@@ -11,7 +11,7 @@ use crate::outcome::Outcome;
 
 /// The events to send again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum RedeliveryRequest {
     /// All dead deliveries, which were given up.
     Dead,
     /// The event with this id.
@@ -21,16 +21,20 @@ pub enum Again {
 }
 
 impl Webhooks {
-    /// Sends events again, under their original ids. Returns the number of queued deliveries, or `None` for [`Again::Since`], which
+    /// Sends events again, under their original ids. Returns the number of queued deliveries, or `None` for [`RedeliveryRequest::Since`], which
     /// moves the webhook's position in the log back.
     ///
     /// # Errors
     /// Returns an error if the webhook does not exist or the store can't be written.
-    pub async fn redeliver(&self, id: &str, which: Again) -> Result<Option<u64>, WebhookError> {
+    pub async fn redeliver(
+        &self,
+        id: &str,
+        which: RedeliveryRequest,
+    ) -> Result<Option<u64>, WebhookError> {
         let which = match which {
-            Again::Dead => Redelivery::Dead,
-            Again::Event(event) => Redelivery::Event(event),
-            Again::Since(at) => {
+            RedeliveryRequest::Dead => Redelivery::Dead,
+            RedeliveryRequest::Event(event) => Redelivery::Event(event),
+            RedeliveryRequest::Since(at) => {
                 // Reading starts after the position. Subtract one, so that the first event of this millisecond is included.
                 let position = position_at(at).saturating_sub(1);
                 self.change((id, None), move |webhook| {

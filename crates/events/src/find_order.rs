@@ -5,18 +5,18 @@ use adapter::Request;
 use store::EventChannel;
 
 use crate::diff::{ListKind, ListOrder, order_by_datetime};
-use crate::look::Looker;
+use crate::poll::Poller;
+use crate::polled_chat::PolledChat;
 use crate::recorder::tips_of;
 use crate::row::{ListedRow, is_same_but_for_number, listed_rows};
-use crate::sight::LookedChat;
 
-impl Looker {
+impl Poller {
     /// Determines the sort order of a chat's unread messages, if it is unknown. Returns the unread messages, which may have been
     /// fetched again.
-    pub(crate) async fn settle(
+    pub(crate) async fn find_order(
         &self,
         (channel, listing): (&EventChannel, &Request),
-        chat: &LookedChat,
+        chat: &PolledChat,
         unread: Vec<ListedRow>,
     ) -> Vec<ListedRow> {
         let (kind, orders) = (ListKind::Unread, &self.recorder.orders);
@@ -35,7 +35,7 @@ impl Looker {
         } else {
             let unread = match place(&unread, &last.id) {
                 Some(_) => unread,
-                None => match self.fill(channel, &chat.destination).await {
+                None => match self.fetch_unread(channel, &chat.destination).await {
                     Some(later) => later,
                     None => unread,
                 },

@@ -3,24 +3,24 @@
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
-use super::traces::Traces;
+use super::destination_forms::DestinationForms;
 use crate::journal::row::destination_hash;
 
 /// A table that may hold a destination.
-pub(crate) struct SoughtTable {
+pub(crate) struct SearchedTable {
     pub(crate) name: &'static str,
     /// The column with the row numbers.
     pub(crate) id: &'static str,
     /// True if the row numbers are times, so that rows added since a time can be found by number.
     pub(crate) is_timed: bool,
-    pub(crate) columns: &'static [(&'static str, Holds)],
+    pub(crate) columns: &'static [(&'static str, ColumnContent)],
     /// True if a row is deleted as a whole when part of it must be erased.
-    pub(crate) goes: bool,
+    pub(crate) deletes_row: bool,
 }
 
 /// The kind of data in a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holds {
+pub(crate) enum ColumnContent {
     /// A text, in which another text can replace the destination.
     Text,
     /// A JSON document, in whose texts another text can replace the destination.
@@ -36,73 +36,82 @@ pub(crate) const EVENTS: &str = "events";
 
 /// The tables that may contain a destination. Names of accesses and operators are excluded, because operators choose these names
 /// and change them themselves.
-pub(crate) static TABLES: [SoughtTable; 6] = [
-    SoughtTable {
+pub(crate) static TABLES: [SearchedTable; 6] = [
+    SearchedTable {
         name: "journal_payload",
         id: "id",
         is_timed: true,
         columns: &[
-            ("destination", Holds::Hash),
-            ("parameters", Holds::Text),
-            ("answer", Holds::Text),
+            ("destination", ColumnContent::Hash),
+            ("parameters", ColumnContent::Text),
+            ("answer", ColumnContent::Text),
         ],
-        goes: true,
+        deletes_row: true,
     },
-    SoughtTable {
+    SearchedTable {
         name: "journal",
         id: "id",
         is_timed: true,
         columns: &[
-            ("request_id", Holds::Text),
-            ("caller_request_id", Holds::Text),
-            ("http_method", Holds::Text),
-            ("code", Holds::Text),
-            ("upstream_code", Holds::Text),
-            ("user_agent", Holds::Text),
-            ("cause", Holds::Text),
-            ("would_refuse", Holds::Text),
+            ("request_id", ColumnContent::Text),
+            ("caller_request_id", ColumnContent::Text),
+            ("http_method", ColumnContent::Text),
+            ("code", ColumnContent::Text),
+            ("upstream_code", ColumnContent::Text),
+            ("user_agent", ColumnContent::Text),
+            ("cause", ColumnContent::Text),
+            ("would_refuse", ColumnContent::Text),
         ],
-        goes: false,
+        deletes_row: false,
     },
-    SoughtTable {
+    SearchedTable {
         name: "receipts",
         id: "row",
         is_timed: true,
-        columns: &[("request_id", Holds::Text), ("answer", Holds::Result)],
-        goes: false,
+        columns: &[
+            ("request_id", ColumnContent::Text),
+            ("answer", ColumnContent::Result),
+        ],
+        deletes_row: false,
     },
-    SoughtTable {
+    SearchedTable {
         name: "changes",
         id: "id",
         is_timed: false,
-        columns: &[("before", Holds::Document), ("after", Holds::Document)],
-        goes: false,
+        columns: &[
+            ("before", ColumnContent::Document),
+            ("after", ColumnContent::Document),
+        ],
+        deletes_row: false,
     },
-    SoughtTable {
+    SearchedTable {
         name: EVENTS,
         id: "position",
         is_timed: true,
-        columns: &[("destination", Holds::Text), ("\"row\"", Holds::Text)],
-        goes: true,
+        columns: &[
+            ("destination", ColumnContent::Text),
+            ("\"row\"", ColumnContent::Text),
+        ],
+        deletes_row: true,
     },
     // The messages of a chat are deleted with the chat.
-    SoughtTable {
+    SearchedTable {
         name: "event_chats",
         id: "id",
         is_timed: false,
-        columns: &[("destination", Holds::Text)],
-        goes: true,
+        columns: &[("destination", ColumnContent::Text)],
+        deletes_row: true,
     },
 ];
 
 /// The destination that is searched for.
-pub(crate) struct Sought {
-    traces: Traces,
+pub(crate) struct ErasureTarget {
+    forms: DestinationForms,
     /// The hashes under which calls to the destination are found.
     hashes: Vec<Vec<u8>>,
 }
 
-impl SoughtTable {
+impl SearchedTable {
     /// Returns the names of the table's columns.
     pub(crate) fn names(&self) -> String {
         let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
@@ -110,16 +119,16 @@ impl SoughtTable {
     }
 }
 
-impl Sought {
+impl ErasureTarget {
     /// Makes the search for all forms of the destination; `key` is the key of the stored hashes.
-    pub(crate) fn new(destination: &str, key: &hmac::Key) -> Sought {
-        let traces = Traces::of(destination);
-        let hashes = traces
+    pub(crate) fn new(destination: &str, key: &hmac::Key) -> ErasureTarget {
+        let forms = DestinationForms::of(destination);
+        let hashes = forms
             .variants()
             .map(|variant| destination_hash(key, variant));
-        Sought {
+        ErasureTarget {
             hashes: hashes.collect(),
-            traces,
+            forms,
         }
     }
 
@@ -129,29 +138,29 @@ impl Sought {
     }
 
     /// Returns whether a text contains the destination.
-    pub(crate) fn stands_in(&self, text: &str) -> bool {
-        self.traces.stand_in(text)
+    pub(crate) fn occurs_in(&self, text: &str) -> bool {
+        self.forms.occurs_in(text)
     }
 
     /// Returns the text without the destination; `None` if the text does not contain it.
-    pub(crate) fn taken_from(&self, text: &str, holds: Holds) -> Option<String> {
-        let text = Some(text).filter(|text| self.stands_in(text))?;
+    pub(crate) fn redacted(&self, text: &str, holds: ColumnContent) -> Option<String> {
+        let text = Some(text).filter(|text| self.occurs_in(text))?;
         match holds {
-            Holds::Text => self.traces.taken_from(text),
-            Holds::Result => Some("{}".to_owned()),
-            Holds::Document => {
+            ColumnContent::Text => self.forms.redacted(text),
+            ColumnContent::Result => Some("{}".to_owned()),
+            ColumnContent::Document => {
                 let mut document = serde_json::from_str(text).ok()?;
                 self.take_from_document(&mut document);
                 Some(document.to_string())
             }
-            Holds::Hash => None,
+            ColumnContent::Hash => None,
         }
     }
 
     fn take_from_document(&self, document: &mut Value) {
         match document {
             Value::String(text) => {
-                if let Some(rest) = self.traces.taken_from(text) {
+                if let Some(rest) = self.forms.redacted(text) {
                     *text = rest;
                 }
             }

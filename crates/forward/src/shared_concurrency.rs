@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use shared::{Away, CallWait, CountKeys, CountKind, SharedCounts, ValkeyKey};
+use shared::{CallWait, CountKeys, CountKind, CountsUnavailable, SharedCounts, ValkeyKey};
 use store::Access;
 
 /// Shortest time after which an unended turn expires.
@@ -16,24 +16,24 @@ const LEASE: Duration = Duration::from_secs(90);
 const AFTER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The turns that this process begins.
-pub(crate) struct SharedTurns {
+pub(crate) struct SharedConcurrency {
     counts: Arc<SharedCounts>,
     process: String,
     next: AtomicU64,
 }
 
 /// One turn. It ends when dropped.
-pub(crate) struct SharedTurn {
+pub(crate) struct ConcurrencyLease {
     counts: Arc<SharedCounts>,
     key: ValkeyKey,
     id: String,
 }
 
-impl SharedTurns {
+impl SharedConcurrency {
     /// Takes a random key of this process.
-    pub(crate) fn new(counts: &Arc<SharedCounts>, process_key: &[u8]) -> SharedTurns {
+    pub(crate) fn new(counts: &Arc<SharedCounts>, process_key: &[u8]) -> SharedConcurrency {
         let own = CountKeys::new(process_key).derived("turns");
-        SharedTurns {
+        SharedConcurrency {
             counts: Arc::clone(counts),
             process: own[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
             next: AtomicU64::new(0),
@@ -46,8 +46,8 @@ impl SharedTurns {
         (access, most): (&Access, NonZeroU32),
         deadline: Instant,
         wait: &CallWait,
-    ) -> Result<Option<SharedTurn>, Away> {
-        let turn = SharedTurn {
+    ) -> Result<Option<ConcurrencyLease>, CountsUnavailable> {
+        let concurrency_lease = ConcurrencyLease {
             counts: Arc::clone(&self.counts),
             key: self.key(access),
             id: format!(
@@ -57,26 +57,28 @@ impl SharedTurns {
             ),
         };
         let lasting = deadline.saturating_duration_since(Instant::now()) + AFTER_DEADLINE;
-        let lease = (&*turn.id, lasting.max(LEASE));
-        let begins = self.counts.begin_turn(&turn.key, most, lease, wait);
+        let lease = (&*concurrency_lease.id, lasting.max(LEASE));
+        let begins = self
+            .counts
+            .begin_lease(&concurrency_lease.key, most, lease, wait);
         // After an error the turn may have begun anyway, so dropping it ends it as well.
-        Ok(begins.await?.then_some(turn))
+        Ok(begins.await?.then_some(concurrency_lease))
     }
 
     /// Returns the number of turns in progress.
-    pub(crate) async fn look(&self, access: &Access) -> Result<u32, Away> {
-        self.counts.turns(&self.key(access)).await
+    pub(crate) async fn count(&self, access: &Access) -> Result<u32, CountsUnavailable> {
+        self.counts.leases(&self.key(access)).await
     }
 
     fn key(&self, access: &Access) -> ValkeyKey {
         self.counts
             .keys()
-            .key(CountKind::Turns, &[access.name.as_bytes()])
+            .key(CountKind::Leases, &[access.name.as_bytes()])
     }
 }
 
-impl Drop for SharedTurn {
+impl Drop for ConcurrencyLease {
     fn drop(&mut self) {
-        self.counts.end_turn(&self.key, &self.id);
+        self.counts.end_lease(&self.key, &self.id);
     }
 }

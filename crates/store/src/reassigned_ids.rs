@@ -8,22 +8,22 @@ use crate::Access;
 
 /// The user names and client ids that pass to another access.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct PassedOn<'b> {
+pub(crate) struct ReassignedIds<'b> {
     /// The user names that belong to another access afterwards.
     pub(crate) users: Vec<&'b str>,
     /// The client ids that belong to another access afterwards.
     pub(crate) client_ids: Vec<&'b str>,
 }
 
-impl<'b> PassedOn<'b> {
+impl<'b> ReassignedIds<'b> {
     /// Compares accesses in their current form, if they exist, and in their new form; no two pairs have the same name.
-    pub(crate) fn of(pairs: &[(Option<&'b Access>, &Access)]) -> PassedOn<'b> {
+    pub(crate) fn of(pairs: &[(Option<&'b Access>, &Access)]) -> ReassignedIds<'b> {
         let (mut users, mut client_ids) = (HashSet::new(), HashSet::new());
         for (_, after) in pairs {
             users.insert(&*after.user);
             client_ids.insert(&*after.client_id);
         }
-        let mut passed = PassedOn::default();
+        let mut passed = ReassignedIds::default();
         for (before, after) in pairs {
             let Some(before) = before else { continue };
             if before.user != after.user && users.contains(&*before.user) {

@@ -67,7 +67,7 @@ pub struct KnownMessage {
 
 /// The observations of a channel from a poll or from a list that passed through the gateway. They are stored in one commit.
 #[derive(Clone, Debug)]
-pub struct Sighting {
+pub struct ObservedChannel {
     /// The channel.
     pub channel: EventChannel,
     /// The largest datetime of a poll, as in [`ChannelMemory::newest`].
@@ -76,14 +76,14 @@ pub struct Sighting {
     /// this observation does not change it.
     pub stalled_at: Option<Option<i64>>,
     /// The observed chats of the channel.
-    pub chats: Vec<SeenChat>,
+    pub chats: Vec<ObservedChat>,
     /// The event that concerns the channel as a whole, if there is one.
     pub event: Option<NewEvent>,
 }
 
 /// The observations of a chat.
 #[derive(Clone, Debug, Default)]
-pub struct SeenChat {
+pub struct ObservedChat {
     /// The chat's destination.
     pub destination: String,
     /// Its last message, if a poll returned it.
@@ -93,12 +93,12 @@ pub struct SeenChat {
     /// The event that reports a change of the chat, if there is one.
     pub changed: Option<NewEvent>,
     /// Its new or changed messages, oldest first.
-    pub messages: Vec<SeenMessage>,
+    pub messages: Vec<ObservedMessage>,
 }
 
 /// A message that is new or has another status.
 #[derive(Clone, Debug)]
-pub struct SeenMessage {
+pub struct ObservedMessage {
     /// The message's id.
     pub id: String,
     /// The message's status.

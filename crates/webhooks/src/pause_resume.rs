@@ -4,16 +4,16 @@ use store::{Webhook, WebhookState};
 
 use crate::draft::WebhookError;
 use crate::manage::{Webhooks, changed};
-use crate::state_turn::{StateTurn, state_in_words};
+use crate::state_transition::{StateTransition, describe_state};
 
 /// The cause of a pause that an operator requested.
 pub const PAUSED: &str = "by an operator";
 
 /// The operator's request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum OperatorWord {
-    Stop,
-    GoOn,
+enum OperatorAction {
+    Pause,
+    Resume,
     /// Resume from now on, without the pending deliveries.
     Skip,
 }
@@ -25,7 +25,8 @@ impl Webhooks {
     /// # Errors
     /// Returns an error if the webhook does not exist or the store can't be written.
     pub async fn pause(&self, by: &str, id: &str) -> Result<(), WebhookError> {
-        self.turn(by, (id, None), OperatorWord::Stop).await
+        self.change_state(by, (id, None), OperatorAction::Pause)
+            .await
     }
 
     /// Resumes a webhook where it stopped, or with `skips` from now on, without the pending deliveries.
@@ -35,11 +36,11 @@ impl Webhooks {
     /// skipped.
     pub async fn resume(&self, by: &str, id: &str, skips: bool) -> Result<(), WebhookError> {
         let word = if skips {
-            OperatorWord::Skip
+            OperatorAction::Skip
         } else {
-            OperatorWord::GoOn
+            OperatorAction::Resume
         };
-        self.turn(by, (id, None), word).await
+        self.change_state(by, (id, None), word).await
     }
 
     /// Resumes a webhook from now on, without the pending deliveries. `seen` is the version that the operator has seen; `None`
@@ -52,19 +53,20 @@ impl Webhooks {
         by: &str,
         (id, seen): (&str, Option<i64>),
     ) -> Result<(), WebhookError> {
-        self.turn(by, (id, seen), OperatorWord::Skip).await
+        self.change_state(by, (id, seen), OperatorAction::Skip)
+            .await
     }
 
     /// Changes the state of a webhook, and records the change in the history of its access.
-    async fn turn(
+    async fn change_state(
         &self,
         by: &str,
         (id, seen): (&str, Option<i64>),
-        word: OperatorWord,
+        word: OperatorAction,
     ) -> Result<(), WebhookError> {
         let (state, cause) = match word {
-            OperatorWord::Stop => (WebhookState::Paused, PAUSED),
-            OperatorWord::GoOn | OperatorWord::Skip => (WebhookState::Active, ""),
+            OperatorAction::Pause => (WebhookState::Paused, PAUSED),
+            OperatorAction::Resume | OperatorAction::Skip => (WebhookState::Active, ""),
         };
         let now_ms = self.now_ms();
         let (webhook, access) = self.find(id).await?;
@@ -75,20 +77,23 @@ impl Webhooks {
         });
         // The skip and the new state are one transaction. Otherwise the webhook could lose its backlog and still stay paused.
         match word {
-            OperatorWord::Skip => self.store().skip_deliveries(of, put).await?,
-            OperatorWord::Stop | OperatorWord::GoOn => self.store().change_webhook(of, put).await?,
+            OperatorAction::Skip => self.store().skip_deliveries(of, put).await?,
+            OperatorAction::Pause | OperatorAction::Resume => {
+                self.store().change_webhook(of, put).await?
+            }
         };
         self.changed().notify_one();
         if webhook.progress.state == state {
             return Ok(());
         }
-        let turn = StateTurn {
+        let transition = StateTransition {
             access: access.name.clone(),
             webhook: webhook.id,
-            from: state_in_words(webhook.progress.state, &webhook.progress.cause),
-            to: state_in_words(state, cause),
+            from: describe_state(webhook.progress.state, &webhook.progress.cause),
+            to: describe_state(state, cause),
         };
-        turn.note(self.store(), (by, self.own_now_ms() / 1000))
+        transition
+            .record(self.store(), (by, self.own_now_ms() / 1000))
             .await;
         Ok(())
     }

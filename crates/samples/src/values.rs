@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The reason why there is no program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WhyNot {
+pub enum SampleError {
     /// The language has no usual way to make such a call. The text gives the reason.
     NoWay(&'static str),
     /// The operation has no such parameter.
@@ -20,33 +20,33 @@ pub enum WhyNot {
     NotWritten(String),
 }
 
-impl fmt::Display for WhyNot {
+impl fmt::Display for SampleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WhyNot::NoWay(why) => f.write_str(why),
-            WhyNot::NoParameter(name) => write!(f, "the method has no parameter {name}"),
-            WhyNot::TooLong(name, bytes) => {
+            SampleError::NoWay(why) => f.write_str(why),
+            SampleError::NoParameter(name) => write!(f, "the method has no parameter {name}"),
+            SampleError::TooLong(name, bytes) => {
                 write!(f, "{name} must not exceed {bytes} bytes of UTF-8")
             }
-            WhyNot::Forbidden(name) => {
+            SampleError::Forbidden(name) => {
                 write!(f, "{name} contains a control character that is not allowed")
             }
-            WhyNot::NotWritten(error) => f.write_str(error),
+            SampleError::NotWritten(error) => f.write_str(error),
         }
     }
 }
 
-impl std::error::Error for WhyNot {}
+impl std::error::Error for SampleError {}
 
 /// Returns names and values in the order of the operation table. A given value replaces the example, and an empty value omits its
 /// parameter.
 pub(crate) fn values(
     operation: &Operation,
     given: &[(&str, &str)],
-) -> Result<Vec<(&'static str, String)>, WhyNot> {
+) -> Result<Vec<(&'static str, String)>, SampleError> {
     let is_declared = |name: &str| operation.parameters.iter().any(|p| p.name == name);
     if let Some((name, _)) = given.iter().find(|(name, _)| !is_declared(name)) {
-        return Err(WhyNot::NoParameter((*name).to_owned()));
+        return Err(SampleError::NoParameter((*name).to_owned()));
     }
     let examples = call_example(operation);
     let mut values = Vec::new();
@@ -59,10 +59,10 @@ pub(crate) fn values(
         };
         if value.len() > parameter.kind.bytes_max() {
             let bytes = parameter.kind.bytes_max();
-            return Err(WhyNot::TooLong(parameter.name, bytes));
+            return Err(SampleError::TooLong(parameter.name, bytes));
         }
         if has_forbidden_character(value, parameter.kind == ParameterKind::Message) {
-            return Err(WhyNot::Forbidden(parameter.name));
+            return Err(SampleError::Forbidden(parameter.name));
         }
         values.push((parameter.name, value.to_owned()));
     }
