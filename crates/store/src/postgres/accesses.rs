@@ -64,26 +64,26 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Applies committed changes of this replica in memory. `epoch` is the epoch of the last of these changes.
-    ///
-    /// # Errors
-    /// When another replica has made an earlier change and it can't be read. The next successful heartbeat reads all changes.
-    pub(super) async fn put_in_force(
-        &self,
-        changes: Vec<ChangedAccess>,
-        epoch: i64,
-    ) -> Result<(), StoreError> {
+    /// Applies committed changes of this replica in memory. `epoch` is the epoch of the last of these changes. If another replica has
+    /// made an earlier change and it can't be read, the next heartbeat that succeeds applies all of them.
+    pub(super) async fn put_in_force(&self, changes: Vec<ChangedAccess>, epoch: i64) {
         let mut known = self.accesses_epoch().lock().await;
         if *known >= epoch {
-            return Ok(());
+            return;
         }
         if *known == epoch - changes.len() as i64 {
             *known = epoch;
             self.replace(changes);
-            return Ok(());
+            return;
         }
         drop(known);
-        self.load_accesses().await.map(drop)
+        if let Err(error) = self.load_accesses().await {
+            let stored = KnownEpochs {
+                accesses: epoch,
+                ..KnownEpochs::default()
+            };
+            self.apply_later(stored, &error);
+        }
     }
 
     /// Replaces accesses in memory. The caller holds the lock of the epoch.

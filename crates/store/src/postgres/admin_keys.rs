@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::epochs::EpochOf;
+use super::epochs::{EpochOf, KnownEpochs};
 use super::error::PgError;
 use super::session::{PgSession, Value};
 use super::snapshot::{ADMIN_KEYS, admin_keys_of, read_admin_keys};
@@ -19,7 +19,7 @@ impl PostgresStore {
         change: impl FnOnce(&[AdminKey]) -> Result<Option<AdminKey>, E>,
     ) -> Result<(), E> {
         let begun = self.begin_exclusive(EpochOf::AdminKeys, 1).await;
-        let (mut lease, _) = begun.map_err(StoreError::from)?;
+        let (mut lease, epoch) = begun.map_err(StoreError::from)?;
         let changed = async {
             let session = &mut lease.session;
             let (keys, _) = admin_keys_of(&session.query(ADMIN_KEYS, &[]).await?)?;
@@ -38,7 +38,13 @@ impl PostgresStore {
             }
             changed => self.end(lease, changed.map(drop)).await?,
         }
-        self.load_admin_keys().await?;
+        if let Err(error) = self.load_admin_keys().await {
+            let stored = KnownEpochs {
+                admin_keys: epoch,
+                ..KnownEpochs::default()
+            };
+            self.apply_later(stored, &error);
+        }
         Ok(())
     }
 

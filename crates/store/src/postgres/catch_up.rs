@@ -44,7 +44,7 @@ impl PostgresStore {
         if timeline == before {
             return Ok(());
         }
-        let known = self.epochs_in_force().await;
+        let known = self.epochs_in_force().await.max(self.unapplied());
         let signing_keys = *self.signing_keys().borrow();
         let values: [Value<'_>; 3] = [
             (&known.accesses, Type::INT8),

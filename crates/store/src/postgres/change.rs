@@ -70,9 +70,9 @@ impl PostgresStore {
         };
         let changed = changed.await;
         let after = self.end(lease, changed).await?;
-        self.put_in_force(vec![(name.to_owned(), after)], epoch)
-            .await?;
-        Ok(self.memory().accesses.load().named(name).cloned())
+        self.put_in_force(vec![(name.to_owned(), after.clone())], epoch)
+            .await;
+        Ok(after.map(Arc::new))
     }
 
     /// Inserts or replaces accesses by their names: all of them or none.
@@ -85,7 +85,7 @@ impl PostgresStore {
         let (mut lease, epoch) = self.begin_exclusive(EpochOf::Accesses, count).await?;
         let put = self.put(&mut lease.session, (by, epoch), accesses).await;
         let put = self.end(lease, put).await?;
-        self.put_in_force(put, epoch).await?;
+        self.put_in_force(put, epoch).await;
         Ok(())
     }
 
@@ -184,7 +184,8 @@ impl PostgresStore {
         ];
         let noted = lease.session.execute(note, &values).await;
         self.end(lease, noted).await?;
-        self.put_in_force(Vec::new(), epoch).await
+        self.put_in_force(Vec::new(), epoch).await;
+        Ok(())
     }
 
     /// Returns the latest changes of one access, newest first.

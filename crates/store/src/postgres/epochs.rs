@@ -1,5 +1,6 @@
 //! The epochs: the numbers of the changes of the data that replicas hold in memory, in the database and as applied here.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
@@ -9,6 +10,7 @@ use tokio_postgres::types::Type;
 use super::error::PgError;
 use super::pool::PgPool;
 use super::store::PostgresStore;
+use crate::StoreError;
 
 /// The kinds of data that replicas hold in memory, each with its own epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,17 @@ pub(super) struct KnownEpochs {
     pub(super) accesses: i64,
     pub(super) admin_keys: i64,
     pub(super) signing_keys: i64,
+}
+
+impl KnownEpochs {
+    /// Returns the later of both epochs for each kind of data.
+    pub(super) fn max(self, other: KnownEpochs) -> KnownEpochs {
+        KnownEpochs {
+            accesses: self.accesses.max(other.accesses),
+            admin_keys: self.admin_keys.max(other.admin_keys),
+            signing_keys: self.signing_keys.max(other.signing_keys),
+        }
+    }
 }
 
 impl EpochOf {
@@ -100,5 +113,26 @@ impl PostgresStore {
             admin_keys: *self.admin_keys_epoch().lock().await,
             signing_keys: self.signing_keys_epoch.load(Ordering::Acquire),
         }
+    }
+
+    /// Leaves a change to the next heartbeat that is stored but can't be read or applied here now. An error after the commit must
+    /// not end the change as a failed one.
+    pub(super) fn apply_later(&self, stored: KnownEpochs, error: &StoreError) {
+        tracing::warn!(%error, "a change is stored, but this replica can't apply it yet");
+        let mut unapplied = self
+            .unapplied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *unapplied = unapplied.max(stored);
+        drop(unapplied);
+        self.wake().notify_one();
+    }
+
+    /// Returns the epochs of the changes that this process has stored, as far as it could not apply them at that time.
+    pub(super) fn unapplied(&self) -> KnownEpochs {
+        *self
+            .unapplied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -39,7 +39,7 @@ impl PostgresStore {
         let started: Result<Option<_>, ChangeError> = started.await;
         let put = self.end(lease, started).await?;
         match put {
-            Some(put) => self.put_in_force(put, epoch).await?,
+            Some(put) => self.put_in_force(put, epoch).await,
             // Another process has recorded the first start and written its accesses.
             None => drop(self.load_accesses().await?),
         }

@@ -41,17 +41,21 @@ impl PostgresStore {
     }
 
     async fn await_propagation_until(&self, until: Instant) -> Result<Propagation, StoreError> {
-        let mut wanted = self.epochs_in_force().await;
+        let mut wanted = self.epochs_in_force().await.max(self.unapplied());
         wanted.signing_keys = wanted.signing_keys.max(*self.signing_keys().borrow());
-        let has = "SELECT name, id = $1 OR (accesses >= $2 AND admin_keys >= $3 AND signing_keys >= $4) AS has
+        let has = "SELECT name, (id = $1 AND $5) OR (accesses >= $2 AND admin_keys >= $3 AND signing_keys >= $4) AS has
              FROM chatgate.replicas WHERE lease_until > now() ORDER BY id";
         let mut pause = POLL_INTERVAL_MIN;
         loop {
-            let values: [Value<'_>; 4] = [
+            // The row of this replica may be older than what is in effect here.
+            let own = self.epochs_in_force().await;
+            let has_own = own.accesses >= wanted.accesses && own.admin_keys >= wanted.admin_keys;
+            let values: [Value<'_>; 5] = [
                 (&self.ids().replica().id, Type::INT8),
                 (&wanted.accesses, Type::INT8),
                 (&wanted.admin_keys, Type::INT8),
                 (&wanted.signing_keys, Type::INT8),
+                (&has_own, Type::BOOL),
             ];
             let rows = self.pool().read_prepared(has, &values).await?;
             let mut pending = Vec::new();

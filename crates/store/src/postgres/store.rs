@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 
 use super::connector::PgConnector;
-use super::epochs::{EpochOf, read_epoch};
+use super::epochs::{EpochOf, KnownEpochs, read_epoch};
 use super::error::PgError;
-use super::ids::RowIds;
+use super::ids::{ReplicaId, RowIds};
 use super::journal::Lanes;
 use super::key_lookups::KeyLookups;
 use super::lease::{ReplicaLease, now_ms};
@@ -63,6 +63,8 @@ pub(crate) struct PostgresStore {
     pub(super) signing_keys_epoch: AtomicI64,
     /// The epoch as of which this process has last tried to read the signing keys.
     pub(super) signing_keys_tried: AtomicI64,
+    /// The epochs of changes that this process has stored and could not apply at that time.
+    pub(super) unapplied: std::sync::Mutex<KnownEpochs>,
     /// The epoch of the accesses in memory. Locked while they are replaced, so that an older state never replaces a newer one.
     accesses_epoch: Mutex<i64>,
     /// The epoch of the operators' keys in memory, locked in the same way.
@@ -93,10 +95,7 @@ impl PostgresStore {
         let last_uses = read_last_uses(&pool).await?;
         let memory = StoreMemory::new(accesses, admin_keys, last_uses);
         let signing_keys = read_epoch(&pool, EpochOf::SigningKeys).await?;
-        let (sent, asked_ms) = (Instant::now(), now_ms());
-        let (replica, database_ms) = register(&pool, &options.replica).await?;
-        let lease = ReplicaLease::new(options.replica.lease, current_at);
-        lease.renew((sent, Instant::now()), database_ms - asked_ms);
+        let (replica, lease) = begin_life(&pool, &options.replica, current_at).await?;
         let mut store = PostgresStore {
             pool,
             key_lookups: Arc::default(),
@@ -119,6 +118,7 @@ impl PostgresStore {
             signing_keys: watch::Sender::new(signing_keys),
             signing_keys_epoch: AtomicI64::new(signing_keys),
             signing_keys_tried: AtomicI64::new(signing_keys),
+            unapplied: std::sync::Mutex::default(),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
             complete_timeline: AtomicI64::new(complete_timeline),
@@ -266,6 +266,19 @@ impl PostgresStore {
         }
         changed
     }
+}
+
+/// Registers this life of the process, whose data is current as of this instant.
+async fn begin_life(
+    pool: &PgPool,
+    options: &ReplicaOptions,
+    current_at: Instant,
+) -> Result<(ReplicaId, ReplicaLease), StoreError> {
+    let (asked_at, asked_ms) = (Instant::now(), now_ms());
+    let (replica, database_ms) = register(pool, options).await?;
+    let lease = ReplicaLease::new(options.lease, current_at);
+    lease.renew((asked_at, Instant::now()), database_ms - asked_ms);
+    Ok((replica, lease))
 }
 
 async fn begin(

@@ -409,6 +409,87 @@ async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
     assert!(store.postgres().lease().is_valid(Instant::now()));
 }
 
+/// Makes this statement run when a row is written to a table of changes, at the end of the transaction.
+async fn at_commit(store: &Store, table: &str, statement: &str) {
+    for sql in [
+        &format!("CREATE FUNCTION public.at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$"),
+        &format!(
+            "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON chatgate.{table} DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION public.at_commit()"
+        ),
+    ] {
+        store.postgres().pool().write(sql, &[]).await.unwrap();
+    }
+}
+
+/// Starts two replicas that do not follow each other's changes. The second one has made a change of each kind.
+async fn apart(options: &mut PostgresOptions) -> [Store; 2] {
+    options.replica.ack_wait = Duration::from_millis(50);
+    let stores = [open(options).await, open(options).await];
+    for store in &stores {
+        store.postgres().hush();
+    }
+    let first = |_: Option<&Access>| Ok(Some(Access::new("first", "first", "first")));
+    stores[1]
+        .change_access(("me", 7), "first", first)
+        .await
+        .unwrap();
+    stores
+}
+
+#[tokio::test]
+async fn a_stored_change_of_an_access_succeeds_even_if_it_cannot_be_applied_yet() {
+    let Some(mut options) = new_database() else {
+        return;
+    };
+    let [store, other] = apart(&mut options).await;
+    let rename = |from: &str, to: &str| {
+        format!("ALTER TABLE chatgate.accesses RENAME COLUMN {from} TO {to}")
+    };
+    at_commit(&other, "changes", &rename("document", "lost")).await;
+    let change = |_: Option<&Access>| Ok(Some(Access::new("a", "u", "c")));
+    let changed = store.change_access(("me", 7), "a", change).await;
+    let changed = changed.unwrap().unwrap();
+    assert_eq!((&*changed.user, changed.version), ("u", 2));
+    assert!(store.accesses().named("a").is_none());
+    let propagation = async || {
+        let propagation = store.await_propagation(PropagationWait::Acknowledgement);
+        let propagation = propagation.await.unwrap().unwrap();
+        (propagation.replicas, propagation.of)
+    };
+    assert_eq!(propagation().await, (0, 2));
+
+    let pool = other.postgres().pool();
+    for sql in [
+        "DROP FUNCTION public.at_commit CASCADE",
+        &rename("lost", "document"),
+    ] {
+        pool.write(sql, &[]).await.unwrap();
+    }
+    store.postgres().load_accesses().await.unwrap();
+    assert_eq!(store.accesses().named("a"), Some(&changed));
+    assert_eq!(propagation().await, (1, 2));
+    at_commit(&other, "changes", &rename("document", "lost")).await;
+    other
+        .note_change(("me", 7), "a", ("webhook", "on", "off"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_stored_change_of_an_admin_key_succeeds_even_if_it_cannot_be_applied_yet() {
+    let Some(mut options) = new_database() else {
+        return;
+    };
+    let [store, _other] = apart(&mut options).await;
+    let lose = "ALTER TABLE chatgate.epochs RENAME COLUMN what TO lost";
+    at_commit(&store, "admin_keys", lose).await;
+    let key = AdminKey::new("ann", Role::Viewer, 1, StoredSecret::Keyed("h".to_owned()));
+    store.put_admin_key(&key).await.unwrap();
+    assert!(store.admin_keys().is_empty());
+    assert!(store.postgres().unapplied().admin_keys > 0);
+}
+
 /// Makes changes of accesses unreadable, or readable again, and makes one that all replicas have to read.
 async fn change_unreadably(store: &Store, [from, to]: [&str; 2]) {
     let rename = format!("ALTER TABLE chatgate.changes RENAME COLUMN {from} TO {to}");
