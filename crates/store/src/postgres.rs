@@ -3,6 +3,7 @@
 
 mod accesses;
 mod admin_keys;
+mod applied;
 mod catch_up;
 mod change;
 mod connections;

@@ -1,16 +1,10 @@
-//! The epochs: the numbers of the changes of the data that replicas hold in memory, in the database and as applied here.
+//! The epochs: the numbers of the changes of the data that replicas hold in memory, as the database has them.
 
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
-
-use tokio::sync::watch;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
 use super::pool::PgPool;
-use super::store::PostgresStore;
-use crate::StoreError;
 
 /// The kinds of data that replicas hold in memory, each with its own epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,67 +66,4 @@ pub(super) async fn read_epoch(pool: &PgPool, of: EpochOf) -> Result<i64, PgErro
         .first()
         .ok_or_else(|| PgError::new("the epoch is missing"))?;
     Ok(row.try_get("epoch")?)
-}
-
-impl PostgresStore {
-    /// Subscribes to the epoch of the signing keys, as this process learns it.
-    pub(crate) fn signing_keys(&self) -> watch::Receiver<i64> {
-        self.signing_keys.subscribe()
-    }
-
-    /// Records the epoch of the signing keys in the database.
-    pub(super) fn note_signing_keys(&self, epoch: i64) {
-        self.signing_keys.send_if_modified(|known| {
-            let is_newer = epoch > *known;
-            *known = epoch.max(*known);
-            is_newer
-        });
-    }
-
-    /// Records that this process signs and verifies by the keys of this epoch.
-    pub(crate) fn signing_keys_in_force(&self, epoch: i64) {
-        self.signing_keys_epoch.fetch_max(epoch, Ordering::AcqRel);
-        self.signing_keys_tried(epoch);
-    }
-
-    /// Records that this process has tried to read the keys of this epoch.
-    pub(crate) fn signing_keys_tried(&self, epoch: i64) {
-        self.signing_keys_tried.fetch_max(epoch, Ordering::AcqRel);
-        self.wake().notify_one();
-    }
-
-    /// Returns whether this process has tried to read the signing keys since this epoch.
-    pub(super) fn has_tried_signing_keys(&self, epoch: i64) -> bool {
-        self.signing_keys_tried.load(Ordering::Acquire) >= epoch
-    }
-
-    /// Returns the epochs that are in effect here.
-    pub(super) async fn epochs_in_force(&self) -> KnownEpochs {
-        KnownEpochs {
-            accesses: *self.accesses_epoch().lock().await,
-            admin_keys: *self.admin_keys_epoch().lock().await,
-            signing_keys: self.signing_keys_epoch.load(Ordering::Acquire),
-        }
-    }
-
-    /// Leaves a change to the next heartbeat that is stored but can't be read or applied here now. An error after the commit must
-    /// not end the change as a failed one.
-    pub(super) fn apply_later(&self, stored: KnownEpochs, error: &StoreError) {
-        tracing::warn!(%error, "a change is stored, but this replica can't apply it yet");
-        let mut unapplied = self
-            .unapplied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *unapplied = unapplied.max(stored);
-        drop(unapplied);
-        self.wake().notify_one();
-    }
-
-    /// Returns the epochs of the changes that this process has stored, as far as it could not apply them at that time.
-    pub(super) fn unapplied(&self) -> KnownEpochs {
-        *self
-            .unapplied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
