@@ -64,7 +64,8 @@ async fn a_gateway_that_stops_ends_every_stream_and_wait_at_once_and_spreads_tho
         seconds.keys().all(|second| (1..=15).contains(second)),
         "{seconds:?}"
     );
-    assert!(*most <= 10.max(count / 6), "{seconds:?}");
+    // Of 60 streams at random over 14 seconds, a second gets more than 15 in one of 20,000 runs.
+    assert!(*most <= 15.max(count / 6), "{seconds:?}");
     assert_eq!(gateway.process.ended().0, Some(0));
 }
 
