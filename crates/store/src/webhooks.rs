@@ -39,8 +39,10 @@ pub struct Webhook {
     pub progress: WebhookProgress,
 }
 
-/// The settings of a webhook, which an operator chooses.
+/// The settings of a webhook, which an operator chooses. A program that does not know a field does not serve the webhook, because the
+/// field may restrict it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
     /// The URL that receives the events.
     pub url: String,

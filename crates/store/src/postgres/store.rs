@@ -1,5 +1,6 @@
 //! A store in PostgreSQL: its state, its start and end, and how changes begin and end. Other files have its operations.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -69,6 +70,8 @@ pub(crate) struct PostgresStore {
     accesses_epoch: Mutex<i64>,
     /// The epoch of the operators' keys in memory, locked in the same way.
     admin_keys_epoch: Mutex<i64>,
+    /// The ids of webhooks that this process could not read, so that each is logged once.
+    pub(super) unreadable_webhooks: std::sync::Mutex<HashSet<String>>,
     /// The server's timeline on which the data in memory was last read completely.
     pub(super) complete_timeline: AtomicI64,
 }
@@ -121,6 +124,7 @@ impl PostgresStore {
             unapplied: std::sync::Mutex::default(),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
+            unreadable_webhooks: std::sync::Mutex::default(),
             complete_timeline: AtomicI64::new(complete_timeline),
         };
         let material = store

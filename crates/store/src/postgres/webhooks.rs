@@ -4,6 +4,8 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
+use std::sync::PoisonError;
+
 use serde_json::{Value as Json, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
@@ -17,7 +19,7 @@ use crate::webhooks::{
 };
 use crate::{
     Redelivery, StoreError, Webhook, WebhookAttempt, WebhookDelivery, WebhookProgress,
-    WebhookSettlement, WebhookState,
+    WebhookSettings, WebhookSettlement, WebhookState,
 };
 
 const COLUMNS: &str = "id, version, client_id, document, secrets, state, cause, state_at, position, failing_since, failures, next_at, \
@@ -64,7 +66,11 @@ impl PostgresStore {
     pub(crate) async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
         let all = format!("SELECT {COLUMNS} FROM chatgate.webhooks ORDER BY id");
         let rows = self.pool().read(&all, &[]).await?;
-        rows.iter().map(|row| self.webhook(row)).collect()
+        let webhook = |row| {
+            self.webhook(row)
+                .or_else(|error| self.unreadable(row, &error))
+        };
+        rows.iter().map(webhook).collect()
     }
 
     pub(crate) async fn change_webhook<E: From<StoreError>>(
@@ -142,17 +148,32 @@ impl PostgresStore {
             client_id: column(row, "client_id")?,
             settings: settings_from_text(&column::<String>(row, "document")?)?,
             secrets: secrets_from_bytes(&secrets)?,
-            progress: WebhookProgress {
-                state: WebhookState::from_word(&column::<String>(row, "state")?)?,
-                cause: column(row, "cause")?,
-                state_at: column(row, "state_at")?,
-                position: unsigned(row, "position")?,
-                failing_since: column(row, "failing_since")?,
-                failures: small(row, "failures")?,
-                next_at: column(row, "next_at")?,
-                gone_at: column(row, "gone_at")?,
-                lost: unsigned(row, "lost")?,
-            },
+            progress: progress(
+                row,
+                WebhookState::from_word(&column::<String>(row, "state")?)?,
+                column(row, "cause")?,
+            )?,
+            id,
+        })
+    }
+
+    /// Returns a webhook that can't be read, as one that is not served, so that other webhooks do not depend on it.
+    fn unreadable(&self, row: &Row, error: &StoreError) -> Result<Webhook, StoreError> {
+        let id: String = column(row, "id")?;
+        let mut known = self
+            .unreadable_webhooks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.insert(id.clone()) {
+            tracing::error!(webhook = id, %error, "this version can't read a webhook, and does not serve it");
+        }
+        let cause = "this version of the program can't read it".to_owned();
+        Ok(Webhook {
+            version: column(row, "version")?,
+            client_id: column(row, "client_id")?,
+            settings: WebhookSettings::default(),
+            secrets: Vec::new(),
+            progress: progress(row, WebhookState::Disabled, cause)?,
             id,
         })
     }
@@ -270,6 +291,20 @@ pub(super) async fn put_webhook(
     let values: [Value<'_>; 2] = [(&row, Type::TEXT), (&sealed, Type::BYTEA)];
     session.execute(PUT, &values).await?;
     Ok(())
+}
+
+fn progress(row: &Row, state: WebhookState, cause: String) -> Result<WebhookProgress, StoreError> {
+    Ok(WebhookProgress {
+        state,
+        cause,
+        state_at: column(row, "state_at")?,
+        position: unsigned(row, "position")?,
+        failing_since: column(row, "failing_since")?,
+        failures: small(row, "failures")?,
+        next_at: column(row, "next_at")?,
+        gone_at: column(row, "gone_at")?,
+        lost: unsigned(row, "lost")?,
+    })
 }
 
 fn progress_row(id: &str, version: i64, at: &WebhookProgress) -> Json {
