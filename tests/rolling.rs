@@ -4,6 +4,7 @@
 mod callers;
 mod columns;
 mod contract;
+mod fields;
 mod fronts;
 mod mixed;
 mod service;

@@ -30,6 +30,8 @@ fn state(access: &Access, context: &AuthContext) -> Decision {
     let now = context.now;
     let state = if access.is_live(now) {
         Ok("active")
+    } else if access.is_unreadable {
+        Err("unreadable")
     } else if !access.active {
         Err("suspended")
     } else if access.not_before.is_some_and(|not_before| now < not_before) {

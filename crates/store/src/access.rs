@@ -84,6 +84,10 @@ pub struct Access {
     /// Tokens of outside issuers are invalid if they were issued in or before this second; seconds since 1970, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_since: Option<i64>,
+    /// True if this program can't read the rules of the access, because a newer version of the program has written them or they are
+    /// damaged. Its calls are rejected, and this program does not change it. Never stored.
+    #[serde(skip)]
+    pub is_unreadable: bool,
 }
 
 fn yes() -> bool {
@@ -200,6 +204,27 @@ impl Access {
             query_credentials: true,
             token_generation: 0,
             tokens_since: None,
+            is_unreadable: false,
+        }
+    }
+
+    /// Makes the access whose stored document can't be read. It is suspended, because an unknown rule may restrict it. It keeps what
+    /// proves its caller, as far as that can be read, so that the caller learns that the access is disabled and is not taken for
+    /// somebody who guesses.
+    pub(crate) fn unreadable(
+        (name, user, client_id): (&str, &str, &str),
+        document: &str,
+    ) -> Access {
+        let known: Value = serde_json::from_str(document).unwrap_or_default();
+        let number = |field: &str| known[field].as_i64();
+        Access {
+            version: number("version").unwrap_or_default(),
+            secrets: serde_json::from_value(known["secrets"].clone()).unwrap_or_default(),
+            active: false,
+            token_generation: number("token_generation").unwrap_or_default(),
+            tokens_since: number("tokens_since"),
+            is_unreadable: true,
+            ..Access::new(name, user, client_id)
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Accesses {
     by_user: Index,
     by_client_id: Index,
     names: Names,
+    /// Number of accesses that this program can't read.
+    unreadable: usize,
 }
 
 /// The result of a change for one access: its name, and its new state, or `None` if the access was deleted.
@@ -73,6 +75,13 @@ impl Accesses {
         self.names.len()
     }
 
+    /// Returns the number of accesses that this program can't read, because a newer version of the program has written them or they
+    /// are damaged.
+    #[must_use]
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
+    }
+
     /// Returns whether the snapshot contains no access, which means that nobody can call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -94,6 +103,7 @@ impl Accesses {
     }
 
     fn put(&mut self, access: Arc<Access>) {
+        self.unreadable += usize::from(access.is_unreadable);
         self.by_name.put(Arc::clone(&access));
         self.by_user.put(Arc::clone(&access));
         self.by_client_id.put(Arc::clone(&access));
@@ -106,6 +116,7 @@ impl Accesses {
             return;
         }
         if let Some(access) = self.names.remove(name) {
+            self.unreadable -= usize::from(access.is_unreadable);
             self.by_name.remove(&access);
             self.by_user.remove(&access);
             self.by_client_id.remove(&access);
@@ -120,6 +131,7 @@ impl Default for Accesses {
             by_user: Index::new(|access| &access.user),
             by_client_id: Index::new(|access| &access.client_id),
             names: Names::default(),
+            unreadable: 0,
         }
     }
 }

@@ -28,7 +28,8 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "Exports all accesses with the hashes of their secrets, in the format of an import",
             )
             .requires(RequiredKey::Operator)
-            .answers(200, "Transfer"),
+            .answers(200, "Transfer")
+            .refuses(&[409]),
         AdminEndpoint::post("/admin/v1/import", import)
             .named(
                 "importAccesses",
@@ -43,7 +44,12 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 
 async fn export(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     console.operator(&headers)?;
-    let document = Body::from_stream(document(console.store.accesses()));
+    let accesses = console.store.accesses();
+    if accesses.unreadable() > 0 {
+        let text = "This version of the program can't read some accesses. Export them at a replica of the version that has written them.";
+        return Err(Problem::new(StatusCode::CONFLICT, "conflict", text));
+    }
+    let document = Body::from_stream(document(accesses));
     Ok(answer(StatusCode::OK, "application/json", document))
 }
 

@@ -143,6 +143,7 @@ fn degraded(runtime: &Runtime) -> Vec<&'static str> {
     let is_failing = store.journal().trouble().is_some();
     let words = [
         ("store", is_failing || !store.has_lease()),
+        ("accesses", store.accesses().unreadable() > 0),
         ("standby", !store.is_replicated()),
         ("shared", counts.is_some_and(|counts| !counts.is_up())),
     ];

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use super::epochs::{KnownEpochs, OF_EPOCHS, epochs_of};
 use super::error::PgError;
 use super::session::Value;
-use super::snapshot::{read_access, read_accesses};
+use super::snapshot::{read_accesses, read_or_suspend};
 use super::store::PostgresStore;
 use crate::{Access, ChangedAccess, StoreError};
 
@@ -15,7 +15,10 @@ use crate::{Access, ChangedAccess, StoreError};
 /// the index instead of a join with all accesses.
 pub(super) static CHANGED: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {OF_EPOCHS}, c.access AS name, (SELECT document FROM chatgate.accesses a WHERE a.name = c.access) AS document
+        "SELECT {OF_EPOCHS}, c.access AS name,
+            (SELECT a.\"user\" FROM chatgate.accesses a WHERE a.name = c.access) AS \"user\",
+            (SELECT client_id FROM chatgate.accesses a WHERE a.name = c.access) AS client_id,
+            (SELECT document FROM chatgate.accesses a WHERE a.name = c.access) AS document
         FROM (VALUES (1)) AS one LEFT JOIN (SELECT DISTINCT access FROM chatgate.changes WHERE id > $1) c ON true"
     )
 });
@@ -34,7 +37,7 @@ impl PostgresStore {
         for row in &rows {
             let name: Option<String> = row.try_get("name").map_err(PgError::from)?;
             if let Some(name) = name {
-                changes.push((name, read_access(row)?));
+                changes.push((name, read_or_suspend(row)?));
             }
             seen = epochs_of(row)?;
         }

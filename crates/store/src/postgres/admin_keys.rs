@@ -22,7 +22,7 @@ impl PostgresStore {
         let (mut lease, epoch) = begun.map_err(StoreError::from)?;
         let changed = async {
             let session = &mut lease.session;
-            let (keys, _) = admin_keys_of(&session.query(ADMIN_KEYS, &[]).await?)?;
+            let keys = admin_keys_of(&session.query(ADMIN_KEYS, &[]).await?)?;
             let wanted = match change(&keys) {
                 Ok(wanted) => wanted,
                 Err(refused) => return Ok(Err(refused)),

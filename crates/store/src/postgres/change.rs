@@ -235,8 +235,13 @@ async fn read_for_update(
 ) -> Result<Option<Access>, ChangeError> {
     let access = "SELECT name, document FROM chatgate.accesses WHERE name = $1 FOR UPDATE";
     let rows = session.query(access, &[(&name, Type::TEXT)]).await?;
-    let access = rows.first().map(read_access).transpose()?;
-    Ok(access.flatten())
+    let access = rows.first().map(read_access).transpose();
+    access.map(Option::flatten).map_err(|error| {
+        tracing::error!(access = name, %error, "an access can't be changed");
+        ChangeError::Refused(format!(
+            "This version of the program can't read the access {name}. Change it at a replica of the version that has written it."
+        ))
+    })
 }
 
 /// Returns the access after a change, with the bounds of its tokens.

@@ -13,14 +13,14 @@ use crate::{Access, Accesses, AdminKey, Role, StoreError, StoredSecret};
 /// Reads all accesses and their epoch.
 pub(super) async fn read_accesses(pool: &PgPool) -> Result<(Accesses, i64), StoreError> {
     // One statement sees one state, so the epoch is that of the rows.
-    let all = "SELECT e.epoch, a.name, a.document FROM chatgate.epochs e LEFT JOIN chatgate.accesses a ON true
+    let all = "SELECT e.epoch, a.name, a.\"user\", a.client_id, a.document FROM chatgate.epochs e LEFT JOIN chatgate.accesses a ON true
          WHERE e.what = 'accesses'";
     let rows = pool.read(all, &[]).await?;
     let epoch = rows.first().map(|row| row.try_get("epoch"));
     let epoch = epoch.transpose().map_err(PgError::from)?.unwrap_or(0);
     let accesses = rows
         .iter()
-        .map(read_access)
+        .map(read_or_suspend)
         .collect::<Result<Vec<_>, _>>()?;
     Ok((accesses.into_iter().flatten().collect(), epoch))
 }
@@ -35,35 +35,73 @@ pub(super) fn read_access(row: &Row) -> Result<Option<Access>, StoreError> {
     })
 }
 
+/// Reads the access of a row, or `None` if the row has none. An access that can't be read is suspended, so that calls of other
+/// accesses and later changes do not depend on it.
+pub(super) fn read_or_suspend(row: &Row) -> Result<Option<Access>, StoreError> {
+    let text = |column| {
+        row.try_get::<_, Option<&str>>(column)
+            .map_err(PgError::from)
+    };
+    let Some(document) = text("document")? else {
+        return Ok(None);
+    };
+    read_access(row).or_else(|error| {
+        let [name, user, client_id] = ["name", "user", "client_id"].map(text);
+        let names = (name?, user?, client_id?);
+        let (Some(name), Some(user), Some(client_id)) = names else {
+            return Err(error);
+        };
+        tracing::error!(access = name, %error, "this version can't read an access; it rejects the calls of the access");
+        Ok(Some(Access::unreadable((name, user, client_id), document)))
+    })
+}
+
 /// Selects all keys of operators by name, and their epoch.
 pub(super) const ADMIN_KEYS: &str = "SELECT e.epoch, k.name, k.role, k.hash, k.created_at FROM chatgate.epochs e
      LEFT JOIN chatgate.admin_keys k ON true WHERE e.what = 'admin_keys' ORDER BY k.name COLLATE \"C\"";
 
-/// Reads [`ADMIN_KEYS`] over any connection of the pool.
+/// Reads [`ADMIN_KEYS`] over any connection of the pool, without the keys whose roles only a newer program knows: this one would not
+/// know what they may do.
 pub(super) async fn read_admin_keys(pool: &PgPool) -> Result<(Vec<AdminKey>, i64), StoreError> {
-    admin_keys_of(&pool.read(ADMIN_KEYS, &[]).await?)
-}
-
-/// Returns the keys in the rows of [`ADMIN_KEYS`], and their epoch.
-pub(super) fn admin_keys_of(rows: &[Row]) -> Result<(Vec<AdminKey>, i64), StoreError> {
-    let (mut keys, mut epoch) = (Vec::new(), 0);
-    for row in rows {
-        epoch = row.try_get("epoch").map_err(PgError::from)?;
-        if let Some(name) = row
-            .try_get::<_, Option<&str>>("name")
-            .map_err(PgError::from)?
-        {
-            let role = Role::from_name(row.try_get("role").map_err(PgError::from)?);
-            let hash = row.try_get("hash").map_err(PgError::from)?;
-            keys.push(AdminKey::new(
-                name,
-                role.ok_or_else(|| StoreError::new("a key has an unknown role"))?,
-                row.try_get("created_at").map_err(PgError::from)?,
-                StoredSecret::Keyed(hash),
-            ));
+    let rows = pool.read(ADMIN_KEYS, &[]).await?;
+    let epoch = rows.first().map(|row| row.try_get("epoch"));
+    let epoch = epoch.transpose().map_err(PgError::from)?.unwrap_or(0);
+    let mut keys = Vec::new();
+    for row in &rows {
+        match admin_key(row)? {
+            Some(Ok(key)) => keys.push(key),
+            Some(Err(error)) => {
+                tracing::error!(%error, "this version does not accept an admin key")
+            }
+            None => {}
         }
     }
     Ok((keys, epoch))
+}
+
+/// Returns the keys in the rows of [`ADMIN_KEYS`].
+///
+/// # Errors
+/// When this program does not know the role of a key, because it could not judge a change of keys then.
+pub(super) fn admin_keys_of(rows: &[Row]) -> Result<Vec<AdminKey>, StoreError> {
+    let keys = rows.iter().filter_map(|row| admin_key(row).transpose());
+    keys.map(|key| key?).collect()
+}
+
+/// Reads the key of a row, or `None` if the row has none. The inner error is that of an unknown role.
+fn admin_key(row: &Row) -> Result<Option<Result<AdminKey, StoreError>>, PgError> {
+    let Some(name) = row.try_get::<_, Option<&str>>("name")? else {
+        return Ok(None);
+    };
+    let (created, hash) = (
+        row.try_get("created_at")?,
+        StoredSecret::Keyed(row.try_get("hash")?),
+    );
+    let role = Role::from_name(row.try_get("role")?);
+    let key = role.map(|role| AdminKey::new(name, role, created, hash));
+    Ok(Some(key.ok_or_else(|| {
+        StoreError::new(format!("the key {name} has an unknown role"))
+    })))
 }
 
 /// Reads the id of the deployment.

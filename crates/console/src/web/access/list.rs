@@ -169,6 +169,9 @@ pub(crate) async fn suggested_names(console: &Console, search: &str) -> Vec<Stri
 
 /// Returns the word for the state of an access.
 pub(crate) fn state_word(access: &Access, now: i64) -> &'static str {
+    if access.is_unreadable {
+        return "unreadable";
+    }
     match (access.active, access.is_live(now)) {
         (false, _) => "suspended",
         (true, false) => "not valid now",
