@@ -46,12 +46,17 @@ impl Store {
         let sought = Arc::new(ErasureTarget::new(destination, key));
         let mut coming = self.pending_rows(by.1).await?;
         let mut rows = 0;
-        for table in &TABLES {
+        let (timed, untimed): (Vec<_>, Vec<_>) = TABLES.iter().partition(|table| table.is_timed);
+        for table in &timed {
             rows += self.erase_from((table, i64::MIN), &sought).await?;
         }
         let waited = self.wait_for(&mut coming).await;
+        // Rows of these tables that are written during the wait can't be found by their number, so all are searched after it.
+        for table in untimed {
+            rows += self.erase_from((table, i64::MIN), &sought).await?;
+        }
         let before = rows;
-        for table in TABLES.iter().filter(|table| table.is_timed) {
+        for table in timed {
             rows += self.erase_from((table, coming.beyond()), &sought).await?;
         }
         match self.engine() {

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use crate::memory::COUNT_HOLDS;
 use crate::test_engine::{TestEngine, on_every_engine};
 use crate::{
-    EventChannel, EventKind, EventRetention, Floor, Journal, NewEvent, ObservedChannel,
-    ObservedChat, ObservedMessage, Position, Store, Tip,
+    EventChannel, EventKind, EventRetention, Floor, Journal, JournalRow, NewEvent, ObservedChannel,
+    ObservedChat, ObservedMessage, OpenResult, Position, Settlement, Store, Tip,
 };
 
 on_every_engine!(
@@ -20,6 +20,7 @@ on_every_engine!(
     events_of_kinds_that_a_newer_program_knows_are_passed_over,
     interests_last_until_their_time,
     an_erased_destination_takes_its_events_along,
+    what_an_erased_destination_says_during_the_erasure_is_erased_too,
 );
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -294,6 +295,36 @@ async fn interests_last_until_their_time(engine: TestEngine) {
     store.close().await;
     let store = engine.open().await;
     assert_eq!(store.interests(10).await.unwrap(), [of("b", 20)]);
+}
+
+async fn what_an_erased_destination_says_during_the_erasure_is_erased_too(engine: TestEngine) {
+    let store = Arc::new(engine.open().await);
+    let journal = Journal::start(&store).await.unwrap();
+    let row = JournalRow {
+        at_ms: NOW_MS,
+        ..JournalRow::default()
+    };
+    let opened = journal.open(row.clone(), None, Instant::now()).await;
+    let OpenResult::Intent(intent) = opened.unwrap() else {
+        panic!("nothing is in its way")
+    };
+    record(&store, chat(vec![message("a", "received")])).await;
+    let erasing = {
+        let store = Arc::clone(&store);
+        let by = ("ann", NOW_MS);
+        tokio::spawn(async move { store.erase_destination(by, "34600000000").await })
+    };
+    // The send keeps the erasure waiting after its first search.
+    let deadline = Instant::now() + PATIENCE;
+    while !ids(&store, Position::ZERO).await.is_empty() {
+        assert!(Instant::now() < deadline, "the event stays");
+    }
+    record(&store, chat(vec![message("b", "received")])).await;
+    intent.settle(row, Settlement::Free).await.unwrap();
+    erasing.await.unwrap().unwrap();
+    assert!(ids(&store, Position::ZERO).await.is_empty());
+    let memory = store.channel_memory(&channel()).await.unwrap().unwrap();
+    assert!(memory.tips.is_empty(), "{:?}", memory.tips.keys());
 }
 
 async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
