@@ -1,5 +1,9 @@
 //! Tests with several replicas at the same time.
 
+mod current;
+mod tables;
+mod unreadable;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,8 +13,8 @@ use tokio_postgres::types::Type;
 
 use super::test_server::new_database;
 use crate::{
-    Access, AdminKey, ChangeError, PostgresOptions, Propagation, PropagationWait, Role,
-    SharedSession, Store, StoredSecret,
+    Access, AdminKey, PostgresOptions, Propagation, PropagationWait, Role, SharedSession, Store,
+    StoredSecret,
 };
 
 /// Number of replicas that start at the same time.
@@ -257,27 +261,6 @@ async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it(
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_up_to_date_or_needs_a_newer_program_is_refused() {
-    let Some(mut options) = new_database() else {
-        return;
-    };
-    options.migrates = false;
-    let error = Store::open_postgres(&options).await.err().unwrap();
-    assert!(error.to_string().contains("chatgate migrate"), "{error}");
-    options.migrates = true;
-    let store = Store::open_postgres(&options).await.unwrap();
-    options.migrates = false;
-    Store::open_postgres(&options).await.unwrap();
-    let newer = "UPDATE chatgate.deployment SET contract = 99";
-    store.postgres().pool().write(newer, &[]).await.unwrap();
-    let error = Store::open_postgres(&options).await.err().unwrap();
-    assert!(
-        error.to_string().contains("install the newer version"),
-        "{error}"
-    );
-}
-
-#[tokio::test]
 async fn a_session_is_known_to_all_replicas_and_its_end_too() {
     let Some(options) = new_database() else {
         return;
@@ -409,148 +392,6 @@ async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
     assert!(store.postgres().lease().is_valid(Instant::now()));
 }
 
-/// Makes this statement run when a row is written to a table of changes, at the end of the transaction.
-async fn at_commit(store: &Store, table: &str, statement: &str) {
-    for sql in [
-        &format!("CREATE FUNCTION public.at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$"),
-        &format!(
-            "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON chatgate.{table} DEFERRABLE INITIALLY DEFERRED
-             FOR EACH ROW EXECUTE FUNCTION public.at_commit()"
-        ),
-    ] {
-        store.postgres().pool().write(sql, &[]).await.unwrap();
-    }
-}
-
-/// Starts two replicas that do not follow each other's changes. The second one has made a change of each kind.
-async fn apart(options: &mut PostgresOptions) -> [Store; 2] {
-    options.replica.ack_wait = Duration::from_millis(50);
-    let stores = [open(options).await, open(options).await];
-    for store in &stores {
-        store.postgres().hush();
-    }
-    let first = |_: Option<&Access>| Ok(Some(Access::new("first", "first", "first")));
-    stores[1]
-        .change_access(("me", 7), "first", first)
-        .await
-        .unwrap();
-    stores
-}
-
-#[tokio::test]
-async fn a_stored_change_of_an_access_succeeds_even_if_it_cannot_be_applied_yet() {
-    let Some(mut options) = new_database() else {
-        return;
-    };
-    let [store, other] = apart(&mut options).await;
-    let rename = |from: &str, to: &str| {
-        format!("ALTER TABLE chatgate.accesses RENAME COLUMN {from} TO {to}")
-    };
-    at_commit(&other, "changes", &rename("document", "lost")).await;
-    let change = |_: Option<&Access>| Ok(Some(Access::new("a", "u", "c")));
-    let changed = store.change_access(("me", 7), "a", change).await;
-    let changed = changed.unwrap().unwrap();
-    assert_eq!((&*changed.user, changed.version), ("u", 2));
-    assert!(store.accesses().named("a").is_none());
-    let propagation = async || {
-        let propagation = store.await_propagation(PropagationWait::Acknowledgement);
-        let propagation = propagation.await.unwrap().unwrap();
-        (propagation.replicas, propagation.of)
-    };
-    assert_eq!(propagation().await, (0, 2));
-
-    let pool = other.postgres().pool();
-    for sql in [
-        "DROP FUNCTION public.at_commit CASCADE",
-        &rename("lost", "document"),
-    ] {
-        pool.write(sql, &[]).await.unwrap();
-    }
-    store.postgres().load_accesses().await.unwrap();
-    assert_eq!(store.accesses().named("a"), Some(&changed));
-    assert_eq!(propagation().await, (1, 2));
-    at_commit(&other, "changes", &rename("document", "lost")).await;
-    other
-        .note_change(("me", 7), "a", ("webhook", "on", "off"))
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn a_stored_change_of_an_admin_key_succeeds_even_if_it_cannot_be_applied_yet() {
-    let Some(mut options) = new_database() else {
-        return;
-    };
-    let [store, _other] = apart(&mut options).await;
-    let lose = "ALTER TABLE chatgate.epochs RENAME COLUMN what TO lost";
-    at_commit(&store, "admin_keys", lose).await;
-    let key = AdminKey::new("ann", Role::Viewer, 1, StoredSecret::Keyed("h".to_owned()));
-    store.put_admin_key(&key).await.unwrap();
-    assert!(store.admin_keys().is_empty());
-    assert!(store.postgres().unapplied().admin_keys > 0);
-}
-
-/// Makes changes of accesses unreadable, or readable again, and makes one that all replicas have to read.
-async fn change_unreadably(store: &Store, [from, to]: [&str; 2]) {
-    let rename = format!("ALTER TABLE chatgate.changes RENAME COLUMN {from} TO {to}");
-    let raise = "UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = 'accesses'";
-    for sql in [&rename, raise] {
-        store.postgres().pool().write(sql, &[]).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_replica_that_cannot_read_changes_renews_its_lease_and_is_not_current() {
-    let Some(mut options) = new_database() else {
-        return;
-    };
-    options.replica.lease = Duration::from_secs(3);
-    let store = open(&options).await;
-    let until = Instant::now() + Duration::from_secs(30);
-    let is_so = async |what: &str, is_so: &dyn Fn() -> bool| {
-        while !is_so() {
-            assert!(Instant::now() < until, "{what}");
-            store.replicas().await.unwrap();
-        }
-    };
-    change_unreadably(&store, ["access", "lost"]).await;
-    is_so("it does not become stale", &|| !store.has_lease()).await;
-    assert!(store.stale_for().unwrap() >= Duration::from_secs(2));
-    let trouble = store.journal().trouble().unwrap();
-    assert!(trouble.contains("access"), "{trouble}");
-    for _ in 0..20 {
-        let rows = store.replicas().await.unwrap().unwrap();
-        assert!(rows[0].lease_ms > 0 && !store.has_lease(), "{rows:?}");
-    }
-    change_unreadably(&store, ["lost", "access"]).await;
-    is_so("it does not become current", &|| store.has_lease()).await;
-    assert!(store.stale_for().unwrap() < Duration::from_secs(2));
-}
-
-#[tokio::test]
-async fn a_replica_is_not_current_before_it_has_tried_to_read_the_signing_keys() {
-    let Some(mut options) = new_database() else {
-        return;
-    };
-    options.replica.lease = Duration::from_secs(3);
-    let (store, other) = (open(&options).await, open(&options).await);
-    other.add_key("tokens/a", b"key", 1).await.unwrap();
-    let until = Instant::now() + Duration::from_secs(30);
-    while store.has_lease() {
-        assert!(Instant::now() < until, "it does not become stale");
-        store.replicas().await.unwrap();
-    }
-    let change = *store.signing_key_changes().unwrap().borrow();
-    store.signing_keys_unread(change);
-    while !store.has_lease() {
-        assert!(Instant::now() < until, "it does not become current");
-        store.replicas().await.unwrap();
-    }
-    let rows = store.replicas().await.unwrap().unwrap();
-    let own = rows.iter().find(|row| row.is_own).unwrap();
-    assert_eq!(own.behind, 1, "it does not verify with the key");
-}
-
 #[tokio::test]
 async fn a_replica_whose_row_was_taken_goes_on_as_another_one() {
     let Some(options) = new_database() else {
@@ -592,138 +433,4 @@ async fn changes_arrive_though_nobody_is_notified() {
         // Each round sends one query to the database.
         two.changes("a", 1).await.unwrap();
     }
-}
-
-/// Takes the lock like the migrations of another process.
-async fn other_migrator(options: &PostgresOptions) -> super::session::PgSession {
-    let connector = super::connector::PgConnector::for_command(&options.direct_url).unwrap();
-    let mut session = connector.connect().await.unwrap();
-    let lock = "SELECT pg_advisory_lock($1)";
-    session
-        .query(lock, &[(&super::migrations::LOCK, Type::INT8)])
-        .await
-        .unwrap();
-    session
-}
-
-#[tokio::test]
-async fn migrations_wait_for_another_process_without_a_wait_in_the_database() {
-    let Some(options) = new_database() else {
-        return;
-    };
-    let mut other = other_migrator(&options).await;
-    let mut opening = tokio::spawn(async move { Store::open_postgres(&options).await });
-    let (began, held) = (Instant::now(), Duration::from_secs(3));
-    while began.elapsed() < held {
-        let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        assert!(other.query(waits, &[]).await.unwrap().is_empty());
-        let _ = tokio::time::timeout(Duration::from_millis(10), &mut opening).await;
-        assert!(!opening.is_finished(), "it did not wait");
-    }
-    drop(other);
-    opening.await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn a_plan_of_before_a_change_of_a_table_costs_its_connection_and_no_answer() {
-    let Some(options) = new_database() else {
-        return;
-    };
-    let store = open(&options).await;
-    let pool = store.postgres().pool();
-    let (mut fresh, mut stale) = (pool.take().await.unwrap(), pool.take().await.unwrap());
-    let prepare = "PREPARE facts AS SELECT * FROM chatgate.facts";
-    stale.session.batch(prepare).await.unwrap();
-    let add = "ALTER TABLE chatgate.facts ADD COLUMN more text";
-    fresh.session.batch(add).await.unwrap();
-    fresh.session.batch(prepare).await.unwrap();
-    // The connection that was given back last is lent first.
-    pool.return_connection(fresh);
-    pool.return_connection(stale);
-    assert!(pool.write("EXECUTE facts", &[]).await.unwrap().is_empty());
-}
-
-/// Executes statements of another program as one transaction, and makes all replicas read the change.
-async fn as_another_program(store: &Store, statements: &str, what: &str) {
-    let mut session = store.postgres().connect().await.unwrap();
-    let raise = format!("UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = '{what}'");
-    let all = format!("BEGIN; {raise}; {statements}; COMMIT");
-    session.batch(&all).await.unwrap();
-}
-
-/// Replaces the stored document of an access.
-async fn write_document(store: &Store, name: &str, document: &str) {
-    let write = format!(
-        "UPDATE chatgate.accesses SET document = '{document}' WHERE name = '{name}';
-         INSERT INTO chatgate.changes (id, at, actor, access)
-         SELECT epoch, 1, 'x', '{name}' FROM chatgate.epochs WHERE what = 'accesses'"
-    );
-    as_another_program(store, &write, "accesses").await;
-}
-
-#[tokio::test]
-async fn an_access_that_cannot_be_read_is_refused_and_no_other_access_depends_on_it() {
-    let Some(options) = new_database() else {
-        return;
-    };
-    let store = open(&options).await;
-    let put = async |name: &str, note: &str| {
-        let mut access = Access::new(name, &format!("user of {name}"), &format!("cga_{name}"));
-        note.clone_into(&mut access.note);
-        store
-            .change_access(("me", 7), name, |_| Ok(Some(access)))
-            .await
-    };
-    let access = put("a", "").await.unwrap().unwrap();
-    let document = serde_json::to_string(&*access).unwrap();
-    let newer = document.replacen('{', "{\"rule\":\"later\",", 1);
-    for unreadable in [&*newer, "{\"unreadable\":1"] {
-        write_document(&store, "a", unreadable).await;
-        let until = Instant::now() + Duration::from_secs(30);
-        while store.accesses().unreadable() == 0 {
-            assert!(Instant::now() < until, "it is not read");
-            store.changes("a", 1).await.unwrap();
-        }
-        let started = open(&options).await;
-        for store in [&store, &started] {
-            let accesses = store.accesses();
-            let known = accesses.of_user("user of a").unwrap();
-            assert!(!known.is_live(7) && known.client_id == "cga_a");
-        }
-        put("b", unreadable).await.unwrap();
-        assert!(store.accesses().named("b").unwrap().is_live(7));
-        let refused = put("a", "overwritten").await.unwrap_err();
-        assert!(matches!(refused, ChangeError::Refused(_)), "{refused}");
-
-        write_document(&store, "a", &document).await;
-        while store.accesses().unreadable() > 0 {
-            assert!(Instant::now() < until, "it is not read again");
-            store.changes("a", 1).await.unwrap();
-        }
-        assert_eq!(store.accesses().named("a"), Some(&access));
-    }
-}
-
-#[tokio::test]
-async fn an_admin_key_of_an_unknown_role_opens_nothing_and_no_other_key_depends_on_it() {
-    let Some(options) = new_database() else {
-        return;
-    };
-    let store = open(&options).await;
-    let key = |name: &str| {
-        let hash = StoredSecret::Keyed(format!("hash of {name}"));
-        AdminKey::new(name, Role::Operator, 1, hash)
-    };
-    let add = "INSERT INTO chatgate.admin_keys (name, role, hash, created_at) VALUES
-        ('auditor', 'auditor', 'h', 1), ('ann', 'operator', 'hash of ann', 1)";
-    as_another_program(&store, add, "admin_keys").await;
-    let until = Instant::now() + Duration::from_secs(30);
-    while store.admin_keys().is_empty() {
-        assert!(Instant::now() < until, "the keys are not read");
-        store.changes("a", 1).await.unwrap();
-    }
-    assert_eq!(*store.admin_keys(), [key("ann")]);
-    assert_eq!(*open(&options).await.admin_keys(), [key("ann")]);
-    // A change is judged by all keys.
-    assert!(store.put_admin_key(&key("auditor")).await.is_err());
 }
