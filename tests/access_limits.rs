@@ -38,7 +38,7 @@ async fn admitted(gateway: &Gateway, secret: &str, calls: usize) -> usize {
 }
 
 /// Waits until midnight has passed if it is near, because counts before and after midnight cannot be compared.
-async fn away_from_midnight() {
+async fn wait_past_midnight() {
     const NEAR_S: u64 = 50;
     until("midnight", async || {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap();
@@ -58,8 +58,8 @@ async fn shown(gateway: &Gateway, name: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_limit_per_day_is_reported_and_survives_a_stop_and_a_crash_without_a_call_too_many() {
-    away_from_midnight().await;
+async fn a_limit_per_day_holds_across_a_stop_and_a_kill() {
+    wait_past_midnight().await;
     let gateway = Gateway::start();
     let draft = json!({"name": "a", "allow": ["any"], "per_day": "200/day", "rate": "1000/min"});
     let secret = made(&gateway, draft).await;
@@ -98,11 +98,11 @@ async fn a_limit_per_day_is_reported_and_survives_a_stop_and_a_crash_without_a_c
 }
 
 #[tokio::test]
-async fn a_gateway_killed_under_load_has_admitted_no_call_too_many() {
+async fn a_gateway_killed_under_load_admits_at_most_the_limit_per_day() {
     const LIMIT: usize = 600;
     const BEFORE: usize = 200;
     const CALLERS: usize = 16;
-    away_from_midnight().await;
+    wait_past_midnight().await;
     let toml = "[limits]\nper_address_per_minute = 100000\n";
     let gateway = Arc::new(Gateway::configured(toml, &[]));
     let draft = json!({"name": "a", "allow": ["any"], "per_day": LIMIT});
@@ -136,11 +136,11 @@ async fn a_gateway_killed_under_load_has_admitted_no_call_too_many() {
 }
 
 #[tokio::test]
-async fn a_limit_per_day_that_only_reports_refuses_nobody() {
+async fn a_report_only_limit_per_day_admits_every_call() {
     let gateway = Gateway::start();
     let draft = json!({"name": "a", "allow": ["any"], "per_day": 1, "report": ["limits"]});
     let secret = made(&gateway, draft).await;
-    away_from_midnight().await;
+    wait_past_midnight().await;
     assert_eq!(admitted(&gateway, &secret, 2).await, 2);
     let reported = read(&gateway, &secret).header("X-Request-ID", "reported");
     assert_eq!(said(reported).await, "SUCCESS");
@@ -149,8 +149,8 @@ async fn a_limit_per_day_that_only_reports_refuses_nobody() {
 }
 
 #[tokio::test]
-async fn a_seeded_access_has_its_fields_and_its_day_goes_on_over_a_reload() {
-    away_from_midnight().await;
+async fn a_seeded_access_keeps_its_fields_and_its_daily_count_over_a_reload() {
+    wait_past_midnight().await;
     let secret = "cgs_seeded-seeded-seeded-seeded-seeded-seeded-s";
     let toml = |level: &str| {
         format!(
@@ -174,7 +174,7 @@ async fn a_seeded_access_has_its_fields_and_its_day_goes_on_over_a_reload() {
 }
 
 #[tokio::test]
-async fn an_access_may_have_nothing_kept_or_something_for_a_time_of_its_own() {
+async fn an_access_can_disable_its_cache_or_set_lifetimes_per_method() {
     let sandbox = Sandbox::start();
     let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
     let secret = made(&gateway, json!({"name": "a", "allow": ["any"]})).await;
@@ -216,7 +216,7 @@ async fn an_access_may_have_nothing_kept_or_something_for_a_time_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_last_use_is_shown_and_kept_and_is_no_change() {
+async fn the_last_use_survives_a_restart_and_is_not_listed_as_a_change() {
     let gateway = Gateway::start();
     let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.0/8"]})).await;
     let before = shown(&gateway, "a").await;
@@ -246,7 +246,7 @@ async fn the_last_use_is_shown_and_kept_and_is_no_change() {
 }
 
 #[tokio::test]
-async fn a_hash_made_elsewhere_lets_its_password_in_and_absurd_ones_are_refused() {
+async fn a_given_password_hash_accepts_its_password_and_extreme_ones_are_rejected() {
     let gateway = Gateway::start();
     let draft = json!({"name": "a", "allow": ["any"], "password_hash": HASH});
     let answer = admin(&gateway, Method::POST, "accesses", draft).await;
@@ -289,7 +289,7 @@ async fn a_hash_made_elsewhere_lets_its_password_in_and_absurd_ones_are_refused(
 }
 
 #[tokio::test]
-async fn two_chosen_passwords_live_side_by_side_and_open_nothing_else() {
+async fn two_chosen_passwords_are_valid_concurrently_for_their_access_alone() {
     let gateway = Gateway::start();
     let draft = json!({"name": "a", "allow": ["any"], "password": "the first password"});
     made(&gateway, draft).await;
@@ -320,7 +320,7 @@ async fn two_chosen_passwords_live_side_by_side_and_open_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_import_takes_nothing_that_could_not_be_written_by_hand() {
+async fn an_import_rejects_invalid_values_and_accepts_an_older_export() {
     let gateway = Gateway::start();
     made(
         &gateway,
@@ -404,7 +404,7 @@ fn command(gateway: &Gateway, arguments: &[&str], input: &str) -> (Option<i32>, 
 }
 
 #[tokio::test]
-async fn the_command_line_makes_accesses_with_rates_hashes_cache_and_journal() {
+async fn access_create_sets_rates_hash_cache_and_journal() {
     let gateway = Gateway::start();
     let run = |arguments: &[&str], input: &str| command(&gateway, arguments, input);
     let words = "create a --allow any --rate 60/min --rate 1000/day --journal full \
@@ -441,7 +441,7 @@ async fn the_command_line_makes_accesses_with_rates_hashes_cache_and_journal() {
 }
 
 #[tokio::test]
-async fn the_command_line_sets_one_thing_and_says_what_is_wrong() {
+async fn access_set_changes_the_named_fields_and_explains_invalid_values() {
     let gateway = Gateway::start();
     made(
         &gateway,

@@ -43,7 +43,7 @@ pub(crate) async fn said(request: reqwest::RequestBuilder) -> String {
 }
 
 #[tokio::test]
-async fn networks_rotation_and_suspension_hold_from_the_next_request_on_open_connections() {
+async fn access_changes_apply_to_the_next_request_on_an_open_connection() {
     let gateway = Gateway::start();
     let old = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
     // One client keeps one connection, so that the changes below reach an open connection.
@@ -102,7 +102,7 @@ async fn networks_rotation_and_suspension_hold_from_the_next_request_on_open_con
 }
 
 #[tokio::test]
-async fn a_change_of_what_has_changed_since_is_refused_and_every_change_is_reported() {
+async fn a_stale_if_match_is_rejected_and_changes_list_before_and_after() {
     let gateway = Gateway::start();
     made(
         &gateway,
@@ -232,7 +232,7 @@ async fn an_export_round_trips_with_its_secrets() {
 }
 
 #[tokio::test]
-async fn a_viewer_may_look_and_change_nothing_and_the_last_operator_stays() {
+async fn a_viewer_can_only_read_and_the_last_operator_key_cannot_be_deleted() {
     let gateway = Gateway::start();
     let viewer = json!({"name": "ann", "role": "viewer"});
     let made = admin(&gateway, Method::POST, "admin-keys", viewer).await;
@@ -294,7 +294,7 @@ async fn a_viewer_may_look_and_change_nothing_and_the_last_operator_stays() {
 }
 
 #[tokio::test]
-async fn limits_may_bound_destinations_calls_at_once_and_secrets_in_urls_or_only_report() {
+async fn per_destination_and_query_credentials_apply_and_report_mode_only_logs() {
     let gateway = Gateway::start();
     let draft = json!({"name": "a", "allow": ["any"], "per_destination": "1/min", "query_credentials": false});
     let secret = made(&gateway, draft).await;
@@ -352,7 +352,7 @@ fn access_command(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String
 }
 
 #[tokio::test]
-async fn an_access_for_everybody_is_changed_by_what_is_shown_of_it() {
+async fn the_networks_shown_for_allow_any_can_be_written_back_and_removed() {
     let gateway = Gateway::start();
     let json = |arguments: &[&str]| {
         let (code, out, err) = access_command(&gateway, &[arguments, &["--json"]].concat());
@@ -378,7 +378,7 @@ async fn an_access_for_everybody_is_changed_by_what_is_shown_of_it() {
 }
 
 #[tokio::test]
-async fn the_command_line_does_all_of_it() {
+async fn the_command_line_creates_changes_lists_and_deletes_an_access() {
     let gateway = Gateway::start();
     let run = |arguments: &[&str]| access_command(&gateway, arguments);
     let json = |arguments: &[&str]| {
@@ -433,7 +433,7 @@ async fn the_command_line_does_all_of_it() {
 }
 
 #[tokio::test]
-async fn lists_are_read_by_the_page_and_searched() {
+async fn lists_of_accesses_are_paged_and_searchable() {
     let gateway = Gateway::start();
     for number in 0..7 {
         let owner = if number % 2 == 0 { "Éva" } else { "Ole" };

@@ -90,7 +90,7 @@ async fn guessed(gateway: &Gateway, ways: (&str, &str), name: &str) -> [String; 
 }
 
 #[tokio::test]
-async fn no_two_ways_together_reveal_whether_a_name_exists() {
+async fn no_pair_of_ways_in_reveals_whether_a_name_exists() {
     let pairs: Vec<_> = WAYS
         .iter()
         .flat_map(|a| WAYS.iter().map(move |b| (*a, *b)))

@@ -473,7 +473,7 @@ async fn check(gateway: &Gateway, row: &Row, secret: &str, id: &str) {
 }
 
 #[tokio::test]
-async fn the_call_its_log_line_and_explain_agree_on_every_row() {
+async fn answer_log_line_and_explain_agree_on_every_row_of_the_address_table() {
     let has_ipv6 = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     let mut right = BTreeMap::<&str, usize>::new();
     let is_missing = |listen: &str| listen.starts_with('[') && !has_ipv6;

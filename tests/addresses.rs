@@ -42,7 +42,7 @@ async fn call(
 
 #[expect(clippy::too_many_lines, reason = "a table, a row a case")]
 #[tokio::test]
-async fn the_right_address_is_judged_by_the_right_list() {
+async fn the_resolved_client_address_is_checked_against_the_network_lists() {
     let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
     for (source, forwarded, code, client) in [
         ([127, 0, 0, 2], &[][..], "SUCCESS", "127.0.0.2"),
@@ -120,7 +120,7 @@ async fn the_right_address_is_judged_by_the_right_list() {
 }
 
 #[tokio::test]
-async fn the_networks_of_an_access_are_shown_only_to_who_has_its_secret() {
+async fn ip_not_allowed_is_returned_only_to_callers_with_the_secret() {
     let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
     // From two addresses, because refusals of one address are counted together.
     for (last, wrong) in [(3, "cgs_wrong"), (4, "wrong")] {
@@ -143,7 +143,7 @@ async fn the_networks_of_an_access_are_shown_only_to_who_has_its_secret() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_and_a_wrong_password_look_the_same() {
+async fn an_unknown_user_and_a_wrong_password_get_identical_answers() {
     let gateway = Gateway::configured(CONFIGURATION, &[("SECRET", SECRET)]);
     for secret in ["cgs_wrong", "wrong"] {
         let ask = async |user: &str| {

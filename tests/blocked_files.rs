@@ -37,7 +37,7 @@ fn ends(gateway: Gateway) {
 }
 
 #[tokio::test]
-async fn a_reload_names_the_file_that_blocks_and_the_next_one_goes_on() {
+async fn a_reload_names_the_blocking_file_and_the_next_reload_succeeds() {
     let shared_memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let ordinary = TempDir::new().unwrap();
     for (folder, expected) in [
@@ -67,7 +67,7 @@ async fn a_reload_names_the_file_that_blocks_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
-async fn an_issuer_whose_file_blocks_holds_up_neither_other_issuers_nor_the_end() {
+async fn a_blocking_issuer_file_delays_neither_other_issuers_nor_shutdown() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let file = folder.path().join("jwks.json");
     let (blocked, other) = (Issuer::new(), Issuer::new());
@@ -110,7 +110,7 @@ async fn an_issuer_whose_file_blocks_holds_up_neither_other_issuers_nor_the_end(
 }
 
 #[tokio::test]
-async fn a_configuration_that_blocks_stops_nothing_that_goes_on() {
+async fn a_blocking_configuration_file_fails_the_reload_but_not_the_gateway() {
     let gateway = Gateway::configured("[limits]\ndrain_timeout = \"2s\"\n", &[]);
     let file = gateway.folder.path().join("chatgate.toml");
     block(&file);

@@ -50,7 +50,7 @@ async fn messages(gateway: &Gateway, demo: &Demo, destination: &str) -> Vec<Stri
 }
 
 #[tokio::test]
-async fn iso_8859_1_arrives_letter_by_letter_by_every_name_it_has() {
+async fn iso_8859_1_text_arrives_intact_under_each_of_its_names() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     // Every character from the no-break space to the last.
@@ -82,7 +82,7 @@ async fn iso_8859_1_arrives_letter_by_letter_by_every_name_it_has() {
 }
 
 #[tokio::test]
-async fn us_ascii_is_taken_and_nothing_beyond_it_under_its_name() {
+async fn us_ascii_is_accepted_and_characters_beyond_it_are_rejected() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     for (number, name) in ["US-ASCII", "us-ascii", "ASCII"].into_iter().enumerate() {
@@ -106,7 +106,7 @@ async fn us_ascii_is_taken_and_nothing_beyond_it_under_its_name() {
 }
 
 #[tokio::test]
-async fn other_character_sets_are_refused_with_the_names_of_those_that_are_taken() {
+async fn other_character_sets_are_rejected_with_the_list_of_supported_ones() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let taken = "Only UTF-8, UTF-16, ISO-8859-1 and US-ASCII are supported.";
@@ -142,7 +142,7 @@ async fn other_character_sets_are_refused_with_the_names_of_those_that_are_taken
 }
 
 #[tokio::test]
-async fn names_that_disagree_are_refused_whoever_says_them() {
+async fn contradicting_character_set_names_are_rejected() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let utf8 = |encoding| sending(&demo, (encoding, "disagree"), "é").into_bytes();
@@ -181,7 +181,7 @@ async fn messages_are_none(gateway: &Gateway, demo: &Demo) -> bool {
 
 /// Windows-1252 labelled as ISO-8859-1 is common. A euro sign is then a control character, which must not reach a person.
 #[tokio::test]
-async fn what_is_checked_in_utf8_is_checked_in_iso_8859_1() {
+async fn iso_8859_1_text_passes_the_same_checks_as_utf_8_text() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     for (message, code) in [

@@ -43,7 +43,7 @@ pub fn with_every_key(example: &str) -> String {
 }
 
 #[test]
-fn the_example_is_the_default_and_starts() {
+fn the_example_configuration_is_valid_and_starts() {
     assert_eq!(mistakes(&example()), [] as [&str; 0]);
     let folder = tempfile::tempdir().unwrap();
     let checked = Command::new(binary())
@@ -61,7 +61,7 @@ fn the_example_is_the_default_and_starts() {
 }
 
 #[test]
-fn the_example_names_no_unknown_key() {
+fn every_key_in_the_example_is_a_known_setting() {
     let whole = with_every_key(&example());
     let unknown: Vec<_> = mistakes(&whole)
         .into_iter()
@@ -71,7 +71,7 @@ fn the_example_names_no_unknown_key() {
 }
 
 #[test]
-fn every_mistake_is_reported_with_its_place() {
+fn every_configuration_mistake_is_reported_with_its_position() {
     let file = "[server]\nlisten = \"here\"\nalow = []\nallow = [\"10.1.2.3/8\", \"10.0.0.0/8\", \"x\"]\n\
                 [limits]\nbody_bytes = \"1 megabyte\"\nconnections = 0\nguesses_per_name = 1\n[upstream]\nurl = \"https://u:p@x/\"\n\
                 password = \"plain\"\n[ways.http]\nstatus = \"nice\"\n[[accesses]]\nname = \"a b\"\nallow = [\"0.0.0.0/0\"]\n";
@@ -96,7 +96,7 @@ fn every_mistake_is_reported_with_its_place() {
 
 /// Joined with the name of its table, such a name looks like a setting.
 #[test]
-fn a_name_in_quotes_with_a_dot_is_no_setting() {
+fn a_quoted_name_with_a_dot_is_rejected_as_unknown() {
     let file = "[\"server.tls\"]\ncert = \"c.pem\"\n[server]\n\"tls.key\" = \"k.pem\"\n[[accesses]]\n\"user.x\" = 1\n";
     let found = mistakes(file);
     for (place, name) in [
@@ -111,7 +111,7 @@ fn a_name_in_quotes_with_a_dot_is_no_setting() {
 }
 
 #[test]
-fn a_shared_store_needs_what_replicas_cannot_make_up_and_nothing_else_has_its_settings() {
+fn shared_store_settings_are_required_with_postgres_and_rejected_without_it() {
     let reported = |file: &str, keys: &[&str]| {
         let found = mistakes(file);
         for key in keys {
@@ -169,7 +169,7 @@ fn a_shared_store_needs_what_replicas_cannot_make_up_and_nothing_else_has_its_se
 }
 
 #[test]
-fn what_only_a_restart_changes_of_a_shared_store_is_refused_by_name() {
+fn a_reload_rejects_by_name_shared_store_settings_that_need_a_restart() {
     let seal = |byte: char| format!("{}=", byte.to_string().repeat(43));
     let read = |seal: String, more: &str, before: Option<&Config>| {
         let environment = [
@@ -213,7 +213,7 @@ fn what_only_a_restart_changes_of_a_shared_store_is_refused_by_name() {
 }
 
 #[test]
-fn flags_beat_the_environment_which_beats_the_file() {
+fn flags_override_the_environment_and_the_environment_overrides_the_file() {
     let mut sources = Sources {
         file: "[limits]\nsoap_bytes = 1\n[server]\nlisten = \"127.0.0.1:1\"".to_owned(),
         ..Sources::default()
@@ -241,7 +241,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
 }
 
 #[test]
-fn what_means_something_else_than_it_says_is_reported() {
+fn unknown_log_levels_and_oversized_numbers_are_reported() {
     let reported = |file: &str| {
         let sources = Sources {
             file: file.to_owned(),
@@ -279,7 +279,7 @@ fn what_means_something_else_than_it_says_is_reported() {
 }
 
 #[test]
-fn what_would_only_fail_later_is_reported_as_well() {
+fn mistakes_that_would_fail_at_run_time_are_reported_at_load() {
     let file = "[log]\nlevel = \"foo=bar=baz\"\n[limits]\nbody_bytes = 0\nsoap_bytes = \"4MiB\"\n\
                 [upstream]\nurl = \"http://u:secretcanary@\"\nroots = \"file:nowhere.pem\"\nuser = \"\"\n\
                 [[accesses]]\nname = \"a\"\nuser = \"u\"\npassword = \"env:P\"\n\
@@ -310,7 +310,7 @@ fn what_would_only_fail_later_is_reported_as_well() {
 }
 
 #[test]
-fn a_seeded_password_is_one_that_the_api_would_take() {
+fn a_seeded_password_must_meet_the_rules_of_the_admin_api() {
     let folder = TempDir::new().unwrap();
     let (config, file) = (folder.path().join("c.toml"), folder.path().join("two"));
     std::fs::write(&file, "first line\nsecond line\n").unwrap();
@@ -355,7 +355,7 @@ fn checked(variables: &[(&[u8], &[u8])]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_variable_that_could_have_no_effect_is_a_mistake() {
+fn an_environment_variable_without_effect_is_a_mistake() {
     for (name, value, expected) in [
         (
             &b"CHATGATE__SERVER__ALLOW"[..],
@@ -403,7 +403,7 @@ fn a_variable_that_could_have_no_effect_is_a_mistake() {
 }
 
 #[test]
-fn what_a_start_would_refuse_check_refuses() {
+fn conflicting_listeners_and_issuers_are_configuration_mistakes() {
     let issuer = |name: &str| {
         format!(
             "[[jwt.issuers]]\nissuer = {name:?}\njwks = \"https://127.0.0.1:1/\"\naudience = [\"a\"]\naccesses = [\"*\"]\n"
@@ -456,7 +456,7 @@ fn what_a_start_would_refuse_check_refuses() {
 }
 
 #[test]
-fn that_everybody_is_a_proxy_is_written_out_and_warned_of() {
+fn trusting_every_proxy_requires_the_word_any_and_gives_a_warning() {
     for everybody in ["0.0.0.0/0", "::/0"] {
         let found = mistakes(&format!("[server]\ntrusted_proxies = [{everybody:?}]\n"));
         assert!(

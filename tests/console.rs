@@ -185,7 +185,7 @@ fn browse(program: &str, environment: &[(&str, String)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_a_viewer_and_somebody_without_scripts_live_their_stories() {
+async fn operator_viewer_and_scriptless_browser_complete_their_tasks() {
     let gateway = Gateway::start();
     let environment = [
         ("CONSOLE_URL", format!("http://{}", gateway.admin)),
@@ -223,7 +223,7 @@ async fn every_page_is_accessible_and_self_contained_at_three_widths_light_and_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_with_nothing_on_them_are_no_worse() {
+async fn empty_pages_are_accessible_and_self_contained_too() {
     let gateway = Gateway::start();
     admin(&gateway, Method::DELETE, "accesses/demo", &json!(null)).await;
     let pages = [
@@ -253,7 +253,7 @@ fn compressed(text: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn no_page_is_heavy_and_all_that_it_loads_is_ours() {
+async fn every_page_stays_within_its_size_limit_and_has_no_inline_code() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let mut heaviest = 0;

@@ -6,7 +6,7 @@ use crate::harness::{Answer, Gateway, callers_id, client, client_from, made, row
 use crate::journal::read;
 
 #[tokio::test]
-async fn refusals_of_a_proven_access_are_listed_and_then_counted() {
+async fn refusals_of_an_authenticated_access_are_listed_and_then_counted() {
     let gateway = Gateway::start();
     let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
     for n in 0..100 {
@@ -40,7 +40,7 @@ async fn refusals_of_a_proven_access_are_listed_and_then_counted() {
 }
 
 #[tokio::test]
-async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
+async fn requests_of_an_unauthenticated_address_share_one_counted_row() {
     let gateway = Gateway::start();
     let caller = client_from([127, 0, 0, 9].into());
     for n in 0..20 {
@@ -74,7 +74,7 @@ async fn what_nobody_proven_causes_is_one_row_and_two_lines() {
 }
 
 #[tokio::test]
-async fn an_id_that_a_caller_chose_is_never_taken_for_a_row_of_another() {
+async fn a_callers_request_id_is_stored_apart_from_the_gateways_id() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let user = (demo.user.as_str(), demo.password.as_str());

@@ -104,13 +104,13 @@ impl Stage {
     }
 
     /// Starts a gateway and kills it before it gets a call.
-    async fn start_in_vain(&self, chance: &mut SplitMix64) {
+    async fn start_and_kill_before_a_call(&self, chance: &mut SplitMix64) {
         kill_at_start(&self.folder, &self.toml, &Stage::environment(), chance).await;
     }
 
     /// Lets callers make requests until the gateway is killed. Returns the requests and the time of the kill. Two lives in five
     /// have no send. The first life of a run has many sends, so that a run of a few lives has some.
-    async fn live_and_die(
+    async fn run_until_killed(
         &self,
         gateway: Gateway,
         chance: &mut SplitMix64,
@@ -196,7 +196,7 @@ async fn ask_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_twice() {
+async fn kills_at_any_instant_lose_no_acknowledged_result_and_double_no_send() {
     let instants = if is_postgres() {
         load(3, 100)
     } else {
@@ -211,9 +211,9 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_
     let (mut gateway, _) = stage.start().await;
     for _ in 0..instants {
         let is_first = starts.is_empty();
-        let (asked, killed) = stage.live_and_die(gateway, &mut chance, is_first).await;
+        let (asked, killed) = stage.run_until_killed(gateway, &mut chance, is_first).await;
         if chance.one_in(STILLBORN_ONE_IN) {
-            stage.start_in_vain(&mut chance).await;
+            stage.start_and_kill_before_a_call(&mut chance).await;
             stillborn += 1;
         }
         let (next, took) = stage.start().await;
@@ -251,7 +251,7 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_
 }
 
 #[tokio::test]
-async fn a_first_start_that_is_killed_leaves_nothing_that_the_next_one_stumbles_over() {
+async fn a_gateway_starts_and_serves_after_a_killed_first_start() {
     let (seed, times) = (seed(), load(10, 200));
     let mut chance = SplitMix64(seed);
     let mut unmade = 0;

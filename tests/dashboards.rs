@@ -158,7 +158,7 @@ async fn draw_all(prometheus: &Prometheus, name: &str, dashboard: &Value) -> Vec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_panel_is_drawn_from_what_gateways_show() {
+async fn every_dashboard_panel_draws_data_scraped_from_gateways() {
     let Some(valkey) = Valkey::start() else {
         return skipped("Valkey");
     };

@@ -206,7 +206,7 @@ impl Stage {
     }
 
     /// Checks sends and reads by all ways in, and everything else that depends on the store, while the store fails.
-    async fn is_true_to_its_word(&self, reason: &str) {
+    async fn check_answers_while_the_store_fails(&self, reason: &str) {
         let sent = self.sent().await;
         for (n, request) in self.sends().into_iter().enumerate() {
             is_refused(&in_time("send", request).await, &format!("send {n}"));
@@ -347,32 +347,32 @@ fn is_refused(answer: &Answer, what: &str) {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_nothing_is_sent_reads_are_served_and_room_is_all_it_takes_to_go_on() {
+async fn a_full_disk_rejects_sends_and_serves_reads_until_space_is_free() {
     let Some(disk) = Disk::mounted() else {
         return;
     };
     let stage = Stage::over(Some(disk), "").await;
     assert_eq!(stage.send("old").await.status, 200);
     stage.disk.as_ref().unwrap().fill();
-    stage.is_true_to_its_word("full").await;
+    stage.check_answers_while_the_store_fails("full").await;
     stage.disk.as_ref().unwrap().free();
     stage.recovers().await;
 }
 
 #[tokio::test]
-async fn a_store_that_another_process_has_locked_is_reported_in_time_and_waited_for() {
+async fn a_store_locked_by_another_process_is_reported_in_time_and_recovers() {
     let stage = Stage::over(None, "").await;
     assert_eq!(stage.send("old").await.status, 200);
     let Some(lock) = Lock::taken(&stage.gateway.data()) else {
         return;
     };
-    stage.is_true_to_its_word("locked").await;
+    stage.check_answers_while_the_store_fails("locked").await;
     drop(lock);
     stage.recovers().await;
 }
 
 #[tokio::test]
-async fn reads_are_refused_while_the_store_fails_where_the_operator_wants_it_so() {
+async fn on_store_failure_refuse_rejects_reads_while_the_store_fails() {
     let toml = "[journal]\non_store_failure = \"refuse\"\n";
     let stage = Stage::over(None, toml).await;
     let Some(lock) = Lock::taken(&stage.gateway.data()) else {
@@ -407,7 +407,7 @@ async fn reads_are_refused_while_the_store_fails_where_the_operator_wants_it_so(
 }
 
 #[test]
-fn a_gateway_does_not_start_on_a_full_disk_and_says_why_in_one_line() {
+fn on_a_full_disk_a_gateway_exits_with_a_one_line_reason() {
     let Some(disk) = Disk::mounted() else {
         return;
     };

@@ -40,7 +40,7 @@ fn shown(html: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_operations_are_those_of_the_table() {
+async fn the_operations_page_matches_the_operation_table() {
     let gateway = Gateway::start();
     let page = text(&gateway, "/docs/operations").await;
     assert_eq!(page.matches("<section ").count(), OPERATIONS.len());
@@ -83,7 +83,7 @@ async fn the_operations_are_those_of_the_table() {
 }
 
 #[tokio::test]
-async fn the_codes_and_their_statuses_are_those_that_callers_get() {
+async fn the_codes_page_lists_the_statuses_that_callers_get() {
     let toml = format!("{UNLIMITED}[ways.basic]\nstatus = \"mapped\"\n");
     let gateway = Gateway::configured(&toml, &[]);
     let page = text(&gateway, "/docs/codes").await;
@@ -139,7 +139,7 @@ async fn the_codes_and_their_statuses_are_those_that_callers_get() {
 }
 
 #[tokio::test]
-async fn the_openapi_page_has_all_of_the_document() {
+async fn the_openapi_page_contains_the_whole_document() {
     let gateway = Gateway::start();
     let document = page(&gateway, "/docs/openapi.json").await.json();
     let for_operators = admin(&gateway, Method::GET, "openapi-ways.json", &Value::Null).await;
@@ -169,7 +169,7 @@ async fn the_openapi_page_has_all_of_the_document() {
 }
 
 #[tokio::test]
-async fn the_samples_are_those_of_the_command() {
+async fn the_samples_page_shows_the_programs_of_the_sample_generator() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let url = gateway.url("");
     let caller = SampleCaller {
@@ -207,7 +207,7 @@ async fn the_samples_are_those_of_the_command() {
 }
 
 #[tokio::test]
-async fn the_pages_follow_the_configuration() {
+async fn the_documentation_pages_follow_the_configuration() {
     let gateway = Gateway::configured(
         "[ways.soap]\nenabled = false\n[server]\npublic_url = \"https://chat.example.com\"\n",
         &[],
@@ -232,7 +232,7 @@ async fn the_pages_follow_the_configuration() {
 }
 
 #[tokio::test]
-async fn the_pages_are_there_on_loopback_or_where_they_are_switched_on() {
+async fn the_documentation_is_served_on_loopback_or_if_enabled() {
     for (gateway, is_there) in [
         (Gateway::start(), true),
         (Gateway::configured("[docs]\nenabled = false\n", &[]), false),
@@ -261,7 +261,7 @@ async fn the_pages_are_there_on_loopback_or_where_they_are_switched_on() {
 }
 
 #[tokio::test]
-async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
+async fn documentation_pages_obey_network_rules_and_block_foreign_scripts() {
     let gateway = Gateway::start();
     let pages = [
         "/docs/",
@@ -302,6 +302,6 @@ async fn the_pages_are_refused_like_any_other_path_and_shut_against_scripts() {
 }
 
 #[test]
-fn the_pages_in_a_browser() {
+fn the_documentation_pages_work_in_a_browser() {
     browse("docs_pages.js", "");
 }

@@ -171,7 +171,7 @@ impl Caller {
     }
 
     /// Waits for the end of the connection.
-    async fn is_let_go(&mut self) {
+    async fn wait_for_the_close(&mut self) {
         let mut rest = Vec::new();
         let ended = self.stream.read_to_end(&mut rest);
         let ended = tokio::time::timeout(PATIENCE, ended).await;
@@ -211,7 +211,11 @@ async fn journalled(gateway: &Gateway) -> HashMap<String, String> {
 }
 
 /// Brings all callers into their states and waits until the gateway counts their requests.
-async fn set_about(callers: &mut [Caller], slow: &Slow, (gateway, demo): (&Gateway, &Demo)) {
+async fn bring_into_their_states(
+    callers: &mut [Caller],
+    slow: &Slow,
+    (gateway, demo): (&Gateway, &Demo),
+) {
     for caller in callers {
         let request = caller.request(demo);
         let sent = match Doing::of(caller.number) {
@@ -243,14 +247,14 @@ async fn all_answered(callers: Vec<Caller>) -> usize {
             assert!(answer.contains("connection: close"), "{answer}");
             let is_send = Doing::of(caller.number) != Doing::Reads;
             assert_eq!(answer.contains(r#""delivery":"sent""#), is_send, "{answer}");
-            caller.is_let_go().await;
+            caller.wait_for_the_close().await;
         });
     }
     answering.join_all().await.len()
 }
 
 #[tokio::test]
-async fn who_is_not_answered_in_time_does_not_hold_up_the_end_and_stands_in_the_journal() {
+async fn a_drain_ends_at_its_timeout_and_journals_unanswered_calls() {
     let slow = Slow::start().await;
     let toml = format!(
         "{}[limits]\ndrain_timeout = \"1s\"\n",
@@ -282,7 +286,7 @@ async fn who_is_not_answered_in_time_does_not_hold_up_the_end_and_stands_in_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_callers_are_answered_or_let_go_when_a_gateway_ends() {
+async fn a_drain_answers_a_thousand_callers_and_closes_idle_connections() {
     let slow = Slow::start().await;
     // The limit of concurrent calls starts at a quarter of this.
     let calls = 4 * CALLERS;
@@ -298,7 +302,7 @@ async fn a_thousand_callers_are_answered_or_let_go_when_a_gateway_ends() {
         connecting.spawn(async move { Caller::start(number, address, &demo).await });
     }
     let mut callers = connecting.join_all().await;
-    set_about(&mut callers, &slow, (&gateway, &demo)).await;
+    bring_into_their_states(&mut callers, &slow, (&gateway, &demo)).await;
 
     let began = Instant::now();
     gateway.process.signal("TERM");
@@ -311,7 +315,7 @@ async fn a_thousand_callers_are_answered_or_let_go_when_a_gateway_ends() {
         .into_iter()
         .partition(|caller| Doing::of(caller.number) == Doing::Rests);
     for caller in &mut resting {
-        caller.is_let_go().await;
+        caller.wait_for_the_close().await;
     }
     assert!(TcpStream::connect(gateway.public).await.is_err());
     for caller in &mut asking {

@@ -32,7 +32,7 @@ const AFTER_PAUSE_WITHIN: (usize, usize) = (15_000, 5700);
 const WATCHED: (usize, usize) = (4, 600);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_message_arrives_once_in_order_and_soon() {
+async fn every_message_becomes_one_event_in_order_and_in_time() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let from = now(&gateway).await;
     let mut stream = Stream::of(&gateway, &format!("?cursor={from}")).await;
@@ -85,7 +85,7 @@ async fn every_message_arrives_once_in_order_and_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_pause_a_message_arrives_with_the_next_look() {
+async fn after_a_pause_a_message_arrives_with_the_next_poll() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let cursor = now(&gateway).await;
     let mut stream = Stream::of(&gateway, &format!("?cursor={cursor}")).await;
@@ -122,7 +122,7 @@ fn base(sandbox: &Sandbox) -> String {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_while_nobody_listens() {
+async fn the_upstream_is_polled_only_while_a_listener_is_connected() {
     let sandbox = Sandbox::start();
     let gateway = Gateway::configured(&over(&sandbox, "no", ""), &[UPSTREAM_ENVIRONMENT]);
     let before = sandbox.sent().await["requests"].clone();
@@ -152,7 +152,7 @@ async fn nothing_is_asked_while_nobody_listens() {
 }
 
 #[tokio::test]
-async fn where_asking_may_clear_marks_it_is_only_said_that_chats_have_changed() {
+async fn if_reads_clear_unread_marks_only_chat_changed_is_reported() {
     let sandbox = Sandbox::start();
     let events = "poll_min = \"100ms\"\npoll_max = \"200ms\"\ncalls_per_second = 100\n";
     let gateway = Gateway::configured(&over(&sandbox, "yes", events), &[UPSTREAM_ENVIRONMENT]);

@@ -106,7 +106,7 @@ async fn agree(
 }
 
 #[tokio::test]
-async fn of_several_rules_that_refuse_both_report_the_first() {
+async fn explain_and_calls_report_the_same_first_refusing_rule() {
     let (gateway, secret) = gateway().await;
     let all_wrong = json!({
         "state": "suspended", "not_before": "2100-01-01T00:00:00Z",
@@ -155,7 +155,7 @@ async fn of_several_rules_that_refuse_both_report_the_first() {
 }
 
 #[tokio::test]
-async fn a_limit_that_is_spent_for_explain_is_spent_for_the_next_call() {
+async fn explain_predicts_when_a_limit_rejects_the_next_call() {
     let (gateway, secret) = gateway().await;
     let to = |destination: &str| {
         let question = json!({"method": "sendmessage", "destination": destination});
@@ -188,7 +188,7 @@ async fn a_limit_that_is_spent_for_explain_is_spent_for_the_next_call() {
 }
 
 #[tokio::test]
-async fn events_that_are_switched_off_are_no_method_for_explain_and_for_a_call() {
+async fn disabled_events_are_an_unknown_method_for_explain_and_calls() {
     let configuration = format!("{CONFIGURATION}[events]\nenabled = false\n");
     let (gateway, secret) = gateway_of(&configuration).await;
     // The access's own methods are not checked any more.
@@ -210,7 +210,7 @@ async fn events_that_are_switched_off_are_no_method_for_explain_and_for_a_call()
 }
 
 #[tokio::test]
-async fn limits_are_reported_and_not_counted() {
+async fn explain_reports_limits_without_consuming_them() {
     let (gateway, secret) = gateway().await;
     let send = json!({"method": "sendmessage", "destination": "1"});
     let full = left(&explained(&gateway, send.clone()).await);
@@ -258,7 +258,7 @@ async fn limits_are_reported_and_not_counted() {
 }
 
 #[tokio::test]
-async fn the_walk_stands_in_the_log_line_of_every_refusal_whatever_refused() {
+async fn every_refusal_logs_the_walk_through_forwarded_addresses() {
     let (gateway, secret) = gateway().await;
     let walked = async |id: &str, path: &str, hops: &str, body: &str| {
         let request = client_from([127, 0, 0, 100].into()).post(gateway.url(path));
@@ -295,7 +295,7 @@ async fn the_walk_stands_in_the_log_line_of_every_refusal_whatever_refused() {
 }
 
 #[tokio::test]
-async fn spent_guesses_are_reported() {
+async fn explain_reports_a_spent_guess_budget() {
     let (gateway, _) = gateway().await;
     // Only the first refusal has a log line; the others are counted with it.
     for _ in 0..4 {
@@ -314,7 +314,7 @@ async fn spent_guesses_are_reported() {
 }
 
 #[tokio::test]
-async fn nobody_nothing_and_a_way_that_is_off_are_said_in_the_verdict() {
+async fn explain_reports_unknown_names_unknown_methods_and_disabled_ways_in() {
     let (gateway, _) = gateway().await;
     let said = async |question| verdict(&explained(&gateway, question).await);
     let nobody = json!({"access": "nobody"});
@@ -336,7 +336,7 @@ async fn nobody_nothing_and_a_way_that_is_off_are_said_in_the_verdict() {
 }
 
 #[tokio::test]
-async fn the_cache_partition_is_reported() {
+async fn explain_reports_the_cache_lifetime_and_partition() {
     let (gateway, _) = gateway().await;
     let answer = explained(&gateway, json!({})).await;
     let version = admin(&gateway, Method::GET, "accesses/shop", &Value::Null)
@@ -362,7 +362,7 @@ async fn the_cache_partition_is_reported() {
 }
 
 #[tokio::test]
-async fn viewers_may_ask_and_every_mistake_is_reported_by_its_field() {
+async fn viewers_can_use_explain_and_mistakes_are_reported_by_field() {
     let (gateway, _) = gateway().await;
     let draft = json!({"name": "eyes", "role": "viewer"});
     let made = admin(&gateway, Method::POST, "admin-keys", &draft)
@@ -405,7 +405,7 @@ async fn viewers_may_ask_and_every_mistake_is_reported_by_its_field() {
 }
 
 #[tokio::test]
-async fn the_command_prints_a_line_a_hop_a_line_a_judgement_and_the_verdict_last() {
+async fn the_explain_command_prints_hops_judgements_and_the_verdict_last() {
     let (gateway, _) = gateway().await;
     let run = |arguments: &[&str]| {
         let (admin, data) = (gateway.admin.to_string(), gateway.data());
@@ -427,8 +427,8 @@ async fn the_command_prints_a_line_a_hop_a_line_a_judgement_and_the_verdict_last
         "--method",
         "getchats",
     ];
-    let (code, [reported, _]) = run(&question);
-    assert_eq!(code, Some(0));
+    let (code, [reported, error]) = run(&question);
+    assert_eq!(code, Some(0), "{error}");
     let expected = "\
 peer 127.0.0.100: trusted, a trusted proxy, so its x-forwarded-for is used
 x-forwarded-for line 2, \"127.0.0.100\": trusted, a trusted proxy, so the walk continues
@@ -451,8 +451,8 @@ cache: cached 2 s for getchats of shop, version 2
 verdict: refused with 403 OPERATION_NOT_ALLOWED, method: not allowed
 ";
     assert_eq!(reported, expected);
-    let (code, [json, _]) = run(&[&question[..], &["--json"]].concat());
-    assert_eq!(code, Some(0));
+    let (code, [json, error]) = run(&[&question[..], &["--json"]].concat());
+    assert_eq!(code, Some(0), "{error}");
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["code"], "OPERATION_NOT_ALLOWED");
     assert_eq!(json["address"], "203.0.113.7");

@@ -38,7 +38,7 @@ async fn names(gateway: &Gateway) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_deleted_stays_deleted_over_ten_restarts() {
+async fn a_deleted_access_stays_deleted_over_ten_restarts() {
     let demo = (Arc::new(TempDir::new().unwrap()), String::new());
     for ((folder, toml), name) in [(demo, "demo"), (seeded(), "shop")] {
         let first = Gateway::over(Arc::clone(&folder), &toml, &[]);
@@ -63,7 +63,7 @@ async fn what_is_deleted_stays_deleted_over_ten_restarts() {
 
 /// If a first start is killed at any point, the next start counts as the first one and creates everything once.
 #[tokio::test]
-async fn a_first_start_that_is_killed_is_made_up_for_once() {
+async fn a_killed_first_start_is_repeated_and_creates_everything_once() {
     let (folder, toml) = seeded();
     let (data, file) = (
         folder.path().join("data"),
@@ -122,7 +122,7 @@ fn refused(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Op
 type Started<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)]);
 
 #[test]
-fn the_sandbox_answers_beyond_loopback_only_where_somebody_says_so() {
+fn the_sandbox_starts_beyond_loopback_only_if_configured() {
     let folder = TempDir::new().unwrap();
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080", "[2001:db8::1]:0"] {
         let (code, said) = refused(folder.path(), &["--listen", listen], &[]);
@@ -161,7 +161,7 @@ fn the_sandbox_answers_beyond_loopback_only_where_somebody_says_so() {
 }
 
 #[tokio::test]
-async fn a_reload_does_not_lead_to_a_sandbox_beyond_loopback() {
+async fn a_reload_cannot_expose_the_sandbox_beyond_loopback() {
     let wanted = "[upstream]\nsandbox = true\n";
     let folder = Arc::new(TempDir::new().unwrap());
     let file = folder.path().join("chatgate.toml");
@@ -177,7 +177,7 @@ async fn a_reload_does_not_lead_to_a_sandbox_beyond_loopback() {
 }
 
 #[tokio::test]
-async fn the_demo_access_is_made_beside_an_upstream_only_by_word() {
+async fn with_an_upstream_the_demo_access_is_created_only_if_configured() {
     let sandbox = Sandbox::start();
     for (word, is_made) in [("", false), ("demo = true", true), ("demo = false", false)] {
         let folder = TempDir::new().unwrap();
@@ -192,7 +192,7 @@ async fn the_demo_access_is_made_beside_an_upstream_only_by_word() {
 }
 
 #[test]
-fn a_sandbox_shows_a_made_up_password_to_a_terminal_alone() {
+fn without_a_terminal_the_sandbox_prints_no_generated_password() {
     let listen = ["sandbox", "--listen", "127.0.0.1:0"];
     let ran = Command::new(binary()).args(listen).output().unwrap();
     let said = String::from_utf8(ran.stderr).unwrap();
@@ -231,7 +231,7 @@ fn a_sandbox_shows_a_made_up_password_to_a_terminal_alone() {
 }
 
 #[tokio::test]
-async fn a_sandbox_beyond_loopback_has_control_paths_and_pages_only_by_word() {
+async fn a_sandbox_beyond_loopback_serves_control_paths_and_pages_only_by_flag() {
     let paths = [
         "sandbox/sent",
         "sandbox/faults",

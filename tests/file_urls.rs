@@ -26,7 +26,7 @@ const INSIDE: [&str; 14] = [
 const OUTSIDE: &str = "https://files.example.com/a.png";
 
 #[tokio::test]
-async fn a_file_url_that_leads_inside_is_refused_by_every_way_and_never_reaches_the_upstream() {
+async fn an_internal_file_url_is_rejected_by_every_way_in_and_never_forwarded() {
     let sandbox = Sandbox::start();
     let toml = sandbox.as_upstream() + "[limits]\nper_address_per_minute = 1000000\n";
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);

@@ -33,7 +33,7 @@ pub(crate) fn paste(line: &str) -> String {
 }
 
 #[test]
-fn every_printed_line_pasted_as_it_is_answers_success() {
+fn every_printed_call_returns_success_and_contains_no_secret() {
     let gateway = Gateway::start();
     let calls = printed_calls(&gateway);
     // Lines that are printed into a pipe may end up in a log, so they contain the paths of the secrets' files instead of the
@@ -45,12 +45,12 @@ fn every_printed_line_pasted_as_it_is_answers_success() {
         assert!(!said.contains(secret), "{said}");
     }
     assert!(said.contains("demo.json"), "{said}");
-    they_answer_success(&calls);
+    assert_calls_succeed(&calls);
 }
 
 /// On a terminal, which `script` provides, the lines contain the secrets themselves.
 #[test]
-fn every_line_printed_on_a_terminal_answers_success_too() {
+fn every_call_printed_on_a_terminal_returns_success() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let arguments = [
@@ -71,7 +71,7 @@ fn every_line_printed_on_a_terminal_answers_success_too() {
     let demo = std::fs::read_to_string(data.join("demo.json")).unwrap();
     let demo: serde_json::Value = serde_json::from_str(&demo).unwrap();
     assert!(calls[0].contains(demo["password"].as_str().unwrap()));
-    they_answer_success(&calls);
+    assert_calls_succeed(&calls);
     let tasks = format!("/proc/{0}/task/{0}/children", script.id());
     let gateway = std::fs::read_to_string(tasks).unwrap();
     // The shell's built-in `kill`, because the program of that name is in a package that a small machine lacks.
@@ -82,7 +82,7 @@ fn every_line_printed_on_a_terminal_answers_success_too() {
     assert!(script.wait().unwrap().success());
 }
 
-fn they_answer_success(calls: &[String]) {
+fn assert_calls_succeed(calls: &[String]) {
     assert_eq!(calls.len(), 5, "{calls:#?}");
     let answers: Vec<_> = calls.iter().map(|line| paste(line)).collect();
     for (way, answer) in ["/api/http/", "/api/basic/", "/api/jwt/"]
@@ -119,7 +119,7 @@ fn they_answer_success(calls: &[String]) {
 }
 
 #[test]
-fn what_is_made_is_private_and_a_second_start_shows_no_secret() {
+fn created_files_are_private_and_a_second_start_prints_no_secret() {
     let first = Gateway::start();
     printed_calls(&first);
     let demo = first.demo();
@@ -139,8 +139,8 @@ fn what_is_made_is_private_and_a_second_start_shows_no_secret() {
     let folder = Arc::clone(&first.folder);
     let key = std::fs::read_to_string(first.data().join("admin.key")).unwrap();
     first.process.signal("TERM");
-    let (code, _) = first.process.ended();
-    assert_eq!(code, Some(0));
+    let (code, lines) = first.process.ended();
+    assert_eq!(code, Some(0), "{lines:#?}");
 
     let second = Gateway::over(folder, "", &[]);
     second.process.signal("TERM");
@@ -149,7 +149,7 @@ fn what_is_made_is_private_and_a_second_start_shows_no_secret() {
         key
     );
     let (code, lines) = second.process.ended();
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(0), "{lines:#?}");
     let said = lines.join("\n");
     assert!(
         !said.contains(&demo.password) && !said.contains(key.trim()) && !said.contains("curl "),
@@ -158,7 +158,7 @@ fn what_is_made_is_private_and_a_second_start_shows_no_secret() {
 }
 
 #[test]
-fn wrong_usage_and_wrong_configuration_end_with_64_and_a_taken_port_with_1() {
+fn usage_and_configuration_errors_exit_with_64_and_a_taken_port_with_1() {
     let run = |arguments: &[&str]| {
         let ran = Command::new(binary()).args(arguments).output().unwrap();
         (ran.status.code(), String::from_utf8(ran.stderr).unwrap())

@@ -26,7 +26,7 @@ async fn change(gateway: &Gateway, path: &str, note: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_change_says_when_not_all_have_it_or_nobody_knows() {
+async fn a_change_reports_which_replicas_applied_it_or_that_it_is_unknown() {
     let Some(fleet) = Fleet::of(2, "[replicas]\nack_wait = \"4s\"\n") else {
         return;
     };
@@ -94,7 +94,7 @@ async fn a_change_says_when_not_all_have_it_or_nobody_knows() {
 }
 
 #[tokio::test]
-async fn a_replica_that_ends_is_not_waited_for() {
+async fn a_change_does_not_wait_for_a_replica_that_has_stopped() {
     let Some(fleet) = Fleet::of(3, "") else {
         return;
     };
@@ -142,7 +142,7 @@ async fn a_replica_that_ends_is_not_waited_for() {
 
 /// Three commands follow the journal, each at another replica.
 #[tokio::test]
-async fn those_who_follow_see_each_row_of_three_replicas_once() {
+async fn followers_of_the_journal_get_each_row_of_three_replicas_once() {
     let limits =
         "[limits]\nper_address_per_minute = 4000000000\n[cache]\ngetchatchannels = \"60s\"\n";
     let Some(fleet) = Fleet::of(3, limits) else {
@@ -213,7 +213,7 @@ async fn token_of(gateway: &Gateway, demo: &Demo) -> String {
 }
 
 /// Checks that credentials and tokens from before still work.
-async fn knows_its_callers(new: &Gateway, demo: &Demo, token: &str) {
+async fn check_earlier_credentials(new: &Gateway, demo: &Demo, token: &str) {
     let answer = read_as(new, &demo.user, &demo.password, "old-secret").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let call = client().post(new.url("/api/jwt/")).bearer_auth(token);
@@ -221,8 +221,8 @@ async fn knows_its_callers(new: &Gateway, demo: &Demo, token: &str) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-fn all_is_copied(copied: &CommandOutput) {
-    assert_eq!(copied.code, Some(0), "{}", copied.error);
+fn assert_everything_is_copied(copied: &CommandOutput) {
+    copied.succeeded();
     for line in ["accesses", "receipts", "admin keys", "journal"] {
         let mut lines = copied.output.lines();
         let rows = lines.find_map(|copied| copied.strip_prefix(line)).unwrap();
@@ -231,7 +231,7 @@ fn all_is_copied(copied: &CommandOutput) {
 }
 
 #[tokio::test]
-async fn a_gateway_moves_from_its_file_into_a_database() {
+async fn store_copy_moves_a_gateway_from_its_file_to_a_database() {
     if is_of_files("there is no file to move from") {
         return;
     }
@@ -266,12 +266,12 @@ async fn a_gateway_moves_from_its_file_into_a_database() {
         .failed(1, "another gateway or sandbox runs on");
     old.process.signal("TERM");
     assert_eq!(old.process.ended().0, Some(0));
-    all_is_copied(&fleet.run(&copy, &[]));
+    assert_everything_is_copied(&fleet.run(&copy, &[]));
     fleet.run(&copy, &[]).failed(1, "not empty");
 
     fleet.gateways = vec![fleet.replica("new")];
     let new = &fleet.gateways[0];
-    knows_its_callers(new, &demo, &token).await;
+    check_earlier_credentials(new, &demo, &token).await;
     let sent = fleet.sandbox().sent().await;
     let again = send(new).await;
     assert_eq!(again.header("idempotent-replayed"), "true");
@@ -295,12 +295,12 @@ async fn a_gateway_moves_from_its_file_into_a_database() {
 }
 
 #[tokio::test]
-async fn keys_are_sealed_anew_and_a_database_is_checked_before_a_start() {
+async fn keys_reseal_changes_the_seal_and_check_online_verifies_it() {
     let Some(fleet) = Fleet::of(1, "") else {
         return;
     };
     let checked = fleet.run(&["check", "--online"], &[]);
-    assert_eq!(checked.code, Some(0), "{}{}", checked.output, checked.error);
+    checked.succeeded();
     let [old, new] = SEALS;
     let (both, new) = (format!("{new} {old}"), new.to_owned());
     let sealed_by =
@@ -316,8 +316,8 @@ async fn keys_are_sealed_anew_and_a_database_is_checked_before_a_start() {
     let wrong: Vec<_> = wrong.map(|one| one["what"].as_str().unwrap()).collect();
     assert_eq!(wrong, ["store.seal"]);
     let resealed = fleet.run(&["keys", "reseal"], &[("TEST_SEAL", &both)]);
-    assert_eq!(resealed.code, Some(0), "{}", resealed.error);
-    assert_eq!(sealed_by(&new).code, Some(0));
+    resealed.succeeded();
+    sealed_by(&new).succeeded();
     assert_eq!(sealed_by(old).code, Some(1));
     let file = crate::harness::run(&["check", "--online"]);
     file.failed(64, "no shared store");

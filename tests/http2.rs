@@ -9,7 +9,7 @@ use crate::harness::http2::*;
 use crate::harness::{Gateway, PATIENCE, UPSTREAM_ENVIRONMENT, accepted, assert_within, skipped};
 use crate::tls::{Files, Pair, gateway};
 
-fn read_of_demo(gateway: &Gateway) -> String {
+fn demo_read_path(gateway: &Gateway) -> String {
     let demo = gateway.demo();
     format!(
         "/api/http/?class=chat&method=getchatchannels&user={}&password={}",
@@ -18,11 +18,11 @@ fn read_of_demo(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn one_connection_carries_many_calls_and_http_1_1_goes_on_beside_it() {
+async fn many_calls_share_one_http_2_connection_and_http_1_1_stays_available() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
     let mut peer = Peer::connect(&pair, &gateway).await;
-    let head = get(&read_of_demo(&gateway));
+    let head = get(&demo_read_path(&gateway));
     let calls: Vec<_> = (0..50)
         .flat_map(|n| frame(HEADERS, END_HEADERS | END_STREAM, n * 2 + 1, &head))
         .collect();
@@ -38,7 +38,7 @@ async fn one_connection_carries_many_calls_and_http_1_1_goes_on_beside_it() {
 }
 
 #[tokio::test]
-async fn without_tls_nobody_speaks_http_2() {
+async fn http_2_is_rejected_without_tls() {
     let gateway = Gateway::start();
     let mut stream = TcpStream::connect(gateway.public).await.unwrap();
     let hello = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
@@ -52,10 +52,10 @@ async fn without_tls_nobody_speaks_http_2() {
 }
 
 #[tokio::test]
-async fn the_authority_is_a_host_and_the_host_says_the_same() {
+async fn the_http_2_authority_must_be_a_host_and_match_the_host_header() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
-    let path = read_of_demo(&gateway);
+    let path = demo_read_path(&gateway);
     let with = |fields: &[(&str, &str)]| {
         let mut head = vec![0x82, 0x87];
         for (name, value) in fields {
@@ -97,11 +97,11 @@ async fn the_authority_is_a_host_and_the_host_says_the_same() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_has_no_body() {
+async fn an_http_2_answer_to_head_has_no_body() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
     let mut peer = Peer::connect(&pair, &gateway).await;
-    let served = read_of_demo(&gateway);
+    let served = demo_read_path(&gateway);
     for path in [
         &*served,
         "/api/http/?class=chat",
@@ -173,7 +173,7 @@ async fn length_by_http_2(pair: &Pair, gateway: &Gateway, method: &str, path: &s
 }
 
 #[tokio::test]
-async fn head_announces_the_length_of_what_get_sends_by_both_versions() {
+async fn head_returns_the_content_length_of_get_over_both_http_versions() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
     for path in [
@@ -197,7 +197,7 @@ async fn head_announces_the_length_of_what_get_sends_by_both_versions() {
 }
 
 /// Floods a connection in one way and returns the number of bytes after which it ended.
-async fn flood_of(kind: &str, mut peer: Peer, head: &[u8]) -> usize {
+async fn flood_until_closed(kind: &str, mut peer: Peer, head: &[u8]) -> usize {
     // A thousand frames per write, because the cost of writing is not what the test measures.
     let many = |frame: Vec<u8>| frame.repeat(1000);
     let open = frame(HEADERS, END_HEADERS, 1, head);
@@ -245,10 +245,10 @@ async fn flood_of(kind: &str, mut peer: Peer, head: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn floods_end_the_connection_and_others_are_served() {
+async fn an_http_2_flood_ends_its_connection_and_others_are_served() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
-    let path = read_of_demo(&gateway);
+    let path = demo_read_path(&gateway);
     let head = get("/nothing");
     let mut before = None;
     for kind in [
@@ -264,7 +264,7 @@ async fn floods_end_the_connection_and_others_are_served() {
     ] {
         let peer = Peer::connect(&pair, &gateway).await;
         let began = Instant::now();
-        let sent = flood_of(kind, peer, &head).await;
+        let sent = flood_until_closed(kind, peer, &head).await;
         println!(
             "h2 flood of {kind}: ended after {sent} bytes and {:?}",
             began.elapsed()
@@ -283,7 +283,7 @@ async fn floods_end_the_connection_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn many_header_lines_are_refused_and_the_connection_goes_on() {
+async fn too_many_header_lines_get_431_and_the_connection_stays_open() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
     let mut peer = Peer::connect(&pair, &gateway).await;
@@ -303,14 +303,14 @@ async fn many_header_lines_are_refused_and_the_connection_goes_on() {
         HEADERS,
         END_HEADERS | END_STREAM,
         3,
-        &get(&read_of_demo(&gateway)),
+        &get(&demo_read_path(&gateway)),
     );
     assert!(peer.send(&call).await);
     assert_eq!(answers(&mut peer, 1).await.0[0][0], OK);
 }
 
 #[tokio::test]
-async fn every_wait_for_a_peer_has_its_deadline() {
+async fn every_wait_for_an_http_2_peer_has_a_deadline() {
     let pair = Pair::new();
     let limits = "[limits]\nheader_timeout = \"1s\"\nidle_timeout = \"2s\"\nbody_timeout = \"1s\"\n\
                   request_timeout = \"2s\"\nwrite_timeout = \"1s\"\nrate = \"1MiB\"\n";
@@ -363,7 +363,7 @@ async fn every_wait_for_a_peer_has_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_what_is_under_way_and_not_for_who_rests() {
+async fn a_drain_finishes_http_2_calls_and_closes_idle_connections() {
     let pair = Pair::new();
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let files = Files::new();
@@ -404,7 +404,7 @@ async fn a_drain_waits_for_what_is_under_way_and_not_for_who_rests() {
 }
 
 #[test]
-fn curl_speaks_it() {
+fn curl_gets_its_answer_over_http_2() {
     let version = std::process::Command::new("curl")
         .arg("--version")
         .output()
@@ -415,7 +415,7 @@ fn curl_speaks_it() {
     }
     let pair = Pair::new();
     let (gateway, files) = gateway(&pair, "");
-    let url = format!("https://{}{}", gateway.public, read_of_demo(&gateway));
+    let url = format!("https://{}{}", gateway.public, demo_read_path(&gateway));
     let ca = files.section("tls", &pair);
     let ca = ca.split('"').nth(1).unwrap();
     let format = "\n%{http_version} %{http_code}";
@@ -431,7 +431,7 @@ fn curl_speaks_it() {
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nobody_proves_who_they_are_is_sent_away_after_its_answers() {
+async fn eight_refusals_in_a_row_end_an_http_2_connection_after_its_answers() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
     let mut peer = Peer::connect(&pair, &gateway).await;
@@ -440,7 +440,7 @@ async fn a_connection_on_which_nobody_proves_who_they_are_is_sent_away_after_its
         frame(HEADERS, END_HEADERS | END_STREAM, stream, &head)
     };
     // Seven refusals, one authenticated call, and seven more refusals.
-    let proven = read_of_demo(&gateway);
+    let proven = demo_read_path(&gateway);
     let paths = (0..15).map(|n| if n == 7 { &*proven } else { "/nowhere" });
     for (stream, path) in (1..).step_by(2).zip(paths) {
         assert!(peer.send(&call(stream, path)).await);
@@ -461,7 +461,7 @@ async fn a_connection_on_which_nobody_proves_who_they_are_is_sent_away_after_its
 }
 
 #[tokio::test]
-async fn a_peer_that_ignores_that_it_is_sent_away_is_cut_off() {
+async fn a_peer_that_ignores_goaway_is_disconnected() {
     /// The number of answers: the requests that may have been under way when the peer got GOAWAY, and at most twice as many as it
     /// may still make.
     const ANSWERED: std::ops::Range<u32> = 100..230;

@@ -51,7 +51,7 @@ const ROWS: [(&str, &str); 18] = [
 ];
 
 /// Makes one request of every kind, each under the id that names its kind.
-async fn requests_of_every_kind(gateway: &Gateway) {
+async fn make_requests_of_every_kind(gateway: &Gateway) {
     let demo = gateway.demo();
     let narrow = json!({"name": "narrow", "allow": ["127.0.0.2"], "rate": "1/min"});
     let narrow = made(gateway, narrow).await;
@@ -113,7 +113,7 @@ async fn requests_of_every_kind(gateway: &Gateway) {
 #[tokio::test]
 async fn every_kind_of_request_leaves_exactly_one_row() {
     let gateway = Gateway::start();
-    requests_of_every_kind(&gateway).await;
+    make_requests_of_every_kind(&gateway).await;
     let rows = rows(&gateway, "").await;
     let mut reported = BTreeMap::new();
     for row in rows.iter().filter(|row| row["kind"] == "request") {
@@ -165,7 +165,7 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_leaves_one_row_as_well() {
+async fn a_client_that_disconnects_leaves_exactly_one_row() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let gateway = Gateway::configured(&upstream(address), &[UPSTREAM_ENVIRONMENT]);
@@ -209,7 +209,7 @@ async fn a_client_that_goes_away_leaves_one_row_as_well() {
 }
 
 /// Makes two changes of an access, two calls and a send.
-async fn some_calls(gateway: &Gateway) {
+async fn make_sample_calls(gateway: &Gateway) {
     let secret = made(gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
     let user = ("a", secret.as_str());
     read(gateway, user, [127, 0, 0, 2], "served").await;
@@ -227,14 +227,14 @@ async fn some_calls(gateway: &Gateway) {
 }
 
 #[tokio::test]
-async fn operators_find_rows_by_every_filter_and_changes_among_them() {
+async fn the_journal_is_searchable_by_every_filter_and_contains_changes() {
     let gateway = Gateway::start();
-    some_calls(&gateway).await;
+    make_sample_calls(&gateway).await;
     let found = |filter: &[&str]| {
         let mut arguments = vec!["log", "--json"];
         arguments.extend(filter);
         let ran = run_on(&gateway, &arguments);
-        assert_eq!(ran.code, Some(0), "{}", ran.error);
+        ran.succeeded();
         let rows = ran
             .output
             .lines()
@@ -276,9 +276,9 @@ async fn operators_find_rows_by_every_filter_and_changes_among_them() {
 }
 
 #[tokio::test]
-async fn people_see_lines_and_programs_what_was_before_and_after_a_change() {
+async fn the_log_command_prints_lines_and_the_api_returns_before_and_after() {
     let gateway = Gateway::start();
-    some_calls(&gateway).await;
+    make_sample_calls(&gateway).await;
     let table = run_on(&gateway, &["log", "--access", "a"]).output;
     let lines: Vec<_> = table.lines().collect();
     assert!(lines[0].starts_with("TIME ") && lines.len() == 5, "{table}");
@@ -301,7 +301,7 @@ async fn people_see_lines_and_programs_what_was_before_and_after_a_change() {
 }
 
 #[tokio::test]
-async fn pages_are_followed_by_their_cursor_and_follow_prints_what_is_new() {
+async fn the_journal_is_paged_by_cursor_and_follow_prints_new_rows() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let user = (demo.user.as_str(), demo.password.as_str());
@@ -338,7 +338,7 @@ async fn pages_are_followed_by_their_cursor_and_follow_prints_what_is_new() {
 }
 
 #[tokio::test]
-async fn rows_outlive_the_process_and_so_does_the_last_one() {
+async fn all_journal_rows_including_the_last_survive_a_restart() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let user = (demo.user.as_str(), demo.password.as_str());
@@ -357,7 +357,7 @@ async fn rows_outlive_the_process_and_so_does_the_last_one() {
 }
 
 #[tokio::test]
-async fn rows_go_as_configured_and_a_row_says_so() {
+async fn expired_rows_are_deleted_and_a_row_records_the_deletion() {
     if is_of_files("rows go by whole days") {
         return;
     }
@@ -389,7 +389,7 @@ async fn rows_go_as_configured_and_a_row_says_so() {
 }
 
 #[tokio::test]
-async fn answers_are_kept_where_the_access_says_so() {
+async fn answers_are_stored_only_for_accesses_with_a_full_journal() {
     let gateway = Gateway::start();
     for (name, level) in [("terse", "metadata"), ("whole", "full")] {
         let draft = json!({"name": name, "allow": ["any"], "journal": level});
@@ -411,7 +411,7 @@ async fn answers_are_kept_where_the_access_says_so() {
 }
 
 #[tokio::test]
-async fn a_trace_is_taken_from_trusted_peers_alone() {
+async fn a_trace_id_is_accepted_only_from_trusted_peers() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     for (toml, expected) in [
         (
@@ -432,7 +432,7 @@ async fn a_trace_is_taken_from_trusted_peers_alone() {
 }
 
 #[tokio::test]
-async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
+async fn a_user_agent_is_stored_in_any_script_without_control_characters() {
     let gateway = Gateway::start();
     let long = "ñ".repeat(500);
     // Each from its own address, because refusals of one address are counted together.
@@ -460,7 +460,7 @@ async fn a_program_may_have_a_name_of_any_letters_and_steers_nothing_by_it() {
 }
 
 #[tokio::test]
-async fn rows_of_sends_alone_can_be_asked_for() {
+async fn the_journal_can_be_limited_to_rows_of_sends() {
     let gateway = Gateway::configured("[journal]\nrows = \"sends\"\n", &[]);
     let demo = gateway.demo();
     let channel = "platform=whatsapp&platformid=100";
@@ -482,7 +482,7 @@ async fn rows_of_sends_alone_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_call_with_a_mistake_is_found_by_the_method_that_it_names() {
+async fn an_invalid_call_is_found_by_the_method_that_it_names() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let form = "class=chat&method=sendmessage&platform=whatsapp&platformid=100";

@@ -16,7 +16,7 @@ fn fresh(issuer: &Issuer, number: usize) -> String {
         .token_with(&json!({"sub": "demo", "scope": "chat", "iat": now, "jti": number.to_string()}))
 }
 
-async fn cannot_be_judged(gateway: &Gateway, issuer: &Issuer) {
+async fn assert_not_judged_yet(gateway: &Gateway, issuer: &Issuer) {
     for number in 0..6 {
         let answer = asked(gateway, &fresh(issuer, number), READ).await;
         assert_eq!(answer.status, 503, "{}", answer.body);
@@ -26,7 +26,7 @@ async fn cannot_be_judged(gateway: &Gateway, issuer: &Issuer) {
 }
 
 #[tokio::test]
-async fn a_new_key_is_no_guess_until_the_keys_have_come() {
+async fn an_unknown_key_counts_as_no_guess_until_the_keys_are_fetched() {
     let (old, new) = (Issuer::new(), Issuer::new());
     let served = Served::new(200, old.jwks()).await;
     let toml = format!(
@@ -41,7 +41,7 @@ async fn a_new_key_is_no_guess_until_the_keys_have_come() {
         status.json()["issuers"][0]["error"].is_string()
     })
     .await;
-    cannot_be_judged(&gateway, &new).await;
+    assert_not_judged_yet(&gateway, &new).await;
     assert_eq!(said(&gateway, &fresh(&old, 1)).await, "SUCCESS");
     // A token that a known key has not signed is wrong as before and counts as a guess. A token that cannot be judged restores no
     // guesses.
@@ -54,7 +54,7 @@ async fn a_new_key_is_no_guess_until_the_keys_have_come() {
         assert_eq!(said(&gateway, &forged(number)).await, "INCORRECT_TOKEN");
     }
     assert_eq!(said(&gateway, &forged(13)).await, "TOO_MANY_FAILURES");
-    cannot_be_judged(&gateway, &new).await;
+    assert_not_judged_yet(&gateway, &new).await;
     assert_eq!(said(&gateway, &forged(14)).await, "TOO_MANY_FAILURES");
     served.says(200, new.jwks());
     until("the new key does not come", async || {
@@ -67,7 +67,7 @@ async fn a_new_key_is_no_guess_until_the_keys_have_come() {
 }
 
 #[tokio::test]
-async fn made_up_keys_are_bounded_by_the_limit_of_their_address() {
+async fn tokens_with_made_up_keys_are_rate_limited_by_address() {
     let issuer = Issuer::new();
     let served = Served::new(200, issuer.jwks()).await;
     let toml = format!(
@@ -84,7 +84,7 @@ async fn made_up_keys_are_bounded_by_the_limit_of_their_address() {
 }
 
 #[tokio::test]
-async fn a_call_waits_for_keys_no_longer_than_for_anything_else() {
+async fn a_call_waits_for_issuer_keys_at_most_its_request_timeout() {
     let issuer = Issuer::new();
     let served = Served::new(200, issuer.jwks()).await;
     let toml = format!(
@@ -108,7 +108,7 @@ async fn a_call_waits_for_keys_no_longer_than_for_anything_else() {
 }
 
 #[tokio::test]
-async fn tokens_without_a_key_id_are_taken_while_keys_rotate() {
+async fn tokens_without_a_key_id_are_accepted_during_a_key_rotation() {
     let (old, new) = (Issuer::new(), Issuer::new());
     let bare = |issuer: &Issuer| {
         issuer.token_of(

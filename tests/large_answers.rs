@@ -96,7 +96,7 @@ fn call(gateway: &Gateway, demo: &Demo, method: &str, channel: &str) -> reqwest:
 }
 
 #[tokio::test]
-async fn a_call_that_consumes_waits_for_room_and_a_read_comes_again() {
+async fn without_room_a_consuming_call_waits_and_a_read_is_asked_to_retry() {
     let (address, progress, _accepting) = large_answers().await;
     let toml = format!("{}[cache]\ngetchats = \"0s\"\n", upstream(address));
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);

@@ -10,7 +10,7 @@ use crate::harness::{Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, unt
 use crate::sends::send_form;
 
 #[tokio::test]
-async fn the_operators_side_answers_its_three_paths_without_a_key_and_the_rest_with_one() {
+async fn health_and_metrics_need_no_key_and_all_other_admin_paths_need_one() {
     let gateway = Gateway::start();
     let url = |path: &str| format!("http://{}{path}", gateway.admin);
     for path in ["/livez", "/readyz", "/metrics"] {
@@ -47,7 +47,7 @@ async fn the_operators_side_answers_its_three_paths_without_a_key_and_the_rest_w
 }
 
 #[tokio::test]
-async fn a_term_signal_lets_what_is_under_way_end_and_idle_connections_do_not_hold_it_up() {
+async fn sigterm_finishes_sends_in_progress_and_ignores_idle_connections() {
     let sandbox = Sandbox::start();
     let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
     let demo = gateway.demo();
@@ -88,7 +88,7 @@ async fn a_term_signal_lets_what_is_under_way_end_and_idle_connections_do_not_ho
 }
 
 #[tokio::test]
-async fn a_slow_head_is_closed_at_its_deadline_and_others_are_served_meanwhile() {
+async fn slow_and_idle_connections_are_closed_at_their_deadlines() {
     let gateway = Gateway::configured(
         "[limits]\nheader_timeout = \"1s\"\nidle_timeout = \"2s\"\n",
         &[],
@@ -127,7 +127,7 @@ async fn a_slow_head_is_closed_at_its_deadline_and_others_are_served_meanwhile()
 }
 
 #[tokio::test]
-async fn connections_are_capped_by_address_and_others_still_get_in() {
+async fn connections_are_limited_per_address_and_others_are_admitted() {
     let gateway = Gateway::configured("[limits]\nconnections_per_address = 3\n", &[]);
     let connect = async |source: [u8; 4]| {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
@@ -210,7 +210,7 @@ async fn answers_until_closed(gateway: &Gateway, paths: &[&str]) -> usize {
 }
 
 #[tokio::test]
-async fn a_connection_is_closed_after_the_first_refusals_unless_somebody_proves_who_they_are() {
+async fn a_connection_is_closed_after_eight_refusals_without_authentication() {
     let gateway = Gateway::start();
     assert_eq!(answers_until_closed(&gateway, &["/nowhere"; 20]).await, 8);
     let wrong = "/api/http/?class=chat&method=getchats&user=demo&password=wrong";

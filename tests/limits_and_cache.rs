@@ -28,7 +28,7 @@ fn call(gateway: &Gateway, user: &str, call: &str) -> reqwest::RequestBuilder {
 const READ: &str = "class=chat&method=getchatchannels";
 
 #[tokio::test]
-async fn an_access_has_its_calls_and_then_hears_when_to_come_again() {
+async fn an_access_over_its_rate_limit_gets_429_with_retry_after() {
     let gateway = gateway("");
     for left in ["2", "1", "0"] {
         let answer = Answer::of(call(&gateway, "first", READ)).await;
@@ -73,7 +73,7 @@ async fn an_access_has_its_calls_and_then_hears_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_head_request_is_one_of_the_calls_of_its_access() {
+async fn a_head_request_counts_against_the_rate_limit_of_its_access() {
     let gateway = gateway("");
     let url = gateway.url(&format!("/api/basic/?{READ}"));
     let head = |user| client().head(&url).basic_auth(user, Some(SECRET));
@@ -92,7 +92,7 @@ async fn a_head_request_is_one_of_the_calls_of_its_access() {
 }
 
 #[tokio::test]
-async fn an_address_has_its_calls_before_anybody_looks_at_its_credentials() {
+async fn the_limit_per_address_applies_before_credentials_are_checked() {
     let gateway = gateway("[limits]\nper_address_per_minute = 2\n");
     let from = |last| client_from([127, 0, 0, last].into()).get(gateway.url("/api/http/"));
     for _ in 0..2 {
@@ -116,7 +116,7 @@ async fn an_address_has_its_calls_before_anybody_looks_at_its_credentials() {
 }
 
 #[tokio::test]
-async fn reads_are_kept_for_their_access_by_every_way_in_and_errors_are_not() {
+async fn reads_are_cached_per_access_across_ways_in_and_errors_are_not_cached() {
     let sandbox = Sandbox::start();
     let gateway = gateway(&sandbox.as_upstream());
     sandbox
@@ -159,7 +159,7 @@ async fn reads_are_kept_for_their_access_by_every_way_in_and_errors_are_not() {
 }
 
 #[tokio::test]
-async fn identical_reads_under_way_share_one_flight() {
+async fn identical_concurrent_reads_make_one_upstream_call() {
     let sandbox = Sandbox::start();
     let toml = format!(
         "{}[limits]\nper_address_per_minute = 100000\n",
@@ -185,7 +185,7 @@ async fn identical_reads_under_way_share_one_flight() {
 }
 
 #[tokio::test]
-async fn the_metrics_have_their_names_and_no_address_in_a_label() {
+async fn metrics_have_their_names_and_no_address_in_a_label() {
     let gateway = gateway("");
     Answer::of(call(&gateway, "first", READ)).await;
     Answer::of(call(&gateway, "first", READ)).await;

@@ -62,7 +62,7 @@ fn ms(time: Duration) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_connections_do_not_keep_others_out() {
+async fn slow_connections_do_not_block_other_callers() {
     let (count, files, a_second) = (load(1000, 10_000), load(512, 4096), load(500, 1000));
     let upstream = Upstream::start(256, Duration::from_millis(20)).await;
     let toml = configuration(upstream.address, DEADLINES);
@@ -157,7 +157,7 @@ fn of_status(due: &[Due], status: u16) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_times_what_the_upstream_takes_is_refused_at_once_and_the_rest_served() {
+async fn threefold_overload_is_rejected_and_the_remaining_calls_are_served() {
     let seconds = load(6, 60);
     let upstream = Upstream::start(10, Duration::from_millis(50)).await;
     let gateway = Gateway::configured(&configuration(upstream.address, ""), &ENVIRONMENT);
@@ -214,7 +214,7 @@ async fn three_times_what_the_upstream_takes_is_refused_at_once_and_the_rest_ser
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_passwords_do_not_slow_down_who_has_a_token() {
+async fn wrong_passwords_do_not_slow_down_callers_with_a_token() {
     let (a_second, seconds) = (load(200, 1000), load(5, 60));
     let upstream = Upstream::start(256, Duration::from_millis(20)).await;
     let issuer = Issuer::new();

@@ -46,7 +46,7 @@ fn gather(code: TokenStream, names: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_fields_that_the_code_writes_are_those_of_the_table() {
+fn the_log_fields_in_the_code_match_the_documented_table() {
     let mut written: BTreeSet<String> = OWN.map(str::to_owned).into();
     for (path, text) in crate::tidy::sources() {
         let is_code =
@@ -75,7 +75,7 @@ fn quoted(program: &str, mark: &str, end: &str) -> Vec<String> {
 }
 
 #[test]
-fn vectors_program_knows_the_names_and_kinds_of_the_table() {
+fn the_vector_program_lists_the_names_and_kinds_of_the_table() {
     let program = std::fs::read_to_string(repository().join("deploy/vector/chatgate.vrl")).unwrap();
     for (mark, kind) in [
         ("numbers = [", LogFieldKind::Number),
@@ -143,7 +143,7 @@ async fn lines(format: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn vector_reads_every_line_and_the_same_in_both_formats() {
+async fn vector_parses_every_line_and_finds_the_same_fields_in_both_formats() {
     let program = repository().join("deploy/vector/chatgate.vrl");
     let mut of_format = Vec::new();
     for format in ["json", "logfmt"] {

@@ -90,7 +90,7 @@ async fn gateway() -> Gateway {
 }
 
 #[tokio::test]
-async fn colours_are_for_a_terminal_and_no_color_is_heard() {
+async fn output_is_colored_only_on_a_terminal_and_no_color_disables_it() {
     let gateway = gateway().await;
     let place = place(&gateway);
     let log = asking(&["log"], &place);
@@ -116,7 +116,7 @@ async fn colours_are_for_a_terminal_and_no_color_is_heard() {
 }
 
 #[tokio::test]
-async fn tables_fit_the_terminal_and_are_whole_off_it() {
+async fn tables_fit_the_terminal_and_are_complete_when_piped() {
     let gateway = gateway().await;
     let place = place(&gateway);
     for command in [
@@ -155,7 +155,7 @@ async fn tables_fit_the_terminal_and_are_whole_off_it() {
 }
 
 #[test]
-fn an_error_is_one_line_with_the_mend_and_red_on_a_terminal() {
+fn an_error_is_one_line_with_a_hint_and_red_on_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let arguments = ["log", "--data", data, "--admin", "127.0.0.1:9"];
@@ -265,7 +265,7 @@ fn followed(mut child: Child, what: &str, go_on: &std::sync::mpsc::Sender<()>) -
 static MIB: [u8; 1 << 20] = [0; 1 << 20];
 
 #[test]
-fn what_takes_long_is_seen_to_go_on_and_leaves_nothing_behind() {
+fn a_long_command_shows_its_progress_on_a_terminal_and_clears_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let key = path("admin.key");

@@ -96,7 +96,7 @@ async fn played(stage: &Stage, way: Way) -> (String, usize) {
     reason = "the snapshots stand where they are compared"
 )]
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_by_every_way_shows_success_and_every_code_that_applies() {
+async fn every_operation_by_every_way_in_renders_success_and_every_code() {
     let stage = Stage::set();
     // The one call of the day; every later call is over the limit.
     let spent = Cell {

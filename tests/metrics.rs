@@ -89,7 +89,7 @@ fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
 }
 
 #[tokio::test]
-async fn every_metric_of_the_table_is_scraped_and_no_other() {
+async fn a_scrape_contains_exactly_the_metrics_of_the_table() {
     let (files, pair, issuer) = (Files::new(), Pair::new(), Issuer::new());
     let toml = format!(
         "{}{}",
@@ -157,7 +157,7 @@ async fn every_metric_of_the_table_is_scraped_and_no_other() {
 }
 
 #[tokio::test]
-async fn replicas_have_metrics_of_their_own() {
+async fn a_scrape_of_a_replica_contains_exactly_its_metrics() {
     let Some(fleet) = Fleet::of(1, "") else {
         return skipped("Debian's package postgresql");
     };
@@ -214,7 +214,7 @@ fn queries(json: &Value) -> Vec<String> {
 }
 
 #[test]
-fn dashboards_alerts_and_documents_name_the_metrics_that_there_are() {
+fn dashboards_alerts_and_documents_name_only_existing_metrics() {
     let known: BTreeSet<String> = METRICS
         .iter()
         .flat_map(series_of)
@@ -278,7 +278,7 @@ fn after<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 #[test]
-fn every_alert_fires_falls_silent_and_has_a_runbook() {
+fn every_alert_fires_resolves_and_has_a_runbook() {
     let read = |file: &str| std::fs::read_to_string(repository().join(file)).unwrap();
     let alerts = read("deploy/prometheus/alerts.yaml");
     let tests = read("deploy/prometheus/alerts.test.yaml");
@@ -315,7 +315,7 @@ const SCRAPE_BYTES_MAX: usize = 2 << 20;
 const SCRAPE_MAX: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scrape_is_small_and_quick_however_many_accesses_call() {
+async fn a_scrape_over_many_accesses_stays_small_and_fast() {
     let accesses = load(1500, 100_000);
     let issuer = Issuer::new();
     let toml = format!(
@@ -348,7 +348,7 @@ async fn a_scrape_is_small_and_quick_however_many_accesses_call() {
 }
 
 #[tokio::test]
-async fn the_version_is_one_everywhere() {
+async fn the_version_flag_and_the_status_report_the_same_version() {
     let gateway = Gateway::start();
     let version = telemetry::full_version();
     let said = run(&["--version"]).output;

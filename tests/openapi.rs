@@ -67,8 +67,7 @@ fn operations(document: &Value) -> Vec<(&str, Method, &Value)> {
 // === the documents match the served API ===
 
 #[tokio::test]
-async fn every_path_of_the_admin_api_answers_the_methods_and_wants_the_keys_that_the_document_says()
-{
+async fn the_admin_api_accepts_the_methods_and_keys_that_its_document_names() {
     let gateway = Gateway::start();
     let made = client()
         .post(format!("http://{}/admin/v1/admin-keys", gateway.admin))
@@ -123,7 +122,7 @@ async fn every_path_of_the_admin_api_answers_the_methods_and_wants_the_keys_that
 }
 
 #[tokio::test]
-async fn every_path_of_the_public_listener_but_soap_is_in_the_document_and_answers() {
+async fn every_public_path_except_soap_is_documented_and_answers() {
     let gateway = Gateway::start();
     let document = document(&gateway, "/admin/v1/openapi-ways.json").await;
     let operations = operations(&document);
@@ -157,7 +156,7 @@ async fn every_path_of_the_public_listener_but_soap_is_in_the_document_and_answe
 }
 
 #[test]
-fn no_path_is_routed_past_the_documents() {
+fn no_route_bypasses_the_openapi_documents() {
     let routed = |folder: &str| {
         let mut places = Vec::new();
         for file in std::fs::read_dir(repository().join(folder)).unwrap() {
@@ -196,7 +195,7 @@ fn no_path_is_routed_past_the_documents() {
 }
 
 #[tokio::test]
-async fn statuses_follow_the_policy_in_force_and_a_way_that_is_off_is_left_out() {
+async fn documented_statuses_follow_the_policy_and_a_disabled_way_in_is_omitted() {
     let toml = "[ways.http]\nstatus = \"mapped\"\n[ways.jwt]\nenabled = false\n";
     let (usual, other) = (Gateway::start(), Gateway::configured(toml, &[]));
     let usual = document(&usual, "/admin/v1/openapi-ways.json").await;
@@ -312,7 +311,7 @@ async fn schemathesis_finds_nothing_in_the_ways_in() {
 
 /// Excludes checks that mean nothing while refusals have status 200; the check that each answer fits the document remains.
 #[tokio::test]
-async fn schemathesis_finds_nothing_in_the_ways_in_under_the_usual_policy() {
+async fn schemathesis_finds_nothing_in_the_ways_in_under_the_default_policy() {
     let server = |gateway: &Gateway| gateway.url("");
     let excluded = ["--exclude-checks", "negative_data_rejection,ignored_auth"];
     let phases = "examples,fuzzing";

@@ -59,7 +59,7 @@ async fn opens(gateway: &Gateway, key: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_key_that_was_shown_opens_and_somebody_stays_in_charge() {
+async fn concurrent_key_rotations_leave_exactly_one_valid_key() {
     let gateway = Gateway::start();
     let first = first_key(&gateway);
     for round in 0..ROUNDS {
@@ -101,7 +101,7 @@ async fn every_key_that_was_shown_opens_and_somebody_stays_in_charge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_two_operators_who_leave_at_once_do_not_both_go() {
+async fn concurrent_deletions_cannot_remove_the_last_two_operator_keys() {
     for _ in 0..ROUNDS {
         let gateway = Gateway::start();
         let first = first_key(&gateway);
@@ -129,7 +129,7 @@ async fn the_last_two_operators_who_leave_at_once_do_not_both_go() {
 }
 
 #[tokio::test]
-async fn networks_that_commands_add_at_once_are_all_there() {
+async fn concurrent_commands_add_all_their_networks() {
     let gateway = Gateway::start();
     let count = async |list: &str| {
         let access = admin(&gateway, Method::GET, "accesses/demo", Value::Null).await;

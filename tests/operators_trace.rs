@@ -65,7 +65,7 @@ async fn sign_in(gateway: &Gateway, key: &str) -> (String, String) {
 }
 
 /// Presses buttons of the console and downloads the journal from it. Returns the session's secrets.
-async fn at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
+async fn act_at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
     let (cookie, token) = sign_in(gateway, key).await;
     let send = async |path: &str, fields: &[(&str, &str)]| {
         Answer::of(form(gateway, path, fields).header("cookie", &cookie)).await
@@ -95,7 +95,7 @@ async fn at_the_console(gateway: &Gateway, key: &str) -> [String; 2] {
 }
 
 /// Acts over the admin API and returns the created keys.
-async fn by_the_api(gateway: &Gateway, key: &str) -> [String; 2] {
+async fn act_over_the_api(gateway: &Gateway, key: &str) -> [String; 2] {
     let ask = async |method, path: &str, body: Value| admin(gateway, method, path, &body).await;
     let nothing = Value::Null;
     let draft = json!({"name": "looker", "role": "viewer"});
@@ -158,12 +158,12 @@ const AT_THE_CONSOLE: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn whatever_a_key_did_or_failed_to_do_is_a_row_without_secrets() {
+async fn every_action_of_a_key_leaves_a_journal_row_without_secrets() {
     let gateway = Gateway::start();
     let key = std::fs::read_to_string(gateway.data().join("admin.key")).unwrap();
     let key = key.trim();
-    let made = by_the_api(&gateway, key).await;
-    let session = at_the_console(&gateway, key).await;
+    let made = act_over_the_api(&gateway, key).await;
+    let session = act_at_the_console(&gateway, key).await;
     let rows = rows(&gateway).await;
     let shown: Vec<String> = rows.iter().map(short).collect();
     let wanted: Vec<&str> = BY_THE_API.into_iter().chain(AT_THE_CONSOLE).collect();
@@ -195,7 +195,7 @@ async fn whatever_a_key_did_or_failed_to_do_is_a_row_without_secrets() {
 }
 
 #[tokio::test]
-async fn a_reload_that_failed_says_so_wherever_it_was_asked_for() {
+async fn a_failed_reload_is_journalled_for_admin_api_and_console() {
     let gateway = Gateway::configured("[server]\ndeny = [\"192.0.2.0/24\"]\n", &[]);
     let broken = "[server]\nnothing_of_this_name = 1\n";
     std::fs::write(gateway.folder.path().join("chatgate.toml"), broken).unwrap();
@@ -215,7 +215,7 @@ async fn a_reload_that_failed_says_so_wherever_it_was_asked_for() {
 }
 
 #[tokio::test]
-async fn wrong_keys_are_one_row_with_their_number() {
+async fn wrong_keys_share_one_journal_row_with_their_count() {
     let gateway = Gateway::start();
     for _ in 0..WRONG_KEYS {
         let answer = by_key(&gateway, WRONG, Method::GET, "/admin/v1/accesses").await;
@@ -243,7 +243,7 @@ async fn wrong_keys_are_one_row_with_their_number() {
 const REPEATED: usize = 150;
 
 #[tokio::test]
-async fn what_changes_nothing_is_listed_and_then_counted() {
+async fn repeated_actions_without_changes_are_listed_and_then_counted() {
     let gateway = Gateway::start();
     let draft = json!({"name": "looker", "role": "viewer"});
     let made = admin(&gateway, Method::POST, "admin-keys", draft).await;
@@ -289,7 +289,7 @@ async fn what_changes_nothing_is_listed_and_then_counted() {
 }
 
 #[tokio::test]
-async fn wrong_keys_have_one_budget_at_both_doors() {
+async fn wrong_keys_share_one_budget_over_admin_api_and_console() {
     let gateway = Gateway::start();
     let mut statuses = Vec::new();
     for n in 0..3 * WRONG_KEYS {

@@ -134,7 +134,7 @@ async fn start(shell: &str, level: &str, (out, err): (Stdio, Stdio)) -> Gateway 
 }
 
 #[tokio::test]
-async fn a_sandbox_serves_whatever_becomes_of_its_output() {
+async fn a_sandbox_serves_calls_if_its_output_is_full_closed_or_unread() {
     for output in [Output::Full, Output::Closed, Output::Unread] {
         let (stdout, _reader) = output.open();
         let mut command = Command::new(binary());
@@ -262,7 +262,7 @@ fn compare(what: &str, quiet: &mut [Duration], met: &mut [Duration]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outputs_that_take_nothing_from_the_start_change_nothing_for_callers() {
+async fn a_blocked_output_from_the_start_does_not_affect_callers() {
     let each = load(100, 10_000);
     let quiet = Unheard::start(Output::Taken, Output::Taken).await;
     prove(&quiet.gateway).await;
@@ -318,7 +318,7 @@ impl Reader {
     }
 
     /// Reads on a separate thread, and returns the reader once this text has arrived.
-    async fn on_until(mut self, what: &'static str) -> Reader {
+    async fn read_in_background_until(mut self, what: &'static str) -> Reader {
         let reading = tokio::task::spawn_blocking(move || {
             self.until(what);
             self
@@ -329,8 +329,7 @@ impl Reader {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_hears_of_the_others()
-{
+async fn a_stalled_log_reader_misses_no_known_call_and_gets_a_drop_count() {
     // The lines of all rounds must fit while nobody reads: 8 MiB.
     let each = load(100, 500);
     let (reader, writer) = std::io::pipe().unwrap();
@@ -341,7 +340,7 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_h
         lines: BufReader::new(reader),
         seen: Vec::new(),
     };
-    let reading = tokio::spawn(reader.on_until("\"caller_request_id\":\"mark\""));
+    let reading = tokio::spawn(reader.read_in_background_until("\"caller_request_id\":\"mark\""));
     prove(&gateway).await;
     let mut quiet = call(gateway.public, "quiet", each).await;
     let mut stream = connect(gateway.public, address(9, 0)).await.unwrap();
@@ -361,7 +360,9 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_h
     }
     assert_eq!(dropped(&gateway, "known").await, 0);
 
-    let mut reader = reader.on_until("log lines were dropped").await;
+    let mut reader = reader
+        .read_in_background_until("log lines were dropped")
+        .await;
     let reported = reader.seen.last().unwrap();
     let reported: serde_json::Value = serde_json::from_str(reported).unwrap();
     assert!(reported["unknown"].as_u64().unwrap() > 0, "{reported}");
@@ -395,7 +396,7 @@ async fn a_reader_that_stalls_and_comes_back_misses_lines_of_no_known_call_and_h
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_goes_away_under_load_or_at_the_end_is_not_missed() {
+async fn a_log_reader_that_disconnects_affects_neither_callers_nor_shutdown() {
     let each = load(100, 10_000);
     for is_under_load in [true, false] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -405,7 +406,8 @@ async fn a_reader_that_goes_away_under_load_or_at_the_end_is_not_missed() {
             lines: BufReader::new(reader),
             seen: Vec::new(),
         };
-        let reading = tokio::spawn(reader.on_until("\"caller_request_id\":\"mark\""));
+        let reading =
+            tokio::spawn(reader.read_in_background_until("\"caller_request_id\":\"mark\""));
         prove(&gateway).await;
         let mut quiet = call(gateway.public, "quiet", each).await;
         if is_under_load {
@@ -435,7 +437,7 @@ async fn a_reader_that_goes_away_under_load_or_at_the_end_is_not_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn signals_that_mean_nothing_end_nothing() {
+async fn signals_without_a_meaning_do_not_end_the_gateway() {
     let each = load(100, 10_000);
     let gateway = Gateway::configured(&configuration("info"), &ENVIRONMENT);
     prove(&gateway).await;

@@ -35,7 +35,7 @@ pub async fn said(gateway: &Gateway, token: &str) -> String {
 // === accesses that each issuer may name ===
 
 #[tokio::test]
-async fn an_issuer_may_name_the_accesses_of_its_list_and_no_other() {
+async fn an_issuer_can_name_only_the_accesses_of_its_list() {
     let issuers = [
         ("https://none.example", ""),
         ("https://whole.example", "accesses = [\"shop\"]"),
@@ -96,7 +96,7 @@ async fn an_issuer_may_name_the_accesses_of_its_list_and_no_other() {
 }
 
 #[test]
-fn check_warns_of_an_issuer_that_may_name_nobody_and_refuses_what_is_no_name() {
+fn check_warns_about_an_issuer_without_accesses_and_rejects_invalid_names() {
     let issuer = Issuer::new();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chatgate.toml");
@@ -125,7 +125,7 @@ fn check_warns_of_an_issuer_that_may_name_nobody_and_refuses_what_is_no_name() {
 }
 
 #[tokio::test]
-async fn a_token_allows_what_it_says_and_nothing_where_it_says_nothing() {
+async fn a_token_grants_only_the_methods_of_its_scope_claims() {
     let issuer = Issuer::new();
     let plain = issuer.as_configuration();
     let generous = plain.replace(crate::harness::ISSUER, "https://generous.example")
@@ -233,7 +233,7 @@ fn with(key: &Value, changes: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn rsa_tokens_and_the_newer_name_of_eddsa_are_taken() {
+async fn rs256_tokens_and_the_algorithm_name_ed25519_are_accepted() {
     let (jwk, pair) = rsa(KeySize::Rsa2048);
     let issuer = Issuer::new();
     let ed: Value = serde_json::from_str(&issuer.jwks()).unwrap();
@@ -272,7 +272,7 @@ async fn rsa_tokens_and_the_newer_name_of_eddsa_are_taken() {
 // === an unavailable issuer ===
 
 #[tokio::test]
-async fn who_cannot_be_judged_is_asked_to_come_again_and_has_not_guessed() {
+async fn tokens_that_cannot_be_judged_yet_get_503_and_count_as_no_guess() {
     let issuer = Issuer::new();
     let body = format!("<html>\u{202e}\u{1b}[2J{}</html>", "away ".repeat(40_000));
     let served = Served::new(503, body).await;

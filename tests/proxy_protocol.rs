@@ -92,7 +92,7 @@ fn v2_from(source: std::net::IpAddr) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_caller_is_who_a_trusted_proxy_names() {
+async fn the_caller_is_the_address_that_a_trusted_proxy_names() {
     let gateway = gateway();
     let v1 = |text: &str| text.as_bytes().to_vec();
     let of = |addresses: &str| v1(&format!("PROXY {addresses} 12345 443\r\n"));
@@ -137,7 +137,7 @@ async fn the_caller_is_who_a_trusted_proxy_names() {
 
 /// On a connection that carries no other caller's calls, the caller is the proxy, whatever headers the client has written.
 #[tokio::test]
-async fn a_header_on_a_connection_of_the_proxys_own_is_nothing() {
+async fn forwarded_headers_on_a_proxys_own_connection_are_ignored() {
     let gateway = gateway();
     let v1 = |text: &str| text.as_bytes().to_vec();
     let (xff, garbage) = (
@@ -176,7 +176,7 @@ async fn a_header_on_a_connection_of_the_proxys_own_is_nothing() {
 }
 
 #[tokio::test]
-async fn what_has_no_right_header_or_no_right_to_one_is_closed_without_an_answer() {
+async fn a_missing_invalid_or_untrusted_proxy_header_closes_the_connection() {
     let gateway = gateway();
     let line = b"PROXY TCP4 203.0.113.7 198.51.100.1 12345 443\r\n";
     let right = v2_from([203, 0, 113, 7].into());
@@ -211,7 +211,7 @@ async fn what_has_no_right_header_or_no_right_to_one_is_closed_without_an_answer
 }
 
 #[tokio::test]
-async fn a_header_in_pieces_is_read_and_a_slow_one_is_closed() {
+async fn a_proxy_header_in_pieces_is_read_and_a_slow_one_times_out() {
     let gateway = gateway();
     let mut slow = connect(&gateway, PROXY).await;
     slow.write_all(b"PROXY TCP4 203.0").await.unwrap();
@@ -255,7 +255,7 @@ async fn a_header_in_pieces_is_read_and_a_slow_one_is_closed() {
 }
 
 #[tokio::test]
-async fn connections_are_capped_by_the_address_that_is_named() {
+async fn connections_are_limited_by_the_address_that_the_proxy_names() {
     let gateway = gateway();
     let mut held = Vec::new();
     for source in ["203.0.113.7", "203.0.113.7", "203.0.113.8", "203.0.113.7"] {
@@ -272,7 +272,7 @@ async fn connections_are_capped_by_the_address_that_is_named() {
 }
 
 #[tokio::test]
-async fn the_operators_side_asks_for_no_header() {
+async fn the_admin_listener_requires_no_proxy_header() {
     let gateway = gateway();
     assert!(gateway.metrics().await.contains("chatgate_build_info"));
 }

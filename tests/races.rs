@@ -97,7 +97,7 @@ impl Raced {
     }
 
     /// Calls until `done` is set, and returns the number of calls that could be judged.
-    async fn keep_busy(&self, address: u8, done: &AtomicBool) -> u64 {
+    async fn call_until_done(&self, address: u8, done: &AtomicBool) -> u64 {
         let client = client_from([127, 0, 0, address].into());
         let mut judged = 0;
         while !done.load(Ordering::SeqCst) {
@@ -169,7 +169,7 @@ impl Race {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_is_judged_by_what_was_before_an_acknowledged_change() {
+async fn no_request_is_judged_by_the_state_before_an_acknowledged_change() {
     let gateway = Gateway::configured(LIMITS, &[]);
     race((vec![gateway], || {}), load(300, 10_000)).await;
 }
@@ -191,7 +191,7 @@ fn patient() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_replica_judges_by_what_was_before_an_acknowledged_change() {
+async fn no_replica_judges_by_the_state_before_an_acknowledged_change() {
     let Some(mut fleet) = Fleet::of(load(REPLICAS.0, REPLICAS.1), &patient()) else {
         return skipped("PostgreSQL");
     };
@@ -202,7 +202,7 @@ async fn no_replica_judges_by_what_was_before_an_acknowledged_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_replica_judges_by_what_was_before_though_none_is_notified() {
+async fn without_notifications_no_replica_judges_by_an_outdated_state() {
     let Some(mut fleet) = Fleet::of(load(3, REPLICAS.1), &patient()) else {
         return skipped("PostgreSQL");
     };
@@ -227,7 +227,7 @@ async fn race(
     let callers: Vec<_> = (1..=CALLERS)
         .map(|address| {
             let (raced, done) = (Arc::clone(&raced), Arc::clone(&done));
-            tokio::spawn(async move { raced.keep_busy(address, &done).await })
+            tokio::spawn(async move { raced.call_until_done(address, &done).await })
         })
         .collect();
     let mine = client_from([127, 0, 0, 9].into());

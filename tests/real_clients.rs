@@ -182,14 +182,14 @@ fn nusoap_in_iso_8859_1() {
 }
 
 #[test]
-fn axis_with_the_stubs_that_it_writes() {
+fn axis_with_its_generated_stubs() {
     if is_there("axis") {
         check("AxisClient.java");
     }
 }
 
 #[test]
-fn mono_sees_the_fault_that_its_contract_declares() {
+fn mono_receives_the_fault_that_its_contract_declares() {
     if !is_there("servicemodel") {
         return;
     }
@@ -215,11 +215,11 @@ fn jose_verifies_our_tokens() {
 }
 
 #[test]
-fn we_verify_the_tokens_of_pyjwt() {
+fn the_gateway_verifies_tokens_of_pyjwt() {
     check_issuer("pyjwt_issuer.py");
 }
 
 #[test]
-fn we_verify_the_tokens_of_jose() {
+fn the_gateway_verifies_tokens_of_jose() {
     check_issuer("jose_issuer.js");
 }

@@ -51,7 +51,7 @@ async fn token(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn an_access_without_room_for_receipts_is_refused_in_every_dialect_for_new_keys_alone() {
+async fn without_receipt_room_only_sends_with_a_new_key_are_rejected() {
     let gateway = Gateway::configured(ROOM, &[]);
     let token = token(&gateway).await;
     let basic = || {

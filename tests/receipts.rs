@@ -71,7 +71,7 @@ fn call(message: &str) -> [(&str, &str); 5] {
 }
 
 #[tokio::test]
-async fn the_same_key_by_every_way_in_is_one_send() {
+async fn the_same_key_by_every_way_in_sends_once() {
     let stage = Stage::set();
     let (demo, url) = (&stage.demo, |path: &str| stage.gateway.url(path));
     let credentials = [("user", &*demo.user), ("password", &*demo.password)];
@@ -129,7 +129,7 @@ async fn the_same_key_by_every_way_in_is_one_send() {
 }
 
 #[tokio::test]
-async fn another_request_under_the_key_is_refused_and_another_method_or_access_has_its_own() {
+async fn a_key_is_bound_to_its_first_request_and_separate_for_each_access() {
     let stage = Stage::set();
     assert_eq!(stage.send("k", "one").await.status, 200);
     let other = stage.send("k", "two").await;
@@ -187,7 +187,7 @@ async fn another_request_under_the_key_is_refused_and_another_method_or_access_h
 }
 
 #[tokio::test]
-async fn what_was_not_sent_frees_the_key_and_what_nobody_knows_is_answered_again() {
+async fn a_not_sent_result_frees_its_key_and_an_unknown_result_is_replayed() {
     let stage = Stage::set();
     let refuses = json!([{"method": "sendmessage", "fault": "error_code", "code": "CHAT_NOT_FOUND", "count": 1}]);
     stage.sandbox.faults(refuses).await;
@@ -244,7 +244,7 @@ async fn what_was_not_sent_frees_the_key_and_what_nobody_knows_is_answered_again
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_is_under_way_is_reported_as_such_and_ends_though_its_caller_is_gone() {
+async fn a_send_in_progress_is_reported_and_ends_after_its_caller_disconnects() {
     let stage = Arc::new(Stage::set());
     stage
         .sandbox
@@ -290,7 +290,7 @@ async fn a_send_that_is_under_way_is_reported_as_such_and_ends_though_its_caller
 }
 
 #[tokio::test]
-async fn a_receipt_outlives_a_kill_and_an_open_one_becomes_unknown() {
+async fn a_receipt_survives_a_kill_and_an_open_one_becomes_unknown() {
     let stage = Stage::set();
     assert_eq!(stage.send("kept", "m").await.status, 200);
     stage
@@ -353,7 +353,7 @@ async fn a_receipt_outlives_a_kill_and_an_open_one_becomes_unknown() {
 }
 
 #[tokio::test]
-async fn a_receipt_is_kept_as_long_as_configured_and_a_limit_does_not_count_a_replay() {
+async fn a_receipt_expires_as_configured_and_a_replay_counts_for_no_limit() {
     let stage = Stage::configured("[receipts]\nkeep = \"1s\"\n");
     assert_eq!(stage.send("brief", "m").await.status, 200);
     // Only time makes the receipt expire.
@@ -386,7 +386,7 @@ async fn a_receipt_is_kept_as_long_as_configured_and_a_limit_does_not_count_a_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn however_many_ask_at_once_each_key_is_one_send() {
+async fn concurrent_requests_with_one_key_send_once() {
     let (keys, times) = (load(50, 1000), 100);
     let stage = Arc::new(Stage::set());
     let mut asking = tokio::task::JoinSet::new();

@@ -33,7 +33,7 @@ fn gateway(toml: &str) -> Gateway {
 }
 
 /// Waits until the file has been refused this many times in all, and asserts that it is not tried again.
-async fn is_refused_once(gateway: &Gateway, times: usize) {
+async fn assert_rejected_once(gateway: &Gateway, times: usize) {
     let refusals = async || {
         let lines = gateway.process.lines();
         let refusals = lines
@@ -81,7 +81,7 @@ fn reload_command(gateway: &Gateway) -> Output {
 }
 
 #[tokio::test]
-async fn a_reload_holds_from_the_next_request_on_an_open_connection() {
+async fn a_reload_applies_to_the_next_request_on_an_open_connection() {
     let gateway = gateway("[log]\nlevel = \"info\"");
     let mut kept = TcpStream::connect(gateway.public).await.unwrap();
     assert!(ask(&mut kept).await.starts_with("HTTP/1.1 200"));
@@ -129,7 +129,7 @@ async fn ask(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_reported_with_its_place() {
+async fn a_reload_rejects_a_broken_file_and_reports_every_mistake_with_its_position() {
     let gateway = gateway("[limits]\nper_address_per_minute = 500");
     let broken = "[limits]\nper_address_per_minute = 0\n[server]\nallow = [\"10.0.0.1/8\"]\nlisten = \"0.0.0.0:1\"\nnonsense = 1";
     let refused = reload(&gateway, broken).await;
@@ -179,7 +179,7 @@ async fn a_broken_file_leaves_the_old_one_and_every_mistake_is_reported_with_its
 }
 
 #[tokio::test]
-async fn a_key_whose_change_has_no_effect_is_named_as_such() {
+async fn a_reload_names_changed_keys_that_have_no_effect() {
     let gateway = gateway("");
     let folder = gateway.folder.path();
     let closed = ACCESS.replace("allow = [", "active = false\nallow = [");
@@ -208,7 +208,7 @@ async fn a_key_whose_change_has_no_effect_is_named_as_such() {
 }
 
 #[tokio::test]
-async fn what_only_a_restart_can_change_is_refused_by_name() {
+async fn a_reload_rejects_by_name_a_key_that_needs_a_restart() {
     let gateway = gateway("[log]\nformat = \"json\"");
     let refused = reload(&gateway, "[log]\nformat = \"text\"").await;
     assert_eq!(refused.status, 422);
@@ -220,7 +220,7 @@ async fn what_only_a_restart_can_change_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_signal_and_a_changed_file_do_what_the_call_does() {
+async fn a_signal_and_a_changed_file_reload_the_configuration() {
     let gateway = gateway("[log]\nlevel = \"info\"");
     write(&gateway, "[server]\ndeny = [\"127.0.0.2\"]");
     let line = gateway.process.wait_for("the changed file", |line| {
@@ -238,13 +238,13 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
     );
     // The same broken file is tried once, not again and again.
     write(&gateway, "[server]\ndeny = [\"nonsense\"]");
-    is_refused_once(&gateway, 1).await;
+    assert_rejected_once(&gateway, 1).await;
     // A file that everybody may write is also tried once, until its rights change.
     let file = gateway.folder.path().join("chatgate.toml");
     let mode = |mode| std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
     write(&gateway, "[server]\ndeny = []");
     mode(0o666);
-    is_refused_once(&gateway, 2).await;
+    assert_rejected_once(&gateway, 2).await;
     mode(0o644);
     gateway
         .process
@@ -266,7 +266,7 @@ async fn a_signal_and_a_changed_file_do_what_the_call_does() {
 }
 
 #[tokio::test]
-async fn counts_and_kept_reads_live_on_and_a_changed_limit_starts_full() {
+async fn a_reload_keeps_counts_and_cached_reads_and_resets_a_changed_limit() {
     let sandbox = Sandbox::start();
     let upstream = sandbox.as_upstream();
     let limited = |n: u32| format!("[limits]\nper_address_per_minute = {n}\n{upstream}");
@@ -311,7 +311,7 @@ async fn counts_and_kept_reads_live_on_and_a_changed_limit_starts_full() {
 }
 
 #[tokio::test]
-async fn what_is_known_of_the_upstream_lives_on_as_long_as_its_certificates_say_the_same() {
+async fn a_reload_keeps_the_upstream_state_unless_its_certificates_change() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("roots.pem");
     let authority = |name: &str| {
@@ -365,7 +365,7 @@ async fn what_is_known_of_the_upstream_lives_on_as_long_as_its_certificates_say_
 }
 
 #[tokio::test]
-async fn a_request_ends_under_the_configuration_that_it_began_with() {
+async fn a_request_keeps_its_configuration_when_a_reload_happens() {
     let sandbox = Sandbox::start();
     let gateway = gateway(&sandbox.as_upstream());
     let slow = json!([{"method": "getchatchannels", "fault": "latency", "ms": 1500, "count": 1}]);
@@ -452,7 +452,7 @@ async fn reloads_under_load_fail_no_request() {
 
 /// The waiting call is judged by the configuration at the time of its answer, not by the one at its start.
 #[tokio::test]
-async fn a_call_that_waits_hears_nothing_behind_a_reload_that_shuts_it_out() {
+async fn a_waiting_getevents_call_is_rejected_after_a_reload_denies_its_address() {
     let environment = [UPSTREAM_ENVIRONMENT, ("SECRET", SECRET)];
     let gateway = Gateway::configured("[log]\nlevel = \"info\"", &environment);
     let cursor = now(&gateway).await;

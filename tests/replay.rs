@@ -7,7 +7,7 @@ use crate::harness::{Gateway, admin, made, run_on};
 use crate::journal::read;
 
 #[tokio::test]
-async fn a_replay_agrees_with_what_the_change_then_does() {
+async fn a_replay_predicts_the_effect_of_a_network_change() {
     let gateway = Gateway::start();
     let secret = made(
         &gateway,
@@ -62,7 +62,7 @@ async fn a_replay_agrees_with_what_the_change_then_does() {
 }
 
 #[tokio::test]
-async fn a_replay_reports_addresses_first_and_what_was_asked_wrongly() {
+async fn a_replay_lists_addresses_and_explains_wrong_arguments() {
     let gateway = Gateway::start();
     let secret = made(&gateway, json!({"name": "a", "allow": ["127.0.0.2"]})).await;
     for (from, id) in [([127, 0, 0, 2], "served"), ([127, 0, 0, 4], "refused")] {

@@ -60,7 +60,7 @@ fn shell(command: &str) -> String {
 }
 
 #[test]
-fn one_of_three_is_killed_and_callers_go_on() {
+fn callers_continue_after_one_of_three_replicas_is_killed() {
     if !has_packages() {
         return skipped("Debian's packages postgresql and haproxy");
     }
@@ -97,7 +97,7 @@ fn one_of_three_is_killed_and_callers_go_on() {
 
 /// The console over HAProxy, which sends each request to the next gateway.
 #[tokio::test]
-async fn a_session_of_the_console_holds_at_all_of_them_and_ends_at_all() {
+async fn a_console_session_is_valid_on_all_replicas_and_ends_on_all() {
     if !has_packages() {
         return skipped("Debian's packages postgresql and haproxy");
     }

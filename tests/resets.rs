@@ -60,7 +60,7 @@ impl Stage {
     }
 
     /// Asserts that the upstream got no other call.
-    fn upstream_was_left_alone(self) {
+    fn assert_no_other_upstream_call(self) {
         let listener = self.upstream.into_std().unwrap();
         assert!(listener.accept().is_err(), "the upstream was asked again");
     }
@@ -73,7 +73,7 @@ impl Stage {
         count.unwrap().parse().unwrap()
     }
 
-    async fn waits_at_upstream(&self, count: usize) {
+    async fn wait_for_upstream_queue(&self, count: usize) {
         until("the queue for the upstream", async || {
             let status = admin(&self.gateway, reqwest::Method::GET, "status", Value::Null);
             status.await.json()["upstream"]["waiting"] == count
@@ -114,11 +114,11 @@ async fn a_reset_does_not_stop_the_send() {
     let rows = rows(&stage.gateway, "request_id=send").await;
     let deliveries: Vec<_> = rows.iter().map(|row| &row["delivery"]).collect();
     assert_eq!(deliveries, ["sent"], "{rows:?}");
-    stage.upstream_was_left_alone();
+    stage.assert_no_other_upstream_call();
 }
 
 #[tokio::test]
-async fn a_reset_ends_a_read_and_log_and_journal_say_that_the_client_is_gone() {
+async fn a_reset_cancels_a_read_and_is_recorded_as_client_gone() {
     let mut stage = Stage::set("attempts = 1").await;
     let read = stage.read("asked").await;
     let (mut called, _) = stage.called().await;
@@ -139,11 +139,11 @@ async fn a_reset_ends_a_read_and_log_and_journal_say_that_the_client_is_gone() {
     let closed = tokio::io::AsyncReadExt::read(&mut called, &mut rest).await;
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
     assert_eq!(stage.under_way().await, 0);
-    stage.upstream_was_left_alone();
+    stage.assert_no_other_upstream_call();
 }
 
 #[tokio::test]
-async fn a_reset_does_not_take_the_fetch_of_keys_along() {
+async fn a_reset_does_not_cancel_the_fetch_of_issuer_keys() {
     let mut stage = Stage::set("").await;
     let issuer = Issuer::new();
     let keys = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -180,12 +180,12 @@ async fn a_reset_does_not_take_the_fetch_of_keys_along() {
 }
 
 #[tokio::test]
-async fn a_reset_gives_back_the_place_at_the_upstream_and_in_its_queue() {
+async fn a_reset_frees_the_upstream_permit_and_the_queue_slot() {
     let mut stage = Stage::set("calls = 1\nwaiting = 1\nattempts = 1").await;
     let first = stage.read("1").await;
     let (_first, _) = stage.called().await;
     let queued = stage.read("2").await;
-    stage.waits_at_upstream(1).await;
+    stage.wait_for_upstream_queue(1).await;
     // The place at the upstream and the place in the queue are both taken.
     let refused = stage.read("3").await;
     let (_, body) = stage.peer.answer(refused).await;
@@ -193,17 +193,17 @@ async fn a_reset_gives_back_the_place_at_the_upstream_and_in_its_queue() {
     // The place in the queue is free again, and then the place at the upstream.
     stage.peer.take_back(&[queued]).await;
     let waits = stage.read("4").await;
-    stage.waits_at_upstream(1).await;
+    stage.wait_for_upstream_queue(1).await;
     stage.peer.take_back(&[first]).await;
     let (mut called, request) = stage.called().await;
     assert!(request.contains("platformid=4"), "{request}");
     answer(&mut called, LIST).await;
     assert_eq!(stage.peer.answer(waits).await.0, OK);
-    stage.upstream_was_left_alone();
+    stage.assert_no_other_upstream_call();
 }
 
 #[tokio::test]
-async fn a_reset_gives_back_one_of_the_calls_at_once() {
+async fn a_reset_frees_a_permit_of_the_concurrency_limit() {
     let mut stage = Stage::set("attempts = 1").await;
     let bound = json!({"concurrent": 1});
     let patched = admin(&stage.gateway, reqwest::Method::PATCH, "accesses/a", bound);
@@ -223,7 +223,7 @@ async fn a_reset_gives_back_one_of_the_calls_at_once() {
 
 /// The read continues without its caller, for the next caller.
 #[tokio::test]
-async fn a_read_that_is_to_be_kept_is_one_of_the_calls_at_once_until_it_ends() {
+async fn a_cacheable_read_counts_as_concurrent_until_it_ends_despite_a_reset() {
     let mut stage = Stage::set("attempts = 1").await;
     let bound = json!({"concurrent": 1, "cache": {"getchats_s": 60}});
     let patched = admin(&stage.gateway, reqwest::Method::PATCH, "accesses/a", bound).await;
@@ -245,7 +245,7 @@ async fn a_read_that_is_to_be_kept_is_one_of_the_calls_at_once_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_read_that_waits_for_an_identical_one_ends_with_its_caller() {
+async fn a_reset_ends_a_read_that_waits_for_an_identical_read() {
     let mut stage = Stage::set("attempts = 1").await;
     let bound = json!({"concurrent": 2, "cache": {"getchats_s": 60}});
     let patched = admin(&stage.gateway, reqwest::Method::PATCH, "accesses/a", bound).await;
@@ -265,7 +265,7 @@ async fn a_read_that_waits_for_an_identical_one_ends_with_its_caller() {
     assert_eq!(stage.peer.answer(served).await.0, OK);
     answer(&mut called, LIST).await;
     assert_eq!(stage.peer.answer(first).await.0, OK);
-    stage.upstream_was_left_alone();
+    stage.assert_no_other_upstream_call();
 }
 
 /// Adds callers that guess concurrently, each with the streams of its guesses.
@@ -289,7 +289,7 @@ async fn guesses(stage: &Stage, callers: usize) -> Vec<(Peer, Vec<u32>)> {
 }
 
 #[tokio::test]
-async fn a_reset_gives_back_the_place_in_front_of_the_hashes() {
+async fn a_reset_frees_the_slot_in_the_password_hashing_queue() {
     let limits = "[limits]\nguesses_per_address = 100000\nper_address_per_minute = 100000";
     let mut stage = Stage::set(&format!("attempts = 1\n{limits}")).await;
     let mut peers = Vec::new();

@@ -56,7 +56,7 @@ async fn replace_all(mut site: Site, front: &str, service: Option<&Service>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_fails_behind_haproxy() {
+async fn replacing_replicas_behind_haproxy_fails_no_call() {
     if !Path::new("/usr/sbin/haproxy").exists() {
         return skipped("Debian's package haproxy");
     }
@@ -68,7 +68,7 @@ async fn no_call_fails_behind_haproxy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_fails_behind_nginx() {
+async fn replacing_replicas_behind_nginx_fails_no_call() {
     if !Path::new("/usr/sbin/nginx").exists() {
         return skipped("Debian's package nginx-light");
     }
@@ -95,7 +95,7 @@ async fn no_call_fails_behind_nginx() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_fails_behind_a_service_that_learns_late_of_an_end() {
+async fn replacing_replicas_behind_a_service_that_notices_late_fails_no_call() {
     let Some(mut site) = Site::start().await else {
         return skipped("PostgreSQL");
     };

@@ -254,7 +254,7 @@ fn expected(call: &Call) -> Pairs {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_call_by_all_ways_is_the_same_request_or_the_same_refusal() {
+async fn all_ways_in_forward_the_same_call_identically_or_reject_it_alike() {
     let issuer = Issuer::new();
     let mut lanes = tokio::task::JoinSet::new();
     for lane in 0..LANES {

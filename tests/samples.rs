@@ -134,7 +134,7 @@ impl Place {
     }
 
     /// Starts the gateway with TLS and a self-signed certificate.
-    fn of_a_stranger(folder: &TempDir) -> Place {
+    fn with_untrusted_certificate(folder: &TempDir) -> Place {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let (cert, key) = (folder.path().join("crt"), folder.path().join("key"));
         std::fs::write(&cert, made.cert.pem()).unwrap();
@@ -181,7 +181,7 @@ impl Place {
             .into_iter()
             .chain(arguments.iter().map(String::as_str));
         let ran = run(&arguments.collect::<Vec<_>>());
-        assert_eq!(ran.code, Some(0), "{}", ran.error);
+        ran.succeeded();
         let sample = ran.json();
         let folder = TempDir::new().unwrap();
         let file = folder.path().join(sample["file"].as_str().unwrap());
@@ -337,7 +337,7 @@ async fn check(language: &str) {
 }
 
 #[test]
-fn the_command_asks_the_running_gateway_where_it_is_and_who_the_demo_access_is() {
+fn the_sample_command_uses_the_url_and_demo_user_of_the_running_gateway() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let asked = ["--language", "python", "--way", "basic", "--method"];
@@ -345,7 +345,7 @@ fn the_command_asks_the_running_gateway_where_it_is_and_who_the_demo_access_is()
         &gateway,
         &[&["sample"], &asked[..], &["getchats", "--json"]].concat(),
     );
-    assert_eq!(ran.code, Some(0), "{}", ran.error);
+    ran.succeeded();
     let sample = ran.json();
     let mut names: Vec<_> = sample.as_object().unwrap().keys().collect();
     names.sort();
@@ -372,7 +372,7 @@ fn the_command_asks_the_running_gateway_where_it_is_and_who_the_demo_access_is()
 }
 
 #[test]
-fn what_the_command_can_t_write_is_reported_with_the_mend() {
+fn the_sample_command_explains_what_it_cannot_write() {
     let reported = |arguments: &[&str]| {
         let ran = run(&[&["sample", "--url", "https://chat.example.com"], arguments].concat());
         assert_eq!(
@@ -418,7 +418,7 @@ fn what_the_command_can_t_write_is_reported_with_the_mend() {
 }
 
 #[test]
-fn every_language_runs_or_says_why_it_can_t() {
+fn every_sample_language_has_a_toolchain_or_a_documented_reason() {
     for language in LANGUAGES {
         let runs = TOOLCHAINS.iter().any(|t| t.language == language.name);
         let reason = CANNOT_RUN.iter().find(|(name, _)| *name == language.name);
@@ -434,12 +434,12 @@ fn every_language_runs_or_says_why_it_can_t() {
 
 /// A program that accepts any certificate gives its secret to any server.
 #[test]
-fn no_sample_gives_its_secret_to_a_stranger() {
+fn no_sample_sends_its_secret_to_an_untrusted_server() {
     if prepared().is_none() {
         return;
     }
     let folder = TempDir::new().unwrap();
-    let place = Place::of_a_stranger(&folder);
+    let place = Place::with_untrusted_certificate(&folder);
     let mut careless = Vec::new();
     for toolchain in &TOOLCHAINS {
         let folder = place.written(toolchain.language, Way::Http, "getchatchannels", &[]);

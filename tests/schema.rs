@@ -10,7 +10,7 @@ use crate::configuration::{example, with_every_key};
 use crate::harness::{binary, run};
 
 #[test]
-fn the_schema_is_written_without_opening_a_file() {
+fn config_schema_is_printed_without_opening_a_file() {
     let folder = TempDir::new().unwrap();
     // A pipe without a writer blocks a process that opens it.
     let names = ["anything", "true", "false", "1s", "1KiB", "0", "1", "2"];
@@ -32,7 +32,7 @@ fn the_schema_is_written_without_opening_a_file() {
 }
 
 #[test]
-fn check_lists_mistakes_as_json_with_their_places() {
+fn check_json_lists_mistakes_with_their_positions() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("chatgate.toml");
     let check = |text: &str| {
@@ -119,7 +119,7 @@ fn fits(value: &Value, schema: &Value) -> bool {
 }
 
 #[test]
-fn the_schema_has_the_keys_defaults_and_words_of_the_example() {
+fn the_schema_matches_the_keys_and_defaults_of_the_example() {
     let schema = run(&["config-schema"]).json();
     assert_eq!(
         schema["$schema"],

@@ -218,7 +218,7 @@ fn logged_calls(lines: &[String]) -> usize {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_path() {
+async fn no_failure_leaks_a_secret_into_a_url_log_metric_file_or_error() {
     let (sandbox, issuer) = (Sandbox::start(), Issuer::new());
     let through = gateway(&sandbox.as_upstream(), &issuer, "json");
     let logfmt = gateway(&sandbox.as_upstream(), &issuer, "logfmt");
@@ -273,12 +273,12 @@ async fn no_secret_is_in_any_url_log_metric_file_or_error_after_every_failure_pa
     let rounds = FAULTS.len() + 1;
     through.process.signal("TERM");
     let (code, lines) = through.process.ended();
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(0), "{lines:#?}");
     assert_eq!(logged_calls(&lines), rounds * CALLS);
 }
 
 #[tokio::test]
-async fn the_account_travels_in_the_form_or_the_header_and_never_in_the_url() {
+async fn upstream_credentials_go_into_the_form_or_header_and_never_the_url() {
     for (auth, place) in [
         ("form", "password=upstream-canary-password"),
         ("basic", "authorization: Basic "),
@@ -305,7 +305,7 @@ async fn the_account_travels_in_the_form_or_the_header_and_never_in_the_url() {
 }
 
 #[tokio::test]
-async fn one_request_is_one_json_line_whatever_its_bytes() {
+async fn a_request_with_hostile_bytes_is_logged_as_one_json_line() {
     let gateway = Gateway::start();
     let hostile = "a\r\nb\u{1b}[31m\u{2028}\"}";
     let form = url::form_urlencoded::Serializer::new(String::new())

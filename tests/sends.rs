@@ -63,7 +63,7 @@ pub fn send_form(demo: &Demo, message: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_does_not_stop_the_send() {
+async fn a_client_that_disconnects_does_not_stop_the_send() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = Gateway::configured(
         &upstream(listener.local_addr().unwrap()),
@@ -105,7 +105,7 @@ async fn a_client_that_hangs_up_does_not_stop_the_send() {
 }
 
 #[tokio::test]
-async fn the_delivery_word_agrees_with_what_the_upstream_got() {
+async fn the_delivery_word_matches_the_messages_that_the_upstream_received() {
     let sandbox = Sandbox::start();
     let toml = format!("{}timeout = \"1s\"\n", sandbox.as_upstream());
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
@@ -146,7 +146,7 @@ async fn the_delivery_word_agrees_with_what_the_upstream_got() {
 }
 
 #[tokio::test]
-async fn a_send_makes_the_next_read_of_its_chats_fresh() {
+async fn a_send_invalidates_the_cached_reads_of_its_chats() {
     let gateway = Gateway::configured("[cache]\ngetchats = \"1h\"\n", &[]);
     let demo = gateway.demo();
     let read = || {
@@ -197,7 +197,7 @@ async fn a_send_makes_the_next_read_of_its_chats_fresh() {
 }
 
 #[tokio::test]
-async fn a_send_whose_client_is_gone_is_finished_before_the_gateway_ends() {
+async fn shutdown_waits_for_a_send_whose_client_has_disconnected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let toml = upstream(listener.local_addr().unwrap());
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
@@ -219,7 +219,7 @@ async fn a_send_whose_client_is_gone_is_finished_before_the_gateway_ends() {
 }
 
 #[tokio::test]
-async fn a_client_that_closes_its_side_after_asking_still_gets_its_answer() {
+async fn a_client_that_half_closes_after_its_request_gets_its_answer() {
     let gateway = Gateway::start();
     let mut caller = TcpStream::connect(gateway.public).await.unwrap();
     let request = posted(&send_form(&gateway.demo(), "half closed"), "half");
@@ -234,7 +234,7 @@ async fn a_client_that_closes_its_side_after_asking_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_request_has_its_time_and_no_more() {
+async fn a_request_over_its_timeout_gets_upstream_timeout_and_unknown() {
     let sandbox = Sandbox::start();
     let toml = format!(
         "{}[limits]\nrequest_timeout = \"300ms\"\n",

@@ -96,7 +96,7 @@ fn read(client: &reqwest::Client, gateway: &Gateway, secret: &str) -> reqwest::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_limit_of_an_address_is_of_all_replicas_and_asks_on_no_calls_way() {
+async fn replicas_share_the_limit_per_address_without_a_valkey_request_per_call() {
     let (Some(valkey), per_minute) = (Valkey::start(), load(600, 6000)) else {
         return skipped("Valkey");
     };
@@ -138,7 +138,7 @@ async fn the_limit_of_an_address_is_of_all_replicas_and_asks_on_no_calls_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_at_once_are_of_all_replicas() {
+async fn replicas_share_the_concurrency_limit_of_an_access() {
     let Some(valkey) = Valkey::start() else {
         return skipped("Valkey");
     };
@@ -193,7 +193,7 @@ async fn shown(gateway: &Gateway, name: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_keys_of_operators_are_counted_over_all_replicas() {
+async fn replicas_share_the_budget_for_wrong_admin_keys() {
     let Some(sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };
@@ -222,7 +222,7 @@ async fn wrong_keys_of_operators_are_counted_over_all_replicas() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_at_one_replica_sees_what_was_sent_at_another() {
+async fn a_send_at_one_replica_invalidates_cached_reads_at_another() {
     /// The time within which another replica usually knows of a send.
     const KNOWN_MAX: Duration = Duration::from_millis(50);
     let Some(sharing) = SharingFleet::start() else {

@@ -49,7 +49,7 @@ async fn refuses(gateway: &Gateway, (demo, sandbox): (&Demo, &Sandbox), suspend:
 }
 
 #[tokio::test]
-async fn without_its_file_the_store_is_failing_until_the_file_is_back() {
+async fn a_store_whose_file_is_removed_fails_until_the_file_is_back() {
     if is_of_files("there is no file") {
         return;
     }

@@ -21,8 +21,8 @@ const FILE_LINES_AIM: usize = 250;
 type Imports = BTreeMap<String, Vec<String>>;
 
 #[test]
-fn imports_point_inward() {
-    let found = trespasses(&imports());
+fn crates_import_only_permitted_crates() {
+    let found = forbidden_dependencies(&imports());
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -32,11 +32,11 @@ fn check_imports(imports: &[(&str, &[&str])], expected: &[&str]) {
     let imports = imports
         .iter()
         .map(|(user, used)| ((*user).to_owned(), owned(used)));
-    assert_eq!(trespasses(&imports.collect()), expected);
+    assert_eq!(forbidden_dependencies(&imports.collect()), expected);
 }
 
 #[test]
-fn an_import_across_or_outward_is_reported() {
+fn a_forbidden_crate_import_is_reported() {
     check_imports(
         &[
             ("adapter-http", &["adapter", "forward", "serde"]),
@@ -77,7 +77,7 @@ fn an_import_across_or_outward_is_reported() {
 }
 
 #[test]
-fn a_crate_of_ours_that_no_rule_names_is_reported() {
+fn a_workspace_crate_without_an_import_rule_is_reported() {
     check_imports(
         &[("gateway", &["utils"]), ("utils", &[])],
         &["gateway may not use utils"],
@@ -90,7 +90,7 @@ fn a_crate_of_ours_that_no_rule_names_is_reported() {
 
 /// A mutation whose pattern no longer exists in the code shows nothing. Running all mutations takes too long for every day.
 #[test]
-fn every_mutation_has_its_place_and_its_test() {
+fn every_mutation_matches_its_code_and_names_a_test() {
     let mut looking = Command::new("python3");
     looking.arg(repository().join("tests/mutations"));
     let Ok(looked) = looking.arg("--places").output() else {
@@ -101,7 +101,7 @@ fn every_mutation_has_its_place_and_its_test() {
 }
 
 #[test]
-fn every_source_file_begins_with_what_it_is_for() {
+fn every_source_file_starts_with_a_module_comment() {
     let silent: Vec<_> = sources()
         .into_iter()
         .filter(|(_, text)| !text.starts_with("//!"))
@@ -111,7 +111,7 @@ fn every_source_file_begins_with_what_it_is_for() {
 }
 
 #[test]
-fn no_file_is_longer_than_one_thing_needs() {
+fn no_source_file_exceeds_the_line_limit() {
     let mut refused = Vec::new();
     for (path, text) in sources().into_iter().filter(|(path, _)| !is_test(path)) {
         let lines = lines_without_tests(&text);
@@ -128,7 +128,7 @@ fn no_file_is_longer_than_one_thing_needs() {
 }
 
 #[test]
-fn tests_do_not_count_as_lines_of_a_file() {
+fn test_modules_do_not_count_toward_the_line_limit() {
     let inline = "//! A.\nfn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n";
     assert_eq!(lines_without_tests(inline), 3);
     let beside = "//! A.\n#[cfg(test)]\nmod tests;\nfn a() {}\n";
@@ -136,7 +136,7 @@ fn tests_do_not_count_as_lines_of_a_file() {
 }
 
 #[test]
-fn the_pages_that_readers_look_for_exist() {
+fn the_main_documentation_files_exist() {
     for page in [
         "README.md",
         "ARCHITECTURE.md",
@@ -213,7 +213,7 @@ fn every_test_that_the_security_page_names_exists() {
 }
 
 #[test]
-fn no_path_of_somebodys_machine_stands_in_the_tree() {
+fn no_file_contains_a_path_of_a_developers_machine() {
     let mut found = Vec::new();
     for path in files() {
         // A file that is not UTF-8 is not text and has no readable path.
@@ -223,7 +223,7 @@ fn no_path_of_somebodys_machine_stands_in_the_tree() {
         for (index, line) in text
             .lines()
             .enumerate()
-            .filter(|(_, line)| names_a_machine(line))
+            .filter(|(_, line)| contains_machine_path(line))
         {
             found.push(format!("{}:{}: {}", path.display(), index + 1, line.trim()));
         }
@@ -232,12 +232,12 @@ fn no_path_of_somebodys_machine_stands_in_the_tree() {
 }
 
 #[test]
-fn a_machine_is_named_by_an_absolute_path_alone() {
-    assert!(names_a_machine(&format!("cd /{}/someone", "home")));
-    assert!(names_a_machine(&format!("\"/{}/main\"", "work")));
-    assert!(names_a_machine(&format!("file:///{}/a.pem", "root")));
-    assert!(!names_a_machine("https://example.com/home/page"));
-    assert!(!names_a_machine("target/home/file"));
+fn only_absolute_paths_count_as_machine_paths() {
+    assert!(contains_machine_path(&format!("cd /{}/someone", "home")));
+    assert!(contains_machine_path(&format!("\"/{}/main\"", "work")));
+    assert!(contains_machine_path(&format!("file:///{}/a.pem", "root")));
+    assert!(!contains_machine_path("https://example.com/home/page"));
+    assert!(!contains_machine_path("target/home/file"));
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn no_test_sleeps() {
 }
 
 #[test]
-fn a_pause_is_found_under_any_name() {
+fn every_kind_of_sleep_in_a_test_is_found() {
     let open = concat!("sleep", "(");
     let real = "#[tokio::test]\nasync fn a() {";
     for pause in [
@@ -424,7 +424,7 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
 }
 
 /// Returns a sentence for every forbidden dependency.
-fn trespasses(imports: &Imports) -> Vec<String> {
+fn forbidden_dependencies(imports: &Imports) -> Vec<String> {
     let mut found = Vec::new();
     for (user, dependencies) in imports {
         for used in dependencies {
@@ -514,7 +514,7 @@ fn lines_without_tests(text: &str) -> usize {
 }
 
 /// Returns whether a line contains an absolute path that exists only on one machine.
-fn names_a_machine(line: &str) -> bool {
+fn contains_machine_path(line: &str) -> bool {
     // The prefixes are put together here, because otherwise this file would be reported.
     let prefixes = ["home/", "root/", "work/", "tmp/bash"].map(|start| format!("/{start}"));
     let is_path = |(at, _): (usize, &str)| {

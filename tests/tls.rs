@@ -148,7 +148,7 @@ async fn plain(gateway: &Gateway, sent: &[u8]) -> Vec<u8> {
 const CLIENTS: usize = 300;
 
 #[tokio::test]
-async fn a_session_is_resumed_by_its_ticket_however_many_clients_came_since() {
+async fn a_tls_session_resumes_by_its_ticket_after_many_other_clients() {
     use rustls::HandshakeKind::{Full, Resumed};
     let pair = Pair::new();
     let (gateway, files) = gateway(&pair, "[limits]\nper_address_per_minute = 100000\n");
@@ -169,7 +169,7 @@ async fn a_session_is_resumed_by_its_ticket_however_many_clients_came_since() {
 }
 
 #[test]
-fn every_printed_line_works_over_tls_and_the_public_address_says_https() {
+fn printed_calls_work_over_tls_and_the_public_url_is_https() {
     let (public, admin) = (Pair::new(), Pair::new());
     let files = Files::new();
     let sections = [
@@ -194,7 +194,7 @@ fn every_printed_line_works_over_tls_and_the_public_address_says_https() {
 }
 
 #[tokio::test]
-async fn http_without_tls_and_old_tls_end_in_an_alert_and_others_are_served() {
+async fn plain_http_and_old_tls_get_an_alert_and_others_are_served() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "");
     let alert = plain(&gateway, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -215,7 +215,7 @@ async fn http_without_tls_and_old_tls_end_in_an_alert_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn with_http_2_off_http_1_is_agreed_on_and_a_client_of_something_else_alone_is_refused() {
+async fn with_http_2_disabled_alpn_selects_http_1_and_rejects_h2_only_clients() {
     let pair = Pair::new();
     let (gateway, _files) = gateway(&pair, "[server]\nh2 = false\n");
     for (offered, agreed) in [
@@ -249,7 +249,7 @@ async fn with_http_2_off_http_1_is_agreed_on_and_a_client_of_something_else_alon
 }
 
 #[tokio::test]
-async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+async fn a_changed_certificate_applies_to_new_connections_and_open_ones_continue() {
     let (old, new) = (Pair::new(), Pair::new());
     let (gateway, files) = gateway(&old, "");
     // One connector for all connections, because a resumed session would show the old certificate.
@@ -278,7 +278,7 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
 }
 
 #[tokio::test]
-async fn a_changed_certificate_is_found_without_a_signal() {
+async fn a_changed_certificate_is_loaded_without_a_signal() {
     let (old, new) = (Pair::new(), Pair::new());
     let (gateway, files) = gateway(&old, "");
     files.section("tls", &new);
@@ -290,7 +290,7 @@ async fn a_changed_certificate_is_found_without_a_signal() {
 }
 
 #[tokio::test]
-async fn a_changed_certificate_that_everybody_may_write_is_not_taken() {
+async fn a_changed_certificate_that_everybody_may_write_is_not_loaded() {
     let (old, new) = (Pair::new(), Pair::new());
     let (gateway, files) = gateway(&old, "");
     for name in ["tls.crt", "tls.key"] {
@@ -307,7 +307,7 @@ async fn a_changed_certificate_that_everybody_may_write_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_slow_handshake_is_closed_at_its_deadline_and_does_not_hold_up_the_end() {
+async fn a_slow_handshake_times_out_and_does_not_delay_shutdown() {
     let pair = Pair::new();
     let (short, _files) = gateway(&pair, "[limits]\nheader_timeout = \"1s\"\n");
     let began = Instant::now();
@@ -344,7 +344,7 @@ fn authority() -> (String, String) {
 }
 
 #[tokio::test]
-async fn the_operators_side_can_demand_a_client_certificate() {
+async fn the_admin_listener_can_require_a_client_certificate() {
     let (pair, (root, client), (_, stranger)) = (Pair::new(), authority(), authority());
     let files = Files::new();
     let root = files.write("ca.crt", &root);
@@ -383,7 +383,7 @@ async fn the_operators_side_can_demand_a_client_certificate() {
 }
 
 #[test]
-fn mistakes_about_tls_are_reported_with_their_place() {
+fn tls_configuration_mistakes_are_reported_with_their_position() {
     let files = Files::new();
     let (one, other) = (Pair::new(), Pair::new());
     let folder = files.0.path().display().to_string();

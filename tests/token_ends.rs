@@ -81,7 +81,7 @@ fn now() -> u64 {
 }
 
 /// Waits until an outside token that is issued now is accepted. Tokens from the same second as the end are still refused.
-async fn taken_in_a_moment(gateway: &Gateway, issuer: &Issuer, access: &str) {
+async fn wait_until_outside_tokens_are_accepted(gateway: &Gateway, issuer: &Issuer, access: &str) {
     let fresh = || issuer.token_with(&json!({"sub": access, "scope": "chat", "iat": now()}));
     until("a fresh token is taken", async || {
         status(gateway, &fresh()).await == 200
@@ -90,7 +90,7 @@ async fn taken_in_a_moment(gateway: &Gateway, issuer: &Issuer, access: &str) {
 }
 
 #[tokio::test]
-async fn tokens_of_an_access_that_was_deleted_and_made_anew_open_nothing() {
+async fn tokens_of_a_deleted_access_stay_invalid_after_it_is_recreated() {
     let issuer = Issuer::new();
     let toml = format!(
         "[limits]\nguesses_per_address = 100000\nper_address_per_minute = 100000\n{}",
@@ -114,7 +114,7 @@ async fn tokens_of_an_access_that_was_deleted_and_made_anew_open_nothing() {
     }
     assert_eq!(asked(&gateway, &first).await.status, 401);
     assert_eq!(status(&gateway, &token(&gateway, &second).await).await, 200);
-    taken_in_a_moment(&gateway, &issuer, "shop").await;
+    wait_until_outside_tokens_are_accepted(&gateway, &issuer, "shop").await;
 
     // With its old client id, too, it is another access than the one that the token was issued for.
     admin(&gateway, Method::DELETE, "accesses/shop", Value::Null).await;
@@ -127,7 +127,7 @@ async fn tokens_of_an_access_that_was_deleted_and_made_anew_open_nothing() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_dropped_takes_own_tokens_along_and_one_that_is_added_none() {
+async fn dropping_a_secret_revokes_its_tokens_and_adding_one_revokes_none() {
     let issuer = Issuer::new();
     let gateway = Gateway::configured(&issuer.as_configuration(), &[]);
     let rotate = async |drop_old: bool| {
@@ -154,7 +154,7 @@ async fn a_secret_that_is_dropped_takes_own_tokens_along_and_one_that_is_added_n
 }
 
 #[tokio::test]
-async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
+async fn revoke_tokens_ends_issued_tokens_and_no_later_ones() {
     let issuer = Issuer::new();
     let toml = format!(
         "[limits]\nguesses_per_address = 100000\nper_address_per_minute = 100000\n{}",
@@ -194,7 +194,7 @@ async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
     assert!(command.status.success(), "{command:?}");
     assert_eq!(status(&gateway, &own).await, 401);
     assert_eq!(status(&gateway, &token(&gateway, &by).await).await, 200);
-    taken_in_a_moment(&gateway, &issuer, "shop").await;
+    wait_until_outside_tokens_are_accepted(&gateway, &issuer, "shop").await;
     assert_eq!(status(&gateway, &others).await, 200);
     let path = "accesses/none/revoke-tokens";
     let nobody = admin(&gateway, Method::POST, path, Value::Null).await;
@@ -214,7 +214,7 @@ async fn an_operators_word_ends_what_was_issued_and_nothing_that_comes_after() {
 }
 
 #[tokio::test]
-async fn keys_rotated_after_a_leak_end_every_token_for_good() {
+async fn rotating_keys_with_revoke_ends_every_issued_token_permanently() {
     let gateway = Gateway::start();
     let by = made(&gateway, "shop").await;
     let rotate = async |gateway: &Gateway, body: Value| {

@@ -33,7 +33,7 @@ async fn call(gateway: &Gateway, token: &str, call: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_token_is_issued_by_form_and_by_basic_and_is_never_cached() {
+async fn tokens_are_issued_by_form_and_basic_auth_and_are_not_cacheable() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let by_form = Answer::of(ask(&gateway, &demo, "getchats sendmessage")).await;
@@ -63,7 +63,7 @@ async fn a_token_is_issued_by_form_and_by_basic_and_is_never_cached() {
 }
 
 #[tokio::test]
-async fn a_request_for_a_token_is_one_of_the_calls_of_its_access() {
+async fn a_token_request_counts_against_the_rate_limit_of_its_access() {
     let gateway = Gateway::start();
     let draft = json!({"name": "seldom", "allow": ["127.0.0.1"], "rate": "2/min"});
     let made = admin(&gateway, reqwest::Method::POST, "accesses", draft).await;
@@ -85,7 +85,7 @@ async fn a_request_for_a_token_is_one_of_the_calls_of_its_access() {
 }
 
 #[tokio::test]
-async fn refusals_at_the_token_endpoint_speak_oauth() {
+async fn the_token_endpoint_returns_oauth_errors() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let wrong = Demo {
@@ -130,7 +130,7 @@ async fn refusals_at_the_token_endpoint_speak_oauth() {
 }
 
 #[tokio::test]
-async fn metadata_and_keys_are_published_and_tokens_outlive_a_restart() {
+async fn metadata_and_keys_are_published_and_tokens_survive_a_restart() {
     let first = Gateway::configured(
         "[server]\npublic_url = \"https://chat.example.com/\"\n",
         &[],
@@ -162,7 +162,7 @@ async fn metadata_and_keys_are_published_and_tokens_outlive_a_restart() {
 }
 
 #[tokio::test]
-async fn rs256_is_signed_and_verified_by_choice() {
+async fn rs256_tokens_are_signed_and_verified_if_configured() {
     let gateway = Gateway::configured("[jwt]\nalgorithm = \"RS256\"\n", &[]);
     let token = token(&gateway, "chat").await;
     assert_eq!(call(&gateway, &token, CALL).await.status, 200);
@@ -173,7 +173,7 @@ async fn rs256_is_signed_and_verified_by_choice() {
 }
 
 #[tokio::test]
-async fn a_token_also_opens_the_soap_way_and_its_challenges_say_what_is_wrong() {
+async fn a_token_works_over_soap_and_a_wrong_one_gets_a_bearer_challenge() {
     let gateway = Gateway::start();
     let token = token(&gateway, "chat").await;
     let soap = |token: &str| {
@@ -231,7 +231,7 @@ async fn serve_once(listener: TcpListener, document: &str) -> TcpListener {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_asked_for_once_and_the_last_good_keys_are_kept() {
+async fn unknown_keys_cause_no_repeated_fetch_and_known_keys_stay_valid() {
     let (old, new) = (Issuer::new(), Issuer::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = fetching(&old, &listener);
@@ -258,7 +258,7 @@ async fn an_unknown_key_is_asked_for_once_and_the_last_good_keys_are_kept() {
 }
 
 #[tokio::test]
-async fn a_call_that_comes_while_keys_are_fetched_waits_for_them() {
+async fn a_call_during_a_key_fetch_waits_for_the_keys() {
     let issuer = Issuer::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = fetching(&issuer, &listener);

@@ -156,7 +156,7 @@ async fn check_times(gateway: &Gateway, spans: &[Span]) {
 }
 
 #[tokio::test]
-async fn the_spans_of_a_send_by_soap_are_one_tree_from_the_caller_to_the_upstream() {
+async fn the_spans_of_a_soap_send_form_one_tree_from_caller_to_upstream() {
     let receiver = HttpSink::start("").await;
     let asked = HttpSink::start(r#"{"status":"SUCCESS","result":"7"}"#).await;
     let trust = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
@@ -214,7 +214,7 @@ async fn the_spans_of_a_send_by_soap_are_one_tree_from_the_caller_to_the_upstrea
 }
 
 #[tokio::test]
-async fn failures_of_known_callers_are_traced_and_strangers_by_the_ratio() {
+async fn failures_of_known_callers_are_traced_and_strangers_are_sampled() {
     let receiver = HttpSink::start("").await;
     let sandbox = Sandbox::start();
     let gateway = start(&traced(&receiver, &sandbox.as_upstream()));
@@ -262,7 +262,7 @@ async fn failures_of_known_callers_are_traced_and_strangers_by_the_ratio() {
 }
 
 #[tokio::test]
-async fn histograms_name_the_last_traced_call_of_a_bucket() {
+async fn histogram_exemplars_name_the_last_traced_call() {
     let receiver = HttpSink::start("").await;
     let trust = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
     let gateway = start(&traced(&receiver, trust));
@@ -300,7 +300,7 @@ async fn histograms_name_the_last_traced_call_of_a_bucket() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_holds_nothing_up_and_what_it_misses_is_counted() {
+async fn a_failing_trace_receiver_delays_no_call_and_dropped_traces_are_counted() {
     let receiver = HttpSink::start("").await;
     let gateway = start(&traced(&receiver, ""));
     receiver.set_status(400);
@@ -328,7 +328,7 @@ async fn a_receiver_that_is_away_holds_nothing_up_and_what_it_misses_is_counted(
 }
 
 #[tokio::test]
-async fn a_receiver_that_stays_away_is_asked_three_times_and_what_it_misses_is_counted() {
+async fn a_trace_is_dropped_and_counted_after_three_failed_attempts() {
     let receiver = HttpSink::start("").await;
     receiver.set_status(503);
     let gateway = start(&traced(&receiver, ""));
@@ -351,7 +351,7 @@ async fn a_receiver_that_stays_away_is_asked_three_times_and_what_it_misses_is_c
 }
 
 #[tokio::test]
-async fn no_span_holds_a_secret_a_destination_or_a_text() {
+async fn no_span_contains_a_secret_a_destination_or_a_message_text() {
     let receiver = HttpSink::start("").await;
     let toml = traced(&receiver, "[limits]\nper_address_per_minute = 1000000\n");
     let gateway = start(&toml.replace("ratio = 0\n", "ratio = 1\n"));

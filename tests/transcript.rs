@@ -26,7 +26,7 @@ fn transcript(page: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_operators_transcript_prints_what_it_says() {
+fn the_transcript_of_the_operating_manual_prints_its_documented_output() {
     let page = std::fs::read_to_string(repository().join("docs/operating.md")).unwrap();
     let steps = transcript(&page);
     assert!(steps.len() > 10);

@@ -139,7 +139,10 @@ fn request(way: Way, (demo, token): (&Demo, &str), version: &str) -> String {
 }
 
 /// Sends a request, reads only the status, and keeps the connection.
-async fn ask_and_rest(gateway: SocketAddr, request: Arc<str>) -> (String, TcpStream) {
+async fn request_and_read_only_the_status(
+    gateway: SocketAddr,
+    request: Arc<str>,
+) -> (String, TcpStream) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(RECEIVED_BYTES).unwrap();
     let mut stream = socket.connect(gateway).await.unwrap();
@@ -221,13 +224,16 @@ impl Stage {
 
     /// Makes many requests by one way whose answers nobody takes. Returns the growth of the process, the number of answers, and the
     /// number of requests that were told to retry.
-    async fn nobody_takes(&self, way: Way, connections: usize) -> (usize, usize, usize) {
+    async fn make_unread_requests(&self, way: Way, connections: usize) -> (usize, usize, usize) {
         let process = &self.gateway.process;
         let request: Arc<str> = request(way, (&self.demo, &self.token), "HTTP/1.1").into();
         let before = process.rss();
         let mut asking = JoinSet::new();
         for _ in 0..connections {
-            asking.spawn(ask_and_rest(self.gateway.public, Arc::clone(&request)));
+            asking.spawn(request_and_read_only_the_status(
+                self.gateway.public,
+                Arc::clone(&request),
+            ));
         }
         let resting = asking.join_all().await;
         let small = self.small().await;
@@ -246,14 +252,14 @@ impl Stage {
     }
 }
 
-async fn by_all_ways(kept_s: u32) {
+async fn check_unread_answers_by_every_way(kept_s: u32) {
     let connections = load(60, 200);
     let stage = Stage::set(kept_s, "").await;
     for way in Way::ALL {
         let old = request(way, (&stage.demo, &stage.token), "HTTP/1.0");
         let began = Instant::now();
         let bytes = whole(stage.gateway.public, &old).await;
-        let (rise, answered, refused) = stage.nobody_takes(way, connections).await;
+        let (rise, answered, refused) = stage.make_unread_requests(way, connections).await;
         println!(
             "{} ({kept_s} s kept), {bytes} bytes: {connections} connections, {answered} answered, {refused} to come again, \
              {} KiB more, {:.1} s",
@@ -265,7 +271,7 @@ async fn by_all_ways(kept_s: u32) {
         // Closed connections make room.
         let again = request(way, (&stage.demo, &stage.token), "HTTP/1.1");
         let began = Instant::now();
-        while ask_and_rest(stage.gateway.public, again.as_str().into())
+        while request_and_read_only_the_status(stage.gateway.public, again.as_str().into())
             .await
             .0
             != "200"
@@ -276,24 +282,24 @@ async fn by_all_ways(kept_s: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kept_answers_that_nobody_takes_cost_little_memory() {
-    by_all_ways(600).await;
+async fn unread_cached_answers_use_little_memory() {
+    check_unread_answers_by_every_way(600).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fresh_answers_that_nobody_takes_cost_little_memory() {
-    by_all_ways(0).await;
+async fn unread_fresh_answers_use_little_memory() {
+    check_unread_answers_by_every_way(0).await;
 }
 
 #[tokio::test]
-async fn messages_that_were_consumed_are_answered_whatever_is_held() {
+async fn a_consuming_call_is_answered_even_if_the_answer_budget_is_full() {
     // One list fits, and two do not.
     let stage = Stage::set(0, "answers_bytes_per_access = \"6MiB\"\n").await;
     let gateway = stage.gateway.public;
     let read = request(Way::Basic, (&stage.demo, &stage.token), "HTTP/1.1");
     let consume = read.replace("method=getchats", "method=getunreadmessages&destination=1");
-    let (held, _untaken) = ask_and_rest(gateway, read.as_str().into()).await;
-    let (refused, _connection) = ask_and_rest(gateway, read.into()).await;
-    let (answered, _untaken_too) = ask_and_rest(gateway, consume.into()).await;
+    let (held, _untaken) = request_and_read_only_the_status(gateway, read.as_str().into()).await;
+    let (refused, _connection) = request_and_read_only_the_status(gateway, read.into()).await;
+    let (answered, _untaken_too) = request_and_read_only_the_status(gateway, consume.into()).await;
     assert_eq!([&*held, &*refused, &*answered], ["200", "503", "200"]);
 }

@@ -343,7 +343,7 @@ fn status(way: Way, code: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_is_reported_as_what_it_is_and_no_send_is_doubled() {
+async fn every_upstream_fault_gets_its_code_and_doubles_no_send() {
     let places = Arc::new(tokio::sync::Semaphore::new(6));
     let mut playing = tokio::task::JoinSet::new();
     for (place, read, send) in FAULTS {
@@ -362,13 +362,13 @@ async fn every_fault_is_reported_as_what_it_is_and_no_send_is_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_of_which_the_upstream_has_read_a_byte_is_not_made_again() {
+async fn a_send_is_not_retried_after_the_upstream_has_read_a_byte() {
     let wrong = play(Place::Raw(Fault::ResetDuring), ERROR, true).await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_closed_before_a_byte_is_read_has_carried_nothing() {
+async fn a_connection_closed_before_its_first_byte_delivers_nothing() {
     for is_send in [false, true] {
         let stage = Stage::set(Place::Raw(Fault::ClosedBefore)).await;
         for way in Way::ALL {
@@ -409,7 +409,7 @@ fn again(answer: &Answer) -> Option<u64> {
 
 /// Plays an upstream that asks for a pause, by one way in: the call that gets the request, and later calls, which must not reach
 /// the upstream.
-async fn asked_to_wait(way: Way, fault: Fault, first: Expected, most_s: u64, is_send: bool) {
+async fn check_retry_after(way: Way, fault: Fault, first: Expected, most_s: u64, is_send: bool) {
     let stage = Stage::set(Place::Raw(fault)).await;
     let upstream = stage.upstream.as_ref().unwrap();
     let about = format!("{fault:?} by {} (send: {is_send})", way.name());
@@ -443,7 +443,7 @@ async fn asked_to_wait(way: Way, fault: Fault, first: Expected, most_s: u64, is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_says_when_to_come_again_is_left_alone_for_so_long() {
+async fn an_upstream_that_sends_retry_after_is_not_called_until_then() {
     let cases = [
         (Fault::ComeAgain(503, Asked::Words("60")), ERROR, 60),
         (Fault::ComeAgain(429, Asked::Date(120)), ERROR, 120),
@@ -465,7 +465,7 @@ async fn an_upstream_that_says_when_to_come_again_is_left_alone_for_so_long() {
             let places = Arc::clone(&places);
             playing.spawn(async move {
                 let _place = places.acquire_owned().await.unwrap();
-                asked_to_wait(way, fault, first, most_s, is_send).await;
+                check_retry_after(way, fault, first, most_s, is_send).await;
             });
         }
     }
@@ -473,7 +473,7 @@ async fn an_upstream_that_says_when_to_come_again_is_left_alone_for_so_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_one_endpoint_is_left_alone_another_is_asked_and_afterwards_it_again() {
+async fn during_a_retry_after_pause_another_endpoint_is_used() {
     let other = Raw::start(Fault::None).await;
     let fallback = format!(
         "attempts = 1\nfallback_urls = [\"http://{}/\"]",
@@ -501,7 +501,7 @@ async fn while_one_endpoint_is_left_alone_another_is_asked_and_afterwards_it_aga
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_after_a_refused_connection_asks_the_endpoint_that_is_well() {
+async fn after_a_refused_connection_the_retry_uses_the_healthy_endpoint() {
     let (closed, well) = (ClosedPort::new(), Raw::start(Fault::None).await);
     let rest = format!(
         "attempts = 2\nfallback_urls = [\"http://{}/\", \"http://{}/\"]",

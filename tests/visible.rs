@@ -21,7 +21,7 @@ fn check(what: &str, said: &str, escaped: &str) {
 }
 
 #[tokio::test]
-async fn commands_show_what_nobody_would_see() {
+async fn commands_escape_invisible_and_direction_changing_characters() {
     let gateway = Gateway::start();
     let draft = json!({"name": "shop", "user": "shop\u{202e}", "note": "a\u{202e}b", "allow": ["127.0.0.0/8"]});
     // A user name in a path or header cannot contain it, but the admin API accepts it.
@@ -62,7 +62,7 @@ async fn commands_show_what_nobody_would_see() {
 }
 
 #[tokio::test]
-async fn the_log_and_the_journal_show_what_nobody_would_see() {
+async fn the_log_and_the_journal_escape_invisible_characters() {
     for (format, escaped) in [
         ("json", r"sly\u202e\u200b\u2066"),
         ("logfmt", r"sly\u202e\u200b\u2066"),

@@ -85,7 +85,7 @@ async fn by_every_way(gateway: &Gateway, access: &Value) -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn an_access_sees_the_channels_that_it_may_use_and_no_others() {
+async fn an_access_sees_only_its_permitted_channels() {
     let gateway = Gateway::start();
     for (name, bound, expected) in bounds() {
         let mut draft = json!({"name": name, "user": name, "allow": ["127.0.0.0/8"]});

@@ -24,7 +24,7 @@ fn body(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn http_1_0_clients_get_a_length_a_whole_line_and_the_end_of_the_connection() {
+async fn an_http_1_0_client_gets_a_content_length_and_a_closed_connection() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let target = format!(
@@ -48,7 +48,7 @@ async fn http_1_0_clients_get_a_length_a_whole_line_and_the_end_of_the_connectio
 }
 
 #[tokio::test]
-async fn raw_utf8_in_a_query_is_taken() {
+async fn raw_utf_8_in_a_query_is_accepted() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let call = "class=chat&method=sendmessage&platform=webchat&platformid=1&destination=utf8&message=zażółć+gęślą+😀";
@@ -67,7 +67,7 @@ async fn raw_utf8_in_a_query_is_taken() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_none_is_refused_in_the_callers_dialect() {
+async fn an_invalid_host_header_is_rejected_in_the_callers_dialect() {
     let gateway = Gateway::start();
     let close = "Connection: close\r\n\r\n";
     for host in [
@@ -99,7 +99,7 @@ async fn a_host_that_is_none_is_refused_in_the_callers_dialect() {
 }
 
 #[tokio::test]
-async fn nothing_rides_behind_a_chunked_request() {
+async fn a_connection_closes_after_a_chunked_request() {
     let gateway = Gateway::start();
     let chunked = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nclass\r\n0\r\n\r\n";
     let answer = raw(
@@ -112,7 +112,7 @@ async fn nothing_rides_behind_a_chunked_request() {
 }
 
 #[tokio::test]
-async fn options_head_and_other_methods_are_as_the_contract_says() {
+async fn options_head_and_other_methods_follow_the_contract() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     for path in ["/api/http/", "/api/basic", "/api/jwt/", "/api/soap/"] {
@@ -176,7 +176,7 @@ async fn options_head_and_other_methods_are_as_the_contract_says() {
 }
 
 #[tokio::test]
-async fn documents_are_kept_by_caches_unless_their_url_may_hold_credentials() {
+async fn documents_are_cacheable_unless_their_url_may_contain_credentials() {
     let gateway = Gateway::start();
     for (path, keeping) in [
         ("/.well-known/jwks.json", "public, max-age=300"),
@@ -201,7 +201,7 @@ async fn documents_are_kept_by_caches_unless_their_url_may_hold_credentials() {
 }
 
 #[tokio::test]
-async fn every_other_path_is_not_found_and_every_answer_has_an_id() {
+async fn unknown_paths_return_not_found_and_every_answer_has_a_request_id() {
     let gateway = Gateway::start();
     for path in [
         "/",
@@ -237,7 +237,7 @@ async fn every_other_path_is_not_found_and_every_answer_has_an_id() {
 }
 
 #[tokio::test]
-async fn no_answer_leaves_its_type_to_a_browser_that_guesses() {
+async fn every_answer_has_nosniff_and_trace_is_rejected() {
     let gateway = Gateway::start();
     let public = [
         "/",
@@ -283,7 +283,7 @@ async fn no_answer_leaves_its_type_to_a_browser_that_guesses() {
 }
 
 #[tokio::test]
-async fn a_body_is_bounded_announced_or_not_and_a_missing_one_does_not_matter() {
+async fn an_oversized_body_gets_413_and_an_incomplete_one_times_out() {
     let gateway = Gateway::configured(
         "[limits]\nbody_bytes = \"1KiB\"\nrequest_timeout = \"1s\"\n",
         &[],
@@ -311,7 +311,7 @@ async fn a_body_is_bounded_announced_or_not_and_a_missing_one_does_not_matter() 
 }
 
 #[tokio::test]
-async fn the_wsdl_is_served_for_the_public_url_whatever_the_host_says() {
+async fn the_wsdl_contains_the_public_url_regardless_of_the_host_header() {
     let gateway = Gateway::configured("[server]\npublic_url = \"https://chat.example.com\"\n", &[]);
     for query in ["?wsdl", "?WSDL", "?singleWsdl&wsdl"] {
         let answer = Answer::of(
@@ -339,7 +339,7 @@ async fn the_wsdl_is_served_for_the_public_url_whatever_the_host_says() {
 }
 
 #[tokio::test]
-async fn each_soap_version_has_a_wsdl_of_its_own() {
+async fn each_soap_version_has_its_own_wsdl() {
     let gateway = Gateway::start();
     let ask = async |method: Method, query: &str| {
         let url = gateway.url(&format!("/api/soap/?{query}"));
@@ -370,7 +370,7 @@ async fn each_soap_version_has_a_wsdl_of_its_own() {
 }
 
 #[tokio::test]
-async fn soap_is_answered_in_the_version_that_was_asked() {
+async fn soap_answers_use_the_version_of_the_request() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let eleven = envelope(
@@ -421,7 +421,7 @@ async fn soap_is_answered_in_the_version_that_was_asked() {
 }
 
 #[tokio::test]
-async fn a_way_that_is_switched_off_has_no_path_and_cors_is_for_configured_origins() {
+async fn a_disabled_way_in_has_no_path_and_cors_allows_only_configured_origins() {
     let toml = "[server]\ncors_origins = [\"https://app.example\"]\n[ways.jwt]\nenabled = false\n";
     let gateway = Gateway::configured(toml, &[]);
     for path in ["/api/jwt/", "/oauth/token", "/.well-known/jwks.json"] {
@@ -446,7 +446,7 @@ async fn a_way_that_is_switched_off_has_no_path_and_cors_is_for_configured_origi
 }
 
 #[tokio::test]
-async fn a_browser_may_ask_for_a_token_and_for_a_fresh_answer() {
+async fn cors_allows_token_requests_and_the_cache_control_header() {
     let toml = "[server]\ncors_origins = [\"https://app.example\"]\n";
     let gateway = Gateway::configured(toml, &[]);
     for path in ["/oauth/token", "/api/jwt/"] {
@@ -470,7 +470,7 @@ async fn a_browser_may_ask_for_a_token_and_for_a_fresh_answer() {
 }
 
 #[tokio::test]
-async fn other_paths_name_the_methods_that_they_serve() {
+async fn token_and_key_paths_name_their_allowed_methods() {
     let gateway = Gateway::start();
     for (path, allow) in [
         ("/oauth/token", "POST, OPTIONS"),
@@ -486,7 +486,7 @@ async fn other_paths_name_the_methods_that_they_serve() {
 }
 
 #[tokio::test]
-async fn a_refused_body_that_is_still_being_written_does_not_hide_the_answer() {
+async fn an_answer_arrives_while_a_rejected_body_is_still_being_written() {
     let gateway = Gateway::start();
     let mut stream = TcpStream::connect(gateway.public).await.unwrap();
     let length = 20 * 1024 * 1024;
@@ -500,7 +500,7 @@ async fn a_refused_body_that_is_still_being_written_does_not_hide_the_answer() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_served_is_not_shown_in_the_log() {
+async fn an_unknown_path_is_not_logged() {
     let gateway = Gateway::start();
     let path = "/api/http/%3Fuser=shop&password=PATHCANARY";
     Answer::of(
@@ -514,7 +514,7 @@ async fn a_path_that_is_not_served_is_not_shown_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_transfer_coding_besides_chunked_is_refused() {
+async fn a_transfer_coding_other_than_chunked_is_rejected() {
     let gateway = Gateway::start();
     let request =
         "POST /api/http/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";

@@ -104,7 +104,7 @@ async fn own_token(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn no_forged_token_is_taken_and_all_are_answered_the_same() {
+async fn every_forged_token_is_rejected_with_the_same_answer() {
     let (mint, bait) = (Mint::new(), Bait::lay().await);
     let toml = format!(
         "{LIMITS}{}{}",

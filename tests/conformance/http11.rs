@@ -127,7 +127,7 @@ fn ended(results: &[(String, Verdict)], verdict: Verdict, named: &[(&str, &str)]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_decided_above_the_server_is_decided_right() {
+async fn the_http_1_1_probe_suite_passes_except_for_named_deviations() {
     let Some(suite) = suite("http11.json") else {
         return;
     };

@@ -162,7 +162,7 @@ async fn as_stray(gateway: &Gateway, demo: &Demo, document: &[u8]) -> Result<boo
 }
 
 #[tokio::test]
-async fn what_is_json_is_taken_and_what_is_not_is_refused_on_both_sides() {
+async fn valid_json_is_accepted_and_invalid_json_rejected_from_callers_and_upstream() {
     let Some(suite) = suite("json.json") else {
         return;
     };

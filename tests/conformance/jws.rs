@@ -38,7 +38,7 @@ fn vectors(suite: &Value) -> Vec<Vector<'_>> {
 }
 
 #[test]
-fn published_signatures_are_judged_as_their_suite_says() {
+fn published_signatures_get_the_verdict_of_their_suite() {
     let Some(suite) = suite("jws.json") else {
         return;
     };

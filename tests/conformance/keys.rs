@@ -121,7 +121,7 @@ fn refusal(folder: &Path, jwks: &str) -> Option<String> {
 }
 
 #[test]
-fn a_key_that_must_not_verify_keeps_the_gateway_from_starting() {
+fn a_key_set_without_a_usable_key_prevents_the_start() {
     let keys = bad_keys();
     let wrong = super::each(&keys, |_, (what, key)| {
         let folder = tempfile::tempdir().unwrap();
@@ -160,7 +160,7 @@ fn a_key_that_must_not_verify_keeps_the_gateway_from_starting() {
 }
 
 #[test]
-fn an_hmac_key_that_is_short_or_for_something_else_verifies_nothing() {
+fn an_hmac_key_that_is_short_or_for_another_use_verifies_no_signature() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key.json");
     let judge = |bytes: usize, alg: &str, changes: Value| {

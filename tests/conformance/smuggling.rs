@@ -81,7 +81,7 @@ const CHUNKS: [&[u8]; 14] = [
 ];
 
 #[tokio::test]
-async fn what_could_end_in_two_places_is_answered_400_once_and_closed() {
+async fn a_request_with_an_ambiguous_end_gets_one_400_and_a_closed_connection() {
     let mut requests: Vec<Vec<u8>> = Vec::new();
     for line in LINES {
         let head = [
@@ -121,7 +121,7 @@ async fn what_could_end_in_two_places_is_answered_400_once_and_closed() {
 }
 
 #[tokio::test]
-async fn a_length_beside_a_coding_has_one_answer_whichever_comes_first() {
+async fn content_length_with_transfer_encoding_gets_one_answer_in_either_order() {
     // The HTTP server below our code drops the length before our code sees it, so we can only close the connection.
     let lines = [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
@@ -144,7 +144,7 @@ async fn a_length_beside_a_coding_has_one_answer_whichever_comes_first() {
 }
 
 #[tokio::test]
-async fn targets_methods_and_heads_that_are_none_differ_from_what_is_not_there() {
+async fn invalid_targets_methods_and_heads_get_their_own_status() {
     let cases = [
         ("OPTIONS * HTTP/1.1\r\nHost: x", 204),
         ("GET * HTTP/1.1\r\nHost: x", 400),
@@ -206,7 +206,7 @@ async fn targets_methods_and_heads_that_are_none_differ_from_what_is_not_there()
 }
 
 #[tokio::test]
-async fn a_caller_who_waits_for_100_is_asked_to_go_on_once_nothing_is_against_it() {
+async fn expect_100_gets_continue_if_the_head_is_acceptable() {
     let gateway = Gateway::start();
     let demo = gateway.demo();
     let form = format!(
@@ -263,7 +263,7 @@ fn waiting(line: &str, method: &str, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_caller_who_waits_for_100_is_refused_without_it_where_the_head_is_enough() {
+async fn expect_100_is_rejected_without_continue_if_the_head_is_not_acceptable() {
     let toml = "[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\ndeny = [\"203.0.113.0/24\"]\n[limits]\nper_address_per_minute = 2\n";
     let gateway = Gateway::configured(toml, &[]);
     let cases = [
@@ -327,7 +327,7 @@ const BASIC: &str = "Authorization: Basic dTpw\r\n";
 const TWICE: &str = "Authorization: Basic dTpw\r\nAuthorization: Basic dTpw\r\n";
 
 #[tokio::test]
-async fn a_target_that_is_a_whole_url_has_the_host_of_its_header() {
+async fn an_absolute_target_must_name_the_host_of_the_host_header() {
     let gateway = Gateway::start();
     for (target, host, status) in [
         ("http://a.example", "a.example", 200),
@@ -349,7 +349,7 @@ async fn a_target_that_is_a_whole_url_has_the_host_of_its_header() {
 }
 
 #[tokio::test]
-async fn who_waits_for_100_without_credentials_or_with_another_type_sends_no_body() {
+async fn expect_100_without_credentials_or_with_a_wrong_type_is_rejected_early() {
     let gateway = Gateway::start();
     let decided = [
         ("", "/api/basic/", 401, "MISSING_USER"),
@@ -404,7 +404,7 @@ async fn who_waits_for_100_without_credentials_or_with_another_type_sends_no_bod
 }
 
 #[tokio::test]
-async fn who_waits_for_100_is_asked_for_the_body_where_it_may_still_say_who_calls() {
+async fn expect_100_gets_continue_if_the_body_may_identify_the_caller() {
     let gateway = Gateway::start();
     // The gateway asks for the body if the body may still name the caller or the header may be right.
     for (line, path) in [

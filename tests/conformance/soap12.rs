@@ -265,7 +265,7 @@ async fn judge(gateway: &Gateway, message: &str, class: Class) -> Option<String>
 }
 
 #[tokio::test]
-async fn each_message_gets_the_fault_that_it_is_there_for() {
+async fn each_soap_1_2_message_gets_its_expected_fault() {
     let gateway = Gateway::start();
     let mut messages = Vec::new();
     if let Some(suite) = suite("soap12.json") {

@@ -52,7 +52,7 @@ fn check(what: &str, documents: &[Document]) {
 }
 
 #[test]
-fn the_w3c_suite_is_judged_right_and_no_doctype_is_taken() {
+fn the_w3c_xml_suite_gets_its_verdicts_and_every_doctype_is_rejected() {
     for name in ["xml-no-doctype.json", "xml-doctype.json"] {
         let Some(suite) = suite(name) else {
             return;
@@ -360,6 +360,6 @@ fn own_cases() -> Vec<Document> {
 }
 
 #[test]
-fn cases_beside_the_suite_are_judged_right() {
+fn our_own_xml_cases_get_their_verdicts() {
     check("cases of our own", &own_cases());
 }

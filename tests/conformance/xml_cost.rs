@@ -179,7 +179,7 @@ fn by_instructions(small: &str, large: &str) -> f64 {
 }
 
 #[test]
-fn more_hostile_bytes_cost_no_more_than_in_proportion() {
+fn the_cost_of_hostile_xml_grows_linearly_with_its_length() {
     let is_full = load(0, 1) == 1;
     let (what, times, most) = if is_full {
         ("instructions", 2, RATIO_MAX)
@@ -217,7 +217,7 @@ fn more_hostile_bytes_cost_no_more_than_in_proportion() {
 }
 
 #[test]
-fn what_is_larger_than_the_cap_is_refused_by_its_length() {
+fn an_xml_document_over_the_size_limit_is_rejected_as_too_large() {
     for bytes in [CAP, 64 * CAP] {
         let document = format!("<r>{}</r>", "x".repeat(bytes));
         let began = Instant::now();

@@ -43,7 +43,7 @@ async fn lengths(gateway: &Gateway, visitor: &Visitor<'_>) -> Vec<(String, usize
 }
 
 #[tokio::test]
-async fn no_page_and_no_answer_grows_with_the_accesses() {
+async fn pages_and_answers_do_not_grow_with_the_number_of_accesses() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let template = exported(&gateway).await;

@@ -21,7 +21,7 @@ async fn asked(gateway: &Gateway, path: &str, lines: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_name_that_somebody_else_may_own_is_answered_nothing() {
+async fn a_request_for_an_unlisted_host_is_rejected_with_421() {
     let toml = "[server]\nadmin_hosts = [\"ops.example.com\", \"Chatgate-Admin\"]\n";
     let gateway = Gateway::configured(toml, &[]);
     let port = gateway.admin.port();
@@ -69,7 +69,7 @@ async fn a_name_that_somebody_else_may_own_is_answered_nothing() {
 }
 
 #[tokio::test]
-async fn a_right_key_is_let_in_however_many_wrong_ones_come() {
+async fn a_right_key_signs_in_after_many_wrong_keys() {
     let gateway = Gateway::start();
     let key = first_key(&gateway);
     let (mut refused, mut reported) = (0, 0);
@@ -95,7 +95,7 @@ async fn a_right_key_is_let_in_however_many_wrong_ones_come() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_decoded_is_not_there_once_the_key_was_seen() {
+async fn an_undecodable_path_returns_404_only_to_authenticated_operators() {
     let gateway = Gateway::start();
     let url = |path: &str| format!("http://{}{path}", gateway.admin);
     for (method, path) in [
@@ -133,7 +133,7 @@ async fn a_path_that_cannot_be_decoded_is_not_there_once_the_key_was_seen() {
 }
 
 #[tokio::test]
-async fn one_viewer_leaves_open_pages_to_others() {
+async fn one_viewer_cannot_use_up_the_open_page_limit_of_others() {
     let gateway = Gateway::start();
     let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
     let open = async |visitor: &Visitor<'_>| {
@@ -162,7 +162,7 @@ async fn one_viewer_leaves_open_pages_to_others() {
 }
 
 #[tokio::test]
-async fn by_tls_the_cookie_has_its_prefix_and_browsers_stay_with_tls() {
+async fn over_tls_the_session_cookie_has_the_host_prefix_and_hsts_is_set() {
     let (pair, files) = (Pair::new(), Files::new());
     let gateway = files.start_with(&files.section("admin_tls", &pair), &[]);
     let by_tls = trusting(&pair)

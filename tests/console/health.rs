@@ -55,7 +55,7 @@ impl Incident {
 }
 
 #[tokio::test]
-async fn each_cause_of_an_incident_is_two_clicks_away() {
+async fn each_cause_of_an_incident_is_within_two_links_of_the_overview() {
     let incident = Incident::happen().await;
     let visitor = Visitor::first(&incident.gateway).await;
     let overview = visitor.page("/console/").await;
@@ -89,7 +89,7 @@ async fn each_cause_of_an_incident_is_two_clicks_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_finds_each_cause_of_an_incident_in_two_clicks() {
+async fn a_browser_reaches_each_cause_of_an_incident_in_two_clicks() {
     let Incident { gateway, .. } = &Incident::happen().await;
     let [a, b, c, d] = NEW_ADDRESS;
     let environment = [

@@ -145,7 +145,7 @@ async fn check_table(visitor: &Visitor<'_>, rows_min: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_strangers_write_is_shown_and_does_nothing() {
+async fn the_console_shows_strangers_text_and_never_executes_it() {
     let strings = strings();
     let mut apart = strings.clone();
     apart.sort();

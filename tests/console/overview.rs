@@ -25,7 +25,7 @@ async fn make_calls(gateway: &Gateway) {
 }
 
 #[tokio::test]
-async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
+async fn the_overview_counts_the_newest_calls_and_names_what_it_counts() {
     let gateway = Gateway::start();
     make_calls(&gateway).await;
     let visitor = Visitor::first(&gateway).await;
@@ -39,7 +39,7 @@ async fn the_overview_says_what_it_counts_and_counts_the_newest_calls() {
 }
 
 #[tokio::test]
-async fn what_the_overview_counts_within_a_chosen_time_leads_to_its_rows() {
+async fn counts_of_the_overview_link_to_the_rows_that_they_count() {
     let gateway = Gateway::start();
     make_calls(&gateway).await;
     let visitor = Visitor::first(&gateway).await;
@@ -69,7 +69,7 @@ async fn what_the_overview_counts_within_a_chosen_time_leads_to_its_rows() {
 }
 
 #[tokio::test]
-async fn the_list_of_accesses_and_the_journal_show_what_was_called_lately() {
+async fn the_access_list_and_the_journal_page_show_recent_call_counts() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let idle = visitor.page("/console/accesses").await.body;
@@ -89,7 +89,7 @@ async fn the_list_of_accesses_and_the_journal_show_what_was_called_lately() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_keyboard_keeps_its_place_while_the_overview_moves_and_an_alert_is_said_once() {
+async fn overview_updates_keep_the_keyboard_focus_and_announce_an_alert_once() {
     let gateway = Gateway::start();
     make_calls(&gateway).await;
     let mut environment = vec![

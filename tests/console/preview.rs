@@ -52,7 +52,7 @@ async fn send(gateway: &Gateway, destination: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_limit_is_previewed_by_what_would_have_become_of_real_calls() {
+async fn a_preview_counts_the_real_calls_that_each_limit_would_reject() {
     let sandbox = Sandbox::start();
     sandbox
         .faults(json!([{"fault": "latency", "ms": 500}]))

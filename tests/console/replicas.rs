@@ -11,7 +11,7 @@ use crate::harness::{Answer, Fleet, PATIENCE, admin, client, made, until};
 const READ: &str = "class=chat&method=getchatchannels";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs() {
+async fn the_replicas_page_lists_live_replicas_and_differing_configurations() {
     let Some(mut fleet) = Fleet::of(2, "") else {
         return;
     };
@@ -75,7 +75,7 @@ async fn the_page_of_replicas_shows_who_is_there_and_whose_configuration_differs
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_makes_configurations_the_same_or_others() {
+async fn a_reload_changes_the_reported_number_of_configurations() {
     let Some(fleet) = Fleet::of(2, "") else {
         return;
     };
@@ -135,7 +135,7 @@ impl LivePage {
 }
 
 #[tokio::test]
-async fn live_pages_of_three_replicas_show_each_row_of_all_once() {
+async fn live_pages_of_three_replicas_show_each_row_once() {
     /// At most as many as a page shows of one poll.
     const CALLS: usize = 18;
     let Some(fleet) = Fleet::of(3, "") else {

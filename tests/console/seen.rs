@@ -67,7 +67,7 @@ async fn call(gateway: &Gateway, body: &'static str) -> Value {
 }
 
 #[tokio::test]
-async fn who_presses_new_secret_twice_ends_no_secret_that_is_in_use() {
+async fn pressing_new_secret_twice_revokes_no_secret_in_use() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let page = "/console/accesses/demo";
@@ -97,7 +97,7 @@ async fn who_presses_new_secret_twice_ends_no_secret_that_is_in_use() {
 }
 
 #[tokio::test]
-async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
+async fn pressing_new_secret_of_a_webhook_twice_creates_one_secret() {
     let gateway = Gateway::configured(CONFIGURATION, &[]);
     let visitor = Visitor::first(&gateway).await;
     let path = webhook(&gateway, json!({})).await;
@@ -129,7 +129,7 @@ async fn who_presses_new_secret_of_a_webhook_twice_gets_one() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_somebody_else_has_changed_is_not_overwritten_and_no_input_is_lost() {
+async fn a_stale_webhook_form_overwrites_no_change_and_keeps_the_input() {
     let gateway = Gateway::configured(CONFIGURATION, &[]);
     let visitor = Visitor::first(&gateway).await;
     let path = webhook(&gateway, json!({"note": "orders"})).await;
@@ -161,7 +161,7 @@ async fn a_webhook_that_somebody_else_has_changed_is_not_overwritten_and_no_inpu
 }
 
 #[tokio::test]
-async fn a_form_of_a_webhook_that_is_saved_untouched_changes_nothing_of_its_texts() {
+async fn saving_an_untouched_webhook_form_keeps_its_text_unchanged() {
     let gateway = Gateway::configured(CONFIGURATION, &[]);
     let visitor = Visitor::first(&gateway).await;
     let note = " ❤\u{fe0f} 👨\u{200d}👩 می\u{200c}خواهم ";
@@ -187,7 +187,7 @@ async fn left(gateway: &Gateway, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
+async fn deleting_or_skipping_a_webhook_requires_a_current_confirmation() {
     let looks = "[events]\npoll_min = \"50ms\"\npoll_max = \"200ms\"\ncalls_per_second = 1000\n";
     let gateway = Gateway::configured(&format!("{CONFIGURATION}{looks}"), &[]);
     let visitor = Visitor::first(&gateway).await;
@@ -242,7 +242,7 @@ async fn a_webhook_is_deleted_or_resumed_from_now_on_after_one_more_question() {
 }
 
 #[tokio::test]
-async fn an_access_keeps_the_blanks_of_texts_that_nobody_has_touched() {
+async fn saving_an_access_form_keeps_the_blanks_of_untouched_fields() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let channel = |id: &str| json!({"platform": "whatsapp", "platformid": id});

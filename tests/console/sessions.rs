@@ -43,7 +43,7 @@ async fn all(gateway: &Gateway) -> [Value; 3] {
 }
 
 #[tokio::test]
-async fn without_a_session_there_is_nothing_but_the_way_to_sign_in() {
+async fn without_a_session_every_page_redirects_to_sign_in() {
     let gateway = Gateway::start();
     let ask = |path: &str| Answer::of(client().get(format!("http://{}{path}", gateway.admin)));
     for path in ["/", "/console"] {
@@ -80,7 +80,7 @@ async fn without_a_session_there_is_nothing_but_the_way_to_sign_in() {
 }
 
 #[tokio::test]
-async fn what_is_sent_after_the_session_ended_is_said_to_have_changed_nothing() {
+async fn a_form_sent_after_the_session_ended_reports_that_nothing_changed() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let token = visitor.token().await;
@@ -122,7 +122,7 @@ async fn what_is_sent_after_the_session_ended_is_said_to_have_changed_nothing() 
 }
 
 #[tokio::test]
-async fn signing_in_takes_no_session_that_somebody_else_has_chosen() {
+async fn signing_in_never_adopts_a_session_id_from_the_browser() {
     let gateway = Gateway::start();
     let key = first_key(&gateway);
     let chosen = "chatgate_session=cgs_chosen-by-somebody-else";
@@ -179,7 +179,7 @@ async fn signing_out_everywhere_ends_every_session_of_the_key_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_rotated_or_taken_away_ends_its_sessions() {
+async fn rotating_or_deleting_an_admin_key_ends_its_sessions() {
     let gateway = Gateway::start();
     let visitor = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
     assert_eq!(visitor.page("/console/").await.status, 200);
@@ -199,7 +199,7 @@ async fn a_key_that_is_rotated_or_taken_away_ends_its_sessions() {
 }
 
 #[tokio::test]
-async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
+async fn a_form_without_its_token_or_from_another_site_changes_nothing() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let other = Visitor::first(&gateway).await.token().await;
@@ -254,7 +254,7 @@ async fn a_form_without_its_token_or_from_elsewhere_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_viewer_changes_nothing_by_any_form() {
+async fn a_viewer_cannot_change_anything_with_any_form() {
     let gateway = Gateway::start();
     let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
     let before = all(&gateway).await;
@@ -280,7 +280,7 @@ async fn a_viewer_changes_nothing_by_any_form() {
 }
 
 #[tokio::test]
-async fn every_answer_forbids_frames_and_what_is_not_ours() {
+async fn every_console_answer_forbids_framing_and_foreign_content() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     for path in [
@@ -314,7 +314,7 @@ async fn every_answer_forbids_frames_and_what_is_not_ours() {
 }
 
 #[tokio::test]
-async fn an_address_without_a_page_gets_one_with_the_ways_on() {
+async fn console_error_pages_are_html_with_navigation() {
     let gateway = Gateway::start();
     let visitor = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
     for (path, status) in [
@@ -337,7 +337,7 @@ async fn an_address_without_a_page_gets_one_with_the_ways_on() {
 }
 
 #[tokio::test]
-async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
+async fn a_hundred_wrong_keys_get_uniform_answers_and_are_rate_limited() {
     let gateway = Gateway::start();
     let key = first_key(&gateway);
     let mut answers = HashSet::new();
@@ -373,7 +373,7 @@ async fn a_hundred_wrong_keys_learn_nothing_and_cost_little() {
 }
 
 #[tokio::test]
-async fn a_session_in_a_database_ends_when_it_idles_and_after_its_life() {
+async fn a_session_in_a_database_ends_after_idle_timeout_and_maximum_life() {
     const IDLE_S: u32 = 30 * 60;
     const LIFE_S: u32 = 12 * 3600;
     let Some(fleet) = Fleet::of(1, "") else {

@@ -79,7 +79,7 @@ async fn fill(gateway: &std::path::Path, rows: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_page_keeps_an_operator_waiting_over_a_long_journal() {
+async fn every_page_over_a_long_journal_stays_within_its_time_limit() {
     let rows = load(ROWS.0, ROWS.1);
     let first = Gateway::start();
     let folder = Arc::clone(&first.folder);

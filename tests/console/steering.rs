@@ -41,7 +41,7 @@ async fn shown(gateway: &Gateway, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_form_that_is_saved_untouched_changes_nothing_whatever_the_access_holds() {
+async fn saving_an_untouched_access_form_changes_no_field() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let everything = json!({"name": "whole", "user": "somebody", "owner": "Shop", "note": "of a kind",
@@ -75,7 +75,7 @@ async fn a_form_that_is_saved_untouched_changes_nothing_whatever_the_access_hold
 }
 
 #[tokio::test]
-async fn a_form_says_all_that_an_access_holds() {
+async fn an_access_form_sets_its_fields_and_marks_an_invalid_one() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let fields = [
@@ -114,7 +114,7 @@ async fn a_form_says_all_that_an_access_holds() {
 }
 
 #[tokio::test]
-async fn an_access_is_deleted_after_one_more_question_and_only_as_it_was_seen() {
+async fn deleting_an_access_requires_a_current_confirmation() {
     let gateway = Gateway::start();
     let (visitor, demo) = (Visitor::first(&gateway).await, gateway.demo());
     let viewer = Visitor::of(&gateway, &viewer_key(&gateway).await).await;
@@ -178,7 +178,7 @@ async fn an_access_is_deleted_after_one_more_question_and_only_as_it_was_seen() 
 }
 
 #[tokio::test]
-async fn a_page_claims_no_deletion_of_what_is_there() {
+async fn the_page_reports_a_deletion_only_of_a_missing_access() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let page = visitor.page("/console/accesses?deleted=gone").await.body;
@@ -193,7 +193,7 @@ async fn a_page_claims_no_deletion_of_what_is_there() {
 }
 
 #[tokio::test]
-async fn the_page_of_a_webhook_says_what_was_done_and_nothing_that_its_address_says() {
+async fn the_webhook_page_reports_actions_and_shows_no_text_from_the_url() {
     let gateway = Gateway::configured("[webhooks]\nallow_networks = [\"127.0.0.1/32\"]\n", &[]);
     let visitor = Visitor::first(&gateway).await;
     let draft = json!({"access": "demo", "url": "https://127.0.0.1:1/"});
@@ -228,7 +228,7 @@ async fn the_page_of_a_webhook_says_what_was_done_and_nothing_that_its_address_s
 }
 
 #[tokio::test]
-async fn the_configuration_is_read_again_from_the_status_page() {
+async fn the_status_page_reloads_the_configuration_and_shows_the_outcome() {
     let gateway = Gateway::configured("[log]\nlevel = \"info\"\n", &[]);
     let visitor = Visitor::first(&gateway).await;
     let file = gateway.folder.path().join("chatgate.toml");
@@ -256,7 +256,7 @@ async fn the_configuration_is_read_again_from_the_status_page() {
 }
 
 #[tokio::test]
-async fn a_new_signing_key_is_had_from_the_status_page() {
+async fn the_status_page_rotates_the_signing_key_and_shows_a_refusal() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let keys = async || {

@@ -31,7 +31,7 @@ async fn read_until(response: &mut Response, wanted: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_tail_shows_what_its_filters_ask_for_and_ends_with_the_session() {
+async fn a_tail_shows_the_rows_of_its_filter_and_ends_with_the_session() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let mut all = visitor.get("/console/journal/events").send().await.unwrap();
@@ -67,7 +67,7 @@ async fn the_tail_shows_what_its_filters_ask_for_and_ends_with_the_session() {
 }
 
 #[tokio::test]
-async fn a_tail_begins_where_the_page_ended() {
+async fn a_tail_continues_after_the_newest_row_of_the_page() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     make_calls(&gateway).await;
@@ -89,7 +89,7 @@ async fn a_tail_begins_where_the_page_ended() {
 }
 
 #[tokio::test]
-async fn the_overview_moves_and_an_open_page_holds_up_no_stop() {
+async fn the_overview_updates_live_and_open_pages_do_not_delay_shutdown() {
     let gateway = Gateway::start();
     let visitor = Visitor::first(&gateway).await;
     let mut overview = visitor.get("/console/events").send().await.unwrap();
@@ -101,8 +101,8 @@ async fn the_overview_moves_and_an_open_page_holds_up_no_stop() {
     drop(visitor);
     gateway.process.signal("TERM");
     let begun = std::time::Instant::now();
-    let (code, _) = gateway.process.ended();
-    assert_eq!(code, Some(0));
+    let (code, lines) = gateway.process.ended();
+    assert_eq!(code, Some(0), "{lines:#?}");
     println!(
         "stopped in {} ms with two pages open",
         begun.elapsed().as_millis()
@@ -141,7 +141,7 @@ fn rows(text: &str) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn a_send_that_a_page_shows_under_way_ends_there_once() {
+async fn a_live_page_updates_a_send_in_progress_once_when_it_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let toml = upstream(listener.local_addr().unwrap());
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
@@ -179,7 +179,7 @@ async fn a_send_that_a_page_shows_under_way_ends_there_once() {
 }
 
 #[tokio::test]
-async fn a_send_that_ends_while_the_page_connects_again_ends_there_too() {
+async fn a_send_that_ends_while_the_page_reconnects_is_updated_afterwards() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let toml = upstream(listener.local_addr().unwrap());
     let gateway = Gateway::configured(&toml, &[UPSTREAM_ENVIRONMENT]);
@@ -206,7 +206,7 @@ async fn a_send_that_ends_while_the_page_connects_again_ends_there_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_puts_a_send_that_has_ended_in_the_place_of_the_open_one() {
+async fn a_browser_replaces_the_row_of_an_open_send_when_the_send_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let seen_open = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let toml = upstream(listener.local_addr().unwrap());

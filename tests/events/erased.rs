@@ -22,7 +22,7 @@ async fn asked(gateway: &Gateway, password: &str, cursor: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_an_erasure_no_replica_shows_the_events() {
+async fn after_an_erasure_no_replica_returns_the_erased_events() {
     let toml = format!(
         "unread_clears = \"no\"\n{UNLIMITED}[events]\npoll_min = \"100ms\"\npoll_max = \"500ms\"\ncalls_per_second = 200\n"
     );

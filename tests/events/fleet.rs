@@ -54,7 +54,7 @@ fn delivered(sink: &HttpSink, began: Instant) -> Arrivals {
 
 #[expect(clippy::too_many_lines, reason = "one story, read step by step")]
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_while_they_look_and_deliver_replicas_lose_no_event() {
+async fn killing_the_polling_or_delivering_replica_loses_no_event() {
     let (kills, seed) = (load(KILLS.0, KILLS.1), seed());
     let mut chance = SplitMix64(seed);
     let toml = format!(

@@ -98,7 +98,7 @@ impl Reader {
 
 #[expect(clippy::too_many_lines, reason = "one story, read step by step")]
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_instant_every_message_reaches_readers_who_resume() {
+async fn readers_that_resume_get_every_message_despite_kills() {
     let (kills, seed, sandbox) = (load(KILLS.0, KILLS.1), seed(), Sandbox::start());
     println!("events, seed {seed}");
     let (mut chance, folder) = (SplitMix64(seed), Arc::new(TempDir::new().unwrap()));

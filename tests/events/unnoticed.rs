@@ -71,7 +71,7 @@ fn operation(chance: &mut SplitMix64) -> Option<(&'static str, usize)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_messages_are_the_same_with_events_and_without() {
+async fn events_do_not_change_the_unread_messages_of_callers() {
     let (seed, operations) = (seed(), load(OPERATIONS.0, OPERATIONS.1));
     println!("unnoticed, seed {seed}");
     let often = "poll_min = \"50ms\"\npoll_max = \"100ms\"\ncalls_per_second = 200\n";

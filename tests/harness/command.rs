@@ -19,6 +19,12 @@ impl CommandOutput {
         serde_json::from_str(&self.output).unwrap_or_else(|_| panic!("no JSON: {}", self.output))
     }
 
+    /// Asserts that the command succeeded, and shows its error otherwise.
+    #[track_caller]
+    pub fn succeeded(&self) {
+        assert_eq!(self.code, Some(0), "{}{}", self.output, self.error);
+    }
+
     /// Asserts that standard error has one line with this text, and that standard output is empty.
     #[track_caller]
     pub fn failed(&self, code: i32, said: &str) {

@@ -18,14 +18,14 @@ pub struct Fleet {
     toml: String,
     environment: Vec<(String, String)>,
     /// The library that shows programs another time, or `None` if all clocks are right.
-    false_time: Option<String>,
+    faketime_library: Option<String>,
 }
 
 /// How far the clocks of three replicas are ahead, by the last digit of their names.
 const CLOCKS: [&str; 3] = ["+0s", "+600s", "-600s"];
 
 /// Returns the library's path as Debian's package faketime installs it.
-fn false_time() -> Option<String> {
+fn faketime_library() -> Option<String> {
     let folders = std::fs::read_dir("/usr/lib").ok()?;
     let libraries =
         folders.filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketimeMT.so.1")));
@@ -68,7 +68,7 @@ impl Fleet {
             environment: owned.chain(environment_of(&database)).collect(),
             database,
             toml: toml.to_owned(),
-            false_time: None,
+            faketime_library: None,
         };
         fleet.start_more(count);
         fleet
@@ -84,7 +84,7 @@ impl Fleet {
 
     /// Gives all replicas that start from now on wrong clocks. Returns `None` if faketime is missing.
     pub fn falsify_clocks(&mut self) -> Option<()> {
-        self.false_time = Some(false_time()?);
+        self.faketime_library = Some(faketime_library()?);
         Some(())
     }
 
@@ -146,7 +146,7 @@ impl Fleet {
         let shared = self.environment.iter();
         let shared = shared.map(|(name, value)| (&**name, &**value));
         let number = name.bytes().last().map_or(0, |last| usize::from(last % 3));
-        let false_time = self.false_time.iter().flat_map(|library| {
+        let faketime_library = self.faketime_library.iter().flat_map(|library| {
             // The monotonic clock, by which it waits, stays right.
             [
                 ("LD_PRELOAD", &**library),
@@ -154,6 +154,6 @@ impl Fleet {
                 ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ]
         });
-        shared.chain(own).chain(false_time).collect()
+        shared.chain(own).chain(faketime_library).collect()
     }
 }

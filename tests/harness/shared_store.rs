@@ -138,7 +138,7 @@ impl SharedStore {
             return;
         }
         let made = run_on(gateway, &["access", "show", "demo", "--json"]);
-        assert_eq!(made.code, Some(0), "{}", made.error);
+        made.succeeded();
         let demo = json!({
             "user": "demo", "password": DEMO_PASSWORD,
             "client_id": made.json()["client_id"], "client_secret": DEMO_PASSWORD,

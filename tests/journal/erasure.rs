@@ -13,7 +13,7 @@ use crate::harness::{
 use crate::sends::{read_request, send_form};
 
 #[tokio::test]
-async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_journalled() {
+async fn only_operators_erase_a_destinations_data_and_the_journal_records_it() {
     let sandbox = Sandbox::start();
     let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
     let demo = gateway.demo();
@@ -59,7 +59,7 @@ async fn what_is_kept_of_a_destination_is_erased_by_operators_alone_and_that_is_
 }
 
 #[tokio::test]
-async fn one_erasure_runs_at_a_time_and_continues_without_its_operator() {
+async fn one_erasure_runs_at_a_time_and_continues_after_its_operator_disconnects() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = Gateway::configured(
         &upstream(listener.local_addr().unwrap()),

@@ -134,7 +134,7 @@ async fn answer(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_without_end_are_a_502_and_memory_stays() {
+async fn endless_upstream_answers_fail_the_call_and_memory_stays_bounded() {
     let (rounds, at_once) = (load(4, 20), 1);
     let upstream = Bomber::start().await;
     // An answer that never begins ends with the upstream timeout.
@@ -188,7 +188,7 @@ async fn answers_without_end_are_a_502_and_memory_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_without_end_are_refused_and_memory_stays() {
+async fn endless_requests_are_rejected_and_memory_stays_bounded() {
     let upstream = Bomber::start().await;
     let gateway = Gateway::configured(&configuration(upstream.address, ""), &ENVIRONMENT);
     let post = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";

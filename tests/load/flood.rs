@@ -328,7 +328,7 @@ async fn ids_of_rows(gateway: &Gateway) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_refused_as_fast_as_they_can_costs_nobody_a_row_a_send_or_time() {
+async fn a_flood_of_refused_calls_costs_other_callers_no_row_send_or_time() {
     let seconds = Duration::from_secs(load(3, 60) as u64);
     let upstream = Upstream::start(256, Duration::from_millis(20)).await;
     let gateway = Gateway::configured(&configuration(upstream.address), &PASSWORDS);

@@ -70,7 +70,7 @@ pub fn attack(
                 attackers.spawn(async move {
                     let began = Instant::now();
                     if let Some(stream) = open(to, number, kind).await {
-                        be_slow(stream, kind, number).await;
+                        write_or_read_slowly(stream, kind, number).await;
                     }
                     reported.0.lock().unwrap().push((kind, began.elapsed()));
                 });
@@ -93,7 +93,7 @@ async fn open(to: SocketAddr, number: usize, kind: Slow) -> Option<TcpStream> {
 }
 
 /// Writes or reads one byte a second.
-async fn be_slow(mut stream: TcpStream, kind: Slow, number: usize) {
+async fn write_or_read_slowly(mut stream: TcpStream, kind: Slow, number: usize) {
     let post = "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
     let begin = match kind {
         Slow::Head => post.to_owned(),

@@ -40,7 +40,7 @@ fn attack(to: SocketAddr, (how, path): (&[&str], &str), count: usize, a_second: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slowhttptest_does_not_keep_others_out() {
+async fn slowhttptest_attacks_do_not_block_other_callers() {
     if Command::new("slowhttptest").arg("-h").output().is_err() {
         skipped("there is no slowhttptest; run tests/setup first");
         return;

@@ -70,7 +70,7 @@ impl Cut {
 
     /// Waits until a replica reports that it lacks its store, and returns the time between the cut and the poll that found it.
     /// Until then the replica still admits calls by the state that it knows.
-    async fn lacks_store(&self, replica: usize, cut: Instant) -> Duration {
+    async fn wait_until_the_store_is_lost(&self, replica: usize, cut: Instant) -> Duration {
         let mut looked = Duration::ZERO;
         until("a replica says that it lacks its store", async || {
             looked = cut.elapsed();
@@ -99,8 +99,8 @@ impl Cut {
         };
         let ((changed, waited), first, second) = tokio::join!(
             changing,
-            self.lacks_store(REFUSES, cut),
-            self.lacks_store(SERVES, cut)
+            self.wait_until_the_store_is_lost(REFUSES, cut),
+            self.wait_until_the_store_is_lost(SERVES, cut)
         );
         assert_eq!(changed.status, 200, "{}", changed.body);
         assert_eq!(changed.header("chatgate-in-force"), "1/3");
@@ -136,7 +136,7 @@ impl Cut {
     }
 
     /// Checks that the replicas catch up by themselves when they are connected again.
-    async fn is_mended(&self, round: usize) {
+    async fn check_recovery(&self, round: usize) {
         let stage = &self.stage;
         let began = Instant::now();
         self.set([LinkState::Passes; 2]);
@@ -163,7 +163,7 @@ impl Cut {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_is_cut_off_is_named_and_admits_nobody_for_longer_than_it_may() {
+async fn a_cut_off_replica_is_named_and_stops_admitting_calls_in_time() {
     let Some(cut) = Cut::start().await else {
         return skipped("PostgreSQL");
     };
@@ -171,6 +171,6 @@ async fn a_replica_that_is_cut_off_is_named_and_admits_nobody_for_longer_than_it
     for round in 0..load(1, 4) {
         let states = [[closes, swallows], [swallows, closes]][round % 2];
         cut.is_cut(states).await;
-        cut.is_mended(round).await;
+        cut.check_recovery(round).await;
     }
 }

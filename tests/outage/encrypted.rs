@@ -21,7 +21,7 @@ fn certificates() -> (String, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_tls_the_server_shows_a_certificate_of_a_known_authority_or_nothing_is_said() {
+async fn replicas_use_tls_to_the_database_and_reject_an_untrusted_certificate() {
     let Some(mut cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };

@@ -100,7 +100,7 @@ async fn storm(settings: ReplicaSettings<'_>, failovers: usize) -> Option<(Pair,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_standby_that_has_everything_failovers_double_and_lose_nothing() {
+async fn failovers_to_a_synchronous_standby_double_and_lose_no_send() {
     let failovers = load(1, 10);
     let Some((pair, verdict)) = storm(REPLICATED, failovers).await else {
         return skipped("PostgreSQL");
@@ -122,7 +122,7 @@ async fn with_a_standby_that_has_everything_failovers_double_and_lose_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_standby_that_lags_what_is_doubled_is_counted() {
+async fn failovers_to_a_lagging_standby_leave_no_send_open_and_serve_reads() {
     let failovers = load(1, 10);
     let Some((_, verdict)) = storm(&[], failovers).await else {
         return skipped("PostgreSQL");
@@ -134,7 +134,7 @@ async fn with_a_standby_that_lags_what_is_doubled_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_standby_lacks_is_put_back_by_those_who_know_it() {
+async fn replicas_restore_the_sends_that_a_promoted_standby_lacks() {
     let Some((mut pair, link)) = Pair::linked().await else {
         return skipped("PostgreSQL");
     };
@@ -182,7 +182,7 @@ async fn what_a_standby_lacks_is_put_back_by_those_who_know_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_a_standby_lacks_is_in_force_nowhere_and_later_ones_are_everywhere() {
+async fn a_change_lost_in_a_failover_is_reverted_and_later_changes_apply_everywhere() {
     let Some((mut pair, link)) = Pair::linked().await else {
         return skipped("PostgreSQL");
     };
@@ -227,7 +227,7 @@ async fn a_change_that_a_standby_lacks_is_in_force_nowhere_and_later_ones_are_ev
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_takes_over_without_a_standby_of_its_own_is_believed_at_once() {
+async fn a_promoted_server_without_a_standby_serves_reads_and_rejects_sends() {
     let fresh = [REPLICATED[0], ("CHATGATE__REPLICAS__STALE_MAX", "5s")];
     let Some(mut pair) = Pair::start(&fresh).await else {
         return skipped("PostgreSQL");
@@ -250,7 +250,7 @@ async fn a_server_that_takes_over_without_a_standby_of_its_own_is_believed_at_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_former_primary_that_comes_back_takes_nothing() {
+async fn a_returning_former_primary_gets_no_writes() {
     let Some(mut pair) = Pair::start(&[]).await else {
         return skipped("PostgreSQL");
     };
@@ -276,7 +276,7 @@ async fn a_former_primary_that_comes_back_takes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_standby_sends_are_refused_in_time_and_nothing_stays_open() {
+async fn without_its_standby_sends_are_rejected_in_time_and_none_stays_open() {
     // Replicas that serve reads always know the current state, although nothing can be written.
     let fresh = [REPLICATED[0], ("CHATGATE__REPLICAS__STALE_MAX", "5s")];
     let Some(mut pair) = Pair::start(&fresh).await else {
@@ -306,7 +306,7 @@ async fn without_its_standby_sends_are_refused_in_time_and_nothing_stays_open() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_demand_for_standbys_nothing_is_sent_that_should_be_replicated() {
+async fn without_synchronous_standby_names_replicated_sends_are_rejected() {
     let Some(mut pair) = Pair::start(REPLICATED).await else {
         return skipped("PostgreSQL");
     };

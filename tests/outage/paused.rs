@@ -23,7 +23,7 @@ const PATIENT: [(&str, &str); 2] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sends_of_a_stopped_replica_are_unknown_to_others_and_its_late_truth_counts() {
+async fn sends_of_a_stopped_replica_are_unknown_until_it_reports_their_outcome() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };

@@ -67,7 +67,7 @@ impl Drop for Pooler {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_pooler_a_killed_replica_a_change_and_new_keys_are_what_they_are_without() {
+async fn kills_changes_and_key_rotations_work_behind_a_configured_pooler() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };
@@ -81,14 +81,14 @@ async fn behind_a_pooler_a_killed_replica_a_change_and_new_keys_are_what_they_ar
     ];
     let replicas = [0; 3].map(|_| (pooler.url.clone(), &settings[..]));
     let mut stage = Stage::over(&replicas).await;
-    sends_of_a_killed_one(&mut stage).await;
+    check_sends_of_a_killed_replica(&mut stage).await;
     changes(&stage).await;
     rotations(&stage).await;
 }
 
 /// A statement that was prepared over one of the pooler's connections does not exist on the next one.
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_pooler_that_nobody_has_named_sends_go_on() {
+async fn behind_an_unconfigured_pooler_sends_succeed_and_the_pooler_is_reported() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };
@@ -124,7 +124,7 @@ async fn behind_a_pooler_that_nobody_has_named_sends_go_on() {
 }
 
 /// Kills the last replica while its sends are under way.
-async fn sends_of_a_killed_one(stage: &mut Stage) {
+async fn check_sends_of_a_killed_replica(stage: &mut Stage) {
     stage.upstream.think(Duration::from_secs(2));
     let marks: Vec<String> = (0..10).map(|n| format!("killed-{n}")).collect();
     let last = stage.gateways.len() - 1;

@@ -16,7 +16,7 @@ const WRITES_OF_A_SEND: usize = 3;
 const WRITES_A_SECOND: usize = 35;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_asks_the_database_for_nothing() {
+async fn a_read_sends_no_query_to_the_database() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };

@@ -99,7 +99,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_killed_over_and_over_doubles_and_loses_nothing() {
+async fn repeated_kills_of_the_database_double_and_lose_no_send() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };
@@ -124,7 +124,7 @@ async fn a_database_that_is_killed_over_and_over_doubles_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_database_is_away_sends_are_refused_in_time_and_reads_are_served() {
+async fn while_the_database_is_down_sends_are_rejected_in_time_and_reads_served() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };
@@ -153,7 +153,7 @@ async fn while_the_database_is_away_sends_are_refused_in_time_and_reads_are_serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_database_can_only_be_read_sends_are_refused_and_reads_are_served() {
+async fn while_the_database_is_read_only_sends_are_rejected_and_reads_served() {
     let Some(cluster) = Cluster::start().await else {
         return skipped("PostgreSQL");
     };
@@ -168,7 +168,7 @@ async fn while_the_database_can_only_be_read_sends_are_refused_and_reads_are_ser
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_disk_of_the_database_is_full_sends_are_refused_and_reads_are_served() {
+async fn while_the_database_disk_is_full_sends_are_rejected_and_reads_served() {
     let Some(cluster) = Cluster::on_disk("160m").await else {
         return skipped("PostgreSQL, or a small disk that can be mounted");
     };

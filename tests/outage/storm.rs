@@ -177,7 +177,7 @@ pub(crate) async fn judge(stage: &Stage, asked: &[Asked]) -> Verdict {
     for (mark, asked) in &keys {
         judge_key(stage, mark, asked, &mut verdict);
     }
-    are_settled(stage, &keys, &mut verdict).await;
+    check_keys_are_settled(stage, &keys, &mut verdict).await;
     let rows = rows(&stage.gateways[0], "").await;
     let rows: HashMap<&str, &serde_json::Value> = rows
         .iter()
@@ -225,7 +225,11 @@ fn judge_key(stage: &Stage, mark: &str, asked: &[&Asked], verdict: &mut Verdict)
 }
 
 /// Checks that no key stays under way. One more request sends a message that was never sent, and does not repeat one that was.
-async fn are_settled(stage: &Stage, keys: &HashMap<&str, Vec<&Asked>>, verdict: &mut Verdict) {
+async fn check_keys_are_settled(
+    stage: &Stage,
+    keys: &HashMap<&str, Vec<&Asked>>,
+    verdict: &mut Verdict,
+) {
     let began = Instant::now();
     let open = keys.iter().filter(|(_, asked)| {
         let has_ended = |asked: &&&Asked| !asked.is_open() && asked.delivery != "not_sent";

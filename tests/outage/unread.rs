@@ -78,8 +78,7 @@ impl Unread {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_cannot_read_changes_sends_nothing_and_serves_nobody_for_longer_than_it_may()
-{
+async fn a_replica_that_cannot_read_changes_stops_sending_and_serving_in_time() {
     let Some(unread) = Unread::start().await else {
         return skipped("PostgreSQL");
     };

@@ -74,7 +74,7 @@ impl Taken {
     }
 
     /// Takes everything away while the replicas are stopped, when nobody waits for them any more.
-    async fn take_away(&self) {
+    async fn revoke_everything(&self) {
         until("the leases of the others are over", async || {
             let suspended = self
                 .stage
@@ -103,7 +103,7 @@ impl Taken {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_continues_acts_by_nothing_that_was_taken_away_while_it_was_stopped() {
+async fn a_resumed_replica_accepts_nothing_that_was_revoked_while_it_was_stopped() {
     let Some(taken) = Taken::start().await else {
         return skipped("PostgreSQL");
     };
@@ -112,7 +112,7 @@ async fn a_replica_that_continues_acts_by_nothing_that_was_taken_away_while_it_w
         assert_eq!(taken.statuses(replica).await, [200; 3]);
         stage.gateways[replica].process.signal("STOP");
     }
-    taken.take_away().await;
+    taken.revoke_everything().await;
     let mut waiting = JoinSet::new();
     let mut marks = Vec::new();
     for (n, replica) in (0..WAITING).flat_map(|n| stopped.map(|replica| (n, replica))) {

@@ -95,7 +95,7 @@ fn jwks_of(keys: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn an_odd_key_alone_does_not_keep_the_next_set_from_coming() {
+async fn an_unusable_key_alone_does_not_prevent_the_next_key_set_from_loading() {
     let issuer = Issuer::new();
     let mut toml = "[limits]\nguesses_per_address = 100000\n".to_owned();
     let mut all = Vec::new();
@@ -136,7 +136,7 @@ fn odd_keys_beside(good: &Value) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn odd_keys_before_and_after_a_good_one_stop_nothing() {
+async fn unusable_keys_next_to_a_good_key_do_not_disable_it() {
     let issuer = Issuer::new();
     let good: Value = serde_json::from_str(&issuer.jwks()).unwrap();
     let good = &good["keys"][0];
@@ -168,7 +168,7 @@ async fn odd_keys_before_and_after_a_good_one_stop_nothing() {
 }
 
 #[tokio::test]
-async fn odd_keys_instead_of_a_good_one_stop_nothing_and_are_shown() {
+async fn a_set_of_unusable_keys_is_reported_and_the_next_good_key_works() {
     let issuer = Issuer::new();
     let good: Value = serde_json::from_str(&issuer.jwks()).unwrap();
     let odd = odd_keys_beside(&good["keys"][0]);

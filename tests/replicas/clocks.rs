@@ -14,7 +14,7 @@ use crate::streams::reading::SALES;
 const READ: &str = "class=chat&method=getchatchannels";
 
 /// Checks that all replicas accept the tokens of each one, although the tokens live for only a minute.
-async fn tokens_are_good(gateways: &[Gateway]) {
+async fn check_tokens_at_all_replicas(gateways: &[Gateway]) {
     let draft = json!({"name": "tokens", "allow": ["127.0.0.1"]});
     let made = admin(&gateways[0], Method::POST, "accesses", draft).await;
     let member = |name: &str| made.json()[name].as_str().unwrap().to_owned();
@@ -33,7 +33,7 @@ async fn tokens_are_good(gateways: &[Gateway]) {
 }
 
 #[tokio::test]
-async fn all_judge_the_time_of_an_access_and_of_a_token_by_one_clock() {
+async fn replicas_judge_times_of_accesses_and_tokens_by_the_database_clock() {
     let Some(fleet) = Fleet::with_false_clocks(3, "[jwt]\ntoken_life = \"60s\"\n") else {
         return skipped("PostgreSQL, or Debian's package faketime");
     };
@@ -64,7 +64,7 @@ async fn all_judge_the_time_of_an_access_and_of_a_token_by_one_clock() {
             );
         }
     }
-    tokens_are_good(gateways).await;
+    check_tokens_at_all_replicas(gateways).await;
     // The last use over all replicas is recorded by that clock as well.
     let used =
         "SELECT count(*) FROM chatgate.last_uses WHERE abs(extract(epoch FROM now()) - at) < 60";
@@ -95,7 +95,7 @@ fn is_ahead(fleet: &Fleet, time: &Value, seconds: i64) {
 }
 
 /// Asserts that the receiver's newest delivery bears the current time.
-fn is_now(sink: &HttpSink) {
+fn assert_newest_delivery_is_current(sink: &HttpSink) {
     let newest = sink.requests().pop().unwrap();
     let at: i64 = newest.headers["webhook-timestamp"].parse().unwrap();
     let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
@@ -121,7 +121,7 @@ async fn receive(sandbox: &Sandbox) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn webhooks_go_by_one_clock_whoever_delivers() {
+async fn webhook_times_follow_the_database_clock_on_every_replica() {
     let toml = "unread_clears = \"no\"\n[events]\npoll_min = \"100ms\"\npoll_max = \"500ms\"\n\
         [webhooks]\nallow_networks = [\"127.0.0.0/8\"]\n";
     let Some(fleet) = Fleet::with_false_clocks(0, toml) else {
@@ -146,13 +146,13 @@ async fn webhooks_go_by_one_clock_whoever_delivers() {
         state(&fast).await == "resting"
     })
     .await;
-    is_now(&sink);
+    assert_newest_delivery_is_current(&sink);
     // A gateway whose clock is behind takes over, and does not rest any longer.
     let slow = fleet.replica("replica-2");
     drop(fast);
     sink.set_status(200);
     until("the delivery", async || state(&slow).await == "active").await;
-    is_now(&sink);
+    assert_newest_delivery_is_current(&sink);
     // The history and the journal convert the time of a state change once.
     let changes = admin(&slow, Method::GET, "accesses/shop/changes", Value::Null).await;
     let changes = changes.json();
@@ -165,7 +165,7 @@ async fn webhooks_go_by_one_clock_whoever_delivers() {
 }
 
 #[tokio::test]
-async fn operators_write_and_see_times_by_one_clock() {
+async fn operators_times_are_read_and_shown_by_the_database_clock() {
     let Some(fleet) = Fleet::with_false_clocks(2, "") else {
         return skipped("PostgreSQL, or Debian's package faketime");
     };

@@ -64,7 +64,7 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_limit_per_day_is_of_all_replicas_and_kills_cost_a_twentieth_at_most() {
+async fn replicas_share_a_limit_per_day_and_kills_lose_at_most_a_twentieth() {
     let (limit, replicas) = (load(LIMIT.0, LIMIT.1), load(REPLICAS.0, REPLICAS.1));
     let Some(mut fleet) = Fleet::of(replicas, SETTINGS) else {
         return skipped("PostgreSQL");

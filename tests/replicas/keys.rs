@@ -71,7 +71,7 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_good_at_every_replica_while_the_signing_key_is_rotated() {
+async fn tokens_are_valid_at_every_replica_during_a_key_rotation() {
     let Some(fleet) = Fleet::of(REPLICAS, SETTINGS) else {
         return skipped("PostgreSQL");
     };
@@ -79,7 +79,7 @@ async fn tokens_are_good_at_every_replica_while_the_signing_key_is_rotated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_good_at_every_replica_whose_clock_is_ten_minutes_wrong() {
+async fn tokens_are_valid_during_a_rotation_with_clocks_ten_minutes_wrong() {
     let Some(fleet) = Fleet::with_false_clocks(REPLICAS, SETTINGS) else {
         return skipped("PostgreSQL, or Debian's package faketime");
     };

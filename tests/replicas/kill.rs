@@ -94,7 +94,7 @@ async fn kill(fleet: &mut Fleet, addresses: &Addresses, chance: &mut SplitMix64)
 }
 
 /// Waits until no send is open and no key is under way. Returns the time since this instant.
-async fn closed_after(fleet: &Fleet, ended: Instant) -> Duration {
+async fn wait_until_no_send_is_open(fleet: &Fleet, ended: Instant) -> Duration {
     let open = "SELECT count(*) FROM chatgate.intents";
     until("no send is open", async || fleet.sql(open) == "0").await;
     let closed = ended.elapsed();
@@ -151,12 +151,12 @@ fn check_not_sent(asked: &[Asked], upstream: &Counting) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn killed_one_a_second_they_send_no_key_twice_and_lose_no_outcome() {
+async fn replicas_killed_every_second_send_no_key_twice_and_lose_no_outcome() {
     storm(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn killed_likewise_with_clocks_that_are_ten_minutes_wrong() {
+async fn kills_double_and_lose_no_send_with_clocks_ten_minutes_wrong() {
     storm(true).await;
 }
 
@@ -205,7 +205,7 @@ async fn storm(has_false_clocks: bool) {
 
     let (gateway, client) = (&fleet.gateways[0], crate::harness::client());
     let mut ledger = Ledger::new(gateway.folder.path());
-    let closed = closed_after(&fleet, ended).await;
+    let closed = wait_until_no_send_is_open(&fleet, ended).await;
     let again = ask_again(&mut last, &asked).await;
     let asked_again = again.len();
     asked.extend(again);

@@ -38,7 +38,7 @@ async fn admitted(gateway: &Gateway, secret: &str, calls: usize) -> usize {
 }
 
 #[tokio::test]
-async fn three_replicas_admit_together_what_the_limit_of_an_access_says() {
+async fn three_replicas_together_admit_the_rate_limit_of_an_access() {
     let Some(fleet) = Fleet::of(3, "") else {
         return skipped("PostgreSQL");
     };

@@ -21,7 +21,7 @@ const MADE: &str = "SELECT concat_ws(' ',
 const UPSTREAM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 #[tokio::test]
-async fn those_who_start_at_once_on_an_empty_database_make_one_of_everything() {
+async fn replicas_that_start_concurrently_initialize_an_empty_database_once() {
     let times = load(3, 50);
     for number in 0..times {
         let accesses = (&*callers::accesses(), &callers::environment()[..]);

@@ -6,14 +6,14 @@ use crate::harness::{is_postgres, load, skipped};
 
 /// The tests that cover most in the least time.
 const SAMPLE: [&str; 4] = [
-    "matrix::every_operation_by_every_way_shows_success_and_every_code_that_applies",
-    "crash::killed_at_any_instant_nothing_acknowledged_is_lost_and_nothing_is_sent_twice",
-    "receipts::however_many_ask_at_once_each_key_is_one_send",
-    "journal::operators_find_rows_by_every_filter_and_changes_among_them",
+    "matrix::every_operation_by_every_way_in_renders_success_and_every_code",
+    "crash::kills_at_any_instant_lose_no_acknowledged_result_and_double_no_send",
+    "receipts::concurrent_requests_with_one_key_send_once",
+    "journal::the_journal_is_searchable_by_every_filter_and_contains_changes",
 ];
 
 #[test]
-fn what_passes_over_a_file_passes_over_postgresql() {
+fn tests_that_pass_on_a_file_store_also_pass_on_postgresql() {
     if is_postgres() || load(0, 1) == 1 {
         return println!("all of the tests are run over PostgreSQL");
     }

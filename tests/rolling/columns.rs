@@ -66,7 +66,7 @@ async fn call_on(gateway: &Gateway, at: usize, password: &str, is_over: &AtomicB
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn columns_that_are_added_under_load_cost_no_call() {
+async fn adding_columns_under_load_fails_no_call() {
     let Some(mut fleet) = Fleet::of(2, SETTINGS) else {
         return skipped("PostgreSQL");
     };

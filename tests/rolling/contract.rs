@@ -7,7 +7,7 @@ async fn ready(gateway: &Gateway) -> Answer {
 }
 
 #[tokio::test]
-async fn a_replica_whose_tables_do_not_fit_is_not_ready_and_says_what_to_do() {
+async fn a_replica_with_mismatched_tables_is_not_ready_and_names_the_remedy() {
     let Some(fleet) = Fleet::of(1, "") else {
         return skipped("PostgreSQL");
     };

@@ -57,7 +57,7 @@ async fn refuses(gateway: &Gateway, password: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_access_with_a_field_of_a_newer_release_is_refused_alone() {
+async fn only_an_access_with_a_field_of_a_newer_release_is_rejected() {
     let Some(mut fleet) = Fleet::of(2, "[log]\nlevel = \"warn\"\n") else {
         return skipped("PostgreSQL");
     };

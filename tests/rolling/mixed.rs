@@ -41,7 +41,7 @@ async fn join(first: &str, second: &str) -> Option<[Verdict; 2]> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_versions_over_one_schema_double_nothing_and_fail_no_call() {
+async fn two_versions_over_one_schema_double_no_send_and_fail_no_call() {
     let other = std::env::var_os("CHATGATE_OTHER_BINARY").map(|other| other.into_string().unwrap());
     let other = other.as_deref().unwrap_or(binary());
     for (first, second) in [(other, binary()), (binary(), other)] {

@@ -19,7 +19,7 @@ async fn secret_of_a_webhook(gateway: &Gateway) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_any_table_of_a_database() {
+async fn no_secret_is_stored_in_any_table_of_the_database() {
     let issuer = Issuer::new();
     let limits = "[limits]\nper_address_per_minute = 1000000\n[cache]\ngetchatchannels = \"0s\"\n";
     let toml = format!("{limits}{}", issuer.as_configuration());

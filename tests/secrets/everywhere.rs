@@ -407,7 +407,7 @@ async fn deliver(heard: &mut Heard, sandbox: &Sandbox) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_anywhere_whatever_callers_and_operators_do_with_it() {
+async fn no_misuse_or_operator_command_reveals_a_secret() {
     let (sandbox, issuer) = (Sandbox::start(), Issuer::new());
     let mut heard = Heard::start(sandbox.address, &issuer);
     let tokens = heard.tokens().await;

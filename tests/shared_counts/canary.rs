@@ -34,7 +34,7 @@ async fn call_as_canary(gateway: &Gateway) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn valkey_hears_nothing_of_anybody() {
+async fn valkey_receives_no_personal_data() {
     let Some(sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };

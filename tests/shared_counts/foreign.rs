@@ -53,7 +53,7 @@ async fn upstream_of(channels: usize) -> std::net::SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_read_is_answered_with_what_another_access_has_read() {
+async fn replicas_serve_cached_reads_only_to_the_access_that_made_them() {
     let (Some(valkey), accesses) = (Valkey::start(), load(40, 200)) else {
         return skipped("Valkey");
     };

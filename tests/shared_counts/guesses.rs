@@ -37,7 +37,7 @@ async fn guess(gateways: &[Gateway], guesses: usize, addresses: usize) -> usize 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_have_one_budget_over_all_replicas_and_the_owner_gets_in() {
+async fn replicas_share_one_guess_budget_and_the_owner_is_admitted() {
     let Some(sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };
@@ -72,7 +72,7 @@ async fn guesses_have_one_budget_over_all_replicas_and_the_owner_gets_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_are_no_more_when_valkey_goes_away() {
+async fn the_loss_of_valkey_does_not_increase_the_guess_budget() {
     let Some(mut sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };

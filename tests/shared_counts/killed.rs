@@ -22,7 +22,7 @@ fn second(calls: &[OfferedCall], from: Instant) -> impl Iterator<Item = &Offered
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_valkey_is_killed_no_call_waits_and_the_limit_is_admitted_once_more_at_most() {
+async fn killing_valkey_delays_no_call_and_admits_the_limit_at_most_once_more() {
     // With the default wait for Valkey.
     let Some(mut sharing) = SharingFleet::waiting(REPLICAS, "") else {
         return skipped("Valkey or PostgreSQL");

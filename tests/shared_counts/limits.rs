@@ -41,12 +41,12 @@ async fn check_limit(even: &str, pick: impl Fn(usize, usize) -> usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_is_of_all_replicas_where_each_has_as_many_calls() {
+async fn replicas_share_a_rate_limit_with_evenly_spread_calls() {
     check_limit("even", |call, replicas| call % replicas).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_is_of_all_replicas_where_one_has_nearly_all_calls() {
+async fn replicas_share_a_rate_limit_with_most_calls_at_one_replica() {
     check_limit("nine in ten to one", |call, replicas| {
         if call % 10 < 9 { 0 } else { call % replicas }
     })
@@ -54,7 +54,7 @@ async fn a_limit_is_of_all_replicas_where_one_has_nearly_all_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_that_is_far_away_costs_a_question_in_ten_calls_at_most() {
+async fn calls_far_below_their_limit_ask_valkey_at_most_once_in_ten_calls() {
     let Some(sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };
@@ -78,7 +78,7 @@ async fn a_limit_that_is_far_away_costs_a_question_in_ten_calls_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_whose_limit_is_far_away_writes_nothing_to_valkey() {
+async fn reads_far_below_their_limit_write_to_valkey_per_second_only() {
     let Some(sharing) = SharingFleet::of(1) else {
         return skipped("Valkey or PostgreSQL");
     };
@@ -102,7 +102,7 @@ async fn a_read_whose_limit_is_far_away_writes_nothing_to_valkey() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_valkey_is_away_each_replica_takes_its_share_and_no_call_fails() {
+async fn without_valkey_each_replica_admits_its_share_and_no_call_fails() {
     let Some(mut sharing) = SharingFleet::start() else {
         return skipped("Valkey or PostgreSQL");
     };

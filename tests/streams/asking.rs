@@ -49,7 +49,7 @@ fn values(xml: &str, name: &str) -> Vec<String> {
 
 #[expect(clippy::too_many_lines, reason = "one story, read step by step")]
 #[tokio::test]
-async fn the_same_question_has_the_same_answer_by_every_way_in() {
+async fn getevents_returns_the_same_events_by_every_way_in() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let (from, heard) = logged(&gateway, 5).await;
     let pairs = [
@@ -164,7 +164,7 @@ async fn the_same_question_has_the_same_answer_by_every_way_in() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_with_the_first_event_or_with_its_time() {
+async fn a_waiting_getevents_call_returns_at_the_first_event_or_its_timeout() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let (_, _) = logged(&gateway, 1).await;
     let cursor = now(&gateway).await;
@@ -191,7 +191,7 @@ async fn a_wait_ends_with_the_first_event_or_with_its_time() {
 
 #[expect(clippy::too_many_lines, reason = "one story, read step by step")]
 #[tokio::test]
-async fn cursors_and_rights_are_judged_like_everything_else() {
+async fn getevents_validates_cursors_parameters_and_permissions() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     for (name, wrong) in [
         ("cursor", "yesterday"),
@@ -264,7 +264,7 @@ async fn cursors_and_rights_are_judged_like_everything_else() {
 }
 
 #[tokio::test]
-async fn a_short_call_waits_for_most_of_its_time() {
+async fn a_getevents_wait_is_shortened_to_fit_the_request_timeout() {
     let gateway = Gateway::configured("[limits]\nrequest_timeout = \"2s\"\n", &[]);
     let cursor = now(&gateway).await;
     let began = std::time::Instant::now();
@@ -276,7 +276,7 @@ async fn a_short_call_waits_for_most_of_its_time() {
 }
 
 #[tokio::test]
-async fn a_channel_that_an_access_may_not_use_is_refused_however_it_is_named() {
+async fn a_forbidden_channel_is_rejected_by_platform_and_by_id() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let channels = json!([{"platform": "whatsapp", "platformid": "100"}]);
     let draft = json!({"name": "bound", "allow": ["127.0.0.0/8"], "channels": channels});
@@ -306,7 +306,7 @@ async fn a_channel_that_an_access_may_not_use_is_refused_however_it_is_named() {
 }
 
 #[tokio::test]
-async fn without_events_the_method_does_not_exist() {
+async fn with_events_disabled_getevents_does_not_exist() {
     let gateway = Gateway::configured(&format!("{UNLIMITED}[events]\nenabled = false\n"), &[]);
     assert_eq!(ask(&gateway, &[]).await.json()["error"], "INCORRECT_METHOD");
     for path in ["/api/events", "/docs/events"] {

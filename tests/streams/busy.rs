@@ -6,7 +6,7 @@ use super::reading::{Stream, UNLIMITED, ask, now};
 use crate::harness::{Answer, Gateway, client, made, rows, until};
 
 #[tokio::test]
-async fn who_finds_no_place_is_asked_to_come_again_in_a_way_that_a_browser_obeys() {
+async fn a_stream_over_the_limit_gets_a_busy_event_that_browsers_retry() {
     let places = "[events]\nstreams = 3\nstreams_per_access = 2\n";
     let gateway = Gateway::configured(&format!("{UNLIMITED}{places}"), &[]);
     let demo = gateway.demo();

@@ -201,22 +201,22 @@ fn events_of(reader: &Process) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_reader_in_javascript_goes_on_behind_what_it_handled() {
+async fn the_javascript_reader_resumes_after_the_last_handled_event() {
     reads("reader.js", "node").await;
 }
 
 #[tokio::test]
-async fn the_reader_in_python_goes_on_behind_what_it_handled() {
+async fn the_python_reader_resumes_after_the_last_handled_event() {
     reads("reader.py", "python3").await;
 }
 
 #[tokio::test]
-async fn the_reader_in_php_goes_on_behind_what_it_handled() {
+async fn the_php_reader_resumes_after_the_last_handled_event() {
     reads("reader.php", "php").await;
 }
 
 #[tokio::test]
-async fn the_reader_in_go_goes_on_behind_what_it_handled() {
+async fn the_go_reader_resumes_after_the_last_handled_event() {
     reads("reader.go", "go").await;
 }
 

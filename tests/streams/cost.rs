@@ -65,7 +65,7 @@ async fn begun(stream: &mut TcpStream) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_hears_nothing_costs_little_memory() {
+async fn an_idle_stream_uses_little_memory() {
     let gateway = Gateway::configured(MANY, &[]);
     let mut first = Vec::new();
     // The first streams also cause the allocations that happen only once.
@@ -150,7 +150,7 @@ fn p99(sorted: &[i64]) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_hear_at_once_whoever_else_reads_nothing() {
+async fn stalled_readers_do_not_delay_the_events_of_other_readers() {
     let gateway = Gateway::configured(MANY, &[]);
     let mut stream = Stream::of(&gateway, "").await;
     warm(&gateway, &mut stream).await;

@@ -12,8 +12,7 @@ use crate::harness::{Gateway, Issuer, assert_within, client, client_from, load};
 const STREAMS: (usize, usize) = (60, 1000);
 
 #[tokio::test]
-async fn a_gateway_that_stops_ends_every_stream_and_wait_at_once_and_spreads_those_who_come_again()
-{
+async fn shutdown_ends_all_streams_immediately_and_spreads_their_reconnects() {
     let count = load(STREAMS.0, STREAMS.1);
     let places = "[events]\nstreams_per_access = 2000\n";
     let gateway = Gateway::configured(&format!("{UNLIMITED}{places}"), &[]);
@@ -70,7 +69,7 @@ async fn a_gateway_that_stops_ends_every_stream_and_wait_at_once_and_spreads_tho
 }
 
 #[tokio::test]
-async fn an_old_stream_and_one_whose_token_ends_say_so() {
+async fn a_stream_ends_at_its_maximum_age_or_token_expiry_with_the_reason() {
     let issuer = Issuer::new();
     let life = "[events]\nstream_life = \"2s\"\n";
     let gateway = Gateway::configured(

@@ -55,7 +55,7 @@ async fn read_until(stream: &mut TcpStream, wanted: &str) {
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_gives_its_place_back_and_one_who_closes_its_side_is_answered() {
+async fn a_waiting_getevents_call_ends_when_its_caller_disconnects_or_half_closes() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     // The channels are polled since then.
     logged(&gateway, 1).await;
@@ -86,7 +86,7 @@ async fn a_caller_who_hangs_up_gives_its_place_back_and_one_who_closes_its_side_
 }
 
 #[tokio::test]
-async fn a_reader_who_hangs_up_gives_its_place_back_and_one_who_closes_its_side_reads_on() {
+async fn a_stream_ends_when_its_reader_disconnects_but_not_on_a_half_close() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     logged(&gateway, 1).await;
     until_waiting(&gateway, 0).await;

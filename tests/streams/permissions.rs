@@ -82,7 +82,7 @@ async fn drawn(gateway: &Gateway, chance: &mut SplitMix64, number: usize) -> Dra
 
 #[expect(clippy::too_many_lines, reason = "one story, read step by step")]
 #[tokio::test]
-async fn each_reader_hears_what_it_may_and_asks_for_and_nothing_else() {
+async fn each_reader_gets_exactly_the_permitted_events_that_it_requests() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let mut warming = Stream::of(&gateway, "").await;
     warm(&gateway, &mut warming).await;

@@ -62,7 +62,7 @@ async fn front(command: Command, listen: &str) -> Process {
 }
 
 #[tokio::test]
-async fn a_stream_through_nginx_with_its_defaults() {
+async fn a_stream_passes_through_nginx_with_default_settings() {
     let (gateway, folder, listen) = (
         Gateway::configured(UNLIMITED, &[]),
         TempDir::new().unwrap(),
@@ -85,7 +85,7 @@ async fn a_stream_through_nginx_with_its_defaults() {
 }
 
 #[tokio::test]
-async fn a_stream_through_haproxy_with_its_defaults() {
+async fn a_stream_passes_through_haproxy_with_default_settings() {
     let (gateway, folder, listen) = (
         Gateway::configured(UNLIMITED, &[]),
         TempDir::new().unwrap(),
@@ -106,7 +106,7 @@ async fn a_stream_through_haproxy_with_its_defaults() {
 }
 
 #[tokio::test]
-async fn a_stream_over_http_2_lives_beside_calls_and_longer_than_any_of_them_may_take() {
+async fn an_http_2_stream_outlives_the_request_timeout_while_calls_continue() {
     let pair = Pair::new();
     let (gateway, _files) = tls::gateway(
         &pair,

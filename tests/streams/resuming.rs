@@ -27,7 +27,7 @@ fn whole(text: &str) -> (Vec<String>, Option<String>) {
 }
 
 #[tokio::test]
-async fn a_stream_cut_at_any_byte_goes_on_where_it_was() {
+async fn a_stream_cut_at_any_byte_resumes_without_loss_or_repetition() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let (from, heard) = logged(&gateway, load(EVENTS.0, EVENTS.1)).await;
     let all: Vec<_> = heard
@@ -87,7 +87,7 @@ async fn behind(gateway: &Gateway, cursor: &str, count: usize) -> Vec<String> {
 
 #[expect(clippy::too_many_lines, reason = "one story, read step by step")]
 #[tokio::test]
-async fn a_stream_begins_with_what_a_reader_needs_to_come_again() {
+async fn a_stream_starts_with_the_retry_time_and_cursor_for_resuming() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let cursor = now(&gateway).await;
     let mut stream = Stream::of(&gateway, "?cursor=now").await;

@@ -117,7 +117,7 @@ async fn lose(gateway: &Gateway, name: &str, loss: Loss) -> Instant {
 
 /// Reads on while a message is written twice a second. Returns the time of the last event after the change, if there was one, and
 /// whether the stream ended.
-async fn heard_after(
+async fn last_event_after(
     gateway: &Gateway,
     reader: &mut Reader,
     lost: Instant,
@@ -141,7 +141,7 @@ async fn heard_after(
 }
 
 #[tokio::test]
-async fn a_reader_that_loses_a_right_hears_nothing_a_second_later() {
+async fn a_reader_that_loses_a_permission_gets_no_event_a_second_later() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let mut stream = Stream::of(&gateway, "").await;
     warm(&gateway, &mut stream).await;
@@ -156,7 +156,7 @@ async fn a_reader_that_loses_a_right_hears_nothing_a_second_later() {
             // Events of earlier messages may still arrive first.
             while reader.stream.message().await["data"]["message"] != *name {}
             let lost = lose(&gateway, &name, loss).await;
-            let (heard, ended) = heard_after(&gateway, &mut reader, lost).await;
+            let (heard, ended) = last_event_after(&gateway, &mut reader, lost).await;
             longest = longest.max(heard.unwrap_or_default());
             assert!(
                 heard.is_none_or(|heard| heard <= HEARD_FOR),
@@ -189,7 +189,7 @@ fn waits(gateway: &Gateway, authorization: &str, cursor: &str) -> JoinHandle<Ans
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_events_is_given_none_of_what_it_may_not_read_any_more() {
+async fn a_waiting_getevents_call_returns_no_event_after_a_permission_is_revoked() {
     let gateway = Gateway::configured(UNLIMITED, &[]);
     let mut stream = Stream::of(&gateway, "").await;
     warm(&gateway, &mut stream).await;

@@ -25,13 +25,13 @@ const FLOORS: [&[&str]; 7] = [
 
 #[test]
 fn no_two_files_import_each_other() {
-    let found = circles_of(&sources());
+    let found = import_cycles(&sources());
     assert!(found.is_empty(), "import circles:\n{}", found.join("\n"));
 }
 
 #[test]
-fn an_import_circle_is_found_however_it_is_written() {
-    check_circles(
+fn every_form_of_import_cycle_is_found() {
+    check_import_cycles(
         &[
             ("lib", "mod a; mod b;"),
             ("a", "use crate::b::B;"),
@@ -39,7 +39,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         ],
         0,
     );
-    check_circles(
+    check_import_cycles(
         &[
             ("lib", ""),
             ("a", "use crate::b::B;"),
@@ -48,7 +48,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         1,
     );
     // Through a name that the root re-exports.
-    check_circles(
+    check_import_cycles(
         &[
             ("lib", "pub use a::A; pub use b::B;"),
             ("a", "use crate::B;"),
@@ -56,7 +56,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         ],
         1,
     );
-    check_circles(
+    check_import_cycles(
         &[
             ("lib", "pub use a::A; pub use b::B;"),
             ("a", "use crate::B;"),
@@ -65,7 +65,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         0,
     );
     // Through definitions and imports of the parent itself.
-    check_circles(
+    check_import_cycles(
         &[
             ("lib", ""),
             ("a", "use b::B; struct A;"),
@@ -73,9 +73,9 @@ fn an_import_circle_is_found_however_it_is_written() {
         ],
         1,
     );
-    check_circles(&[("lib", ""), ("a", "use b::B; struct A;"), ("a/b", "")], 0);
+    check_import_cycles(&[("lib", ""), ("a", "use b::B; struct A;"), ("a/b", "")], 0);
     // Through a third file, in an inline module; tests don't count.
-    check_circles(
+    check_import_cycles(
         &[
             ("lib", ""),
             ("a", "mod x { use crate::b::B; }"),
@@ -84,7 +84,7 @@ fn an_import_circle_is_found_however_it_is_written() {
         ],
         1,
     );
-    check_circles(
+    check_import_cycles(
         &[
             ("lib", ""),
             ("a", "#[cfg(test)] mod tests { use crate::b::B; }"),
@@ -95,7 +95,7 @@ fn an_import_circle_is_found_however_it_is_written() {
 }
 
 #[track_caller]
-fn check_circles(files: &[(&str, &str)], expected: usize) {
+fn check_import_cycles(files: &[(&str, &str)], expected: usize) {
     let sources: Vec<_> = files
         .iter()
         .map(|(name, text)| {
@@ -105,12 +105,12 @@ fn check_circles(files: &[(&str, &str)], expected: usize) {
             )
         })
         .collect();
-    assert_eq!(circles_of(&sources).len(), expected, "{files:?}");
+    assert_eq!(import_cycles(&sources).len(), expected, "{files:?}");
 }
 
 #[test]
-fn no_folder_of_the_gateway_imports_from_a_higher_floor() {
-    let found = climbs_of(&sources());
+fn no_folder_of_the_gateway_imports_from_a_higher_layer() {
+    let found = imports_from_higher_layers(&sources());
     assert!(
         found.is_empty(),
         "imports from below to above:\n{}",
@@ -119,7 +119,7 @@ fn no_folder_of_the_gateway_imports_from_a_higher_floor() {
 }
 
 #[test]
-fn an_import_from_a_higher_floor_is_found() {
+fn an_import_from_a_higher_layer_is_found() {
     let climbs = |text: &str| {
         let file = |name: &str, text: &str| {
             (
@@ -127,7 +127,7 @@ fn an_import_from_a_higher_floor_is_found() {
                 text.to_owned(),
             )
         };
-        climbs_of(&[
+        imports_from_higher_layers(&[
             file("lib", ""),
             file("serve/run", ""),
             file("tokens", ""),
@@ -140,7 +140,7 @@ fn an_import_from_a_higher_floor_is_found() {
 }
 
 /// Returns each circle as a line that names its files.
-fn circles_of(sources: &[(PathBuf, String)]) -> Vec<String> {
+fn import_cycles(sources: &[(PathBuf, String)]) -> Vec<String> {
     let mut found = Vec::new();
     for modules in crates(sources).values() {
         let edges = edges(modules);
@@ -155,7 +155,7 @@ fn circles_of(sources: &[(PathBuf, String)]) -> Vec<String> {
 }
 
 /// Returns each import within the gateway of a folder on a higher floor, or of another folder on the same floor.
-fn climbs_of(sources: &[(PathBuf, String)]) -> Vec<String> {
+fn imports_from_higher_layers(sources: &[(PathBuf, String)]) -> Vec<String> {
     let crates = crates(sources);
     let modules = &crates["gateway"];
     let mut found = Vec::new();

@@ -35,7 +35,7 @@ fn no_type_name_is_defined_twice() {
 }
 
 #[test]
-fn a_type_name_that_is_defined_twice_is_found() {
+fn a_duplicate_type_name_is_found() {
     let file =
         |name: &str, text: &str| (PathBuf::from(format!("crates/{name}.rs")), text.to_owned());
     let twice = [
@@ -51,7 +51,7 @@ fn a_type_name_that_is_defined_twice_is_found() {
 }
 
 #[test]
-fn no_identifier_has_a_worn_word() {
+fn no_identifier_contains_a_banned_word() {
     let mut found = BTreeMap::new();
     for (path, text) in sources() {
         // This file names the words.
@@ -63,7 +63,7 @@ fn no_identifier_has_a_worn_word() {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut worn = Vec::new();
         identifiers(tokens, &mut |name| {
-            if is_worn(name) && !worn.iter().any(|known| known == name) {
+            if has_banned_word(name) && !worn.iter().any(|known| known == name) {
                 worn.push(name.to_owned());
             }
         });
@@ -78,12 +78,12 @@ fn no_identifier_has_a_worn_word() {
 }
 
 #[test]
-fn a_worn_word_is_found_within_a_name_and_not_within_a_word() {
+fn a_banned_word_is_found_in_a_name_but_not_inside_another_word() {
     for name in ["told", "is_told", "TellHim", "tell_walk", "UNTIL_TOLD"] {
-        assert!(is_worn(name), "{name}");
+        assert!(has_banned_word(name), "{name}");
     }
     for name in ["intelligent", "stolid", "Satellite", "log", "retold"] {
-        assert!(!is_worn(name), "{name}");
+        assert!(!has_banned_word(name), "{name}");
     }
 }
 
@@ -122,7 +122,7 @@ fn identifiers(tokens: TokenStream, each: &mut dyn FnMut(&str)) {
 }
 
 /// Returns whether a part of a name, split at underscores and capitals, is a worn word.
-fn is_worn(name: &str) -> bool {
+fn has_banned_word(name: &str) -> bool {
     let mut parts = vec![String::new()];
     let mut was_small = false;
     for c in name.chars() {

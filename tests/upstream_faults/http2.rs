@@ -265,7 +265,7 @@ async fn stage(upstream: &Upstream) -> Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_end_of_a_stream_has_its_exact_word_by_every_way() {
+async fn each_http_2_stream_end_gets_its_exact_delivery_word() {
     let mut wrong = Vec::new();
     for (behaviour, expected) in CELLS {
         for is_send in [false, true] {
@@ -304,7 +304,7 @@ async fn each_end_of_a_stream_has_its_exact_word_by_every_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_waits_for_a_stream_is_not_taken_for_one_that_never_leaves() {
+async fn a_send_waiting_for_a_free_stream_is_reported_as_unknown() {
     let upstream = Upstream::start(Behaviour::Pauses).await;
     let stage = stage(&upstream).await;
     let answer = stage.call(Way::Http, &message_call("first")).await;
@@ -325,7 +325,7 @@ async fn a_send_that_waits_for_a_stream_is_not_taken_for_one_that_never_leaves()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_share_one_connection_and_a_closed_one_is_replaced() {
+async fn upstream_calls_share_one_http_2_connection() {
     let upstream = Upstream::start(Behaviour::Answers).await;
     let stage = stage(&upstream).await;
     for _ in 0..8 {
@@ -340,7 +340,7 @@ async fn calls_share_one_connection_and_a_closed_one_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_ends_before_a_request_has_carried_nothing() {
+async fn an_http_2_connection_closed_before_a_request_delivers_nothing() {
     let upstream = Upstream::start(Behaviour::ClosesAtOnce).await;
     let stage = stage(&upstream).await;
     for way in Way::ALL {

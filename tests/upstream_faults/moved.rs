@@ -72,7 +72,7 @@ fn replace(file: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_moves_under_load_is_followed_within_a_connections_life() {
+async fn a_new_upstream_address_is_used_within_the_connection_life() {
     let before = Raw::start(Fault::None).await;
     let port = before.address.port();
     let after = Raw::at(&format!("127.0.0.2:{port}"), Fault::None).await;

@@ -139,7 +139,7 @@ async fn read_form(stream: &mut BufReader<TcpStream>) -> std::io::Result<String>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_close_at_random_double_no_send_and_leave_no_wrong_word() {
+async fn randomly_closed_connections_double_no_send_and_falsify_no_delivery_word() {
     let sends = load(SENDS, SENDS_FULL);
     let upstream = Upstream::start().await;
     let url = format!("http://{}/", upstream.address);

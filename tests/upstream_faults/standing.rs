@@ -61,7 +61,7 @@ async fn storm(stage: &Stage, caller: usize, done: &AtomicBool) -> Storm {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
+async fn an_outage_opens_the_breaker_and_its_end_is_noticed() {
     let stage = Stage::configured(Place::Raw(Fault::None), "attempts = 3").await;
     let stage = Arc::new(stage);
     let upstream = stage.upstream.as_ref().unwrap();
@@ -115,7 +115,7 @@ async fn a_storm_is_not_made_worse_and_its_end_is_noticed() {
 }
 
 #[tokio::test]
-async fn reads_that_fail_now_and_then_are_made_again_for_a_tenth_of_the_calls() {
+async fn retries_of_failing_reads_are_limited_to_a_tenth_of_the_calls() {
     const READS: usize = 300;
     /// Number of retries in the initial budget.
     const SAVED: usize = 5;
@@ -145,7 +145,7 @@ async fn upstream_status(gateway: &Gateway) -> Value {
 }
 
 #[tokio::test]
-async fn another_endpoint_takes_over_and_the_first_is_left_alone() {
+async fn a_fallback_endpoint_takes_over_and_the_failed_one_is_skipped() {
     let other = Raw::start(Fault::None).await;
     let fallback = format!("fallback_urls = [\"http://{}/\"]", other.address);
     let stage = Stage::configured(Place::Refused, &fallback).await;
@@ -179,7 +179,7 @@ async fn another_endpoint_takes_over_and_the_first_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_account_is_tried_taken_and_given_back() {
+async fn a_refused_account_is_replaced_by_the_next_account_and_back() {
     let next = "next_user = \"next\"\nnext_password = \"env:UPSTREAM_PASSWORD\"";
     let stage = Stage::configured(Place::Raw(Fault::Refuses(UPSTREAM_USER)), next).await;
     let upstream = stage.upstream.as_ref().unwrap();
@@ -209,7 +209,7 @@ async fn the_next_account_is_tried_taken_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_next_account_that_waits_does_not_make_an_outage_last() {
+async fn a_next_account_that_waits_does_not_prolong_an_outage() {
     let next = "attempts = 1\nnext_user = \"next\"\nnext_password = \"env:UPSTREAM_PASSWORD\"";
     let stage = Stage::configured(Place::Raw(Fault::Status(503)), next).await;
     for _ in 0..25 {
@@ -234,7 +234,7 @@ async fn a_next_account_that_waits_does_not_make_an_outage_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_access_cannot_keep_the_others_waiting() {
+async fn one_access_cannot_block_the_upstream_queue_for_others() {
     let stage =
         Stage::configured(Place::Raw(Fault::SlowFirstByte), "calls = 2\nwaiting = 40").await;
     let draft = json!({"name": "modest", "allow": ["127.0.0.1"]});

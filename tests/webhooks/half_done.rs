@@ -30,7 +30,7 @@ fn executed(gateway: &Gateway, sql: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_made_is_shown_whatever_becomes_of_its_webhook() {
+async fn a_new_webhook_secret_is_shown_even_if_the_webhook_disappears() {
     let gateway = with_access(CONFIGURATION).await;
     let url = format!("http://{}/", ClosedPort::new().address);
     let first = make(&gateway, &url).await.json();
@@ -57,7 +57,7 @@ async fn a_secret_that_was_made_is_shown_whatever_becomes_of_its_webhook() {
 }
 
 #[tokio::test]
-async fn a_backlog_is_not_skipped_where_its_webhook_cannot_go_on() {
+async fn a_backlog_is_not_skipped_if_the_webhook_cannot_resume() {
     let gateway = with_access(CONFIGURATION).await;
     let url = format!("http://{}/", ClosedPort::new().address);
     let made = make(&gateway, &url).await.json();

@@ -37,7 +37,7 @@ async fn receive(sandbox: &Sandbox, chat: u64, text: &str) {
 }
 
 /// Writes messages one after the other, each with its chat and its number as its text.
-async fn receive_some(sandbox: Arc<Sandbox>, first: u64, mut chance: SplitMix64) {
+async fn receive_messages(sandbox: Arc<Sandbox>, first: u64, mut chance: SplitMix64) {
     for number in first..first + MESSAGES {
         let chat = number % CHATS;
         receive(&sandbox, chat, &format!("{chat} {number}")).await;
@@ -46,7 +46,7 @@ async fn receive_some(sandbox: Arc<Sandbox>, first: u64, mut chance: SplitMix64)
 }
 
 /// Makes a receiver refuse random deliveries.
-fn fail_some(sink: &HttpSink, mut chance: SplitMix64) {
+fn fail_random_deliveries(sink: &HttpSink, mut chance: SplitMix64) {
     let mut refused = HashSet::new();
     sink.answer_by(move |request| {
         let event = &request.headers["webhook-id"];
@@ -102,7 +102,7 @@ fn check(requests: &[SunkRequest]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_fails_gets_every_message_whatever_is_killed() {
+async fn a_failing_receiver_gets_every_message_despite_gateway_kills() {
     let (kills, sandbox) = (load(5, 300) as u64, Arc::new(Sandbox::start()));
     let (sink, mut chance) = (HttpSink::start("").await, SplitMix64(crate::crash::seed()));
     println!("seed {}", chance.0);
@@ -127,9 +127,9 @@ async fn a_receiver_that_fails_gets_every_message_whatever_is_killed() {
         !sink.requests().is_empty()
     })
     .await;
-    fail_some(&sink, chance.branch());
+    fail_random_deliveries(&sink, chance.branch());
     for life in 0..kills {
-        let some = receive_some(Arc::clone(&sandbox), life * MESSAGES, chance.branch());
+        let some = receive_messages(Arc::clone(&sandbox), life * MESSAGES, chance.branch());
         let receiving = tokio::spawn(some);
         pass(Duration::from_millis(chance.below(LIFE_MS))).await;
         // Dropping the gateway kills it with SIGKILL.

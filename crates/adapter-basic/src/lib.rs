@@ -127,7 +127,7 @@ mod tests {
     const CALL: &str = "class=chat&method=getchatchannels";
 
     #[test]
-    fn the_pair_is_split_at_the_first_colon_and_kept_to_the_letter() {
+    fn basic_credentials_are_split_at_the_first_colon_and_kept_verbatim() {
         assert_eq!(
             decoded(Some("u:p:q "), CALL),
             Ok(("u".to_owned(), "p:q ".to_owned()))
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_wrong_shapes_have_their_codes() {
+    fn missing_or_invalid_parts_of_a_basic_call_return_their_error_codes() {
         assert_eq!(decoded(None, CALL), Err(Code::MissingUser));
         assert_eq!(decoded(Some(":p"), CALL), Err(Code::MissingUser));
         assert_eq!(decoded(Some("u:"), CALL), Err(Code::MissingPassword));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn credential_codes_are_401_with_a_challenge_and_the_others_as_the_policy_says() {
+    fn credential_errors_return_401_with_challenge_and_others_follow_the_policy() {
         let reply = |code, policy| {
             let error = Error::refused(code);
             let answer = Answer {

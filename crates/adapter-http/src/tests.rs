@@ -35,7 +35,7 @@ fn decoded(query: &str, headers: &[(&'static str, &'static str)], body: &str) ->
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 #[test]
-fn published_clients_are_understood() {
+fn requests_of_published_clients_are_decoded() {
     // Python: urllib GET; Node: POST with everything in the query; PHP: http_build_query with a stray index.
     assert_eq!(
         decoded(
@@ -73,7 +73,7 @@ fn published_clients_are_understood() {
 }
 
 #[test]
-fn missing_parameters_are_reported_in_order() {
+fn missing_and_incorrect_parameters_are_reported_in_order() {
     assert_eq!(decoded("", &[], ""), "MISSING_USER");
     assert_eq!(decoded("user=&password=p", &[], ""), "MISSING_USER");
     assert_eq!(decoded("user=u", &[], ""), "MISSING_PASSWORD");
@@ -97,7 +97,7 @@ fn missing_parameters_are_reported_in_order() {
 }
 
 #[test]
-fn credentials_are_never_first_or_last_wins() {
+fn duplicate_or_invalid_credentials_are_rejected() {
     let rest = "&class=chat&method=getchatchannels";
     for query in [
         "user=u&user=u&password=p",
@@ -141,7 +141,7 @@ fn credentials_are_never_first_or_last_wins() {
 }
 
 #[test]
-fn the_page_codes_go_out_with_200_unless_mapped() {
+fn chat_api_errors_return_http_200_unless_statuses_are_mapped() {
     let error = Error::refused(Code::ChannelNotFound);
     let answer = Answer {
         request_id: "r",

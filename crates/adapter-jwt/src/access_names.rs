@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_held_whole_or_by_their_beginning() {
+    fn patterns_match_whole_access_names_or_prefixes() {
         check(&[], "shop", false);
         check(&["shop"], "shop", true);
         check(&["shop"], "shop2", false);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_patterns_are_reported() {
+    fn invalid_access_name_patterns_are_rejected() {
         for wrong in ["", "a*b", "**", "a b", "*a", "shöp", &"a".repeat(65)] {
             let error = AccessNames::parse([wrong]).unwrap_err();
             assert!(error.contains("partner-*"), "{error}");

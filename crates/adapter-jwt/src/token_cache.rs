@@ -72,7 +72,7 @@ mod tests {
     use crate::{Scope, TokenOrigin};
 
     #[test]
-    fn a_token_is_known_until_it_ends_or_the_keys_change() {
+    fn a_cached_token_is_used_until_it_expires_or_the_keyring_changes() {
         let (known, keyring) = (TokenCache::default(), Arc::new(Keyring::default()));
         let subject = Arc::new(Subject {
             access: "one".to_owned(),

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_come_to_what_is_written_at_once() {
+    fn the_pieces_of_a_soap_list_add_up_to_the_whole_document() {
         for result in [
             "{}",
             "[]",
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn no_piece_is_much_longer_than_it_should_be() {
+    fn the_size_of_each_piece_of_a_soap_list_is_bounded() {
         let value = "\\\"".repeat(1 << 20);
         let response = Response::of(&format!(r#"{{"list":[{{"a":"{value}"}}]}}"#)).unwrap();
         let ends = (String::new(), String::new());
@@ -294,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_of_any_list_come_to_what_is_written_at_once(
+        fn the_pieces_of_an_arbitrary_soap_list_add_up_to_the_whole_document(
             items in prop::collection::vec(("\\PC*|[\"\\\\<\u{1}\u{1f600}]{0,9}", any::<Option<f64>>()), 0..9)
         ) {
             let items: Vec<_> = items

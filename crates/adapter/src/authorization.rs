@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn basic_is_read_as_clients_write_it() {
+    fn basic_headers_are_read_in_the_forms_that_clients_send() {
         check("Basic dXNlcjpwYXNz", "user", Some("pass"));
         check("basic   dXNlcjpwYXNz", "user", Some("pass"));
         check("BASIC dXNlcjpwOmE6c3M=", "user", Some("p:a:ss"));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_doubled_and_foreign_headers_are_distinguished() {
+    fn malformed_duplicate_and_other_authorization_headers_are_distinguished() {
         let read = |values: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in values {

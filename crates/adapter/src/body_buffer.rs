@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_joined_in_their_order() {
+    fn body_chunks_are_joined_in_order() {
         for whole in ["", "a", "ab", "abcd"] {
             let mut buffer = BodyBuffer::default();
             for at in 0..whole.len() {

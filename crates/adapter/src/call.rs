@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_in_declared_names_that_the_method_does_not_use_are_refused() {
+    fn unused_parameters_with_conflicts_or_control_characters_are_rejected() {
         let send_and = |pairs: &[(&str, &str)]| open(&[&SEND[..], pairs].concat());
         for wrong in [
             &[("type", "image"), ("type", "video")][..],
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_a_call_names_its_operation() {
+    fn an_error_of_a_call_names_its_operation() {
         let mut params = Params::from_pairs([
             ("class", "chat".to_owned()),
             ("method", "getchats".to_owned()),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_class_method_compulsory_values() {
+    fn class_method_and_missing_parameters_are_checked_before_values() {
         assert_eq!(
             open(&[("class", "sms"), ("method", "nope")]).unwrap_err(),
             Code::IncorrectClass
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_for_events_takes_cursors_numbers_and_known_types() {
+    fn getevents_accepts_only_valid_cursors_numbers_and_event_types() {
         let check = |name: &str, value: &str| {
             open(&[("class", "chat"), ("method", "getevents"), (name, value)]).map(drop)
         };
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_in_bytes_and_message_may_hold_line_ends() {
+    fn a_message_is_limited_in_bytes_and_may_contain_line_breaks() {
         assert_eq!(
             send_with("message", " hi\r\n").unwrap().value("message"),
             Some(" hi\r\n")
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn each_value_has_its_bound_to_the_byte() {
+    fn each_parameter_length_limit_is_exact_to_the_byte() {
         let url = |bytes: usize| format!("https://a.example/{:x<1$}", "", bytes - 18);
         assert_eq!(url(2048).len(), 2048);
         for (name, bytes, value) in [
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_hold_no_line_ends_and_no_noncharacters() {
+    fn parameters_with_control_characters_or_noncharacters_are_rejected() {
         for name in ["platformid", "destination", "type", "fileurl", "thumburl"] {
             for c in [
                 "\n", "\r", "\t", "\u{0}", "\u{7f}", "\u{85}", "\u{fffe}", "\u{ffff}",
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_those_of_the_table_and_urls_lead_outside() {
+    fn unknown_platforms_unknown_file_types_and_internal_urls_are_rejected() {
         for (name, value, code) in [
             ("platform", "fax", Code::ChannelNotFound),
             ("platform", "WhatsApp", Code::ChannelNotFound),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_neither_content_nor_address() {
+    fn debug_output_of_a_request_hides_message_and_destination() {
         let request = send_with("message", "the secret plan").unwrap();
         let shown = format!("{request:?}");
         assert!(

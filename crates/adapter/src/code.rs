@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_distinct_and_well_shaped() {
+    fn error_codes_are_unique_uppercase_words() {
         let mut words: Vec<_> = Code::ALL.iter().map(|code| code.word()).collect();
         words.sort_unstable();
         words.dedup();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upstream_can_only_use_words_of_the_chat_api() {
+    fn only_codes_of_the_chat_api_are_accepted_from_the_upstream() {
         assert_eq!(
             Code::from_chat_api("CHAT_NOT_FOUND"),
             Some(Code::ChatNotFound)

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_is_the_contracts() {
+    fn the_json_envelope_matches_the_contract() {
         let list = Response::of("{ \"list\": [ ] }").unwrap();
         check(
             "getchats",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_result_comes_in_pieces_that_add_up_to_the_same() {
+    fn the_pieces_of_a_long_result_add_up_to_the_whole_envelope() {
         let result = format!(r#"{{"list":["{}"]}}"#, "x".repeat(LONG_BYTES));
         let response = Response::of(&result).unwrap();
         for method in ["getchats", "sendmessage"] {

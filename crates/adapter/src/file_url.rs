@@ -93,7 +93,7 @@ mod tests {
     use super::is_public_url;
 
     #[test]
-    fn public_urls_pass() {
+    fn public_urls_are_accepted() {
         for url in [
             "https://files.example.com/a.png",
             "http://example.com:8080/a?b=c#d",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn malformed_and_internal_urls_are_rejected() {
         for url in [
             "",
             "example.com/a.png",
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_networks_that_are_not_public_are_refused() {
+    fn urls_with_addresses_of_non_public_networks_are_rejected() {
         for address in [
             "10.1.2.3",
             "172.16.0.1",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_odd_numbers_that_mean_something_inside_are_refused() {
+    fn internal_host_names_and_unusual_number_notations_are_rejected() {
         for url in [
             "http://intranet/",
             "http://intranet./",

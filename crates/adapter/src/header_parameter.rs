@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_in_any_case_and_a_value_with_or_without_quotes() {
+    fn header_parameters_are_read_in_any_case_with_or_without_quotes() {
         for header in [
             "form-data; name=user",
             "Form-Data; Name=user",
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_two_readings_has_none() {
+    fn ambiguous_header_parameters_are_rejected() {
         for header in [
             "x; name=a; name=a",
             "x; name=a; NAME=\"b\"",

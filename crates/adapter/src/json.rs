@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_goes_and_values_stay() {
+    fn compact_removes_white_space_and_keeps_values_verbatim() {
         check(
             "{ \"a\" : [ 1.50 , 2e3 ] ,\r\n\t\"b\":null }",
             "{\"a\":[1.50,2e3],\"b\":null}",
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_doubled_in_its_own_object_only() {
+    fn duplicate_keys_are_detected_within_each_object() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"b":{},"\u0061":2}"#,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_objects_without_doubled_keys_are_strict() {
+    fn strict_object_accepts_only_single_objects_without_duplicate_keys() {
         check_object(
             r#" {"a":[1,{"b":null}],"c":{"a":1.5e3,"b":"x","d":-1,"e":true}} "#,
             true,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strict_object_has_the_values_and_the_depth_that_serde_json_reads() {
+    fn strict_object_reads_the_same_values_and_depth_as_serde_json() {
         let text =
             r#"{"a":[1,-2,1.5e3,1e2,18446744073709551615,"\u00e9\n",null,true,{"b":[]}],"":{}}"#;
         let object = strict_object(text.as_bytes()).unwrap();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_of_a_shared_text_come_to_what_was_said() {
+    fn the_slices_of_a_long_result_add_up_to_the_announced_body() {
         for length in [1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES] {
             let text = "1".repeat(length);
             let response = Response::of(&text).unwrap();

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_asks_for_is_what_a_call_needs() {
+    fn the_schema_requires_exactly_the_parameters_that_a_call_needs() {
         for operation in &OPERATIONS {
             let example = call_example(operation).as_object().unwrap().clone();
             assert_eq!(open(&example), Ok(()), "{example:?}");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_is_documented_and_its_values_are_those_that_are_taken() {
+    fn every_parameter_is_in_the_schema_and_accepts_its_listed_values() {
         for operation in &OPERATIONS {
             let schema = call_schema(operation, Notation::Form);
             let documented = schema["properties"].as_object().unwrap().len();

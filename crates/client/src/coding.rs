@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_gzip_are_read_in_any_case_and_order() {
+    fn gzip_layers_are_counted_from_content_encoding_in_any_case() {
         let check = |lines: &[&str], expected| {
             let mut headers = HeaderMap::new();
             for line in lines {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn members_and_layers_come_out_in_pieces_of_any_size() {
+    fn gzip_members_and_layers_are_decompressed_from_chunks_of_any_size() {
         let two_members = [packed(b"one "), packed(b"two")].concat();
         let twice = packed(&two_members);
         for piece in [1, 2, 7, 1000] {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_off_or_is_something_else_is_no_answer() {
+    fn truncated_or_invalid_gzip_data_is_rejected() {
         let members = [packed(b"one "), packed(b"two")].concat();
         let whole = [packed(b"one ").len(), members.len()];
         for length in (0..members.len()).filter(|length| !whole.contains(length)) {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_may_come_out_is_seen_before_it_has() {
+    fn decompression_fails_if_the_output_exceeds_its_limit() {
         let bomb = packed(&[b' '; 100_000]);
         let error = unpacked(1, &bomb, 16).unwrap_err();
         assert_eq!(error.kind(), TOO_LARGE);

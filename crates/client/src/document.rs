@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_is_short_on_one_line_and_steers_nothing() {
+    fn an_excerpt_is_short_and_replaces_control_characters() {
         assert_eq!(excerpt("not found"), "not found");
         assert_eq!(
             excerpt("a\r\nb\u{1b}[2J\u{202e}c"),

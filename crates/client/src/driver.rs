@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_task_that_waits_moves_the_connection_on() {
+    async fn the_waiting_task_drives_the_connection() {
         let (mut driver, wire, answer) = driver();
         // Another task has polled the connection before, and must not be the one that is woken.
         driver.poll();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_hears_of_the_end() {
+    async fn the_waiting_task_gets_an_error_when_the_connection_ends() {
         let (mut driver, wire, answer) = driver();
         drop(wire);
         assert!(driver.drive(answer).await.is_err());

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_becomes_what_each_protocol_asks_for() {
+    fn a_url_is_split_into_origin_host_and_tls_server_name() {
         check(
             "http://chat.example/api/http/",
             "/api/http/",
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_has_the_host_in_the_url() {
+    fn http_2_has_the_host_in_the_url_and_http_1_in_the_header() {
         let target = Target::new(0, &"https://chat.example/a".parse().unwrap()).unwrap();
         let (url, headers) = target.head(Version::HTTP_2);
         assert_eq!(url, "https://chat.example/a");

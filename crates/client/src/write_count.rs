@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_connection_that_wrote_nothing_is_sealed_and_then_writes_nothing() {
+    fn only_an_unwritten_connection_is_sealed_and_rejects_later_writes() {
         let count = WriteCount::default();
         let before = count.now();
         assert!(count.count(|| Poll::Ready(Ok(3))).is_ready());

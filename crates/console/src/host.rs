@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_localhost_and_listed_names_are_answered_and_no_others() {
+    fn check_host_accepts_only_addresses_localhost_and_listed_names() {
         for host in [
             "127.0.0.1:8081",
             "10.1.2.3",

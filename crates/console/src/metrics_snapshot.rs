@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_lie_within_their_bounds() {
+    fn quantiles_are_interpolated_within_their_buckets() {
         let buckets = [(0.001, 20), (0.01, 40), (f64::INFINITY, 10), (0.001, 30)];
         let latency: LatencyHistogram = buckets.into_iter().collect();
         for (part, wanted) in [(0.5, 1.0), (0.9, 10.0), (0.7, 5.5)] {

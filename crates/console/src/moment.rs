@@ -136,7 +136,7 @@ mod tests {
     const NOW: i64 = 1_700_000_000;
 
     #[test]
-    fn times_are_read_as_people_write_them() {
+    fn past_times_are_read_as_dates_or_as_durations_ago() {
         let read = |text: &str| time_ms(text, NOW).map(|ms| ms / 1000);
         let at = |text: &str| Ok(text.parse::<Timestamp>().unwrap().as_second());
         for (text, wanted) in [
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_come_is_written_as_what_was_and_counted_forwards() {
+    fn future_times_are_read_as_dates_or_as_durations_from_now() {
         let at = |text: &str| Ok(text.parse::<Timestamp>().unwrap().as_second());
         let end = Ok(Timestamp::MAX.as_second());
         for (text, wanted) in [
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_time_is_refused_with_what_to_write() {
+    fn invalid_times_are_rejected_with_examples_of_valid_ones() {
         for text in [
             "",
             "yesterday",

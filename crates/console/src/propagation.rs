@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_says_nothing_but_numbers_of_a_change() {
+    fn a_change_notice_accepts_only_replica_counts_or_unknown() {
         assert!(notice("2/3").unwrap().contains("2 of 3"));
         assert!(notice("unknown").unwrap().contains("not known"));
         for other in ["", "2", "2/", "a/b", "<b>/3", "2/3/4"] {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leases_of_all_are_waited_for_on_request() {
+    fn wait_all_requests_waiting_for_leases_and_other_values_are_rejected() {
         assert_eq!(wait_of("").ok(), Some(PropagationWait::Acknowledgement));
         assert_eq!(wait_of("a=b&wait=all").ok(), Some(PropagationWait::Leases));
         for wrong in ["wait=", "wait=1", "wait=all&wait=all"] {

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_gets_the_types_and_the_channel_that_it_names() {
+    fn a_filter_passes_only_the_requested_types_and_channel() {
         let channel = ("whatsapp", "100");
         assert_eq!(
             passing(&filter(&[]), channel),

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_gateway_says_of_a_stream_carries_no_cursor() {
+    fn a_notice_frame_carries_no_cursor_and_a_comment_may_carry_one() {
         let mut frames = Frames::default();
         frames.push_retry(2719);
         frames.push_comment(Some(Position::of(1)));

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_the_ring_is_one_of_the_log_or_nothing() {
+    fn the_ring_returns_complete_pages_or_none() {
         let hub = EventHub::new(Position::of(5));
         assert_eq!(numbers(&hub, 4, 9), None);
         assert_eq!(numbers(&hub, 5, 9), Some(vec![]));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_subscribes_before_reading_misses_nothing() {
+    async fn a_subscriber_is_notified_of_a_new_event_and_not_of_a_repeated_one() {
         let hub = EventHub::new(Position::ZERO);
         let mut woken = hub.subscribe();
         woken.mark_unchanged();

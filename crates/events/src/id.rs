@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_follows_from_what_happened_and_from_nothing_else() {
+    fn an_event_id_is_deterministic_and_differs_for_each_occurrence() {
         let ids = EventIds::new(b"key");
         let channel = |platformid: &str| EventChannel {
             account: "host".to_owned(),

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interest_is_held_and_goes_on_for_a_while() {
+    fn an_interest_stays_live_while_held_and_expires_after_its_release() {
         let interests = Arc::new(Interests::new(Duration::from_secs(3600)));
         let held = interests.hold("a");
         interests.touch("b");

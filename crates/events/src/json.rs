@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_one_line_with_the_upstream_s_row() {
+    fn an_event_is_one_json_line_with_the_upstream_row() {
         let mut event = Event {
             position: Position::first_at(1_795_900_000_123),
             id: "evt_5k".to_owned(),

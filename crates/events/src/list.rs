@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_flat_texts_beside_which_the_cursor_stands() {
+    fn an_event_list_contains_flat_text_fields_and_the_cursor() {
         let event = Event {
             position: Position::of(7),
             id: "evt_5k".to_owned(),

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_notice_is_queued_until_it_is_kept() {
+    fn a_notice_is_queued_again_until_it_is_stored() {
         let channel = EventChannel {
             account: "host".to_owned(),
             platform: "webchat".to_owned(),

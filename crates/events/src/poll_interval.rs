@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_come_soon_while_something_happens_and_stand_back_for_callers() {
+    fn polls_follow_soon_after_changes_and_back_off_when_quiet_or_busy() {
         let s = Duration::from_secs_f64;
         let bounds = (s(1.0), s(5.0));
         let mut pace = PollInterval::new(s(1.0));

@@ -352,7 +352,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_that_wait_take_no_more_than_their_room() {
+    fn queued_lists_are_bounded_by_their_total_size() {
         let (queue, mut waits) = mpsc::channel(QUEUE_MAX);
         let handle = RecorderHandle {
             queue,

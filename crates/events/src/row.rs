@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_looked_up_has_no_zero_and_is_not_long() {
+    fn lookup_values_contain_no_nul_and_have_a_bounded_length() {
         let long = "9".repeat(VALUE_BYTES_MAX + 1);
         let row = |value: &str| {
             let names = [
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_whatever_their_values_are_written_as() {
+    fn rows_are_read_with_values_of_any_json_type() {
         let result = r#"{"list":[7,{"messageid":12,"issent":"0","message":"a\u0020b","x":[1e3]},null,
             {"destination":"d","sent":1,"status":"read","datetime":"2026","message":"x"},
             {"destination":"d","sent":1,"status":"sent","datetime":"2026","message":"x"}]}"#;

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_bounded_in_all_and_by_access_and_come_back() {
+    fn streams_are_limited_in_total_and_per_access() {
         let limits = StreamLimits {
             all: 3,
             per_access: 2,

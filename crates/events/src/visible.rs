@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_seen_by_those_who_may_listen_and_use_its_channel() {
+    fn an_event_is_visible_to_accesses_that_may_use_getevents_and_its_channel() {
         let event = Event {
             position: Position::ZERO,
             id: String::new(),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_that_its_bytes_end_is_not_taken_for_the_last_one() {
+    async fn windows_return_all_events_across_pages_cut_by_the_byte_limit() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let hub = Arc::new(EventHub::new(Position::ZERO));

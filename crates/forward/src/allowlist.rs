@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn deny_goes_first_and_absence_refuses() {
+    fn denied_networks_take_precedence_and_unlisted_addresses_are_rejected() {
         check(&["10.0.0.0/8"], &[], "10.1.2.3", "allowed by 10.0.0.0/8");
         check(
             &["10.0.0.0/8"],
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_are_their_ipv4_selves() {
+    fn ipv4_mapped_addresses_are_judged_as_ipv4() {
         check(
             &["10.0.0.0/8"],
             &[],

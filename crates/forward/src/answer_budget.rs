@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_holds_so_much_and_all_together_so_much() {
+    fn unread_answers_are_limited_per_access_and_in_total() {
         let answers = answers();
         let hold = |access| answers.hold(access, &response(MIB), false);
         let mine: Vec<_> = (0..3).map(|_| hold("a").unwrap()).collect();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn one_answer_for_many_callers_is_held_once() {
+    fn an_answer_shared_by_many_callers_is_counted_once() {
         let answers = answers();
         let shared = response(3 * MIB);
         let mut held: Vec<_> = (0..10)
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_too_much_hears_so_before_the_upstream_is_asked() {
+    fn check_rejects_an_access_whose_answer_budget_is_used_up() {
         let answers = answers();
         let held = answers.hold("a", &response(4 * MIB), false).unwrap();
         assert!(answers.check("a").is_err() && answers.check("b").is_ok());
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_larger_than_all_the_room_is_held_alone() {
+    fn an_answer_larger_than_the_total_budget_is_held_alone() {
         let answers = answers();
         let held = answers.hold("a", &response(9 * MIB), false).unwrap();
         assert!(held.is_some());
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn another_configuration_goes_on_with_what_is_held() {
+    fn held_answers_still_count_after_a_reconfiguration() {
         let answers = answers();
         let held = answers.hold("a", &response(MIB), false).unwrap();
         let smaller = answers.reconfigured(AnswerLimits {

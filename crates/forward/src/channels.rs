@@ -142,14 +142,14 @@ mod tests {
     const ALL: &str = r#"{"n":1.0,"list":[{"platformid":"100","platform":"whatsapp","name":"S","x":[2e3]},{"platformid":100,"platform":"telegram"},{"platform":"\u0077hatsapp","platformid":"7"}],"more":{"list":1}}"#;
 
     #[test]
-    fn an_access_without_bounds_sees_what_the_upstream_says() {
+    fn an_unrestricted_access_gets_the_channel_list_unchanged() {
         for result in [ALL, "null", "[1]", r#"{"list":{}}"#] {
             check(&bound(None, None), result, Some(result));
         }
     }
 
     #[test]
-    fn a_bound_access_sees_its_channels_and_everything_else_to_the_letter() {
+    fn a_restricted_access_gets_only_its_channels_and_other_fields_verbatim() {
         let whatsapp = r#"{"n":1.0,"list":[{"platformid":"100","platform":"whatsapp","name":"S","x":[2e3]},{"platform":"\u0077hatsapp","platformid":"7"}],"more":{"list":1}}"#;
         let telegram =
             r#"{"n":1.0,"list":[{"platformid":100,"platform":"telegram"}],"more":{"list":1}}"#;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_channel_is_shown_to_nobody_with_bounds() {
+    fn list_items_without_a_channel_are_hidden_from_restricted_accesses() {
         let access = bound(Some(&["whatsapp"]), None);
         let items = r#"{"list":["whatsapp",["whatsapp","1"],{"platform":"whatsapp"},{"platform":["whatsapp"],"platformid":"1"},null,7]}"#;
         check(&access, items, Some(r#"{"list":[]}"#));

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_comes_back_however_its_call_ends() {
+    fn a_concurrency_permit_is_returned_when_its_call_panics() {
         let mut access = Access::new("a", "u", "c");
         access.limits.concurrent = NonZeroU32::new(1);
         let concurrency = Arc::<ConcurrencyLimit>::default();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_says_what_a_call_would_get_and_takes_nothing() {
+    fn peek_reports_free_concurrency_permits_without_taking_one() {
         let mut access = Access::new("a", "u", "c");
         let concurrency = Arc::<ConcurrencyLimit>::default();
         assert!(ConcurrencyLimit::peek(&concurrency, &access).is_none());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn each_of_several_processes_has_its_part_of_the_permits() {
+    fn each_replica_admits_its_share_of_the_concurrency_limit() {
         let mut access = Access::new("a", "u", "c");
         for (most, part) in [(7, 2), (3, 1), (2, 1)] {
             access.limits.concurrent = NonZeroU32::new(most);

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_looks_while_others_count_lets_nobody_slip_through() {
+    fn concurrent_peeks_do_not_change_the_number_of_admitted_calls() {
         let quota = Quota::per_minute(NonZeroU32::new(10_000).unwrap());
         let table = GrowingTable::with_hasher(RandomState::default());
         let clock = FakeRelativeClock::default();
@@ -213,7 +213,7 @@ mod tests {
 
     /// The same oracle checks this limiter and the limiter that processes share.
     #[test]
-    fn the_limiter_decides_as_the_oracle_does() {
+    fn the_limiter_decides_like_the_oracle() {
         let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
         let decisions = if is_full { 200_000 } else { 4000 };
         let one = TakeRequest {

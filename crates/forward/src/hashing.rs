@@ -243,7 +243,7 @@ mod tests {
     }
 
     /// Waits until this number of calls is in the queue.
-    async fn until_waiting(hashing: &Hashing, count: usize) {
+    async fn wait_for_queue_length(hashing: &Hashing, count: usize) {
         for _ in 0..10_000 {
             if hashing.permits.lock().queue.waiting() >= count {
                 return;
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn few_wait_for_a_turn_and_a_panic_costs_no_thread() {
+    async fn calls_waiting_for_hashing_are_bounded_and_a_panic_returns_its_permit() {
         let hashing = Arc::new(Hashing::new(1));
         let first = permit(&hashing).await;
         assert_eq!(
@@ -271,7 +271,7 @@ mod tests {
             let hashing = Arc::clone(&hashing);
             waiting.spawn(async move { hashing.permit(asker(1, 0)).await.is_some() });
         }
-        until_waiting(&hashing, WAITING_PER_ADDRESS_MAX).await;
+        wait_for_queue_length(&hashing, WAITING_PER_ADDRESS_MAX).await;
         assert!(hashing.permit(asker(1, 0)).await.is_none());
         barrier.wait();
         assert!(held.await.unwrap());
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_with_what_is_proven_needs_no_turn_and_who_gives_up_keeps_none() {
+    async fn proven_callers_need_no_hash_permit_and_cancelled_callers_keep_none() {
         let hashing = Arc::new(Hashing::new(1));
         let held = permit(&hashing).await;
         let mut waiting = tokio::task::JoinSet::new();
@@ -289,7 +289,7 @@ mod tests {
             let hashing = Arc::clone(&hashing);
             waiting.spawn(async move { hashing.permit(asker(host, key)).await });
         }
-        until_waiting(&hashing, 3).await;
+        wait_for_queue_length(&hashing, 3).await;
         hashing.release_proven(7);
         for _ in 0..2 {
             let grant = waiting.join_next().await.unwrap().unwrap();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_was_right_goes_before_all_others() {
+    fn an_address_that_has_logged_in_gets_the_best_hashing_rank() {
         let hashing = Hashing::new(1);
         let [right, other] = [1, 2].map(|host| IpAddr::from([10, 0, 0, host]));
         hashing.remember(right);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn these_threads_stand_back_and_others_do_not() {
+    async fn only_hashing_threads_run_with_lower_priority() {
         let hashing = Hashing::new(1);
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_worker_has_its_own_and_all_others_share_one() {
+    fn each_worker_has_its_own_value_and_other_threads_share_one() {
         let numbers = Cell::new(0);
         let made = PerCore::new(|| {
             numbers.set(numbers.get() + 1);

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_its_burst_and_then_one_call_each_interval() {
+    fn an_address_gets_its_burst_and_then_one_call_per_interval() {
         let (clock, limits) = limits(60);
         let address = "192.0.2.1".parse().unwrap();
         assert!((0..60).all(|_| limits.check_address(address).1.is_ok()));
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn several_processes_admit_together_what_the_limit_says_however_many_they_become() {
+    fn replicas_admit_the_rate_limit_in_total_after_their_number_changes() {
         let replicas = Arc::new(AtomicU32::new(3));
         let counted = Arc::clone(&replicas);
         let share = Share::of(move || counted.load(Ordering::Relaxed));
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_below_the_number_of_processes_lets_each_admit_one_at_once() {
+    fn each_replica_admits_one_call_if_the_limit_is_below_the_replica_count() {
         let (clock, limits) = shared_limits(2, &Share::of(|| 5));
         let address = "192.0.2.1".parse().unwrap();
         assert!(limits.check_address(address).1.is_ok());
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn one_ipv6_network_is_one_caller() {
+    fn an_ipv6_64_network_is_limited_as_one_caller() {
         let (_, limits) = limits(1);
         assert!(
             limits
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_of_a_limit_is_returned_and_a_changed_rate_starts_full() {
+    fn check_access_returns_the_limit_state_and_a_new_rate_starts_full() {
         let (clock, limits) = limits(1);
         let (state, counted) = limits.check_access(&access(3));
         assert!(counted.is_ok());
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_says_what_the_next_call_hears_and_counts_nothing() {
+    fn peek_predicts_the_next_decision_and_counts_no_call() {
         let (clock, limits) = limits(2);
         let (address, access) = ("192.0.2.1".parse().unwrap(), access(3));
         for _ in 0..4 {
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_run_full_is_forgotten() {
+    fn sweep_removes_limits_that_are_full_again() {
         let (clock, limits) = limits(60);
         let mut access = access(60);
         access.limits.per_destination = access.limits.per_minute;

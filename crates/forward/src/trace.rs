@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_well_formed_traceparent_names_a_trace() {
+    fn only_a_well_formed_traceparent_is_accepted() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let right = format!("00-{trace}-00f067aa0ba902b7-01");
         let parent = TraceParent::parse(&right).unwrap();

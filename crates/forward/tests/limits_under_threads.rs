@@ -80,7 +80,7 @@ fn access(key: u32) -> Access {
 }
 
 #[test]
-fn a_million_decisions_of_64_threads_admit_what_is_due_and_not_one_more() {
+fn rate_limits_are_exact_for_a_million_decisions_of_64_threads() {
     let clock = FakeRelativeClock::default();
     let limits = RateLimits::with_clock(
         NonZeroU32::new(600).unwrap(),

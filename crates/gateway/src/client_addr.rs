@@ -298,7 +298,7 @@ mod tests {
     const PROXY: &str = "10.0.0.1:5";
 
     #[test]
-    fn the_header_of_an_untrusted_peer_is_nothing() {
+    fn the_forwarded_header_of_an_untrusted_peer_is_ignored() {
         check(
             "192.0.2.9:1",
             &["10.0.0.0/8"],
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_a_proxy_that_calls_for_itself_is_nothing() {
+    fn the_forwarded_header_of_a_proxy_that_is_itself_the_caller_is_ignored() {
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
         headers.insert(XFF.name(), HeaderValue::from_static("1.2.3.4"));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_walk_goes_right_to_left_over_all_lines() {
+    fn forwarded_addresses_are_read_from_right_to_left_over_all_header_lines() {
         let trusted = &["10.0.0.0/8"][..];
         check(PROXY, trusted, XFF, &["1.2.3.4"], Some("1.2.3.4"));
         check(
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hop_that_decides_and_cant_be_read_refuses() {
+    fn a_request_whose_deciding_hop_is_unreadable_is_rejected() {
         let trusted = &["10.0.0.0/8"][..];
         for hop in [
             "unknown",
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_elements_of_a_list_are_passed_over() {
+    fn empty_elements_of_a_forwarded_list_are_skipped_up_to_a_limit() {
         let trusted = &["10.0.0.0/8"][..];
         for (hops, expected) in [
             ("", "10.0.0.1"),
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_left_open_does_not_reach_over_what_a_proxy_adds() {
+    fn an_unclosed_quote_does_not_hide_addresses_that_a_proxy_adds() {
         let trusted = &["10.0.0.0/8"][..];
         for (begun, expected) in [
             ("for=6.6.6.6;by=\"x", Some("1.2.3.4")),
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_is_read_as_the_standard_writes_it() {
+    fn the_forwarded_header_is_parsed_as_rfc_7239_defines() {
         let trusted = &["10.0.0.0/8"][..];
         check(
             PROXY,

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_outlives_a_rotation_and_a_reload_with_a_shorter_life() {
+    async fn tokens_survive_a_key_rotation_and_a_reload_with_a_shorter_lifetime() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db"))
             .await

@@ -32,7 +32,7 @@ fn all() -> impl Iterator<Item = (&'static Language, Way, &'static Operation, St
 }
 
 #[test]
-fn every_program_is_whole() {
+fn every_program_contains_its_call_and_no_template_marks() {
     for (language, way, operation, text) in all() {
         let name = format!("{} {} {}", language.name, way.name(), operation.method);
         for parameter in operation.parameters.iter().filter(|p| p.compulsory) {
@@ -48,7 +48,7 @@ fn every_program_is_whole() {
 }
 
 #[test]
-fn a_send_carries_an_idempotency_key_and_nothing_else_does() {
+fn only_sends_carry_an_idempotency_key() {
     for (language, _, operation, text) in all() {
         let is_send = operation.method.starts_with("send");
         assert_eq!(
@@ -62,7 +62,7 @@ fn a_send_carries_an_idempotency_key_and_nothing_else_does() {
 }
 
 #[test]
-fn every_program_takes_its_secret_from_outside_waits_with_a_bound_and_reads_the_status() {
+fn every_program_reads_its_secret_from_outside_and_has_a_timeout() {
     for (language, way, _, text) in all() {
         let name = format!("{} {}: {text}", language.name, way.name());
         let is_android = language.name == "android";
@@ -99,7 +99,7 @@ const WAYS_OUT: [&str; 16] = [
 ];
 
 #[test]
-fn no_program_passes_over_a_certificate() {
+fn no_program_skips_certificate_checks() {
     for (language, _, _, text) in all() {
         let text = text.to_lowercase();
         let found = WAYS_OUT.iter().find(|way_out| text.contains(**way_out));
@@ -108,7 +108,7 @@ fn no_program_passes_over_a_certificate() {
 }
 
 #[test]
-fn what_can_t_be_said_is_refused_with_the_reason() {
+fn sample_rejects_invalid_input_with_the_reason() {
     let language = Language::named("php").unwrap();
     let operation = Operation::named("sendmessage").unwrap();
     let refused = |values: &[(&str, &str)]| {
@@ -136,7 +136,7 @@ fn what_can_t_be_said_is_refused_with_the_reason() {
 }
 
 #[test]
-fn an_optional_parameter_stands_there_only_with_a_value() {
+fn an_optional_parameter_appears_only_with_a_value() {
     let without = written("python", Way::Http, "sendfile", &[]).text;
     assert!(!without.contains("thumburl"), "{without}");
     let given = [("thumburl", "https://example.com/t.png"), ("message", "")];
@@ -307,7 +307,7 @@ fn check_limits(language: &str, message: &str) {
 }
 
 #[test]
-fn the_longest_messages_keep_within_the_bounds_of_literals_and_lines() {
+fn the_longest_messages_fit_the_literal_and_line_limits() {
     let bytes = 16 * 1024;
     for language in ["sqlserver", "oracle"] {
         for piece in ["x", "'", "\n", "a\n", "$(", "\\", "&", "ł", "漢", "😀"] {
@@ -323,7 +323,7 @@ fn the_longest_messages_keep_within_the_bounds_of_literals_and_lines() {
 }
 
 #[test]
-fn ampersands_are_no_variables_of_sqlplus() {
+fn sqlplus_does_not_substitute_ampersands_in_messages() {
     let text = written("oracle", Way::Http, "sendmessage", &[("message", "a & b")]).text;
     let off = text.rfind("SET DEFINE OFF").unwrap();
     assert!(text.find("a & b").unwrap() > off);
@@ -355,7 +355,7 @@ fn texts() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn programs_that_can_t_run_here_read_back_as_they_were_meant(text in texts()) {
+    fn literals_of_programs_that_cannot_run_here_decode_to_the_message(text in texts()) {
         for language in LANGUAGES_AS_TEXT {
             prop_assert_eq!(read_back(language, &text), text.clone(), "{}", language);
         }

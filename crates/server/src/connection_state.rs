@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_piece_of_a_body_wakes_nobody_and_all_else_does() {
+    fn only_the_wake_of_the_last_body_piece_is_suppressed() {
         assert_eq!(wakes_of_a_poll(true, 1), 0);
         assert_eq!(wakes_of_a_poll(false, 1), 1);
         assert_eq!(wakes_of_a_poll(true, 2), 1);

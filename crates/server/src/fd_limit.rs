@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_room_for_everything_else() {
+    fn connections_leave_file_descriptors_for_other_uses() {
         assert_eq!(room_for_connections(4096, 512), 4096 - 512);
         assert_eq!(room_for_connections(256, 512), 128);
         assert_eq!(

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_request_is_under_way_until_the_service_has_handed_over_its_answer() {
+    async fn a_request_is_in_flight_until_the_service_has_produced_its_answer() {
         let pieces = || [Ok::<_, Infallible>(Bytes::from_static(b"piece"))];
         let stream = || Body::from_stream(stream::iter(pieces()));
         for (body, length, is_held) in [

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_announces_the_length_of_a_body_and_none_where_there_is_no_body() {
+    fn an_answer_to_head_has_the_content_length_of_its_body() {
         let length_of = |body: Body, said: Option<u64>| {
             let mut response = Response::new(body);
             if let Some(bytes) = said {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_abandons_more_than_it_waits_for_is_cut_off() {
+    fn a_peer_that_abandons_too_many_requests_is_disconnected() {
         let state = Arc::new(ConnectionState::default());
         let guard = || AbandonGuard(Some(Arc::clone(&state)));
         // Answers that it waited for before it abandoned any request do not count.

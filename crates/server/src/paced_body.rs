@@ -143,16 +143,16 @@ mod tests {
         PacedBody::new(response, in_flight, deadlines).into_body()
     }
 
-    fn one_piece_and_no_end() -> Body {
+    fn endless_body() -> Body {
         let piece = Ok::<_, Infallible>(Bytes::from_static(b":\n\n"));
         let pieces = stream::iter([piece]);
         Body::from_stream(futures_util::StreamExt::chain(pieces, stream::pending()))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_without_end_has_a_deadline_only_while_the_peer_has_to_take_something() {
+    async fn an_endless_answer_has_a_deadline_only_while_data_waits_for_the_peer() {
         let state = Arc::default();
-        let mut body = of(one_piece_and_no_end(), None, &state);
+        let mut body = of(endless_body(), None, &state);
         assert!(state.deadline().is_some());
         body.frame().await.unwrap().unwrap();
         assert!(state.deadline().is_some());
@@ -164,9 +164,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_with_an_end_keeps_its_deadline() {
+    async fn a_finite_answer_keeps_its_deadline() {
         let state = Arc::default();
-        let mut body = of(one_piece_and_no_end(), Some(30), &state);
+        let mut body = of(endless_body(), Some(30), &state);
         body.frame().await.unwrap().unwrap();
         assert!(futures_util::FutureExt::now_or_never(body.frame()).is_none());
         assert!(state.deadline().is_some());
@@ -177,7 +177,10 @@ mod tests {
 
     /// Returns the number of pieces of an answer that the peer takes before its connection is closed, at most `pieces`. The length
     /// stands in the head, not in the body, as for a large answer.
-    async fn taken_within_its_time(pieces: usize, pause: impl Fn(usize) -> Duration) -> usize {
+    async fn pieces_read_before_deadline(
+        pieces: usize,
+        pause: impl Fn(usize) -> Duration,
+    ) -> usize {
         let state = Arc::default();
         // The service may produce two pieces in one.
         let body = (0..pieces / 2).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b'x'; 2 * PIECE])));
@@ -196,13 +199,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_answer_has_time_as_long_as_the_peer_takes_it_at_the_pace() {
+    async fn a_long_answer_times_out_only_if_the_peer_reads_too_slowly() {
         let at_pace = Duration::from_secs(16);
-        assert_eq!(taken_within_its_time(256, |_| at_pace).await, 256);
+        assert_eq!(pieces_read_before_deadline(256, |_| at_pace).await, 256);
         // First a peer that is too slow on average, then one whose single pause is too long.
         let slow = Duration::from_secs(20);
-        assert_eq!(taken_within_its_time(256, |_| slow).await, 7);
+        assert_eq!(pieces_read_before_deadline(256, |_| slow).await, 7);
         let stops = |taken| Duration::from_secs(if taken < 200 { 0 } else { 415 });
-        assert_eq!(taken_within_its_time(256, stops).await, 200);
+        assert_eq!(pieces_read_before_deadline(256, stops).await, 200);
     }
 }

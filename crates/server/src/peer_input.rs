@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_is_noticed_while_it_is_asked_for() {
+    fn peer_input_is_reported_while_it_is_awaited() {
         let more = PeerInput::default();
         assert!(!more.is_awaited());
         let mut came = Box::pin(more.arrived());

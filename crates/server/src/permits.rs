@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_capped_in_all_and_by_address_and_permits_come_back() {
+    fn connections_are_limited_in_total_and_per_address() {
         let policy = policy(3, 1);
         let limiter = Arc::new(ConnectionLimiter::default());
         let take = |address: &str| take(&limiter, address.parse().unwrap(), &policy);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_peer_is_counted_with_its_64_and_a_proxy_in_there_is_not() {
+    fn ipv6_peers_are_counted_by_their_64_network_except_trusted_proxies() {
         let policy = policy(10, 1);
         let limiter = Arc::new(ConnectionLimiter::default());
         let take = |address: &str| take(&limiter, address.parse().unwrap(), &policy);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_that_was_waited_for_longest_is_evicted_and_no_other() {
+    fn only_the_connection_that_waited_longest_for_its_peer_is_evicted() {
         let policy = policy(4, 4);
         let limiter = Arc::new(ConnectionLimiter::default());
         let take = || take(&limiter, IpAddr::from([192, 0, 2, 1]), &policy);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_connections_a_share_is_evicted_at_once() {
+    fn at_the_limit_one_connection_in_64_is_evicted_at_the_same_time() {
         // One in 64, which is three of 129.
         let most = 129;
         let policy = policy(most, most);

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_is_read_as_the_protocol_writes_it() {
+    fn proxy_protocol_version_1_headers_are_parsed() {
         check_1(
             "PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n",
             Ok(Some("192.0.2.1:56324")),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_of_any_other_form_is_refused() {
+    fn malformed_proxy_protocol_version_1_headers_are_rejected() {
         for line in [
             "PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\n",
             "PROXY TCP4 192.0.2.1 198.51.100.1 56324\r\n",
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_is_read_as_the_protocol_writes_it() {
+    fn proxy_protocol_version_2_headers_are_parsed() {
         let v4 = [
             192, 0, 2, 1, 198, 51, 100, 1, 0xdc, 0x04, 0x01, 0xbb, 0x04, 0, 1, 0,
         ];
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_of_any_other_form_is_refused() {
+    fn malformed_proxy_protocol_version_2_headers_are_rejected() {
         let rest = [1; 216];
         assert!(version_2(0x21, 0x11, &rest[..11]).is_err());
         assert!(version_2(0x21, 0x21, &rest[..35]).is_err());
@@ -252,13 +252,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_breaks_anything(command: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn arbitrary_proxy_protocol_bytes_cause_no_panic(command: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..600)) {
             let _ = version_1(&rest);
             let _ = version_2(command, family, &rest);
         }
 
         #[test]
-        fn whatever_address_is_written_is_read(source: SocketAddr, target: IpAddr) {
+        fn arbitrary_addresses_round_trip_through_proxy_protocol_version_1(source: SocketAddr, target: IpAddr) {
             let target = if source.is_ipv4() == target.is_ipv4() { target } else { source.ip() };
             let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
             let line = format!("PROXY {family} {} {target} {} 443\r\n", source.ip(), source.port());

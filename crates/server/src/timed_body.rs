@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_of_itself_what_its_body_says() {
+    fn a_timed_body_reports_the_end_and_size_of_its_inner_body() {
         let state = Arc::default();
         let of = |bytes: &'static [u8]| {
             let body = Full::new(Bytes::from_static(bytes));
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(late, "the body arrived too slowly");
     }
 
-    async fn late_after(bytes_a_second: usize) -> Option<u64> {
+    async fn seconds_until_late(bytes_a_second: usize) -> Option<u64> {
         let state = Arc::default();
         let body = TricklingBody(interval(Duration::from_secs(1)), bytes_a_second);
         let mut body = TimedBody::new(body, &state, Deadlines::default());
@@ -210,9 +210,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_has_its_time_and_what_it_earns_by_its_pace() {
-        assert_eq!(late_after(1).await, Some(10));
-        assert_eq!(late_after(512).await, Some(20));
-        assert_eq!(late_after(1024).await, None);
+    async fn a_request_body_below_the_minimum_pace_times_out() {
+        assert_eq!(seconds_until_late(1).await, Some(10));
+        assert_eq!(seconds_until_late(512).await, Some(20));
+        assert_eq!(seconds_until_late(1024).await, None);
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     const WORKERS: usize = 3;
 
     #[test]
-    fn connections_are_spread_evenly_and_guards_give_back() {
+    fn connections_are_spread_evenly_and_guards_release_their_load() {
         let workers = Workers::start(WORKERS, |_| {}, || {}).unwrap();
         let guards: Vec<_> = (0..4 * WORKERS)
             .filter_map(|_| workers.least_loaded())
@@ -126,7 +126,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn an_end_does_not_wait_for_a_look_up_that_does_not_return() {
+    fn stopping_workers_does_not_wait_for_a_hanging_lookup() {
         let workers = Workers::start(1, |_| {}, || {}).unwrap();
         let runtime = workers.least_loaded().unwrap().runtime.clone();
         let (_never, waits) = mpsc::channel::<()>();

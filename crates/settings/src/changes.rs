@@ -55,7 +55,7 @@ mod tests {
     use super::changed;
 
     #[test]
-    fn only_the_keys_that_differ_are_named() {
+    fn only_changed_configuration_keys_are_reported() {
         let before =
             "[server]\nlisten = \"a\"\nallow = [\"x\", \"y\"]\n[[jwt.issuers]]\nissuer = \"i\"\n";
         let after = "[server]\nlisten = 'a'\nallow = [\"x\"]\n[[jwt.issuers]]\nissuer = \"j\"\n[log]\nlevel = \"debug\"\n";

@@ -106,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_and_columns_are_those_that_one_counts(file in "[a-zäß€\u{10348}\n]{0,300}") {
+        fn source_positions_count_lines_and_characters_from_one(file in "[a-zäß€\u{10348}\n]{0,300}") {
             let map = SourceMap::of(&file);
             let (mut line, mut column) = (1, 1);
             for (at, character) in file.char_indices() {

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_blocks_is_given_up_and_read_again_so_many_times() {
+    fn reads_of_a_blocking_file_time_out_and_abandoned_reads_are_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let (pipe, other) = (folder.path().join("pipe"), folder.path().join("other"));
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_mounted_may_be_a_link_that_others_may_read_and_never_write() {
+    fn a_trusted_file_may_be_a_link_but_not_writable_by_every_user() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (folder.path().join("..data"), folder.path().join("password"));
         std::fs::write(&path, "p").unwrap();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_and_what_never_ends_are_no_files() {
+    fn pipes_and_endless_files_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_failures_within_a_second_are_an_outage_and_now_and_then_one_is_none() {
+    fn only_three_failures_within_a_second_are_an_outage() {
         let (began, mut window) = (Instant::now(), FailureWindow::default());
         let mut fails_at = |ms| window.note(began + Duration::from_millis(ms));
         assert!(!fails_at(0) && !fails_at(600) && !fails_at(1200) && !fails_at(1700));

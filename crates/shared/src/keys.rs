@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_the_same_in_all_processes_and_another_for_each_deployment_kind_and_name() {
+    fn a_count_key_is_deterministic_and_unique_per_deployment_kind_and_name() {
         let keys = CountKeys::new(b"secret");
         let key = keys.key(CountKind::Access, &[b"shop", b"60"]);
         assert_eq!(key.0.len(), "cg:01234567:ac:{}".len() + 2 * HASH_BYTES);

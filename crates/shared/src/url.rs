@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_names_its_hosts_and_what_stands_there() {
+    fn every_url_form_is_parsed_into_topology_and_hosts() {
         let check = |text: &str, has_tls, place, hosts: &[(&str, u16)]| {
             let hosts = hosts
                 .iter()
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_refused_and_not_repeated() {
+    fn an_invalid_url_is_rejected_and_not_repeated_in_the_error() {
         for text in [
             "",
             "a:6379",

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_waits_as_long_for_all_as_for_one() {
+    async fn all_counts_of_a_call_share_one_time_limit() {
         let (began, wait, most) = (
             Instant::now(),
             CallWait::default(),

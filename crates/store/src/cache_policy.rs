@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_alone_and_an_object_are_read_and_an_object_is_written() {
+    fn a_policy_is_read_from_a_bool_or_object_and_written_as_an_object() {
         assert_eq!(read("true"), CachePolicy::default());
         assert_eq!(read("{}"), CachePolicy::default());
         let off = read("false");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn its_own_times_stand_in_the_place_of_everybodys_unless_it_is_off() {
+    fn own_lifetimes_override_the_default_unless_caching_is_off() {
         let usual = Duration::from_secs(60);
         let lifetime = |text: &str, method| {
             read(text)

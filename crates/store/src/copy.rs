@@ -31,7 +31,7 @@ mod tests {
     use crate::{Access, AdminKey, DailyCount, Position, Role, Store, StoredSecret};
 
     #[tokio::test]
-    async fn a_copy_has_all_that_a_gateway_needs_and_goes_into_an_empty_database_alone() {
+    async fn a_copy_is_complete_and_requires_an_empty_database() {
         let Some(options) = new_database() else {
             return;
         };
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn positions_go_on_above_the_file_s_although_the_database_s_clock_is_behind() {
+    async fn event_positions_continue_above_the_copied_ones_despite_a_slow_clock() {
         let Some(options) = new_database() else {
             return;
         };

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_use_is_taken_once_and_again_after_a_write_that_failed() {
+    fn each_use_is_saved_once_and_again_after_a_failed_write() {
         let uses = LastUses::default();
         let use_at = |at| LastUse {
             at,

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_word_without_a_dot_first() {
+    fn a_name_is_one_word_without_a_leading_dot() {
         for name in ["a", "A-1_b.c", "-", "a.", &"x".repeat(64)] {
             assert!(check_name(name).is_ok(), "{name}");
         }

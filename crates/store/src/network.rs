@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_read_strictly() {
+    fn ambiguous_networks_are_rejected() {
         let wrong = |text: &str| parse_network(text).unwrap_err();
         let host_bits = "10.1.2.3/8 has host bits set; write 10.0.0.0/8 or 10.1.2.3/32";
         assert_eq!(wrong("10.1.2.3/8"), host_bits);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_to_be_written_out() {
+    fn covering_all_addresses_requires_the_word_any() {
         assert_eq!(parse_access_network("any").unwrap().len(), 2);
         assert!(
             parse_access_network("0.0.0.0/0")

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_the_place_of_an_object_is_refused() {
+    fn access_fields_reject_a_list_in_place_of_an_object() {
         let limits = access("limits", json!({"report": true})).unwrap().limits;
         assert!(limits.report);
         for (member, list) in [

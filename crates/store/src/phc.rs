@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_in_use_elsewhere_are_taken_and_absurd_ones_are_not() {
+    fn common_argon2id_parameters_are_accepted_and_extreme_ones_rejected() {
         for usual in [
             "m=19456,t=2,p=1",
             "m=65536,t=4,p=1",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_argon2id_hash_is_not_taken() {
+    fn incomplete_and_foreign_password_hashes_are_rejected() {
         let whole = unknown_name_hash();
         assert!(StoredSecret::from_phc(whole).is_ok());
         let long = "A".repeat(300);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyed_hash_has_the_size_of_one() {
+    fn a_keyed_hash_must_have_the_exact_size() {
         let keyed = |text: &str| StoredSecret::Keyed(text.to_owned()).check().is_ok();
         assert!(keyed(&"A".repeat(43)));
         assert!(!keyed("AAAA") && !keyed("not base64!"));

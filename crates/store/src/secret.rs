@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_random_secret_matches_itself_and_nothing_else() {
+    fn a_random_secret_verifies_only_against_its_own_hash() {
         let hasher = SecretHasher::new(b"key");
         let secret = new_random_secret().unwrap();
         let other = new_random_secret().unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_password_is_checked_by_argon2id_and_may_not_look_random() {
+    fn a_chosen_password_uses_argon2id_and_must_not_look_like_a_random_secret() {
         let Ok(StoredSecret::Argon2id(phc)) = StoredSecret::argon2id(&"correct horse".into())
         else {
             panic!("a chosen password has a PHC string");

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_word_takes_no_memory_and_any_other_is_kept() {
+    fn known_words_are_borrowed_and_other_words_are_stored() {
         let read = |text: &str| serde_json::from_str::<Vec<ListedWord>>(text).unwrap();
         let text = r#"["soap","getchats","webchat","\u0073oap","later","s\u00f6ap"]"#;
         let words = read(text);

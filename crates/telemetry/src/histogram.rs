@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_names_the_last_of_its_traced_calls_where_the_format_has_a_place_for_it() {
+    fn a_bucket_has_its_last_traced_call_as_exemplar_in_openmetrics() {
         let histogram = DurationHistogram::default();
         let observe = |ms, trace: Option<u128>| {
             let at = Duration::from_millis(1_790_000_000_123);

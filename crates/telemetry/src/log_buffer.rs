@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_thread_that_says_so_gathers() {
+    fn only_a_thread_that_enables_buffering_buffers_its_lines() {
         let (before, after) = written(|output| line(output, LogClass::Known, "a\n"));
         assert_eq!((before.as_str(), after.as_str()), ("a\n", ""));
         let (before, after) = written(|output| {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_have_written_is_one_line_and_steers_no_terminal() {
+    fn control_characters_in_log_lines_are_escaped() {
         let forms = [
             (
                 LineFormat::Programs,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_and_what_came_before_it_are_handed_over_at_once_and_so_is_much() {
+    fn a_warning_or_a_full_buffer_flushes_immediately() {
         let (before, after) = written(|output| {
             gather_lines();
             line(output, LogClass::Known, "a\n");

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_fields_in_their_order_behind_the_time() {
+    fn a_request_line_has_its_fields_in_order_after_the_time() {
         let write = |line: &mut RequestLine| {
             line.word(name!("way"), "soap");
             line.text(name!("user_agent"), "a \"b\"");
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_logged_to_the_microsecond() {
+    fn durations_are_logged_with_microsecond_precision() {
         for (micros, shown) in [
             (0, "0"),
             (1, "0.001"),
@@ -291,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_one_line_that_reads_back(text in "\\PC*|[\\x00-\\x7f\u{2028}\\\\\"]*") {
+        fn any_text_is_logged_as_one_json_line_that_parses_back(text in "\\PC*|[\\x00-\\x7f\u{2028}\\\\\"]*") {
             let line = line(Some(&JSON), |line| line.text(name!("text"), &text));
             prop_assert_eq!(line.matches('\n').count(), 1);
             let read: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_has_a_bound_of_its_own_and_whole_lines_beyond_it_are_counted() {
+    fn each_log_class_has_its_own_bound_and_dropped_lines_are_counted() {
         let queue = LogQueue::default();
         for _ in 0..20 {
             queue.put(&[], &lines(100, b'u'), false);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_written_takes_room_until_it_is_done() {
+    fn lines_being_written_occupy_the_queue_until_they_are_done() {
         let queue = LogQueue::default();
         queue.put(&[], &lines(1024, b'u'), false);
         let (class, piece) = next(&queue).unwrap();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_gives_up_what_is_left_and_counts_it_once() {
+    fn finish_drops_the_remaining_lines_and_counts_them_once() {
         let queue = LogQueue::default();
         queue.put(&lines(3, b'k'), &lines(2, b'u'), false);
         let (class, piece) = next(&queue).unwrap();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_wakes_who_sleeps_and_the_end_waits_for_it() {
+    fn a_new_line_wakes_the_writer_and_finish_waits_for_it() {
         let queue = LogQueue::default();
         std::thread::scope(|scope| {
             let writing = scope.spawn(|| {
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_counted_with_the_last_one() {
+    fn count_lines_includes_an_unterminated_last_line() {
         for (lines, count) in [("", 0), ("a\n", 1), ("a\nb", 2), ("\n\n", 2)] {
             assert_eq!(count_lines(lines.as_bytes()), count, "{lines:?}");
         }

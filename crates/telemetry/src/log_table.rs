@@ -165,7 +165,7 @@ conventions. Lines of libraries, at the levels DEBUG and TRACE, may have other f
     }
 
     #[test]
-    fn the_page_of_the_documentation_is_what_the_table_says() {
+    fn the_log_documentation_matches_the_field_table() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let written = std::fs::read_to_string(format!("{root}/docs/log.md")).unwrap_or_default();
         if written != log_page() {

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_broke_off_is_ended_before_the_next_one() {
+    fn an_incomplete_line_is_terminated_before_the_next_one() {
         let mut lines = Lines::new(Disk {
             text: Vec::new(),
             room: 6,

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_whatever_its_values_are() {
+    fn a_log_event_with_any_values_is_one_logfmt_line() {
         let written = Written::default();
         let output = written.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_by_handle_are_counts_of_the_family() {
+    fn counts_through_handles_appear_in_the_metric_family() {
         let requests = Requests::default();
         let read = Operation::named("getchats");
         for _ in 0..3 {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_accesses_have_series_of_their_own_and_all_others_one() {
+    fn the_first_accesses_have_separate_series_and_all_others_share_one() {
         let requests = Requests::default();
         let read = Operation::named("getchats");
         for number in 0..3 * ACCESSES_MAX {
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_that_becomes_busy_takes_the_place_of_one_that_is_not() {
+    fn a_busy_access_replaces_the_series_of_a_less_busy_one() {
         let (requests, read) = (Requests::default(), Operation::named("getchats"));
         let call = |access: &str, times: u64| {
             for _ in 0..times {
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn series_are_bounded_whatever_the_accesses_call() {
+    fn the_number_of_series_is_bounded_for_any_calls() {
         let requests = Requests::default();
         for number in 0..ACCESSES_MAX {
             for code in Code::ALL {

@@ -193,7 +193,7 @@ generated from the code.
     }
 
     #[test]
-    fn the_page_of_the_documentation_is_what_the_table_says() {
+    fn the_metrics_documentation_matches_the_metric_table() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let written =
             std::fs::read_to_string(format!("{root}/docs/metrics.md")).unwrap_or_default();
@@ -205,7 +205,7 @@ generated from the code.
     }
 
     #[test]
-    fn names_say_what_they_are() {
+    fn metric_names_are_unique_and_have_the_suffix_of_their_kind() {
         for row in METRICS {
             let is_counter = row.name.ends_with("_total");
             assert_eq!(is_counter, row.kind == MetricKind::Counter, "{}", row.name);

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_writes_is_read() {
+    fn process_samples_are_read_from_kernel_files() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 9 0 0 0 250 50 0 0 20 0 9 0 700 1 2";
         assert_eq!(cpu_s(stat), Some(3.0));
         assert_eq!(cpu_s(""), None);

@@ -55,7 +55,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_is_written_as_display_writes_it(address: IpAddr, port: u16) {
+        fn push_address_and_push_socket_write_the_display_form(address: IpAddr, port: u16) {
             let (socket, mut text) = (SocketAddr::new(address, port), String::new());
             push_address(&mut text, address);
             text.push(' ');

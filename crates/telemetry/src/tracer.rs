@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ratio_takes_its_part_of_the_traces_and_no_other() {
+    fn a_sample_ratio_selects_exactly_its_share_of_traces() {
         let ratio = |text| SampleRatio::parse(text).unwrap();
         let step = (1_u128 << RANDOM_BITS) / 10_000;
         for (text, expected) in [("0", 0), ("0.01", 100), ("0.5", 5000), ("1", 10_000)] {

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_sees_is_shown_and_all_else_stays() {
+    fn invisible_characters_are_escaped_and_all_others_are_unchanged() {
         for (text, shown) in [
             ("shop", "shop"),
             ("naïve 部落格 🎉", "naïve 部落格 🎉"),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn json_reads_back_as_it_was() {
+    fn escaped_json_parses_to_the_same_value() {
         let value = serde_json::json!({"a\u{202e}": "\u{e0041}\u{7f}\u{9b}部\n"});
         for json in [value.to_string(), format!("{value:#}\n")] {
             let shown = visible_json(&json);

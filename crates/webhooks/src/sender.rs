@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_says_whose_a_failure_is() {
+    fn a_status_determines_the_scope_of_a_failure() {
         let pause = Some(Duration::from_secs(7));
         for (status, expected) in [
             (200, Outcome::Delivered),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_outcome_has_a_word_that_metrics_know() {
+    fn every_outcome_has_a_known_metric_label() {
         for status in [200, 301, 400, 404, 410, 429, 500, 503] {
             assert!(OUTCOMES.contains(&outcome_of(status, None).1), "{status}");
         }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_asked_for_in_seconds_or_by_a_date() {
+    fn retry_after_is_read_in_seconds_or_as_a_date() {
         assert_eq!(pause("120", 0), Some(Duration::from_secs(120)));
         let date = "Thu, 01 Jan 1970 00:02:00 GMT";
         assert_eq!(pause(date, 60), Some(Duration::from_secs(60)));

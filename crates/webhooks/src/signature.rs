@@ -79,7 +79,7 @@ mod tests {
 
     /// The test vector of the published libraries.
     #[test]
-    fn a_signature_is_what_the_published_libraries_expect() {
+    fn a_signature_matches_the_published_test_vector() {
         let secrets = [secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", None)];
         let body = br#"{"email":"test@example.com","username":"test_user"}"#;
         let of = ("msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rotation_the_old_secret_signs_beside_the_new_one_for_a_while_and_no_older_one() {
+    fn a_rotated_secret_signs_for_a_limited_time_with_the_new_one() {
         let old = [secret("b", None), secret("a", Some(50))];
         let names = |secrets: &[WebhookSecret], now| {
             let texts = live(secrets, now).map(|secret| secret.text.expose_secret().to_owned());
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_of_their_own_and_have_the_published_form() {
+    fn new_secrets_are_unique_and_have_the_published_form() {
         let (one, other) = (new_secret(1).unwrap(), new_secret(1).unwrap());
         let text = one.text.expose_secret();
         assert_eq!(text.len(), PREFIX.len() + 44);

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "dawdle took")]
-    fn what_takes_too_long_is_refused() {
+    fn a_target_that_takes_too_long_panics() {
         target("dawdle", dawdle).run(b"");
     }
 }

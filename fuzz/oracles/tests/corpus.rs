@@ -16,7 +16,7 @@ const INPUTS_MIN: usize = 5;
 const BYTES_MAX: usize = 400 * 1024;
 
 #[test]
-fn every_kept_input_is_judged_right() {
+fn every_stored_input_passes_its_oracle() {
     let mut failed = Vec::new();
     let mut bytes = 0;
     for target in &TARGETS {
@@ -35,7 +35,7 @@ fn every_kept_input_is_judged_right() {
 }
 
 #[test]
-fn every_oracle_has_a_fuzz_target_and_every_fuzz_target_an_oracle() {
+fn oracles_and_fuzz_targets_correspond_one_to_one() {
     let sources = fs::read_dir(fuzz().join("fuzz_targets")).unwrap();
     let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
     let mut found: Vec<_> = sources.map(|entry| stem(entry.unwrap().path())).collect();

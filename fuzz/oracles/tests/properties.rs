@@ -57,7 +57,7 @@ macro_rules! properties {
         )*
 
         #[test]
-        fn no_oracle_is_forgotten() {
+        fn every_oracle_has_a_property_test() {
             let names: Vec<_> = oracles::TARGETS.iter().map(|target| target.name).collect();
             assert_eq!(names, [$(stringify!($name)),*]);
         }

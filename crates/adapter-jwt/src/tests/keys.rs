@@ -14,7 +14,7 @@ const ED_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const RSA_N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
 
 #[test]
-fn the_thumbprints_are_those_of_the_standards() {
+fn key_thumbprints_match_the_examples_of_the_standards() {
     let jwk = json!({ "kty": "RSA", "n": RSA_N, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29" });
     assert_eq!(
         thumbprint(jwk.as_object().unwrap(), &["e", "kty", "n"]),
@@ -32,7 +32,7 @@ fn the_thumbprints_are_those_of_the_standards() {
 }
 
 #[test]
-fn the_ed25519_example_of_rfc_8037_is_right() {
+fn the_ed25519_signature_example_of_rfc_8037_verifies() {
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": ED_X }).to_string();
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     assert_eq!(verify_jws(&jwk, "EdDSA", token), Ok(()));
@@ -41,7 +41,7 @@ fn the_ed25519_example_of_rfc_8037_is_right() {
 }
 
 #[test]
-fn a_private_key_fits_its_algorithm_or_is_refused() {
+fn a_malformed_private_key_or_one_of_another_algorithm_is_rejected() {
     for algorithm in Algorithm::ALL {
         let is_own = matches!(algorithm, Algorithm::EdDsa | Algorithm::Rs256);
         assert_eq!(SigningKey::generate_pkcs8(algorithm).is_ok(), is_own);
@@ -60,7 +60,7 @@ fn a_private_key_fits_its_algorithm_or_is_refused() {
 }
 
 #[test]
-fn the_published_set_holds_public_parts_only_and_reads_back() {
+fn the_published_jwks_contains_only_public_key_parts_and_can_be_parsed() {
     let text = jwks(&[ed(), rsa()]);
     let set: Value = serde_json::from_str(&text).unwrap();
     let names = |key: &Value| key.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -103,7 +103,7 @@ fn rsa_with(n: &[u8], e: &[u8]) -> Value {
 }
 
 #[test]
-fn keys_for_something_else_are_passed_over() {
+fn keys_for_other_uses_or_algorithms_are_skipped() {
     let good = ed_with(json!({ "kid": "a", "use": "sig", "key_ops": ["verify"], "alg": "EdDSA" }));
     for other in [
         ed_with(json!({ "use": "enc" })),
@@ -127,7 +127,7 @@ fn keys_for_something_else_are_passed_over() {
 }
 
 #[test]
-fn an_rsa_key_without_alg_serves_each_allowed_one() {
+fn an_rsa_key_without_alg_is_used_for_each_allowed_rsa_algorithm() {
     let keys = set(json!([{ "kty": "RSA", "n": RSA_N, "e": "AQAB", "kid": "r" }])).unwrap();
     let kid = Some("r".to_owned());
     assert_eq!(keys, [(kid.clone(), "RS256"), (kid, "PS256")]);
@@ -140,7 +140,7 @@ fn an_rsa_key_without_alg_serves_each_allowed_one() {
 }
 
 #[test]
-fn weak_broken_and_shared_keys_are_passed_over_and_the_others_serve() {
+fn weak_malformed_and_symmetric_keys_are_skipped_and_valid_keys_are_used() {
     let n = URL_SAFE_NO_PAD.decode(RSA_N).unwrap();
     let good = ed_with(json!({ "kid": "good" }));
     let expected = Ok(vec![(Some("good".to_owned()), "EdDSA")]);
@@ -180,7 +180,7 @@ fn weak_broken_and_shared_keys_are_passed_over_and_the_others_serve() {
 }
 
 #[test]
-fn text_that_only_one_reader_takes_spoils_its_own_key_alone() {
+fn a_key_with_ambiguous_json_is_skipped_and_other_keys_are_used() {
     let good = ed_with(json!({ "kid": "good" })).to_string();
     let nested = |depth: usize| {
         format!(
@@ -210,7 +210,7 @@ fn text_that_only_one_reader_takes_spoils_its_own_key_alone() {
 }
 
 #[test]
-fn a_member_that_is_null_counts_as_absent() {
+fn a_null_member_of_a_jwk_counts_as_absent() {
     for name in ["use", "alg", "key_ops", "kid", "x5c", "n"] {
         let keys = set(json!([ed_with(json!({ name: null }))]));
         assert_eq!(keys, Ok(vec![(None, "EdDSA")]), "{name}");
@@ -222,7 +222,7 @@ fn a_member_that_is_null_counts_as_absent() {
 }
 
 #[test]
-fn a_document_that_is_no_set_is_refused() {
+fn a_document_that_is_not_a_jwks_is_rejected() {
     for text in [
         "",
         "[]",
@@ -240,7 +240,7 @@ fn a_document_that_is_no_set_is_refused() {
 }
 
 #[test]
-fn ed25519_is_eddsa_on_its_curve_in_keys_and_tokens() {
+fn ed25519_is_accepted_as_a_name_of_eddsa_in_keys_and_tokens() {
     let expected = Ok(vec![(None, "EdDSA")]);
     for alg in ["EdDSA", "Ed25519"] {
         assert_eq!(set(json!([ed_with(json!({ "alg": alg }))])), expected);
@@ -269,7 +269,7 @@ fn ed25519_is_eddsa_on_its_curve_in_keys_and_tokens() {
 }
 
 #[test]
-fn a_kid_that_stands_twice_refuses_neither_key() {
+fn two_keys_with_the_same_kid_both_verify_tokens() {
     let other = super::forge::key(Algorithm::EdDsa);
     let twin = |key: &SigningKey| {
         let mut key = key.verifying_key();
@@ -295,7 +295,7 @@ fn a_kid_that_stands_twice_refuses_neither_key() {
 }
 
 #[test]
-fn names_of_algorithms_are_read_to_the_letter() {
+fn only_exact_algorithm_names_are_accepted() {
     for algorithm in Algorithm::ALL {
         assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
     }

@@ -10,7 +10,7 @@ fn body(reply: &adapter::Reply) -> &str {
 }
 
 #[test]
-fn a_token_reply_follows_the_standard() {
+fn a_token_response_has_the_standard_oauth_fields() {
     let reply = token_reply("a.b.c", 3600, &Scope::parse("getchats sendfile").unwrap());
     assert_eq!(
         (reply.status, reply.content_type, reply.challenges),
@@ -23,7 +23,7 @@ fn a_token_reply_follows_the_standard() {
 }
 
 #[test]
-fn a_wrong_client_is_challenged() {
+fn an_invalid_client_gets_401_with_a_basic_challenge() {
     let reply = OauthError::invalid_client().reply();
     assert_eq!(
         (reply.status, reply.challenges),
@@ -46,7 +46,7 @@ fn a_wrong_client_is_challenged() {
 }
 
 #[test]
-fn every_code_of_the_gateway_has_a_word() {
+fn every_gateway_code_maps_to_an_oauth_error() {
     #[track_caller]
     fn check(code: Code, error: &str, status: u16) {
         let refusal = OauthError::from(&Error::refused(code));
@@ -74,7 +74,7 @@ fn every_code_of_the_gateway_has_a_word() {
 }
 
 #[test]
-fn a_scope_stays_within_the_access() {
+fn a_token_scope_beyond_the_permissions_of_the_access_is_rejected() {
     let reads = |method: &str| method.starts_with("get");
     let granted = |text| granted_scope(text, reads).map(|scope| scope.to_string());
     assert_eq!(granted(None).unwrap(), "chat");
@@ -103,7 +103,7 @@ fn a_scope_stays_within_the_access() {
 }
 
 #[test]
-fn the_metadata_names_the_public_url() {
+fn oauth_metadata_contains_urls_under_the_public_url() {
     let read = |url| serde_json::from_str::<Value>(&metadata(url)).unwrap();
     let expected = json!({
         "issuer": "https://gate.example",

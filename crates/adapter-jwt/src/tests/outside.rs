@@ -46,7 +46,7 @@ fn outside(header_changes: Value, claim_changes: Value) -> Result<Subject, Token
 }
 
 #[test]
-fn an_outside_token_may_lack_what_its_issuer_does_not_write() {
+fn an_outside_token_without_typ_and_scope_is_accepted_but_allows_nothing() {
     let typs = ["JWT", "jwt", "at+jwt", "application/jwt"];
     for typ in [json!(null)].into_iter().chain(typs.map(|typ| json!(typ))) {
         let subject = outside(json!({ "typ": typ }), json!({})).unwrap();
@@ -61,7 +61,7 @@ fn an_outside_token_may_lack_what_its_issuer_does_not_write() {
 }
 
 #[test]
-fn an_outside_scope_limits_and_foreign_words_allow_nothing() {
+fn unknown_words_in_the_scope_of_an_outside_token_allow_nothing() {
     let scope = |text: Value| outside(json!({}), json!({ "scope": text })).map(|s| s.scope);
     assert_eq!(scope(json!("openid chat")).unwrap(), Scope::all());
     let some = scope(json!("openid getchats")).unwrap();
@@ -77,7 +77,7 @@ fn an_outside_scope_limits_and_foreign_words_allow_nothing() {
 }
 
 #[test]
-fn the_first_scope_claim_that_is_there_counts_and_without_any_the_rule() {
+fn the_first_present_scope_claim_applies_and_the_default_if_none_is_present() {
     let rule = |default| ScopeRule {
         claims: ["scope", "scp", "roles"].map(str::to_owned).to_vec(),
         default,
@@ -113,7 +113,7 @@ fn the_first_scope_claim_that_is_there_counts_and_without_any_the_rule() {
 }
 
 #[test]
-fn an_issuer_speaks_only_for_the_accesses_that_it_may_name() {
+fn a_token_for_an_access_that_its_issuer_may_not_name_is_rejected() {
     let key = rsa();
     let judged = |accesses: &[&str], jwks: &str| {
         let token = key
@@ -141,7 +141,7 @@ fn an_issuer_speaks_only_for_the_accesses_that_it_may_name() {
 }
 
 #[test]
-fn one_issuers_key_does_not_speak_for_another() {
+fn a_key_of_one_issuer_does_not_verify_tokens_of_another_issuer() {
     let ring = ring_with(&jwks(&[rsa()]), &[Algorithm::Rs256]);
     let as_own = rsa().sign(&claims()).unwrap();
     assert_eq!(
@@ -151,7 +151,7 @@ fn one_issuers_key_does_not_speak_for_another() {
 }
 
 #[test]
-fn a_key_unknown_to_us_is_said_so_only_for_a_token_that_could_be_good() {
+fn an_unknown_key_is_reported_only_for_a_token_with_valid_claims() {
     let unknown = |changes| {
         let token = ed()
             .sign_parts(
@@ -178,7 +178,7 @@ fn a_key_unknown_to_us_is_said_so_only_for_a_token_that_could_be_good() {
 }
 
 #[test]
-fn outside_keys_of_each_kind_are_taken() {
+fn outside_keys_of_type_rsa_ed25519_and_p256_verify_tokens() {
     let check = |jwks: &str, algorithm, token: &str| {
         let subject = verify(token, &ring_with(jwks, &[algorithm]), NOW).unwrap();
         assert_eq!(subject.access, "shop");

@@ -10,7 +10,7 @@ use crate::*;
 
 proptest! {
     #[test]
-    fn any_text_is_judged_without_a_panic(text in "\\PC{0,200}") {
+    fn arbitrary_text_as_token_or_jwks_is_rejected_without_a_panic(text in "\\PC{0,200}") {
         prop_assert!(verify(&text, &own_ring(&[ed()]), NOW).is_err());
         prop_assert!(verify_jws(&text, "EdDSA", &text).is_err());
         prop_assert!(parse_jwks(&text, &Algorithm::ALL).is_err());
@@ -18,7 +18,7 @@ proptest! {
     }
 
     #[test]
-    fn one_changed_byte_spoils_a_token(at in 0_usize..400, byte in any::<char>()) {
+    fn a_token_with_one_changed_byte_is_rejected(at in 0_usize..400, byte in any::<char>()) {
         let token = own_with(json!({}));
         let at = at % token.len();
         prop_assume!(!token[at..].starts_with(byte));
@@ -31,7 +31,7 @@ proptest! {
     }
 
     #[test]
-    fn any_form_is_read_without_a_panic(query in "\\PC{0,50}", body in any::<Vec<u8>>()) {
+    fn an_arbitrary_token_request_fails_only_with_a_4xx_status(query in "\\PC{0,50}", body in any::<Vec<u8>>()) {
         let headers = HeaderMap::new();
         let wire = Wire { query: &query, headers: &headers, body: &body.into() };
         if let Err(error) = read_token_request(&wire) {

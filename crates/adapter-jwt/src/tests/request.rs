@@ -40,31 +40,31 @@ fn basic(pair: &str, body: &str) -> Result<TokenRequest, OauthError> {
 }
 
 #[track_caller]
-fn refused(result: Result<TokenRequest, OauthError>, error: &str, status: u16) {
+fn check_rejected(result: Result<TokenRequest, OauthError>, error: &str, status: u16) {
     let refusal = result.unwrap_err();
     assert_eq!((refusal.error, refusal.status), (error, status));
     assert_eq!(refusal.challenge, status == 401);
 }
 
 #[track_caller]
-fn taken(request: TokenRequest, id: &str, secret: &str) {
+fn check_client(request: TokenRequest, id: &str, secret: &str) {
     assert_eq!(request.client_id, id);
     assert_eq!(request.client_secret.expose_secret(), secret);
 }
 
 #[test]
-fn the_client_may_stand_in_the_body_or_the_header() {
+fn client_credentials_are_read_from_the_body_or_the_header() {
     let body = form(&format!(
         "{GRANT}&client_id=cga_1&client_secret=a+b%2Bc&scope=chat"
     ))
     .unwrap();
     assert_eq!(body.scope.as_deref(), Some("chat"));
-    taken(body, "cga_1", "a b+c");
+    check_client(body, "cga_1", "a b+c");
     let header = basic("cga%5F1:a+b%2Bc%3A%C3%A9:", GRANT).unwrap();
     assert!(header.scope.is_none());
     assert!(!format!("{header:?}").contains("b+c"));
-    taken(header, "cga_1", "a b+c:é:");
-    taken(
+    check_client(header, "cga_1", "a b+c:é:");
+    check_client(
         basic(
             "cga_1:s",
             &format!("{GRANT}&client_id=cga_1&client_secret="),
@@ -73,7 +73,7 @@ fn the_client_may_stand_in_the_body_or_the_header() {
         "cga_1",
         "s",
     );
-    taken(
+    check_client(
         form(&format!(
             "&&0=Array&x&{GRANT}&client_id=c&client_secret=%&scope="
         ))
@@ -84,18 +84,18 @@ fn the_client_may_stand_in_the_body_or_the_header() {
 }
 
 #[test]
-fn two_kinds_of_credentials_are_refused() {
-    refused(
+fn credentials_in_both_header_and_body_are_rejected() {
+    check_rejected(
         basic("a:b", &format!("{GRANT}&client_id=a&client_secret=b")),
         "invalid_request",
         400,
     );
-    refused(
+    check_rejected(
         basic("a:b", &format!("{GRANT}&client_secret=b")),
         "invalid_request",
         400,
     );
-    refused(
+    check_rejected(
         basic("a:b", &format!("{GRANT}&client_id=c")),
         "invalid_request",
         400,
@@ -104,11 +104,11 @@ fn two_kinds_of_credentials_are_refused() {
         ("authorization", "Basic YTpi"),
         ("authorization", "Basic YTpi"),
     ];
-    refused(read("", &headers, GRANT.as_bytes()), "invalid_request", 400);
+    check_rejected(read("", &headers, GRANT.as_bytes()), "invalid_request", 400);
 }
 
 #[test]
-fn a_doubled_parameter_is_refused_even_with_one_value() {
+fn a_duplicate_token_request_parameter_is_rejected_even_with_equal_values() {
     let whole = format!("{GRANT}&client_id=a&client_secret=b&scope=chat");
     for again in [
         "client_id=a",
@@ -118,13 +118,13 @@ fn a_doubled_parameter_is_refused_even_with_one_value() {
         "client%5Fid=a",
         "scope",
     ] {
-        refused(form(&format!("{whole}&{again}")), "invalid_request", 400);
+        check_rejected(form(&format!("{whole}&{again}")), "invalid_request", 400);
     }
     assert!(form(&format!("{whole}&x=1&x=2")).is_ok());
 }
 
 #[test]
-fn nothing_of_ours_may_stand_in_the_query() {
+fn oauth_parameters_in_the_query_are_rejected() {
     let whole = format!("{GRANT}&client_id=a&client_secret=b");
     for query in [
         whole.as_str(),
@@ -133,15 +133,15 @@ fn nothing_of_ours_may_stand_in_the_query() {
         "x=1&scope",
         "client_id=",
     ] {
-        refused(read(query, &[], whole.as_bytes()), "invalid_request", 400);
+        check_rejected(read(query, &[], whole.as_bytes()), "invalid_request", 400);
     }
     assert!(read("x=1", &[], whole.as_bytes()).is_ok());
 }
 
 #[test]
-fn the_grant_is_client_credentials_alone() {
-    refused(form("client_id=a&client_secret=b"), "invalid_request", 400);
-    refused(form(""), "invalid_request", 400);
+fn only_the_client_credentials_grant_is_accepted() {
+    check_rejected(form("client_id=a&client_secret=b"), "invalid_request", 400);
+    check_rejected(form(""), "invalid_request", 400);
     for grant in [
         "password",
         "refresh_token",
@@ -149,12 +149,12 @@ fn the_grant_is_client_credentials_alone() {
         "client_credentials%20",
     ] {
         let body = format!("grant_type={grant}&client_id=a&client_secret=b");
-        refused(form(&body), "unsupported_grant_type", 400);
+        check_rejected(form(&body), "unsupported_grant_type", 400);
     }
 }
 
 #[test]
-fn missing_or_unreadable_credentials_are_an_invalid_client() {
+fn missing_or_malformed_client_credentials_return_invalid_client() {
     for rest in [
         "",
         "&client_id=a",
@@ -162,13 +162,13 @@ fn missing_or_unreadable_credentials_are_an_invalid_client() {
         "&client_id=&client_secret=b",
         "&client_id=a&client_secret=",
     ] {
-        refused(form(&format!("{GRANT}{rest}")), "invalid_client", 401);
+        check_rejected(form(&format!("{GRANT}{rest}")), "invalid_client", 401);
     }
     for pair in ["a", "a:", ":b", ":", "a:%FF", "%FF:b"] {
-        refused(basic(pair, GRANT), "invalid_client", 401);
+        check_rejected(basic(pair, GRANT), "invalid_client", 401);
     }
     for value in ["Basic !!", "Bearer a.b.c", "Digest x"] {
-        refused(
+        check_rejected(
             read("", &[("authorization", value)], GRANT.as_bytes()),
             "invalid_client",
             401,
@@ -177,16 +177,16 @@ fn missing_or_unreadable_credentials_are_an_invalid_client() {
 }
 
 #[test]
-fn bounds_are_those_of_user_and_password() {
+fn overlong_client_credentials_and_control_characters_are_rejected() {
     let with =
         |id: &str, secret: &str| form(&format!("{GRANT}&client_id={id}&client_secret={secret}"));
     assert!(with(&"i".repeat(256), &"s".repeat(1024)).is_ok());
-    refused(with(&"i".repeat(257), "s"), "invalid_request", 400);
-    refused(with("i", &"s".repeat(1025)), "invalid_request", 400);
+    check_rejected(with(&"i".repeat(257), "s"), "invalid_request", 400);
+    check_rejected(with("i", &"s".repeat(1025)), "invalid_request", 400);
     for control in ["%00", "%0D%0A", "%09", "%7F", "%EF%BF%BF"] {
-        refused(with("i", control), "invalid_request", 400);
-        refused(with(control, "s"), "invalid_request", 400);
-        refused(
+        check_rejected(with("i", control), "invalid_request", 400);
+        check_rejected(with(control, "s"), "invalid_request", 400);
+        check_rejected(
             basic(&format!("i:{control}"), GRANT),
             "invalid_request",
             400,
@@ -195,7 +195,7 @@ fn bounds_are_those_of_user_and_password() {
 }
 
 #[test]
-fn only_a_form_is_read() {
+fn token_requests_must_be_form_encoded() {
     let whole = format!("{GRANT}&client_id=a&client_secret=b");
     let typed = |value| read("", &[("content-type", value)], whole.as_bytes());
     assert!(typed("Application/X-WWW-Form-Urlencoded; charset=UTF-8").is_ok());
@@ -205,20 +205,20 @@ fn only_a_form_is_read() {
         "text/plain",
         "",
     ] {
-        refused(typed(value), "invalid_request", 415);
+        check_rejected(typed(value), "invalid_request", 415);
     }
-    refused(read("", &[], b"grant_type=\xff"), "invalid_request", 400);
-    refused(form("grant_type=%FF"), "invalid_request", 400);
+    check_rejected(read("", &[], b"grant_type=\xff"), "invalid_request", 400);
+    check_rejected(form("grant_type=%FF"), "invalid_request", 400);
 }
 
 #[test]
-fn a_compressed_body_and_two_media_types_are_refused() {
+fn a_compressed_token_request_or_a_second_content_type_is_rejected() {
     let body = format!("{GRANT}&client_id=c&client_secret=s");
     let form = ("content-type", "application/x-www-form-urlencoded");
     let with = |header| read("", &[form, header], body.as_bytes());
-    taken(with(("content-encoding", "identity")).unwrap(), "c", "s");
+    check_client(with(("content-encoding", "identity")).unwrap(), "c", "s");
     let packed = with(("content-encoding", "gzip"));
-    refused(packed, "invalid_request", 415);
+    check_rejected(packed, "invalid_request", 415);
     let twice = with(("content-type", "text/plain"));
-    refused(twice, "invalid_request", 400);
+    check_rejected(twice, "invalid_request", 400);
 }

@@ -29,7 +29,7 @@ fn with_header(changes: Value) -> String {
 }
 
 #[test]
-fn an_own_token_is_good_with_both_algorithms() {
+fn own_tokens_signed_with_eddsa_or_rs256_are_accepted() {
     for key in [ed(), rsa()] {
         let token = key.sign(&claims()).unwrap();
         let subject = verify(&token, &own_ring(&[ed(), rsa()]), NOW).unwrap();
@@ -42,7 +42,7 @@ fn an_own_token_is_good_with_both_algorithms() {
 }
 
 #[test]
-fn none_is_refused_in_all_spellings() {
+fn alg_none_is_rejected_in_every_spelling() {
     for alg in [
         "none",
         "None",
@@ -66,7 +66,7 @@ fn none_is_refused_in_all_spellings() {
 }
 
 #[test]
-fn a_public_key_is_no_hmac_secret() {
+fn hmac_tokens_signed_with_a_public_key_are_rejected() {
     use aws_lc_rs::hmac;
     let jwk = jwks(&[rsa()]);
     let raw = rsa().public_jwk()["n"].as_str().unwrap().to_owned();
@@ -90,7 +90,7 @@ fn a_public_key_is_no_hmac_secret() {
 }
 
 #[test]
-fn the_key_fixes_the_algorithm() {
+fn a_token_whose_alg_differs_from_its_key_is_rejected() {
     bad(
         &with_header(json!({ "alg": "RS256" })),
         "alg differs from the key's algorithm",
@@ -114,7 +114,7 @@ fn the_key_fixes_the_algorithm() {
 }
 
 #[test]
-fn a_header_with_tricks_is_refused() {
+fn token_headers_with_crit_b64_zip_enc_or_a_wrong_type_are_rejected() {
     for (name, value) in [
         ("crit", json!(["exp"])),
         ("crit", json!([])),
@@ -153,7 +153,7 @@ fn a_header_with_tricks_is_refused() {
 }
 
 #[test]
-fn keys_in_the_header_are_neither_fetched_nor_used() {
+fn keys_in_the_token_header_are_ignored() {
     let mine = key(Algorithm::EdDsa);
     let extras = json!({
         "jwk": mine.public_jwk(), "jku": "https://evil.example/jwks", "x5u": "https://evil.example/x",
@@ -167,7 +167,7 @@ fn keys_in_the_header_are_neither_fetched_nor_used() {
 }
 
 #[test]
-fn kid_is_a_name_and_nothing_else() {
+fn an_unknown_or_non_string_kid_is_rejected() {
     for kid in [
         "../../dev/null",
         "' OR '1'='1",
@@ -183,7 +183,7 @@ fn kid_is_a_name_and_nothing_else() {
 }
 
 #[test]
-fn without_kid_so_many_keys_of_the_algorithm_are_tried() {
+fn a_token_without_kid_is_rejected_if_more_than_eight_keys_could_match() {
     let token = with_header(json!({ "kid": null }));
     good(&token);
     assert!(verify(&token, &own_ring(&[ed(), rsa()]), NOW).is_ok());
@@ -207,7 +207,7 @@ fn without_kid_so_many_keys_of_the_algorithm_are_tried() {
 }
 
 #[test]
-fn old_and_new_key_are_good_while_they_rotate() {
+fn tokens_of_the_old_and_the_new_key_verify_during_a_rotation() {
     let (old, new) = (key(Algorithm::EdDsa), key(Algorithm::EdDsa));
     let [by_old, by_new] = [&old, &new].map(|key| key.sign(&claims()).unwrap());
     let during = own_ring(&[&new, &old]);
@@ -218,7 +218,7 @@ fn old_and_new_key_are_good_while_they_rotate() {
 }
 
 #[test]
-fn the_compact_form_is_strict() {
+fn deviations_from_the_jws_compact_form_are_rejected() {
     let token = own_with(json!({}));
     good(&token);
     let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -260,14 +260,14 @@ fn the_compact_form_is_strict() {
 }
 
 #[test]
-fn a_long_token_is_refused_before_it_is_decoded() {
+fn an_overlong_token_is_rejected_before_it_is_decoded() {
     bad(&own_with(json!({ "pad": "x".repeat(7000) })), "too long");
     bad(&"a".repeat(TOKEN_BYTES_MAX + 1), "too long");
     bad(&"a".repeat(TOKEN_BYTES_MAX), "three parts");
 }
 
 #[test]
-fn doubled_keys_are_refused() {
+fn a_token_with_duplicate_json_keys_is_rejected() {
     let (head, body) = (header(ed()).to_string(), claims_with(json!({})));
     for double in [
         body.replacen('{', r#"{"sub":"demo","#, 1),
@@ -285,7 +285,7 @@ fn doubled_keys_are_refused() {
 }
 
 #[test]
-fn times_are_numbers_or_nothing() {
+fn token_times_must_be_non_negative_numbers() {
     let body = claims_with(json!({ "exp": "HERE", "nbf": NOW }));
     let with = |exp: &str| {
         let body = body.replacen(r#""HERE""#, exp, 1);
@@ -319,7 +319,7 @@ fn times_are_numbers_or_nothing() {
 }
 
 #[test]
-fn expired_is_reported_only_when_all_else_is_right() {
+fn a_token_is_reported_as_expired_only_if_everything_else_is_valid() {
     let expired = own_with(json!({ "exp": NOW - 30 }));
     good(&own_with(json!({ "exp": NOW - 29 })));
     assert_eq!(judge(&expired), Err(TokenFault::Expired));
@@ -340,7 +340,7 @@ fn expired_is_reported_only_when_all_else_is_right() {
 }
 
 #[test]
-fn issuer_and_audience_are_compulsory() {
+fn a_token_must_name_a_known_issuer_and_this_gateway_as_audience() {
     let ours = format!("{OWN}/api/jwt/");
     good(&own_with(json!({ "aud": ["other", ours] })));
     good(&own_with(json!({ "aud": [ours, "other"] })));
@@ -375,7 +375,7 @@ fn issuer_and_audience_are_compulsory() {
 }
 
 #[test]
-fn an_own_token_is_whole() {
+fn an_own_token_without_a_required_claim_is_rejected() {
     for name in ["sub", "client_id", "jti", "scope", "iat"] {
         bad(&own_with(json!({ name: null })), "lacks a claim");
     }
@@ -395,7 +395,7 @@ fn an_own_token_is_whole() {
 }
 
 #[test]
-fn the_caller_learns_expired_or_nothing() {
+fn error_codes_reveal_only_whether_a_token_has_expired() {
     use adapter::Code;
     let code = |fault| adapter::Error::from(fault).code();
     assert_eq!(code(TokenFault::Expired), Code::ExpiredToken);

@@ -7,7 +7,7 @@ use crate::verify_jws;
 
 /// Runs the wycheproof subset. Each group names its key, as a public key if the key has a public half.
 #[test]
-fn the_public_vectors_hold() {
+fn the_wycheproof_jws_vectors_are_judged_correctly() {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
         skipped("CHATGATE_VECTORS is not set");
         return;
@@ -29,7 +29,7 @@ fn the_public_vectors_hold() {
 }
 
 #[test]
-fn an_hmac_key_is_for_the_command_line_and_never_weak() {
+fn verify_jws_accepts_only_hs256_hmac_keys_of_32_bytes_or_more() {
     use aws_lc_rs::hmac;
     let check = |bytes: usize, alg: &str, extra: &str| {
         let secret = vec![7; bytes];

@@ -27,12 +27,12 @@ fn decode(query: &str, authorization: &[&str]) -> Result<Decoded, Code> {
 }
 
 #[track_caller]
-fn refused(query: &str, authorization: &[&str], code: Code) {
+fn check_decode_error(query: &str, authorization: &[&str], code: Code) {
     assert_eq!(decode(query, authorization).unwrap_err(), code);
 }
 
 #[test]
-fn a_bearer_call_is_read_and_its_own_mistakes_stay_shut() {
+fn errors_in_a_bearer_call_do_not_prevent_decoding_its_token() {
     let decoded = decode(CALL, &["bearer   a.b.c"]).unwrap();
     let Credentials::Token(token) = &decoded.credentials else {
         panic!("{decoded:?}");
@@ -45,26 +45,26 @@ fn a_bearer_call_is_read_and_its_own_mistakes_stay_shut() {
 }
 
 #[test]
-fn the_token_comes_before_class_and_method() {
-    refused("", &[], Code::MissingToken);
-    refused(CALL, &["Basic YTpi"], Code::MissingToken);
-    refused(CALL, &["Digest x"], Code::MissingToken);
-    refused(CALL, &["Bearer"], Code::MissingToken);
-    refused(CALL, &["Bearer   "], Code::MissingToken);
-    refused(CALL, &["Bearer a", "Bearer a"], Code::IncorrectParam);
-    refused("user=u", &["Bearer a"], Code::IncorrectParam);
-    refused(
+fn a_missing_token_is_reported_before_class_and_method() {
+    check_decode_error("", &[], Code::MissingToken);
+    check_decode_error(CALL, &["Basic YTpi"], Code::MissingToken);
+    check_decode_error(CALL, &["Digest x"], Code::MissingToken);
+    check_decode_error(CALL, &["Bearer"], Code::MissingToken);
+    check_decode_error(CALL, &["Bearer   "], Code::MissingToken);
+    check_decode_error(CALL, &["Bearer a", "Bearer a"], Code::IncorrectParam);
+    check_decode_error("user=u", &["Bearer a"], Code::IncorrectParam);
+    check_decode_error(
         &format!("{CALL}&password=p"),
         &["Bearer a"],
         Code::IncorrectParam,
     );
-    refused(
+    check_decode_error(
         &format!("{CALL}&user=u&password=p"),
         &[],
         Code::MissingToken,
     );
-    refused("method=x", &["Bearer a"], Code::MissingClass);
-    refused("class=x", &["Bearer a"], Code::MissingMethod);
+    check_decode_error("method=x", &["Bearer a"], Code::MissingClass);
+    check_decode_error("class=x", &["Bearer a"], Code::MissingMethod);
     assert!(decode(&format!("{CALL}&user=&password="), &["Bearer a"]).is_ok());
 }
 
@@ -83,7 +83,7 @@ fn wire_form(policy: StatusPolicy, code: Code) -> (u16, &'static [&'static str])
 }
 
 #[test]
-fn every_401_is_challenged_and_nothing_else() {
+fn a_bearer_challenge_is_sent_with_401_and_with_no_other_status() {
     let plain = r#"Bearer realm="chatgate""#;
     let invalid = r#"Bearer realm="chatgate", error="invalid_token""#;
     let expired = format!(r#"{invalid}, error_description="The token has expired.""#);
@@ -104,7 +104,7 @@ fn every_401_is_challenged_and_nothing_else() {
 }
 
 #[test]
-fn success_is_the_envelope_with_200() {
+fn a_successful_call_returns_the_envelope_with_200() {
     let response = Response::of(r#"{"list":[]}"#).unwrap();
     let reply = JwtAdapter::new(StatusPolicy::Mapped).encode(
         Dialect::default(),

@@ -16,7 +16,7 @@ fn fault(dialect: Dialect, error: &Error) -> String {
 }
 
 #[test]
-fn faults_are_the_contracts_in_both_versions() {
+fn faults_of_both_soap_versions_match_the_contract() {
     let error = Error::refused(Code::ChannelNotFound);
     assert_eq!(
         fault(V11, &error),
@@ -37,7 +37,7 @@ fn faults_are_the_contracts_in_both_versions() {
 }
 
 #[test]
-fn words_of_the_upstream_become_names() {
+fn upstream_error_codes_become_valid_fault_subcodes() {
     let word = |word: &str| fault(V12, &Error::upstream_code(word.to_owned()));
     assert!(word("QUOTA_9").contains(">c:QUOTA_9<"));
     assert!(word("404").contains(">c:_404<") && word("404").contains("<c:code>404</c:code>"));
@@ -45,7 +45,7 @@ fn words_of_the_upstream_become_names() {
 }
 
 #[test]
-fn statuses_follow_the_policy() {
+fn soap_statuses_follow_the_fault_status_policy() {
     let status = |dialect, code, policy| {
         let reply = refuse(dialect, &Error::refused(code), policy);
         (reply.status, reply.challenges.len())
@@ -99,7 +99,7 @@ fn statuses_follow_the_policy() {
 }
 
 #[test]
-fn only_credentials_in_the_head_or_none_are_challenged() {
+fn credential_errors_return_401_unless_the_envelope_has_credentials() {
     let status = |headers: &[(&str, &str)], body: &str| refusal(headers, body).0;
     assert_eq!(status(&[], &envelope("", "<c:getchatchannels/>")), 401);
     assert_eq!(status(&[], &envelope12("", "<c:getchatchannels/>")), 401);
@@ -150,7 +150,7 @@ fn only_credentials_in_the_head_or_none_are_challenged() {
 }
 
 #[test]
-fn a_send_says_that_it_was_sent() {
+fn a_successful_soap_send_reports_delivery_sent() {
     assert_eq!(
         succeed(V11, "sendmessage", None),
         r#"<?xml version="1.0" encoding="utf-8"?>
@@ -167,7 +167,7 @@ fn check_list(result: &str, expected: &str) {
 }
 
 #[test]
-fn a_list_holds_the_declared_fields_in_their_order() {
+fn a_soap_list_contains_the_declared_fields_in_order() {
     check_list(
         r#"{"list":[{"name":"A&B","stray":1,"platform":"webchat","platformid":"1"}]}"#,
         "<c:list><c:item><c:platformid>1</c:platformid><c:platform>webchat</c:platform><c:name>A&amp;B</c:name></c:item></c:list>",
@@ -192,7 +192,7 @@ fn a_list_holds_the_declared_fields_in_their_order() {
 }
 
 #[test]
-fn values_are_text_as_the_contract_says() {
+fn json_values_are_written_as_escaped_soap_text() {
     let value = |json: &str| {
         let body = succeed(
             V11,
@@ -246,7 +246,7 @@ fn any_dialect() -> impl Strategy<Value = Dialect> {
 
 proptest! {
     #[test]
-    fn a_value_comes_back_out_of_the_envelope(text in any::<String>()) {
+    fn an_arbitrary_value_round_trips_through_the_soap_answer(text in any::<String>()) {
         let result = serde_json::json!({ "list": [{ "name": text }] }).to_string();
         let body = succeed(V11, "getchatchannels", Some(&result));
         let source = Source::read(body.as_bytes(), None).unwrap();
@@ -256,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn every_dialect_and_text_makes_a_document(dialect in any_dialect(), text in any::<String>(), word in any::<String>()) {
+    fn every_fault_is_well_formed_xml_in_every_dialect(dialect in any_dialect(), text in any::<String>(), word in any::<String>()) {
         for error in [Error::explained(Code::MalformedRequest, text.clone()), Error::upstream_code(word.clone())] {
             let body = refuse(dialect, &error, FaultStatus::Mapped).body;
             prop_assert_eq!(crate::check_document(&body), Ok(()));
@@ -264,7 +264,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_comes_back_as_it_was_sent(message in "[^\\p{C}]{1,100}") {
+    fn an_escaped_message_is_decoded_unchanged(message in "[^\\p{C}]{1,100}") {
         let mut escaped = String::new();
         crate::escape::push_escaped(&mut escaped, &message);
         let (_, decoded) = decode(&[], &sendmessage(&format!("<message>{escaped}</message>")));
@@ -306,7 +306,7 @@ fn the_wsdl_declares_every_operation_in_both_ports() {
 }
 
 #[test]
-fn a_wsdl_of_one_version_names_nothing_of_the_other() {
+fn a_wsdl_for_one_soap_version_omits_the_other_version() {
     let both = crate::wsdl("https://chat.example", WsdlPorts::Both, true);
     for (ports, own, other) in [
         (WsdlPorts::Soap11, "soap", "soap12"),
@@ -326,14 +326,14 @@ fn a_wsdl_of_one_version_names_nothing_of_the_other() {
 }
 
 #[test]
-fn a_wsdl_without_events_does_not_name_them() {
+fn a_wsdl_without_events_omits_getevents() {
     let wsdl = crate::wsdl("https://chat.example", WsdlPorts::Both, false);
     crate::check_document(wsdl.as_bytes()).unwrap();
     assert!(!wsdl.contains("getevents") && wsdl.contains("getchats"));
 }
 
 #[test]
-fn a_query_asks_for_one_wsdl() {
+fn the_query_selects_the_soap_version_of_the_wsdl() {
     let asked = |query: &str| match WsdlPorts::asked_for(query) {
         None => "none",
         Some(Ok(WsdlPorts::Both)) => "both",
@@ -363,7 +363,7 @@ fn a_query_asks_for_one_wsdl() {
 }
 
 #[test]
-fn a_long_list_comes_in_pieces_of_the_announced_length() {
+fn the_pieces_of_a_long_soap_list_have_the_announced_total_length() {
     let item = serde_json::json!({"platformid": "1", "message": "<&>\u{fc}".repeat(5000)});
     let result = serde_json::json!({"list": vec![item; 9]}).to_string();
     let response = adapter::Response::of(&result).unwrap();

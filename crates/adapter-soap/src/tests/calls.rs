@@ -17,7 +17,7 @@ const BASIC: (&str, &str) = ("authorization", "Basic Ym9iOnBhc3M=");
 const CHANNELS: &str = "<c:getchatchannels/>";
 
 #[test]
-fn each_kind_of_credentials_is_read() {
+fn every_kind_of_soap_credentials_is_read() {
     check(
         &[],
         &envelope(
@@ -54,7 +54,7 @@ fn each_kind_of_credentials_is_read() {
 }
 
 #[test]
-fn a_password_of_another_type_is_refused() {
+fn a_password_with_an_unknown_type_is_rejected() {
     for kind in ["urn:x#NotPasswordText", "PasswordTexts", "urn:x#"] {
         let password = format!("<w:Password Type='{kind}'>pass</w:Password>");
         let header = security(&token("bob", &password));
@@ -63,7 +63,7 @@ fn a_password_of_another_type_is_refused() {
 }
 
 #[test]
-fn two_kinds_at_once_are_refused() {
+fn two_kinds_of_soap_credentials_in_one_call_are_rejected() {
     let elements = format!("<c:getchatchannels>{USER}</c:getchatchannels>");
     let header = security(&token("bob", "<w:Password>pass</w:Password>"));
     check(&[BASIC], &envelope("", &elements), "INCORRECT_PARAM");
@@ -86,7 +86,7 @@ fn two_kinds_at_once_are_refused() {
 }
 
 #[test]
-fn broken_tokens_have_clear_errors() {
+fn malformed_username_tokens_return_clear_errors() {
     let header = security(&token(
         "bob",
         &format!("<w:Password Type='{WSSE}#PasswordDigest'>x</w:Password>"),
@@ -124,7 +124,7 @@ fn broken_tokens_have_clear_errors() {
 }
 
 #[test]
-fn missing_credentials_are_reported_before_anything_about_the_call() {
+fn missing_credentials_are_reported_before_errors_in_the_call() {
     for body in [
         CHANNELS,
         "",
@@ -164,7 +164,7 @@ fn missing_credentials_are_reported_before_anything_about_the_call() {
 }
 
 #[test]
-fn what_is_wrong_with_the_call_waits_inside() {
+fn errors_in_a_soap_call_do_not_prevent_decoding_its_credentials() {
     check(
         &[BASIC],
         &envelope("", "<c:nosuch/>"),
@@ -202,7 +202,7 @@ fn what_is_wrong_with_the_call_waits_inside() {
 }
 
 #[test]
-fn parameters_come_in_any_order_with_and_without_namespace() {
+fn soap_parameters_are_read_in_any_order_with_or_without_namespace() {
     let expected = "bob:pass sendmessage platform=whatsapp platformid=1 destination=48 message=hi";
     check(&[], &sendmessage("<message>hi</message>"), expected);
     check(
@@ -220,7 +220,7 @@ fn parameters_come_in_any_order_with_and_without_namespace() {
 }
 
 #[test]
-fn doubled_parameters_must_agree_and_credentials_may_not_be_doubled() {
+fn duplicate_parameters_must_agree_and_duplicate_credentials_are_rejected() {
     check(
         &[],
         &sendmessage("<message>a</message><c:message>b</c:message>"),
@@ -252,7 +252,7 @@ fn doubled_parameters_must_agree_and_credentials_may_not_be_doubled() {
 }
 
 #[test]
-fn text_is_taken_whole() {
+fn text_split_by_comments_and_cdata_is_joined_unchanged() {
     let sent = |message: &str| verdict(&[], &sendmessage(&format!("<message>{message}</message>")));
     let expected = |message: &str| {
         format!(
@@ -273,7 +273,7 @@ fn text_is_taken_whole() {
 }
 
 #[test]
-fn nil_is_absent_and_structures_are_refused() {
+fn nil_elements_count_as_absent_and_structured_values_are_rejected() {
     check(
         &[BASIC],
         &envelope(
@@ -335,7 +335,7 @@ fn nil_is_absent_and_structures_are_refused() {
 }
 
 #[test]
-fn action_hints_must_agree() {
+fn a_soap_action_that_contradicts_the_body_is_rejected() {
     let body = envelope("", CHANNELS);
     for action in [
         "\"urn:chatgate:chat:v1#getchatchannels\"",
@@ -389,7 +389,7 @@ fn action_hints_must_agree() {
 }
 
 #[test]
-fn idempotency_keys_agree_wherever_they_stand() {
+fn idempotency_keys_in_headers_and_body_must_agree() {
     let body = |header: &str, child: &str| {
         envelope(
             header,

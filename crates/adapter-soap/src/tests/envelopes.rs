@@ -12,7 +12,7 @@ fn call() -> String {
 }
 
 #[test]
-fn the_head_decides_the_version_until_there_is_an_envelope() {
+fn the_content_type_decides_the_soap_version_until_the_envelope_is_read() {
     let announced = |value: Option<&'static str>| {
         let mut headers = HeaderMap::new();
         headers.extend(
@@ -58,7 +58,7 @@ fn bytes() -> bytes::Bytes {
 }
 
 #[test]
-fn media_types_that_can_hold_an_envelope_are_taken() {
+fn only_xml_media_types_are_accepted_for_envelopes() {
     let with = |value: &str| verdict(&[("content-type", value)], &envelope("", &call()));
     for taken in [
         "text/xml",
@@ -98,7 +98,7 @@ fn media_types_that_can_hold_an_envelope_are_taken() {
 }
 
 #[test]
-fn a_compressed_body_and_two_media_types_are_refused() {
+fn a_compressed_envelope_or_a_second_content_type_is_rejected() {
     let xml = ("content-type", "text/xml");
     let with = |header| verdict(&[xml, header], &envelope("", &call()));
     assert_eq!(with(("content-encoding", "identity")), OK);
@@ -109,7 +109,7 @@ fn a_compressed_body_and_two_media_types_are_refused() {
 }
 
 #[test]
-fn utf16_is_read() {
+fn a_utf16_envelope_is_read_unless_the_charset_contradicts_it() {
     let text = format!(
         "\u{feff}<?xml version='1.0' encoding='utf-16'?>{}",
         envelope("", &call())
@@ -133,7 +133,7 @@ fn utf16_is_read() {
 }
 
 #[test]
-fn what_does_not_belong_into_an_envelope_is_refused() {
+fn content_that_does_not_belong_in_an_envelope_is_rejected() {
     let fine = envelope("", &call());
     check(
         &[],
@@ -178,7 +178,7 @@ fn what_does_not_belong_into_an_envelope_is_refused() {
 }
 
 #[test]
-fn encoding_style_is_forbidden_where_soap_12_forbids_it() {
+fn encoding_style_is_rejected_where_soap_12_forbids_it() {
     let styled = |envelope: String, part: &str| {
         envelope.replace(
             &format!("<s:{part}"),
@@ -204,7 +204,7 @@ fn encoding_style_is_forbidden_where_soap_12_forbids_it() {
 }
 
 #[test]
-fn header_blocks_must_be_understood_only_where_they_are_for_us() {
+fn an_unknown_mandatory_header_block_for_the_gateway_is_rejected() {
     let unknown = |attributes: &str| format!("<x:Unknown xmlns:x='urn:x' {attributes}/>");
     let role = |role: &str| {
         format!(
@@ -258,7 +258,7 @@ fn header_blocks_must_be_understood_only_where_they_are_for_us() {
 }
 
 #[test]
-fn a_must_understand_fault_names_the_blocks() {
+fn a_must_understand_fault_names_the_rejected_header_blocks() {
     let blocks =
         "<x:A xmlns:x='urn:x&amp;y' s:mustUnderstand='1'/><B xmlns='urn:b' s:mustUnderstand='1'/>";
     let detail = r#"<c:error xmlns:c="urn:chatgate:chat:v1"><c:code>MALFORMED_REQUEST</c:code><c:request_id>r-1</c:request_id><c:delivery>not_sent</c:delivery></c:error>"#;
@@ -287,7 +287,7 @@ fn a_must_understand_fault_names_the_blocks() {
 }
 
 #[test]
-fn an_envelope_of_another_version_is_a_version_mismatch() {
+fn an_envelope_of_an_unknown_version_returns_a_version_mismatch_fault() {
     for root in [
         "<Envelope/>",
         "<e:Envelope xmlns:e='urn:x'><?p?></e:Envelope>",
@@ -313,7 +313,7 @@ fn an_envelope_of_another_version_is_a_version_mismatch() {
 }
 
 #[test]
-fn the_w3c_messages_get_the_fault_that_they_are_there_for() {
+fn the_w3c_soap_test_messages_get_the_expected_faults() {
     let Some(folder) = std::env::var_os("CHATGATE_VECTORS") else {
         skipped("CHATGATE_VECTORS is not set");
         return;
@@ -342,7 +342,7 @@ fn the_w3c_messages_get_the_fault_that_they_are_there_for() {
 
 proptest! {
     #[test]
-    fn a_damaged_envelope_is_answered(at in 0..1000_usize, byte: u8, insert: bool) {
+    fn a_damaged_envelope_gets_a_well_formed_fault(at in 0..1000_usize, byte: u8, insert: bool) {
         let header = "<w:Security xmlns:w='http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd' s:mustUnderstand='1'><w:UsernameToken><w:Username>bob</w:Username></w:UsernameToken></w:Security>";
         let mut body = envelope12(header, &call()).into_bytes();
         let at = at % body.len();

@@ -40,7 +40,7 @@ fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
 }
 
 #[test]
-fn there_is_one_root_and_nothing_but_blanks_comments_and_instructions_around_it() {
+fn a_document_must_have_one_root_and_no_text_outside_it() {
     check("<a/>", true);
     check(" \r\n<!--c--><?p i?><a></a ><?p?>\t", true);
     for broken in [
@@ -59,7 +59,7 @@ fn there_is_one_root_and_nothing_but_blanks_comments_and_instructions_around_it(
 }
 
 #[test]
-fn end_tags_match_and_all_are_there() {
+fn missing_or_mismatched_end_tags_are_rejected() {
     for broken in [
         "<a>",
         "<a><b></a></b>",
@@ -78,7 +78,7 @@ fn end_tags_match_and_all_are_there() {
 }
 
 #[test]
-fn names_are_those_of_the_fifth_edition() {
+fn element_names_follow_the_fifth_edition_of_xml() {
     for name in [
         "a",
         "_",
@@ -115,7 +115,7 @@ fn names_are_those_of_the_fifth_edition() {
 }
 
 #[test]
-fn attributes_are_spaced_quoted_and_unique() {
+fn attributes_must_be_separated_quoted_and_unique() {
     for broken in [
         r#"<a b="1"c="2"/>"#,
         r#"<a b="1" b="2"/>"#,
@@ -140,7 +140,7 @@ fn attributes_are_spaced_quoted_and_unique() {
 }
 
 #[test]
-fn prefixes_are_bound_as_namespaces_demand() {
+fn namespace_prefixes_must_be_bound_correctly() {
     for broken in [
         "<p:a/>",
         r#"<a p:b="1"/>"#,
@@ -168,7 +168,7 @@ fn prefixes_are_bound_as_namespaces_demand() {
 }
 
 #[test]
-fn the_declaration_stands_first_and_in_order() {
+fn the_xml_declaration_must_come_first_and_be_well_formed() {
     for declaration in [
         "<?xml version='1.0'?>",
         "<?xml version=\"1.0\" encoding=\"utf-8\" standalone='no' ?>",
@@ -208,7 +208,7 @@ fn the_declaration_stands_first_and_in_order() {
 }
 
 #[test]
-fn comments_instructions_and_sections_keep_their_rules() {
+fn malformed_comments_instructions_and_cdata_sections_are_rejected() {
     for broken in [
         "<a><!-- a -- b --></a>",
         "<a><!----->\u{20}</a>",
@@ -235,7 +235,7 @@ fn comments_instructions_and_sections_keep_their_rules() {
 }
 
 #[test]
-fn only_predefined_entities_and_references_to_legal_characters_are_taken() {
+fn only_predefined_entities_and_legal_character_references_are_accepted() {
     for broken in [
         "&nbsp;",
         "&AMP;",
@@ -268,7 +268,7 @@ fn only_predefined_entities_and_references_to_legal_characters_are_taken() {
 }
 
 #[test]
-fn no_doctype_is_taken_in_any_form() {
+fn a_doctype_is_rejected_in_every_form() {
     for document in [
         "<!DOCTYPE a><a/>",
         "<!doctype a><a/>",
@@ -282,7 +282,7 @@ fn no_doctype_is_taken_in_any_form() {
 }
 
 #[test]
-fn text_is_put_together_and_never_trimmed() {
+fn element_text_is_joined_and_never_trimmed() {
     check_text("<a>ad<!-- -->min</a>", "admin");
     check_text("<a> x &amp; <![CDATA[<y>]]> </a>", " x & <y> ");
     check_text("<a>1<b>2</b>3</a>", "13");
@@ -301,7 +301,7 @@ fn attribute_values_are_normalised() {
 }
 
 #[test]
-fn utf8_and_utf16_are_read_with_their_marks() {
+fn utf8_and_utf16_are_read_with_byte_order_marks() {
     let document = "<?xml version='1.0' encoding='utf-16'?><a>é😀</a>";
     assert_eq!(check_document(&utf16(document, u16::to_le_bytes)), Ok(()));
     assert_eq!(check_document(&utf16(document, u16::to_be_bytes)), Ok(()));
@@ -334,7 +334,7 @@ fn utf8_and_utf16_are_read_with_their_marks() {
 }
 
 #[test]
-fn the_mark_goes_before_the_charset_and_the_charset_before_the_declaration() {
+fn encoding_precedence_is_byte_order_mark_then_charset_then_declaration() {
     let text = |charset: Option<&str>, bytes: &[u8]| {
         let charset = charset.map(|name| Charset::named(name).unwrap());
         let source = Source::read(bytes, charset).map_err(|error| error.reason)?;
@@ -359,7 +359,7 @@ fn the_mark_goes_before_the_charset_and_the_charset_before_the_declaration() {
 }
 
 #[test]
-fn each_byte_of_iso_8859_1_is_the_character_of_its_number() {
+fn each_iso_8859_1_byte_is_read_as_its_unicode_character() {
     for byte in 0..=u8::MAX {
         let document = [
             b"<?xml version='1.0' encoding='iso-8859-1'?><a b='".as_slice(),
@@ -379,7 +379,7 @@ fn each_byte_of_iso_8859_1_is_the_character_of_its_number() {
 }
 
 #[test]
-fn the_cap_holds_for_the_characters_as_well() {
+fn the_document_size_limit_also_applies_to_the_decoded_text() {
     let document = |count: usize| {
         let mut bytes = b"<a>".to_vec();
         bytes.resize(3 + count, 0xe9);
@@ -395,7 +395,7 @@ fn the_cap_holds_for_the_characters_as_well() {
 }
 
 #[test]
-fn the_caps_hold_at_their_edge() {
+fn limits_of_depth_attributes_namespaces_and_size_are_exact() {
     let nested = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
     check(&nested(32), true);
     check(&nested(33), false);
@@ -419,7 +419,7 @@ fn the_caps_hold_at_their_edge() {
 }
 
 #[test]
-fn an_error_is_one_line_without_anything_of_the_document() {
+fn a_parse_error_is_one_line_without_content_of_the_document() {
     let error = check_document(b"<a>secret</b>").unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -438,7 +438,7 @@ fn vectors(name: &str) -> Option<Value> {
 }
 
 #[test]
-fn the_w3c_suite_without_doctype_is_judged_right() {
+fn the_w3c_xml_suite_without_doctype_is_judged_correctly() {
     let Some(suite) = vectors("xml-no-doctype.json") else {
         return;
     };
@@ -461,7 +461,7 @@ fn the_w3c_suite_without_doctype_is_judged_right() {
 }
 
 #[test]
-fn the_w3c_suite_with_doctype_is_refused() {
+fn the_w3c_xml_suite_with_doctype_is_rejected() {
     let Some(suite) = vectors("xml-doctype.json") else {
         return;
     };
@@ -475,12 +475,12 @@ fn the_w3c_suite_with_doctype_is_refused() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(text in r#"(<|>|/|!|-|\[|\]|\?|&|;|#|x|=|"|'| |a|:|xml|xmlns|CDATA|DOCTYPE|é|\r|\n){0,40}"#) {
+    fn arbitrary_markup_never_panics_the_xml_parser(text in r#"(<|>|/|!|-|\[|\]|\?|&|;|#|x|=|"|'| |a|:|xml|xmlns|CDATA|DOCTYPE|é|\r|\n){0,40}"#) {
         let _ = check_document(text.as_bytes());
     }
 
     #[test]
-    fn escaped_text_comes_back(text in any::<String>()) {
+    fn escaped_text_round_trips_through_the_xml_parser(text in any::<String>()) {
         let mut document = "<a>".to_owned();
         crate::escape::push_escaped(&mut document, &text);
         document.push_str("</a>");

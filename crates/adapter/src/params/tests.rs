@@ -32,7 +32,7 @@ const JSON: Option<&str> = Some("application/json");
 const MULTIPART: Option<&str> = Some("multipart/form-data; boundary=\"x y\"");
 
 #[test]
-fn query_and_form_follow_the_form_rules() {
+fn query_and_body_are_decoded_as_urlencoded_forms() {
     check(
         read("message=a+b%2Bc%26d", None, ""),
         "message",
@@ -81,7 +81,7 @@ fn query_and_form_follow_the_form_rules() {
 }
 
 #[test]
-fn doubled_values_must_agree() {
+fn duplicate_values_must_agree_and_duplicate_credentials_are_rejected() {
     check(
         read("message=x", FORM, "message=x"),
         "message",
@@ -116,7 +116,7 @@ fn doubled_values_must_agree() {
 }
 
 #[test]
-fn json_objects_of_strings_and_numbers_are_taken() {
+fn only_json_objects_with_string_or_number_values_are_accepted() {
     check(
         read("", JSON, r#"{"message":"a\u0062\n","x":[1]}"#),
         "message",
@@ -175,7 +175,7 @@ fn json_objects_of_strings_and_numbers_are_taken() {
 }
 
 #[test]
-fn multipart_is_read_as_php_sends_it() {
+fn multipart_forms_are_read_and_files_in_place_of_parameters_are_rejected() {
     let part = |head: &str, value: &str| {
         format!("--x y\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
     };
@@ -229,7 +229,7 @@ fn multipart_is_read_as_php_sends_it() {
 }
 
 #[test]
-fn names_and_tokens_of_headers_stand_in_any_case() {
+fn multipart_header_names_and_tokens_are_case_insensitive() {
     let body = |head: &str| format!("--x\r\n{head}\r\n\r\nv\r\n--x--\r\n");
     let plain = body("Content-Disposition: form-data; name=\"message\"");
     for media_type in [
@@ -282,7 +282,7 @@ fn names_and_tokens_of_headers_stand_in_any_case() {
 }
 
 #[test]
-fn media_types_stand_in_any_case() {
+fn media_types_are_case_insensitive() {
     for (media_type, body) in [
         ("Application/JSON; Charset=utf-8", "{\"message\":\"v\"}"),
         ("APPLICATION/X-WWW-FORM-URLENCODED", "message=v"),
@@ -292,7 +292,7 @@ fn media_types_stand_in_any_case() {
 }
 
 #[test]
-fn a_body_is_plain_however_its_coding_is_listed() {
+fn only_the_identity_content_encoding_is_accepted() {
     for (coding, is_taken) in [
         ("", true),
         ("Identity", true),
@@ -312,7 +312,7 @@ fn a_body_is_plain_however_its_coding_is_listed() {
 }
 
 #[test]
-fn pairs_are_bounded() {
+fn a_query_with_more_than_256_pairs_is_rejected() {
     assert!(read(&"a=b&".repeat(256), None, "").is_ok());
     assert_eq!(
         read(&"a=b&".repeat(257), None, "").unwrap_err(),
@@ -321,7 +321,7 @@ fn pairs_are_bounded() {
 }
 
 #[test]
-fn a_part_with_a_doubled_header_or_an_encoded_value_is_refused() {
+fn a_multipart_part_with_duplicate_headers_or_an_encoded_value_is_rejected() {
     let media_type = Some("multipart/form-data; boundary=x");
     let body = |head: &str| format!("--x\r\n{head}\r\n\r\nv\r\n--x--\r\n");
     // If a header appears twice, two readers would each use another one. The same holds for a name that appears twice.

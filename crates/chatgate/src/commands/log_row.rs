@@ -157,17 +157,17 @@ mod tests {
 
     use super::*;
 
-    fn plain(text: &str) -> String {
+    fn without_styles(text: &str) -> String {
         strip_str(text).to_string()
     }
 
     #[test]
-    fn a_row_is_one_line_under_its_header() {
+    fn a_journal_row_is_aligned_with_its_header() {
         let row = json!({"kind": "request", "time": "2026-01-31T12:00:00.123Z", "access": "shop", "way": "http",
             "method": "sendmessage", "client": "10.0.0.1", "status": 200, "delivery": "sent", "total_us": 12345,
             "request_id": "r"});
-        let header = plain(&header(None));
-        let shown = plain(&render(&row, None));
+        let header = without_styles(&header(None));
+        let shown = without_styles(&render(&row, None));
         assert_eq!(shown.find("10.0.0.1"), header.find("CLIENT"));
         assert!(
             shown.contains("SUCCESS sent") && shown.contains("12.3") && shown.ends_with("  r\n")
@@ -175,19 +175,22 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_no_more_than_its_line_on_a_terminal() {
+    fn a_journal_row_fits_into_the_width_of_the_terminal() {
         let row = json!({"kind": "request", "time": "2026-01-31T12:00:00.123Z", "access": "shop",
             "status": 200, "request_id": "0123456789"});
-        let shown = plain(&render(&row, Some(80)));
+        let shown = without_styles(&render(&row, Some(80)));
         assert!(shown.trim_end().chars().count() <= 80, "{shown}");
         assert!(shown.starts_with("01-31 12:00:00  shop"), "{shown}");
-        assert_eq!(shown.find("200"), plain(&header(Some(80))).find("STATUS"));
+        assert_eq!(
+            shown.find("200"),
+            without_styles(&header(Some(80))).find("STATUS")
+        );
         assert!(!shown.contains("0123456789"), "{shown}");
         assert!(render(&row, Some(165)).contains("0123456789"));
     }
 
     #[test]
-    fn a_row_of_many_calls_says_how_many() {
+    fn a_row_for_several_calls_shows_their_number() {
         let row =
             json!({"kind": "request", "status": 429, "code": "RATE_LIMITED", "count": 57_000});
         assert_eq!(cells(&row)[6], "×57000 RATE_LIMITED");
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_says_who_and_what() {
+    fn a_change_row_shows_the_actor_and_the_action() {
         let operator = json!({"kind": "operator", "actor": "ann", "http_method": "POST", "path": "/admin/v1/reload",
             "status": 422, "code": "invalid"});
         assert_eq!(cells(&operator)[6], "POST /admin/v1/reload invalid by ann");

@@ -120,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_under_their_header_and_lines_end_with_their_last_cell() {
+    fn columns_align_with_their_header_and_lines_have_no_trailing_spaces() {
         let rows = [["a", "b"], ["longer", ""]];
         check(&rows, None, "X       YY\na       b\nlonger\n");
         check(&[["部", "b"]], None, "X   YY\n部  b\n");
     }
 
     #[test]
-    fn what_is_too_long_for_the_terminal_goes_on_in_the_next_line() {
+    fn a_table_wider_than_the_terminal_wraps_its_cells() {
         let rows = [["10.0.0.0/8, 192.0.2.0/24", "shop"], ["b", "c"]];
         check(
             &rows,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_steers_the_terminal() {
+    fn control_characters_in_table_cells_are_escaped() {
         let value = Value::from("a\u{1b}[2J\nb\u{9b}");
         assert_eq!(cell(&value), r"a\u{1b}[2J\u{a}b\u{9b}");
     }

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_needs_an_end() {
+    fn a_progress_bar_is_shown_only_if_the_total_is_known() {
         let progress = TransferProgress::default();
         assert_eq!(progress.render(3), "3 s");
         progress.set(3 << 19, None);

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_measured_as_it_is_seen() {
+    fn text_is_cut_and_padded_by_display_width() {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("部落格x", 4), "部…");

@@ -11,7 +11,7 @@ use super::*;
 
 /// Returns whether the tests may contact an address. The tests send nothing to the internet: one part of loopback stands for it,
 /// and another part for the internal network.
-fn is_world(address: SocketAddr) -> bool {
+fn is_outside_address(address: SocketAddr) -> bool {
     matches!(address.ip(), IpAddr::V4(ip) if ip.octets()[1] == 1)
 }
 
@@ -33,7 +33,7 @@ async fn post(client: &OutsideClient, url: &str) -> Result<OutsideAnswer, Outsid
         url: &url,
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"{}"),
-        may_dial: &is_world,
+        may_dial: &is_outside_address,
     };
     client.post(post).await
 }
@@ -80,7 +80,7 @@ async fn serve_dns(addresses: &'static [[u8; 4]]) -> SocketAddr {
 }
 
 /// Returns a lookup that queries a DNS server each time, like a resolver that may not cache.
-fn asking(server: SocketAddr) -> Lookup {
+fn dns_lookup(server: SocketAddr) -> Lookup {
     Arc::new(move |name| {
         Box::pin(async move {
             let socket = UdpSocket::bind("127.0.0.1:0").await?;
@@ -102,7 +102,7 @@ fn asking(server: SocketAddr) -> Lookup {
 /// Exactly one lookup decides, and the connection goes to its result. Whatever the next lookup would return, nothing in the
 /// internal network is reached.
 #[tokio::test]
-async fn a_thousand_names_that_turn_inside_reach_nothing_there() {
+async fn dns_rebinding_never_reaches_an_internal_address() {
     let (port, outside, inside) = loop {
         let (port, outside) = listen("127.1.0.1", "HTTP/1.1 204 No Content\r\n\r\n").await;
         // Another process may use this port here.
@@ -111,7 +111,7 @@ async fn a_thousand_names_that_turn_inside_reach_nothing_there() {
         }
     };
     let server = serve_dns(&[[127, 1, 0, 1], [127, 0, 0, 1]]).await;
-    let client = client(asking(server));
+    let client = client(dns_lookup(server));
     let url = format!("http://rebound.example.com:{port}/");
     let (mut delivered, mut blocked) = (0, 0);
     for _ in 0..1000 {
@@ -128,7 +128,7 @@ async fn a_thousand_names_that_turn_inside_reach_nothing_there() {
 }
 
 #[tokio::test]
-async fn a_name_with_one_address_inside_is_not_dialled_at_all() {
+async fn a_name_that_resolves_to_any_internal_address_is_not_dialled() {
     let (port, outside) = listen("127.1.0.1", "HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = client(found(&["127.1.0.1", "::ffff:127.0.0.1"]));
     let posted = post(&client, &format!("http://two.example.com:{port}/")).await;
@@ -137,7 +137,7 @@ async fn a_name_with_one_address_inside_is_not_dialled_at_all() {
 }
 
 /// Starts a listener with a full backlog, so that further connections get no answer, as with a host that is cut off.
-async fn swallow(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+async fn listen_with_full_backlog(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(address).unwrap();
     let (listener, mut filling) = (socket.listen(1).unwrap(), Vec::new());
@@ -148,9 +148,9 @@ async fn swallow(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
 }
 
 #[tokio::test]
-async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
+async fn an_unresponsive_address_leaves_time_to_dial_the_next_address() {
     let (port, count) = listen("127.1.0.3", "HTTP/1.1 204 No Content\r\n\r\n").await;
-    let _full = swallow(SocketAddr::from(([127, 1, 0, 2], port))).await;
+    let _full = listen_with_full_backlog(SocketAddr::from(([127, 1, 0, 2], port))).await;
     let client = client(found(&["127.1.0.2", "127.1.0.3"]));
     let answer = post(&client, &format!("http://two.example:{port}/")).await;
     assert_eq!(answer.unwrap().status, 204);
@@ -158,7 +158,7 @@ async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
+async fn a_redirect_is_returned_as_the_answer_and_not_followed() {
     let inside = TcpListener::bind(("127.1.0.1", 0)).await.unwrap();
     let target = inside.local_addr().unwrap();
     let inside = answer(inside, "HTTP/1.1 204 No Content\r\n\r\n");
@@ -177,7 +177,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_said_by_its_class_alone() {
+async fn failures_of_a_post_are_reported_by_their_class() {
     // The socket does not listen, and nobody else gets its port.
     let bound = TcpSocket::new_v4().unwrap();
     bound.bind("127.1.0.1:0".parse().unwrap()).unwrap();

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_stands_in_an_import_twice_is_a_mistake() {
+    fn import_rejects_a_duplicate_access_name() {
         let all = ["a", "b", "a"].map(|name| Access::new(name, name, name));
         assert_eq!(mistakes(&all[..2]), []);
         let wrong = mistakes(&all);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_time_that_is_taken_can_be_written() {
+    fn import_accepts_only_times_that_can_be_formatted() {
         let written = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string());
         assert_eq!(written(*SECONDS.start()).unwrap(), "0000-01-01T00:00:00Z");
         assert_eq!(written(*SECONDS.end()).unwrap(), "9999-12-30T22:00:00Z");

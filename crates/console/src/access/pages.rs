@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pages_hold_every_access_once_and_a_search_finds_its_own() {
+    async fn paging_returns_every_matching_access_exactly_once() {
         let accesses = Accesses::from_iter((0..1000).map(|number| {
             let mut access = Access::new(&format!("n{number:03}"), &format!("u{number}"), "");
             access.client_id = format!("c{number}");

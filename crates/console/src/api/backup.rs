@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_copy_at_a_time_until_it_is_read_or_left() {
+    async fn a_second_backup_is_rejected_until_the_first_is_read_or_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db"))
             .await

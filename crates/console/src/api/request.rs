@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_without_a_fraction_is_an_integer() {
+    fn a_whole_float_in_a_body_is_read_as_an_integer() {
         #[derive(Debug, PartialEq, serde::Deserialize)]
         struct Counts {
             some: Vec<u32>,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_not_an_object() {
+    fn a_body_rejects_a_list_in_place_of_an_object() {
         #[derive(serde::Deserialize)]
         struct One {
             _name: String,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_not_shown_and_a_wrong_name_is() {
+    fn error_texts_hide_wrong_values_and_show_unknown_field_names() {
         for (text, shown) in [
             (
                 "invalid type: string \"a, expected b\", expected a sequence at line 1 column 5",

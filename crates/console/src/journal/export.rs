@@ -84,7 +84,7 @@ mod tests {
 
     /// The clock of the later rows is correct, ahead, or behind. In all three cases the row's number determines its position.
     #[tokio::test]
-    async fn an_export_that_is_read_more_slowly_than_rows_come_ends_with_those_of_its_beginning() {
+    async fn an_export_ends_with_the_rows_that_existed_when_it_began() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let store = Arc::new(store.unwrap());
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_export_is_what_is_asked_for_by_name_and_with_a_weight() {
+    fn an_export_needs_an_accept_header_with_its_type_and_a_nonzero_weight() {
         for (accept, expected) in [
             ("application/x-ndjson", true),
             ("text/html, Application/X-NDJSON;q=0.5", true),

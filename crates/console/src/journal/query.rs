@@ -105,7 +105,7 @@ mod tests {
     const NOW: i64 = 1_700_000_000;
 
     #[test]
-    fn every_filter_is_read_and_every_mistake_is_reported() {
+    fn journal_query_reads_every_filter_and_reports_every_mistake() {
         let query = "access=a&method=m&request_id=r&delivery=sent&status=403&since=1h&until=2023-11-14T22%3A13%3A20.5Z\
                      &ip=10.0.0.0%2F8&order=oldest&cursor=0000000000000010&limit=5";
         let read = JournalQuery::parse(query, NOW).unwrap();

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_newly_refused_is_listed_before_what_was_refused_before() {
+    fn newly_rejected_calls_take_precedence_in_a_bounded_replay_report() {
         let mut replay = Replay {
             allow: vec!["127.0.0.0/8".parse().unwrap()],
             ..Replay::default()

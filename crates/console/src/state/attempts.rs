@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_keys_are_counted_for_a_minute_and_for_each_address() {
+    fn wrong_keys_are_limited_per_minute_and_address() {
         let attempts = Attempts::default();
         let now = 1_700_000_000;
         let note = |text: &str, now| attempts.note_wrong(Some(text.parse().unwrap()), (now, 1));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_however_many_addresses_there_are() {
+    fn wrong_key_counters_are_bounded_for_any_number_of_addresses() {
         let attempts = Attempts::default();
         let refused = (0..5000_u32).filter(|n| {
             let address = IpAddr::from(n.to_be_bytes());

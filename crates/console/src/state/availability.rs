@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_budget_is_a_thousandth_of_the_calls() {
+    fn the_error_budget_is_a_thousandth_of_the_calls() {
         assert_eq!(view(0, 0).rate, None);
         let half = view(10_000, 5);
         assert_eq!(
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_begins_at_its_first_midnight() {
+    fn month_start_returns_midnight_of_the_first_day() {
         let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
         assert_eq!(
             month_start(ms("2026-02-28T23:59:59Z")),

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_what_came_between_two_polls() {
+    fn a_history_step_is_the_difference_between_two_snapshots() {
         let history = History::default();
         let snapshot = |served| MetricsSnapshot {
             served,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_by_the_time_that_passed_however_late_a_poll_is() {
+    fn a_rate_uses_the_elapsed_time_even_after_a_late_poll() {
         let history = History::default();
         let begin = Instant::now();
         for (served, failed, after_s) in [(0, 0, 0), (40, 10, 5), (1000, 50, 25), (1000, 50, 25)] {

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_its_share_and_viewers_leave_room_for_operators() {
+    fn open_pages_are_limited_per_key_and_viewers_leave_room_for_operators() {
         let pages = Arc::new(OpenPages::default());
         let open = |role, name: &str| pages.open(role, name);
         let mut held: Vec<_> = (0..OPEN_PER_KEY_MAX)

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_ends_when_it_idles_and_after_its_life() {
+    async fn a_session_expires_when_idle_and_at_its_maximum_age() {
         let hasher = Arc::new(SecretHasher::new(&[7; 32]));
         let keys = [key(&hasher, "first", "a")];
         let sessions = sessions(&hasher).await;
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_ends_with_its_key_and_with_all_of_its_name() {
+    async fn a_session_ends_with_its_key_and_when_all_sessions_of_a_name_close() {
         let hasher = Arc::new(SecretHasher::new(&[7; 32]));
         let old = key(&hasher, "first", "a");
         let other = key(&hasher, "other", "c");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sessions_are_bounded_and_the_longest_unused_goes_first() {
+    async fn a_full_session_list_evicts_the_least_recently_used_session() {
         let hasher = Arc::new(SecretHasher::new(&[7; 32]));
         let keys = [key(&hasher, "first", "a")];
         let sessions = sessions(&hasher).await;

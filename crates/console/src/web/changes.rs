@@ -103,7 +103,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_field_is_shown_in_words() {
+    fn differences_show_every_changed_field_in_words() {
         let before = json!({"version": 1, "active": true, "note": "", "limits": {"report": false}, "deny": [],
             "secrets": [{"kind": "random", "created": 0}], "channels": null});
         let after = json!({"version": 2, "active": false, "note": "a\u{202e}b", "expires": 86400,

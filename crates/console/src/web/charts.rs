@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scale_is_the_next_round_number() {
+    fn the_chart_scale_is_the_next_round_number() {
         for (most, top) in [
             (0.0, 1.0),
             (0.3, 0.5),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_requests_of_a_long_step_came_in_all_its_time() {
+    fn the_rate_of_a_long_step_is_averaged_over_its_duration() {
         let step = |served, seconds| HistoryStep {
             served,
             seconds,
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_drawn_by_the_longest_bars_of_which_there_are_enough() {
+    fn the_call_chart_uses_the_longest_interval_that_gives_enough_bars() {
         let at = |s: i64| s * 1000 / STEP_MS;
         let mut summary = JournalSummary {
             steps: [(at(3600), (4, 0)), (at(7190), (1, 1)), (at(7200), (2, 1))].into(),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_step_is_at_the_right_edge_and_gaps_stay_open() {
+    fn a_chart_ends_at_its_right_edge_and_leaves_gaps_open() {
         assert_eq!(area(&[1.0], 1.0), "M720.0 160L720.0 0.0L720 160Z");
         let path = line(&[Some(1.0), None, Some(0.0), Some(1.0)], 1.0);
         assert_eq!(path.matches('M').count(), 2);

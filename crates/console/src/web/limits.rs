@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_judged_by_the_times_of_the_calls() {
+    fn the_simulation_applies_rates_at_the_times_of_the_calls() {
         let at = |seconds: i64| (seconds, 0, 0);
         assert_eq!(refused("{}", (0..1000).map(|_| at(0))), [0; 0]);
         let ten = r#"{"per_minute": 10}"#;
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_has_its_own_rate_and_only_sends_have_one() {
+    fn each_destination_has_its_own_rate_and_only_sends_count() {
         let one = r#"{"per_destination": 1}"#;
         let calls = [(0, 0, 1), (0, 0, 1), (0, 0, 2), (0, 0, 0), (61, 0, 1)];
         assert_eq!(refused(one, calls), [1]);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_at_once_are_those_that_overlap_in_whatever_order_they_come() {
+    fn concurrent_calls_are_counted_by_overlap_in_any_input_order() {
         let two = r#"{"concurrent": 2}"#;
         let calls = [(0, 10, 0), (1, 10, 0), (2, 1, 0), (10, 5, 0), (11, 1, 0)];
         assert_eq!(refused(two, calls), [1], "the third alone");
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_many_calls_takes_part_as_that_many() {
+    fn a_counted_row_expands_into_its_calls_up_to_a_bound() {
         let half_past_us = NOW_US - NOW_US.rem_euclid(MINUTE_US) + MINUTE_US / 2;
         let row = |count| LimitCall {
             id: (half_past_us / 1000) << 20,
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_refused_before_is_no_news() {
+    fn a_previously_rejected_call_is_not_reported_as_newly_rejected() {
         let call = |method: &str, code: Option<&str>, held_us| LimitCall {
             id: (NOW_US / 1000) << 20,
             method: Some(method.to_owned()),

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_sent_elsewhere_after_signing_in() {
+    fn sign_in_redirects_only_to_console_pages() {
         assert_eq!(
             safe_next("/console/journal?access=a"),
             "/console/journal?access=a"

@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_key_is_said_to_sign_only_when_it_does() {
+    fn a_rotated_key_is_reported_as_waiting_until_it_signs() {
         let keys = |newest_signs: bool| {
             [newest_signs, !newest_signs].map(|signs| KeyRow {
                 kid: String::new(),

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_characters_are_shown_and_others_stay() {
+    fn hidden_characters_are_escaped_and_others_are_unchanged() {
         assert_eq!(
             visible("a\u{202e}b\u{200b}\0"),
             "a\\u{202e}b\\u{200b}\\u{0}"

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_says_of_what_was_done_only_words_of_its_own() {
+    fn done_text_accepts_only_known_actions() {
         assert_eq!(done_text("pause", None), "paused");
         assert_eq!(done_text(AGAIN, Some(3)), "told to redeliver 3 deliveries");
         for strange in ["", "paused", "broken: call 555", AGAIN] {

@@ -15,7 +15,7 @@ fn row(id: &str, datetime: Option<u32>) -> ListedRow {
     }
 }
 
-fn dated(ids: &[(&str, u32)]) -> Vec<ListedRow> {
+fn dated_rows(ids: &[(&str, u32)]) -> Vec<ListedRow> {
     let rows = ids.iter().map(|(id, second)| row(id, Some(*second)));
     rows.collect()
 }
@@ -83,29 +83,29 @@ fn check_sorted(
 }
 
 #[test]
-fn what_lies_below_the_floor_is_history() {
+fn rows_below_the_floor_are_history() {
     let floor = memory(Some(("f", Some(5))), &[]);
-    let rows = dated(&[("h", 4), ("e", 5), ("f", 5), ("g", 5), ("m", 6)]);
+    let rows = dated_rows(&[("h", 4), ("e", 5), ("f", 5), ("g", 5), ("m", 6)]);
     check(&floor, &rows, ListKind::Whole, None, "g m");
     // In the same second as the floor, and the floor is not in the list, so the row counts as new.
-    let rows = dated(&[("h", 4), ("e", 5), ("m", 6)]);
+    let rows = dated_rows(&[("h", 4), ("e", 5), ("m", 6)]);
     check(&floor, &rows, ListKind::Unread, None, "e? m");
-    let newest_first = dated(&[("m", 6), ("f", 5), ("h", 4)]);
+    let newest_first = dated_rows(&[("m", 6), ("f", 5), ("h", 4)]);
     check(&floor, &newest_first, ListKind::Whole, None, "m");
     // A datetime in another format decides nothing.
-    let mut odd = dated(&[("x", 1)]);
+    let mut odd = dated_rows(&[("x", 1)]);
     odd[0].datetime = Some("1/1/26".to_owned());
     check(&floor, &odd, ListKind::Unread, None, "x?");
 }
 
 #[test]
-fn a_datetime_before_the_floor_proves_little() {
+fn a_new_row_after_the_floor_may_have_an_older_datetime() {
     let floor = memory(Some(("f", Some(5))), &[]);
     // The row stands after the floor.
-    let rows = dated(&[("h", 1), ("f", 5), ("m", 3), ("n", 6)]);
+    let rows = dated_rows(&[("h", 1), ("f", 5), ("m", 3), ("n", 6)]);
     check(&floor, &rows, ListKind::Whole, None, "m n");
     // The last message is new, and shows that the upstream's clock was set back.
-    let rows = dated(&[("f", 5), ("m", 2), ("n", 3)]);
+    let rows = dated_rows(&[("f", 5), ("m", 2), ("n", 3)]);
     let shown = |rows: &[ListedRow], expected| {
         check_sorted(
             &floor,
@@ -118,11 +118,11 @@ fn a_datetime_before_the_floor_proves_little() {
     shown(&rows, "m< n<");
     shown(&rows[1..], "m? n<");
     // Without the floor, the first row may be from before it.
-    shown(&dated(&[("m", 3), ("n", 6)]), "n?");
+    shown(&dated_rows(&[("m", 3), ("n", 6)]), "n?");
 }
 
 #[test]
-fn without_datetimes_the_place_in_the_list_decides_if_its_order_is_known() {
+fn without_datetimes_a_known_list_order_decides_which_rows_are_new() {
     let floor = memory(Some(("f", None)), &[]);
     let oldest_first = (ListKind::Whole, Some(ListOrder::OldestFirst));
     let rows = bare(&["h", "f", "m", "n"]);
@@ -166,7 +166,7 @@ fn without_datetimes_the_place_in_the_list_decides_if_its_order_is_known() {
 }
 
 #[test]
-fn what_may_be_missing_and_what_comes_late_is_said() {
+fn possible_gaps_and_late_rows_are_marked() {
     let known = memory(None, &["a", "c"]);
     check(
         &known,
@@ -187,7 +187,7 @@ fn what_may_be_missing_and_what_comes_late_is_said() {
 }
 
 #[test]
-fn a_tip_that_is_not_unread_has_its_place() {
+fn a_tip_that_is_not_unread_is_ordered_among_the_unread_rows() {
     let known = memory(None, &["a"]);
     // A received tip that is not unread has been read, so the unread messages came after it.
     check(&known, &bare(&["m"]), ListKind::Unread, Some("t"), "t? m");
@@ -200,7 +200,7 @@ fn a_tip_that_is_not_unread_has_its_place() {
         "m? n< s<",
     );
     // A sent tip of the same second may be older than these messages, but it is newer than a message that was already known.
-    let unread = dated(&[("m", 5), ("n", 6)]);
+    let unread = dated_rows(&[("m", 5), ("n", 6)]);
     let list = (ListKind::Unread, None);
     for (second, known, expected) in [
         (5, "a", "m? s< n"),
@@ -222,7 +222,7 @@ fn a_tip_that_is_not_unread_has_its_place() {
 }
 
 #[test]
-fn a_status_only_rises() {
+fn only_an_advancing_status_counts_as_a_change() {
     for (before, after, expected) in [
         ("sent", "delivered", true),
         ("read", "delivered", false),
@@ -281,7 +281,7 @@ mod property {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn no_list_shows_a_row_twice_or_a_known_one_as_new(
+        fn diff_reports_each_row_once_and_no_known_row_as_new(
             list in listed(), tip in listed(), known in listed(), floor in listed(),
             whole in any::<bool>(), newest_first in any::<Option<bool>>(),
         ) {

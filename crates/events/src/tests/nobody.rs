@@ -22,7 +22,7 @@ pub(super) const SHAPE: Shape = Shape {
 };
 
 #[tokio::test]
-async fn nothing_is_asked_while_nobody_may_listen() {
+async fn the_watcher_calls_the_upstream_only_while_an_access_may_listen() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(
         Store::open(&folder.path().join("chatgate.db"))
@@ -72,7 +72,7 @@ pub(super) fn with_events(mut access: Access) -> Access {
 }
 
 #[test]
-fn twenty_quiet_channels_cost_four_calls_a_second() {
+fn twenty_quiet_channels_cost_about_four_calls_per_second() {
     let bounds = (Duration::from_secs(1), Duration::from_secs(5));
     let minutes = 10_u32;
     let mut calls = minutes; // of the list of channels

@@ -60,7 +60,7 @@ async fn kinds(events: &Events) -> Vec<EventKind> {
 }
 
 #[tokio::test]
-async fn a_list_that_passes_is_kept_before_its_caller_has_it() {
+async fn an_observed_list_is_stored_once_and_only_for_channels_with_listeners() {
     let Listened {
         events,
         model,
@@ -91,7 +91,7 @@ async fn a_list_that_passes_is_kept_before_its_caller_has_it() {
 }
 
 #[tokio::test]
-async fn a_channel_of_which_nothing_is_known_has_stalled_until_it_is() {
+async fn an_unreachable_channel_is_reported_as_stalled_and_then_as_resumed() {
     let Listened {
         events,
         model,
@@ -117,7 +117,7 @@ async fn a_channel_of_which_nothing_is_known_has_stalled_until_it_is() {
 }
 
 #[tokio::test]
-async fn a_look_that_panics_is_one_that_failed() {
+async fn polling_continues_after_a_poll_panics() {
     let Listened {
         events,
         model,
@@ -134,7 +134,7 @@ async fn a_look_that_panics_is_one_that_failed() {
 }
 
 #[tokio::test]
-async fn a_turn_that_panics_ends_no_polls() {
+async fn the_watcher_task_continues_after_a_panic() {
     let Listened {
         events,
         model,
@@ -153,7 +153,7 @@ async fn a_turn_that_panics_ends_no_polls() {
 }
 
 #[tokio::test]
-async fn a_batch_that_panics_is_one_that_failed() {
+async fn a_batch_that_panics_fails_and_later_batches_are_stored() {
     let Listened {
         events,
         model,

@@ -92,7 +92,7 @@ struct ObservedCall {
 
 impl ObservedCall {
     /// Starts with a first poll of the channel, which has these chats.
-    async fn after_first(chats: &[(&str, i64)]) -> ObservedCall {
+    async fn start_with_chats(chats: &[(&str, i64)]) -> ObservedCall {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let store = Arc::new(store.unwrap());
@@ -142,8 +142,8 @@ impl ObservedCall {
 }
 
 #[tokio::test]
-async fn a_datetime_in_the_future_silences_no_chat() {
-    let mut heard = ObservedCall::after_first(&[("a", -HOUR), ("b", 1000 * DAY)]).await;
+async fn a_future_datetime_hides_no_new_messages() {
+    let mut heard = ObservedCall::start_with_chats(&[("a", -HOUR), ("b", 1000 * DAY)]).await;
     // The last message of a chat at the first poll is in the future.
     assert_eq!(heard.after("b", "b1", 0).await, "b1");
     assert_eq!(heard.after("b", "b2", 1).await, "b2");
@@ -159,8 +159,8 @@ async fn a_datetime_in_the_future_silences_no_chat() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_silences_no_chat() {
-    let mut heard = ObservedCall::after_first(&[("a", 0), ("b", -DAY)]).await;
+async fn an_upstream_clock_that_is_set_back_hides_no_new_messages() {
+    let mut heard = ObservedCall::start_with_chats(&[("a", 0), ("b", -DAY)]).await;
     assert_eq!(heard.after("b", "b1", 1).await, "b1");
     assert_eq!(heard.after("c", "c1", 2 - HOUR).await, "c1?");
     assert_eq!(heard.after("a", "a1", 3 - HOUR).await, "a1");
@@ -171,8 +171,8 @@ async fn a_clock_that_is_set_back_silences_no_chat() {
 }
 
 #[tokio::test]
-async fn a_new_chat_is_heard_where_all_others_have_been_closed() {
-    let mut heard = ObservedCall::after_first(&[("a", -HOUR)]).await;
+async fn a_new_chat_is_reported_after_all_other_chats_are_closed() {
+    let mut heard = ObservedCall::start_with_chats(&[("a", -HOUR)]).await;
     heard.upstream.close("a");
     assert_eq!(heard.next().await, "");
     assert_eq!(heard.after("b", "b1", 0).await, "b1?");
@@ -187,8 +187,8 @@ async fn a_new_chat_is_heard_where_all_others_have_been_closed() {
 }
 
 #[tokio::test]
-async fn a_chat_whose_unread_messages_are_refused_stalls_no_channel() {
-    let mut heard = ObservedCall::after_first(&[("a", -HOUR)]).await;
+async fn a_chat_whose_unread_messages_are_rejected_does_not_stall_its_channel() {
+    let mut heard = ObservedCall::start_with_chats(&[("a", -HOUR)]).await;
     *heard.upstream.refused.lock().unwrap() = Some("b");
     assert_eq!(heard.after("b", "b1", 0).await, "b1?");
     assert_eq!(heard.after("a", "a1", 1).await, "a1");
@@ -201,16 +201,16 @@ async fn a_chat_whose_unread_messages_are_refused_stalls_no_channel() {
 }
 
 #[tokio::test]
-async fn the_first_chat_of_a_channel_is_heard() {
-    let mut heard = ObservedCall::after_first(&[]).await;
+async fn the_first_chat_of_a_channel_is_reported() {
+    let mut heard = ObservedCall::start_with_chats(&[]).await;
     assert_eq!(heard.after("a", "a1", 0).await, "a1?");
     assert_eq!(heard.after("a", "a2", 1).await, "a2");
 }
 
 #[tokio::test]
-async fn what_was_erased_is_not_heard_again() {
+async fn erased_messages_are_not_reported_again() {
     let chat = "34600111222";
-    let mut heard = ObservedCall::after_first(&[(chat, -DAY)]).await;
+    let mut heard = ObservedCall::start_with_chats(&[(chat, -DAY)]).await;
     assert_eq!(heard.after(chat, "a1", 0).await, "a1");
     heard.upstream.add(chat, "a2", 1);
     assert_eq!(heard.after(chat, "a3", 2).await, "a2 a3");

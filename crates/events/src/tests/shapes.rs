@@ -190,7 +190,7 @@ impl Run {
     }
 
     /// Polls while messages arrive: after the chats are listed and before their messages are fetched.
-    async fn look_late(&mut self) {
+    async fn poll_while_messages_arrive(&mut self) {
         let first = self.model.next();
         let chat = self.below(CHATS) as usize;
         let coming: Vec<_> = (0..self.below(4))
@@ -215,7 +215,7 @@ impl Run {
                 self.state = None;
             }
             16 => self.look().await,
-            _ => self.look_late().await,
+            _ => self.poll_while_messages_arrive().await,
         }
     }
 }
@@ -340,7 +340,7 @@ fn check_hints(shape: Shape, events: &[Arc<Event>], chat: usize, missed: &[&(Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_shape_keeps_its_promise() {
+async fn every_upstream_shape_reports_each_message_once_or_its_chat_as_changed() {
     let seeds = (1..).zip(shapes());
     let checks: JoinSet<()> = seeds.map(|(seed, shape)| check(shape, seed)).collect();
     checks.join_all().await;

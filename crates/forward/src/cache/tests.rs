@@ -39,7 +39,7 @@ fn request(method: &str, platformid: &str) -> Arc<Request> {
     Arc::new(Request::open(&mut params).expect("the pairs are a right call"))
 }
 
-fn called(outcome: Result<Response, Error>) -> UpstreamOutcome {
+fn upstream_outcome(outcome: Result<Response, Error>) -> UpstreamOutcome {
     UpstreamOutcome {
         result: outcome,
         timing: UpstreamTiming::default(),
@@ -52,7 +52,7 @@ async fn read(
     platformid: &str,
     answer: &'static str,
 ) -> (String, &'static str) {
-    let fetch = async move { called(Ok(Response::of(answer).unwrap())) };
+    let fetch = async move { upstream_outcome(Ok(Response::of(answer).unwrap())) };
     let forwarded = cache
         .read(
             &access(name),
@@ -75,7 +75,7 @@ fn pair(answer: &str, word: &'static str) -> (String, &'static str) {
 }
 
 #[tokio::test]
-async fn a_read_is_kept_for_its_access_and_its_values() {
+async fn a_read_is_cached_per_access_and_parameter_values() {
     let cache = cache();
     assert_eq!(read(&cache, "a", "1", "1").await, pair("1", "stored"));
     assert_eq!(read(&cache, "a", "1", "2").await, pair("1", "hit"));
@@ -84,7 +84,7 @@ async fn a_read_is_kept_for_its_access_and_its_values() {
 }
 
 #[test]
-fn a_key_is_an_access_as_it_is_now_a_request_and_an_epoch() {
+fn cache_keys_differ_by_access_version_request_and_epoch() {
     let key = |name, version, platformid, epoch| {
         let mut access = Access::new(name, "u", "c");
         access.version = version;
@@ -109,7 +109,7 @@ fn a_key_is_an_access_as_it_is_now_a_request_and_an_epoch() {
 }
 
 /// Waits until the cache has dropped its answer and returns another one.
-async fn forgets(cache: &ReadCache) {
+async fn wait_until_expired(cache: &ReadCache) {
     let began = Instant::now();
     while read(cache, "a", "1", "\"new\"").await.0 != "\"new\"" {
         assert!(began.elapsed() < Duration::from_secs(20), "kept for ever");
@@ -117,19 +117,19 @@ async fn forgets(cache: &ReadCache) {
 }
 
 #[tokio::test]
-async fn what_is_kept_and_what_replaces_it_is_forgotten_in_time() {
+async fn cached_and_refreshed_answers_expire() {
     let cache = ReadCache::new(config(Duration::from_millis(100), 1 << 20), None);
     read(&cache, "a", "1", "1").await;
-    forgets(&cache).await;
-    let fetch = async { called(Ok(Response::of("2").unwrap())) };
+    wait_until_expired(&cache).await;
+    let fetch = async { upstream_outcome(Ok(Response::of("2").unwrap())) };
     cache
         .read(&access("a"), request("getchats", "1"), true, || fetch)
         .await;
-    forgets(&cache).await;
+    wait_until_expired(&cache).await;
 }
 
 #[tokio::test]
-async fn an_entry_weighs_its_answer_its_values_and_an_overhead() {
+async fn a_cache_entry_weighs_its_answer_its_values_and_an_overhead() {
     let cache = cache();
     read(&cache, "a", "12345", "\"a longer answer\"").await;
     cache.entries.run_pending_tasks().await;
@@ -141,7 +141,7 @@ async fn an_entry_weighs_its_answer_its_values_and_an_overhead() {
 }
 
 #[tokio::test]
-async fn other_lifetimes_leave_what_is_kept_and_another_size_does_not() {
+async fn a_reload_keeps_cached_answers_unless_the_cache_size_changes() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;
     let longer = config(Duration::from_secs(7200), 1 << 20);
@@ -155,7 +155,7 @@ async fn other_lifetimes_leave_what_is_kept_and_another_size_does_not() {
 }
 
 #[tokio::test]
-async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_way() {
+async fn a_send_invalidates_cached_and_running_reads_of_its_channel() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;
     let (release, released) = tokio::sync::oneshot::channel::<()>();
@@ -163,7 +163,7 @@ async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_wa
         let cache = Arc::clone(&cache);
         let fetch = async move {
             let _ = released.await;
-            called(Ok(Response::of("\"old\"").unwrap()))
+            upstream_outcome(Ok(Response::of("\"old\"").unwrap()))
         };
         tokio::spawn(async move {
             cache
@@ -180,9 +180,9 @@ async fn a_send_makes_older_reads_of_its_channel_unreachable_even_those_under_wa
 }
 
 #[tokio::test]
-async fn errors_are_not_kept() {
+async fn errors_are_not_cached() {
     let cache = cache();
-    let failing = async { called(Err(Error::refused(Code::UpstreamError))) };
+    let failing = async { upstream_outcome(Err(Error::refused(Code::UpstreamError))) };
     let failed = cache
         .read(&access("a"), request("getchats", "1"), false, || failing)
         .await;
@@ -191,7 +191,7 @@ async fn errors_are_not_kept() {
 }
 
 #[tokio::test]
-async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop_it() {
+async fn identical_reads_share_one_call_even_if_the_first_caller_disconnects() {
     let cache = cache();
     let flights = Arc::new(AtomicUsize::new(0));
     let (release, released) = tokio::sync::watch::channel(false);
@@ -203,7 +203,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
                 let fetch = async move {
                     flights.fetch_add(1, Ordering::SeqCst);
                     let _ = released.wait_for(|go| *go).await;
-                    called(Ok(Response::of("1").unwrap()))
+                    upstream_outcome(Ok(Response::of("1").unwrap()))
                 };
                 cache
                     .read(&access("a"), request("getchats", "1"), false, || fetch)
@@ -226,7 +226,7 @@ async fn identical_reads_share_one_flight_and_a_leader_that_leaves_does_not_stop
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_waiting_for_the_flight_of_another_keeps_nothing() {
+async fn a_caller_that_stops_waiting_for_a_shared_read_frees_its_resources() {
     let cache = cache();
     let (release, mut released) = tokio::sync::watch::channel(false);
     let (begun, has_begun) = tokio::sync::oneshot::channel();
@@ -235,7 +235,7 @@ async fn a_caller_that_stops_waiting_for_the_flight_of_another_keeps_nothing() {
         let fetch = async move {
             begun.send(()).unwrap();
             released.wait_for(|go| *go).await.unwrap();
-            called(Ok(Response::of("1").unwrap()))
+            upstream_outcome(Ok(Response::of("1").unwrap()))
         };
         tokio::spawn(async move {
             cache
@@ -272,7 +272,7 @@ async fn a_caller_that_stops_waiting_for_the_flight_of_another_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_leader_that_panics_leads_nobody_into_a_wait() {
+async fn a_panicking_read_fails_and_does_not_block_later_reads() {
     let cache = cache();
     for _ in 0..3 {
         let fetch = async { std::panic::resume_unwind(Box::new(())) };
@@ -286,10 +286,10 @@ async fn a_leader_that_panics_leads_nobody_into_a_wait() {
 }
 
 #[tokio::test]
-async fn a_fresh_answer_can_be_asked_for_and_replaces_the_kept_one() {
+async fn a_refresh_bypasses_the_cache_and_replaces_the_cached_answer() {
     let cache = cache();
     read(&cache, "a", "1", "1").await;
-    let fetch = async { called(Ok(Response::of("2").unwrap())) };
+    let fetch = async { upstream_outcome(Ok(Response::of("2").unwrap())) };
     let fresh = cache
         .read(&access("a"), request("getchats", "1"), true, || fetch)
         .await;

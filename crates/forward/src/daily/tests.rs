@@ -60,7 +60,7 @@ async fn admitted(limits: &DailyLimits, access: &Access, calls: u32) -> u32 {
 }
 
 #[tokio::test]
-async fn the_limit_holds_from_midnight_to_midnight() {
+async fn the_daily_limit_resets_at_midnight_and_a_clock_set_back_frees_no_calls() {
     let bench = Bench::new();
     let limits = bench.limits(&bench.store().await).await;
     let access = access("a", 30);
@@ -94,7 +94,7 @@ async fn the_limit_holds_from_midnight_to_midnight() {
 }
 
 #[tokio::test]
-async fn a_changed_limit_counts_what_was_made_and_no_limit_counts_nothing() {
+async fn a_changed_daily_limit_includes_the_calls_already_made() {
     let bench = Bench::new();
     let limits = bench.limits(&bench.store().await).await;
     assert_eq!(admitted(&limits, &access("a", 10), 20).await, 10);
@@ -108,7 +108,7 @@ async fn a_changed_limit_counts_what_was_made_and_no_limit_counts_nothing() {
 }
 
 /// Waits for the block that is being reserved, if there is one, because a crashed process reserves none later.
-async fn until_none_is_set_aside(limits: &DailyLimits, access: &Access) {
+async fn wait_for_pending_block(limits: &DailyLimits, access: &Access) {
     let counter = limits.counter(&access.name);
     let in_a_month = day_of(NOON) + 30;
     loop {
@@ -121,14 +121,14 @@ async fn until_none_is_set_aside(limits: &DailyLimits, access: &Access) {
 }
 
 #[tokio::test]
-async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
+async fn a_crash_loses_at_most_one_block_of_calls_and_a_clean_stop_none() {
     let bench = Bench::new();
     let access = access("a", 1000);
     let block = block(1000, 1);
     let store = bench.store().await;
     let limits = bench.limits(&store).await;
     assert_eq!(admitted(&limits, &access, 333).await, 333);
-    until_none_is_set_aside(&limits, &access).await;
+    wait_for_pending_block(&limits, &access).await;
     // Nothing is closed, so the store is in the state after a crash.
     let crashed = bench.limits(&bench.store().await).await;
     let left = crashed.peek(&access).unwrap().remaining;
@@ -147,7 +147,7 @@ async fn a_crash_costs_a_block_at_most_and_a_clean_stop_nothing() {
 }
 
 #[tokio::test]
-async fn a_block_that_comes_while_counting_ends_gives_back_no_calls_of_others() {
+async fn a_counter_closed_during_a_refill_returns_only_its_own_calls() {
     let day = day_of(NOON);
     let counter = Arc::new(Counter::given(day, 10));
     let refill = Counter::start_refill(&counter).unwrap();
@@ -166,7 +166,7 @@ async fn a_block_that_comes_while_counting_ends_gives_back_no_calls_of_others() 
 
 /// Several replicas over one database share a store like this.
 #[tokio::test]
-async fn counts_that_share_a_store_admit_together_what_the_limit_says() {
+async fn replicas_that_share_a_store_admit_the_daily_limit_in_total() {
     let bench = Bench::new();
     let store = bench.store().await;
     let (one, two) = (bench.limits(&store).await, bench.limits(&store).await);
@@ -186,7 +186,7 @@ async fn counts_that_share_a_store_admit_together_what_the_limit_says() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_refuses_only_when_the_block_is_used_up() {
+async fn a_store_failure_rejects_calls_only_after_the_block_is_used_up() {
     let bench = Bench::new();
     let store = bench.store().await;
     let limits = bench.limits(&store).await;
@@ -210,7 +210,7 @@ async fn a_store_that_fails_refuses_only_when_the_block_is_used_up() {
 
 #[expect(clippy::print_stdout, reason = "the figures are what is asked for")]
 #[test]
-fn sixty_four_threads_are_admitted_exactly_as_often_as_the_limit_says() {
+fn the_daily_limit_is_exact_under_64_threads() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -247,7 +247,7 @@ fn sixty_four_threads_are_admitted_exactly_as_often_as_the_limit_says() {
 }
 
 #[tokio::test]
-async fn days_that_are_over_are_forgotten_in_memory_and_on_disk() {
+async fn daily_counts_of_past_days_are_deleted_from_memory_and_disk() {
     let bench = Bench::new();
     let store = bench.store().await;
     let limits = bench.limits(&store).await;

@@ -60,7 +60,7 @@ impl SimulatedFleet {
 
 /// Simulates a minute with this number of calls a second, of which this many in ten go to the first process. Returns the number of
 /// admitted calls and of requests to the limit.
-fn minute_of(
+fn simulate_minute_of_calls(
     per_minute: u32,
     replicas: usize,
     (calls_a_second, tenths): (u64, u64),
@@ -84,10 +84,10 @@ fn minute_of(
 }
 
 #[test]
-fn together_they_admit_what_the_limit_says_wherever_calls_come() {
+fn replicas_with_grants_admit_the_limit_in_total_for_any_distribution() {
     for replicas in [3, 16, 128] {
         for tenths in [0, 9, 10] {
-            let (admitted, asked) = minute_of(6000, replicas, (300, tenths));
+            let (admitted, asked) = simulate_minute_of_calls(6000, replicas, (300, tenths));
             println!(
                 "{replicas} processes, {tenths} tenths at one: {admitted} admitted, asked {asked} times"
             );
@@ -99,14 +99,14 @@ fn together_they_admit_what_the_limit_says_wherever_calls_come() {
 }
 
 #[test]
-fn a_process_with_fifty_calls_a_second_asks_for_one_in_ten_at_most() {
-    let (admitted, asked) = minute_of(60_000, 3, (150, 0));
+fn a_replica_with_50_calls_per_second_asks_for_at_most_one_call_in_ten() {
+    let (admitted, asked) = simulate_minute_of_calls(60_000, 3, (150, 0));
     assert_eq!(admitted, 150 * 60);
     assert!(asked * 10 <= 150 * 60, "{asked}");
 }
 
 #[test]
-fn what_nobody_uses_goes_back_to_the_others() {
+fn unused_granted_calls_are_returned_for_other_replicas() {
     let mut fleet = SimulatedFleet::new(60, 2);
     for call in 0..15 {
         assert!(fleet.calls(call * 10_000, 0));
@@ -130,7 +130,7 @@ fn numbers() -> impl FnMut(u64) -> u64 {
 }
 
 #[test]
-fn questions_that_come_late_and_answers_that_are_lost_admit_nothing_more() {
+fn late_requests_and_lost_answers_admit_no_more_than_the_limit() {
     const REPLICAS: usize = 128;
     let (mut fleet, mut random) = (SimulatedFleet::new(6000, REPLICAS), numbers());
     let replicas = u32::try_from(REPLICAS).unwrap();
@@ -191,7 +191,7 @@ fn questions_that_come_late_and_answers_that_are_lost_admit_nothing_more() {
 proptest! {
     /// Holds from the beginning, whatever happens when.
     #[test]
-    fn never_is_more_admitted_than_the_limit_has_had(
+    fn replicas_with_grants_never_exceed_the_limit(
         per_minute in 1_u32..200,
         replicas in 1_usize..6,
         calls in prop::collection::vec((0_u64..200_000, 0_usize..6, prop::bool::ANY), 1..400),

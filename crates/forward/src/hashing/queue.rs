@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_take_turns_and_one_that_comes_waits_for_none_of_them() {
+    fn addresses_take_turns_for_hashing_and_a_new_address_is_served_next() {
         let mut queue = HashQueue::new();
         for host in 1..=45 {
             for _ in 0..3 {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_better_rank_is_first_and_the_others_have_a_turn_now_and_then() {
+    fn the_best_rank_is_served_first_and_lower_ranks_get_regular_turns() {
         let mut queue = HashQueue::new();
         for _ in 0..100 {
             assert!(push(&mut queue, Rank::Outside, 3));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_line_makes_room_at_the_cost_of_the_greedy_and_of_worse_ranks() {
+    fn a_full_hash_queue_evicts_calls_of_busy_addresses_and_of_worse_ranks() {
         let mut queue = HashQueue::new();
         for host in 0..8 {
             for _ in 0..WAITING_PER_ADDRESS_MAX {
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_or_is_proven_is_gone_and_nothing_is_remembered_of_an_empty_line() {
+    fn cancelled_and_proven_calls_leave_the_hash_queue_and_its_memory_is_bounded() {
         let mut queue = HashQueue::new();
         let (one, two) = (asker(Rank::Inside, 1), asker(Rank::Inside, 2));
         let first = queue.push(one, 1).unwrap();
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_and_comes_again_is_no_newcomer() {
+    fn an_address_that_gives_up_and_returns_is_not_treated_as_new() {
         let mut queue = HashQueue::new();
         for host in 1..=3 {
             assert!(push(&mut queue, Rank::Inside, host));

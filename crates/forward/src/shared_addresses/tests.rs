@@ -12,7 +12,7 @@ use crate::gcra::{GrowingTable, Limiter};
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 #[test]
-fn an_address_whose_limit_is_far_away_is_exchanged_once_a_second_and_one_near_it_each_time() {
+fn addresses_are_exchanged_once_a_second_and_immediately_near_their_limit() {
     let (began, mut held) = (Instant::now(), HeldBack::default());
     let mut exchange = |ms, calls: u32, free| {
         let admitted = std::iter::once((ADDRESS, calls)).filter(|(_, calls)| *calls > 0);
@@ -110,7 +110,7 @@ impl SimulatedFleet {
 }
 
 /// Simulates a minute with this number of calls a second, of which this many in ten go to the first process.
-fn minute_of(replicas: usize, a_second: u64, tenths: u64) -> (u64, u32) {
+fn simulate_minute_of_exchanges(replicas: usize, a_second: u64, tenths: u64) -> (u64, u32) {
     let (mut fleet, mut admitted) = (SimulatedFleet::of(replicas), 0);
     let calls_us = 1_000_000 / a_second;
     for call in 0..a_second * 60 {
@@ -136,10 +136,10 @@ fn minute_of(replicas: usize, a_second: u64, tenths: u64) -> (u64, u32) {
 }
 
 #[test]
-fn together_processes_admit_of_an_address_what_its_limit_says() {
+fn replicas_admit_the_limit_of_an_address_in_total() {
     for replicas in [3, 16] {
         for tenths in [0, 9, 10] {
-            let (admitted, exchanged) = minute_of(replicas, 300, tenths);
+            let (admitted, exchanged) = simulate_minute_of_exchanges(replicas, 300, tenths);
             println!(
                 "{replicas} processes, {tenths} tenths at one: {admitted} of 12000 admitted of an address, {exchanged} exchanges"
             );
@@ -149,10 +149,10 @@ fn together_processes_admit_of_an_address_what_its_limit_says() {
 }
 
 #[test]
-fn an_address_far_from_its_limit_is_exchanged_for_one_call_in_ten_at_most() {
+fn an_address_far_from_its_limit_is_exchanged_at_most_twice_a_second() {
     // Half of the limit: fifty calls a second at one process, and the same at two.
     for replicas in [1, 2] {
-        let (admitted, exchanged) = minute_of(replicas, 50, 0);
+        let (admitted, exchanged) = simulate_minute_of_exchanges(replicas, 50, 0);
         assert_eq!(admitted, 3000);
         assert!(exchanged <= 60 * 2 + 1, "{exchanged}");
     }

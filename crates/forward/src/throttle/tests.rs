@@ -90,7 +90,7 @@ fn checked(throttle: &Arc<LoginThrottle>, name: &str, from: IpAddr, tries: usize
     places.map(Reservation::was_wrong).count()
 }
 
-async fn say(
+async fn log_in(
     authenticator: &Authenticator,
     user: &str,
     secret: &str,
@@ -105,7 +105,7 @@ async fn say(
 }
 
 #[test]
-fn a_name_has_a_budget_inside_and_another_outside_and_an_address_has_one() {
+fn guess_budgets_apply_per_name_inside_and_outside_and_per_address() {
     let time = Time::default();
     let throttle = Arc::new(time.throttle(60, 40));
     assert_eq!(checked(&throttle, "shop", OUTSIDE, 100), 15);
@@ -123,7 +123,7 @@ fn a_name_has_a_budget_inside_and_another_outside_and_an_address_has_one() {
 }
 
 #[test]
-fn a_refusal_says_when_the_next_guess_is_checked() {
+fn a_throttled_guess_gets_the_retry_after_of_the_next_check() {
     let time = Time::default();
     let throttle = Arc::new(time.throttle(60, 60));
     checked(&throttle, "shop", OUTSIDE, 15);
@@ -140,7 +140,7 @@ fn a_refusal_says_when_the_next_guess_is_checked() {
 
 /// However the guesses are distributed, no window contains more than the limit, and the limit can be reached.
 #[test]
-fn no_window_holds_more_guesses_than_the_limit() {
+fn no_time_window_contains_more_checked_guesses_than_the_limit() {
     for per_name in [2, 3, 4, 7, 60, 61, 1000] {
         let mut best = 0;
         for pause_ms in [0, 1, 997, 60_000, 101_001] {
@@ -170,7 +170,7 @@ fn no_window_holds_more_guesses_than_the_limit() {
 }
 
 #[test]
-fn the_limit_holds_exactly_under_64_threads_and_a_right_one_leaves_no_trace() {
+fn the_guess_limit_is_exact_under_64_threads_and_correct_logins_are_free() {
     let time = Time::default();
     let throttle = Arc::new(time.throttle(6000, 100_000));
     let wrong = AtomicUsize::new(0);
@@ -206,7 +206,7 @@ fn the_limit_holds_exactly_under_64_threads_and_a_right_one_leaves_no_trace() {
 }
 
 #[test]
-fn each_of_several_processes_checks_its_part_of_the_guesses() {
+fn each_replica_checks_its_share_of_the_guesses() {
     let replicas = Arc::new(AtomicU32::new(3));
     let counted = Arc::clone(&replicas);
     let share = Share::of(move || counted.load(Ordering::SeqCst));
@@ -225,7 +225,7 @@ fn each_of_several_processes_checks_its_part_of_the_guesses() {
 }
 
 #[test]
-fn memory_stays_within_its_bound_and_is_given_back() {
+fn throttle_tables_are_bounded_and_emptied_by_sweep() {
     let time = Time::default();
     let throttle = Arc::new(time.throttle(60, 60));
     checked(&throttle, "shop", OUTSIDE, 15);
@@ -247,14 +247,16 @@ fn memory_stays_within_its_bound_and_is_given_back() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_counted_as_a_known_one_wherever_it_is_tried_from() {
+async fn unknown_names_are_throttled_like_known_names() {
     for secret in ["cgs_wrong", "wrong"] {
         let mut seen = ["shop", "nobody"].map(|user| (user, Vec::new()));
         for (user, seen) in &mut seen {
             let authenticator = Time::default().authenticator(12, 100);
             for n in 0..20 {
                 let from = [INSIDE, OUTSIDE][usize::from(n % 3 == 0)];
-                let error = say(&authenticator, user, secret, from).await.unwrap_err();
+                let error = log_in(&authenticator, user, secret, from)
+                    .await
+                    .unwrap_err();
                 seen.push((error.code(), error.retry_after_s()));
             }
         }
@@ -265,7 +267,7 @@ async fn an_unknown_name_is_counted_as_a_known_one_wherever_it_is_tried_from() {
 }
 
 #[tokio::test]
-async fn user_and_client_id_draw_on_one_budget() {
+async fn user_and_client_id_share_one_guess_budget() {
     let authenticator = Time::default().authenticator(3, 100);
     let secret = &SecretString::from("cgs_wrong");
     let client = PresentedCredentials::Client {
@@ -276,12 +278,12 @@ async fn user_and_client_id_draw_on_one_budget() {
         .authenticate(&accesses(), client, caller(OUTSIDE, &CallWait::default()))
         .await;
     assert_eq!(wrong.unwrap_err().code(), Code::IncorrectUserPassword);
-    let refused = say(&authenticator, "shop", "cgs_wrong", OUTSIDE).await;
+    let refused = log_in(&authenticator, "shop", "cgs_wrong", OUTSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
 #[tokio::test]
-async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
+async fn invalid_tokens_count_against_their_address_and_expired_tokens_do_not() {
     let authenticator = Time::default().authenticator(60, 3);
     let token = async |code: Option<Code>, from| {
         let said = async { code.map_or(Ok(()), |code| Err(Error::refused(code))) };
@@ -301,28 +303,32 @@ async fn wrong_tokens_count_for_their_address_and_expired_ones_do_not() {
     assert_eq!(token(wrong, INSIDE).await, wrong);
     // A right token gets in, whatever neighbours behind the same address have presented.
     assert_eq!(token(None, OUTSIDE).await, None);
-    let refused = say(&authenticator, "shop", OWNERS, OUTSIDE).await;
+    let refused = log_in(&authenticator, "shop", OWNERS, OUTSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
 /// The owner has called before, so that guesses lock nobody out, even from inside and from the owner's own address.
 #[tokio::test]
-async fn who_has_shown_the_secret_before_gets_in_whoever_guesses() {
+async fn a_proven_secret_is_accepted_even_while_guesses_are_throttled() {
     let authenticator = Time::default().authenticator(60, 60);
-    say(&authenticator, "shop", OWNERS, INSIDE).await.unwrap();
+    log_in(&authenticator, "shop", OWNERS, INSIDE)
+        .await
+        .unwrap();
     for _ in 0..100 {
-        say(&authenticator, "shop", "cgs_wrong", INSIDE)
+        log_in(&authenticator, "shop", "cgs_wrong", INSIDE)
             .await
             .unwrap_err();
     }
-    say(&authenticator, "shop", OWNERS, INSIDE).await.unwrap();
-    let refused = say(&authenticator, "shop", "cgs_wrong", INSIDE).await;
+    log_in(&authenticator, "shop", OWNERS, INSIDE)
+        .await
+        .unwrap();
+    let refused = log_in(&authenticator, "shop", "cgs_wrong", INSIDE).await;
     assert_eq!(refused.unwrap_err().code(), Code::TooManyFailures);
 }
 
 /// More calls than reservations, each with a password that nobody has presented yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_owners_first_calls_all_at_once_all_get_in() {
+async fn concurrent_first_calls_of_an_owner_are_all_admitted() {
     let stored = StoredSecret::argon2id(&"owner's".into()).unwrap();
     let accesses = Arc::new(accesses_with(&stored));
     let authenticator = Arc::new(Time::default().authenticator(6, 60));
@@ -346,8 +352,7 @@ async fn an_owners_first_calls_all_at_once_all_get_in() {
 
 /// 100,000 wrong guesses from 500 addresses within half an hour, with the owner's calls among them.
 #[tokio::test]
-async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked_and_the_owner_gets_in()
- {
+async fn a_flood_of_1e5_guesses_is_throttled_and_the_owner_is_admitted() {
     let time = Time::default();
     let authenticator = time.authenticator(60, 60);
     let accesses = accesses();
@@ -377,7 +382,11 @@ async fn of_1e5_guesses_from_500_addresses_at_most_60_in_ten_minutes_are_checked
         // The owner's first call comes long after the first guesses.
         if n % 50 == 49 {
             calls += 1;
-            refused += u32::from(say(&authenticator, "shop", OWNERS, INSIDE).await.is_err());
+            refused += u32::from(
+                log_in(&authenticator, "shop", OWNERS, INSIDE)
+                    .await
+                    .is_err(),
+            );
         }
         time.advance(18);
     }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fields_are_pairs_behind_one_ampersand() {
+    fn account_fields_are_urlencoded_pairs_after_an_ampersand() {
         let encoded = EncodedAccount::new(&UpstreamAccount {
             user: "a&b".to_owned(),
             password: "c d".to_owned().into(),

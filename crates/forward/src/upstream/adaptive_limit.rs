@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn it_finds_what_the_upstream_takes_and_uses_all_of_that() {
+    fn the_limit_finds_and_uses_the_capacity_of_the_upstream() {
         for (workers, service_ms) in [(10, 20), (2, 5), (100, 50), (40, 300)] {
             let mut model = Model::new(256, workers, service_ms);
             model.run(3, 1000);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_too_much_from_the_first_moment_makes_hardly_any_call_late() {
+    fn a_sudden_overload_delays_at_most_one_percent_of_calls() {
         for (workers, service_ms) in [(10, 50), (20, 100), (5, 20)] {
             let mut model = Model::new(256, workers, service_ms);
             // The base duration is known after this.
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn it_doubles_in_the_time_of_a_call_up_to_the_ceiling() {
+    fn the_limit_doubles_within_one_call_duration_up_to_the_ceiling() {
         let mut model = Model::new(1024, 2000, 1000);
         model.run(1, 2000);
         assert_eq!(model.limit.permits(), 256);
@@ -338,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_ceiling_as_long_as_nothing_speaks_against_it() {
+    fn the_limit_is_the_ceiling_if_the_upstream_handles_all_calls() {
         let mut model = Model::new(64, 64, 20);
         model.run(10, 1000);
         assert_eq!(model.limit.permits(), 64);
     }
 
     #[test]
-    fn an_upstream_that_became_slow_for_another_reason_is_used_again() {
+    fn the_limit_recovers_when_calls_become_slower_without_overload() {
         let mut model = Model::new(64, 64, 20);
         model.run(10, 1000);
         model.service = Duration::from_millis(200);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_again_within_two_seconds() {
+    fn the_limit_grows_within_two_seconds_after_capacity_returns() {
         let mut model = Model::new(64, 4, 20);
         model.run(10, 1000);
         assert!(model.limit.permits() < 12, "{}", model.limit.permits());
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_come_at_once_say_nothing() {
+    fn fast_failures_keep_the_limit_and_slow_failures_lower_it() {
         let (mut limit, mut now) = (AdaptiveLimit::new(64), Instant::now());
         let mut ended = |is_success, took_ms| {
             now += Duration::from_millis(10);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upstreams_envelope_is_taken_as_it_writes_it() {
+    fn valid_upstream_envelopes_are_parsed_and_results_kept_verbatim() {
         check(
             r#"{"status":"SUCCESS","result":{"list":[]}}"#,
             Ok(r#"{"list":[]}"#),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_unusable() {
+    fn invalid_upstream_answers_are_rejected_with_a_cause() {
         check(
             r#"{"status":"ERROR","error":7}"#,
             Err("an error without a code"),

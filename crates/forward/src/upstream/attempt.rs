@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_read_without_room_is_to_come_again() {
+    fn only_a_read_rejected_for_lack_of_room_gets_retry_after() {
         let heard = |effect| {
             let error = no_room(effect).outcome.unwrap_err();
             (error.code(), error.retry_after_s(), error.delivery())

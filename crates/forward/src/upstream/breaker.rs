@@ -280,7 +280,7 @@ mod tests {
             permit
         }
 
-        fn waits(&self, now: Instant) -> Option<Duration> {
+        fn remaining_wait(&self, now: Instant) -> Option<Duration> {
             match self.permit(now, true) {
                 Permission::Wait(wait) => Some(wait),
                 Permission::Ask(_) | Permission::ProbeIsDue => None,
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_last_twenty_open_it_and_a_success_closes_it() {
+    fn a_failure_rate_of_half_opens_the_breaker_and_a_successful_probe_closes_it() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
             assert!(!breaker.chosen(now).failure(now));
@@ -297,28 +297,28 @@ mod tests {
         }
         let permit = breaker.chosen(now);
         assert!(!permit.is_probe() && permit.failure(now));
-        assert_eq!(breaker.waits(now), Some(REST));
+        assert_eq!(breaker.remaining_wait(now), Some(REST));
         let later = now + REST;
         let probe = breaker.probes(later);
-        assert_eq!(breaker.waits(later), Some(REST));
+        assert_eq!(breaker.remaining_wait(later), Some(REST));
         probe.success(later);
         assert!(!breaker.chosen(later).is_probe());
     }
 
     #[test]
-    fn a_probe_that_fails_rests_longer_and_never_longer_than_four_seconds() {
+    fn each_failed_probe_doubles_the_pause_up_to_four_seconds() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         breaker.break_open(now);
         for rest in [1, 2, 4, 4] {
             let rest = Duration::from_secs(rest);
-            assert_eq!(breaker.waits(now), Some(rest));
+            assert_eq!(breaker.remaining_wait(now), Some(rest));
             now += rest;
             breaker.probes(now).failure(now);
         }
     }
 
     #[test]
-    fn a_probe_that_is_dropped_is_there_for_the_next_one() {
+    fn a_dropped_probe_is_available_to_the_next_call() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         breaker.break_open(now);
         now += REST;
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_never_ends_does_not_hold_up_the_next_for_long() {
+    fn a_stuck_probe_expires_and_another_probe_may_start() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         breaker.break_open(now);
         now += REST;
@@ -344,13 +344,13 @@ mod tests {
         let second = breaker.probes(now);
         // The first probe has expired. Its end no longer counts, and it does not affect the probe that is running now.
         drop(first);
-        assert!(breaker.waits(now).is_some());
+        assert!(breaker.remaining_wait(now).is_some());
         second.success(now);
         assert!(!breaker.is_open());
     }
 
     #[test]
-    fn who_may_not_probe_hears_that_one_is_due_and_takes_nothing() {
+    fn a_call_that_may_not_probe_gets_probe_is_due_and_takes_no_probe() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         breaker.break_open(now);
         let is_due = |now| matches!(breaker.permit(now, false), Permission::ProbeIsDue);
@@ -364,14 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn an_old_failure_is_not_the_probes() {
+    fn a_late_failure_does_not_end_a_probe_and_a_late_success_closes_the_breaker() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         let (slow, slower) = (breaker.chosen(now), breaker.chosen(now));
         breaker.break_open(now);
         now += REST;
         let probe = breaker.probes(now);
         assert!(!slow.failure(now));
-        assert_eq!(breaker.waits(now), Some(REST));
+        assert_eq!(breaker.remaining_wait(now), Some(REST));
         slower.success(now);
         assert!(!breaker.is_open());
         drop(probe);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_to_be_left_alone_is_and_nothing_that_began_before_changes_it() {
+    fn a_pause_requested_by_the_upstream_outlasts_results_of_earlier_calls() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         let [early, late, first, second] = [(); 4].map(|()| breaker.chosen(now));
         let wait = Duration::from_secs(30);
@@ -387,18 +387,18 @@ mod tests {
         assert!(!second.pause(now, Duration::from_secs(1)));
         early.success(now);
         assert!(!late.failure(now));
-        assert_eq!(breaker.waits(now), Some(wait));
+        assert_eq!(breaker.remaining_wait(now), Some(wait));
         now += wait;
         let probe = breaker.probes(now);
         assert!(probe.pause(now, wait));
-        assert_eq!(breaker.waits(now), Some(wait));
+        assert_eq!(breaker.remaining_wait(now), Some(wait));
         now += wait;
         breaker.probes(now).success(now);
         assert!(!breaker.is_open());
     }
 
     #[test]
-    fn old_failures_are_forgotten() {
+    fn old_failures_do_not_open_the_breaker() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
             breaker.chosen(now).failure(now);

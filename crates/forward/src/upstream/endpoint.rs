@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn in_order_the_first_is_asked_as_long_as_it_is_well() {
+    fn in_order_mode_asks_the_first_healthy_endpoint() {
         let (endpoints, now) = (endpoints(false), Instant::now());
         for (asked, expected) in [(None, "a"), (Some(0), "b"), (Some(1), "c"), (Some(2), "a")] {
             assert_eq!(host(&endpoints, asked, now, true), expected);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_asks_another_endpoint_whatever_happens_in_between() {
+    fn a_retry_asks_a_different_endpoint() {
         let now = Instant::now();
         for round_robin in [false, true] {
             for others in 0..4 {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_is_listed_twice_is_not_another() {
+    fn an_endpoint_listed_twice_is_not_an_alternative_to_itself() {
         let (mut endpoints, now) = (endpoints(false), Instant::now());
         endpoints.all[1].url = endpoints.all[0].url.clone();
         assert_eq!(host(&endpoints, Some(0), now, true), "c");
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn another_one_is_one_that_is_well() {
+    fn only_a_healthy_endpoint_counts_as_an_alternative() {
         let (endpoints, now) = (endpoints(false), Instant::now());
         assert!(endpoints.has_alternative(0));
         endpoints.all[1].breaker.break_open(now);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn spread_they_take_turns_and_with_all_at_rest_nobody_is_asked() {
+    fn round_robin_uses_endpoints_in_turn_and_waits_if_all_breakers_are_open() {
         let (endpoints, now) = (endpoints(true), Instant::now());
         let turns: Vec<_> = (0..4).map(|_| host(&endpoints, None, now, true)).collect();
         assert_eq!(turns, ["a", "b", "c", "a"]);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_looks_for_one_that_is_well_takes_neither_probe_nor_turn() {
+    fn healthy_takes_neither_a_probe_nor_a_round_robin_turn() {
         let (endpoints, now) = (endpoints(true), Instant::now());
         assert_eq!(host(&endpoints, None, now, true), "a");
         for _ in 0..2 {

@@ -104,7 +104,7 @@ impl<'w> Model<'w> {
     }
 
     /// Moves one random call to its next step: to a permit, to asking, or to its end.
-    fn go_on(&mut self) {
+    fn advance_random_call(&mut self) {
         if self.calls.is_empty() {
             return;
         }
@@ -185,7 +185,7 @@ impl<'w> Model<'w> {
     }
 
     /// Drops a call, because its caller disconnects or it panics. Everything that it holds is dropped.
-    fn lose(&mut self, panics: bool) {
+    fn drop_random_call(&mut self, panics: bool) {
         if self.calls.is_empty() {
             return;
         }
@@ -199,12 +199,12 @@ impl<'w> Model<'w> {
         }
     }
 
-    fn happen(&mut self, next: &mut dyn Iterator<Item = &'w SharedState>) {
+    fn apply_random_event(&mut self, next: &mut dyn Iterator<Item = &'w SharedState>) {
         match self.chance.below(24) {
             0..6 => self.begin(),
-            6..16 => self.go_on(),
-            16 | 17 => self.lose(false),
-            18 => self.lose(true),
+            6..16 => self.advance_random_call(),
+            16 | 17 => self.drop_random_call(false),
+            18 => self.drop_random_call(true),
             // The try of the next account, which is dropped or ends without reporting to the breaker.
             19 => drop(self.world.endpoints.healthy()),
             20 => self.world = next.next().unwrap_or(self.world),
@@ -218,14 +218,14 @@ impl<'w> Model<'w> {
         self.is_success = true;
         while !self.calls.is_empty() {
             match self.chance.below(4) {
-                0 => self.lose(false),
-                _ => self.go_on(),
+                0 => self.drop_random_call(false),
+                _ => self.advance_random_call(),
             }
         }
     }
 
     /// Returns the time until a call is served. From then on all calls are served.
-    fn served_after(&mut self) -> Duration {
+    fn time_until_served(&mut self) -> Duration {
         let began = self.now;
         loop {
             assert!(self.now - began <= REST_MAX, "stuck");
@@ -242,7 +242,7 @@ impl<'w> Model<'w> {
 }
 
 #[test]
-fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
+fn random_interleavings_of_calls_never_leave_the_way_out_stuck() {
     let mut longest = Duration::ZERO;
     for seed in 0..INTERLEAVINGS {
         let mut chance = SplitMix64(seed);
@@ -259,7 +259,7 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
             is_success: false,
         };
         for _ in 0..EVENTS {
-            model.happen(&mut generations);
+            model.apply_random_event(&mut generations);
         }
         model.recover();
         for world in &worlds {
@@ -272,7 +272,7 @@ fn nothing_that_happens_to_calls_leaves_the_way_out_stuck() {
                 .any(|known| known.breaker.is_probing());
             assert!(!is_probing, "seed {seed}");
         }
-        longest = longest.max(model.served_after());
+        longest = longest.max(model.time_until_served());
     }
     // Some interleavings have to find an open breaker. Otherwise the test would prove nothing.
     assert!(longest >= Duration::from_secs(1), "{longest:?}");

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenth_of_the_calls_can_be_made_again() {
+    fn the_retry_budget_allows_one_retry_per_ten_calls() {
         let budget = RetryBudget::default();
         let retries = (0..10_000).filter(|_| {
             budget.deposit();
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_grows_and_is_anything_up_to_its_bound() {
+    fn the_random_backoff_stays_within_a_growing_bound() {
         for (attempts, most_ms) in [(1, 50), (2, 100), (3, 200), (40, 1600)] {
             assert_eq!(backoff(attempts, 0), Duration::ZERO);
             let most = Duration::from_millis(most_ms);

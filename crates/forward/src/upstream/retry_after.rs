@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_and_dates_are_read_and_bounded() {
+    fn retry_after_seconds_and_dates_are_read_and_capped() {
         for status in [429, 503] {
             check(status, &[("retry-after", "7")], Some(7));
         }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_nothing_or_is_no_time_is_passed_over() {
+    fn missing_or_invalid_retry_after_values_are_ignored() {
         check(503, &[], None);
         for value in [
             "",

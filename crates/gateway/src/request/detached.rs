@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn dropped_work_goes_on_and_is_counted_until_its_end() {
+    async fn dropped_work_continues_and_is_tracked_until_its_end() {
         let tracker = TaskTracker::new();
         tracker.close();
         let (go, gone) = oneshot::channel::<()>();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_panics_is_over() {
+    async fn panicked_work_is_not_spawned() {
         let tracker = TaskTracker::new();
         let work = Box::pin(async { panic!("on purpose") });
         let work = DetachOnDrop::new(&tracker, work);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_has_ended_is_not_spawned() {
+    async fn finished_work_is_not_spawned() {
         let tracker = TaskTracker::new();
         let work = Box::pin(async { 7 });
         assert_eq!(DetachOnDrop::new(&tracker, work).await, 7);

@@ -273,7 +273,7 @@ mod tests {
     use super::{is_host, target};
 
     #[test]
-    fn hosts_are_hosts() {
+    fn only_valid_host_headers_are_accepted() {
         for host in [
             "a",
             "example.com",
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_paths() {
+    fn only_valid_paths_are_accepted_as_request_targets() {
         let check = |method: &str, uri: &str| {
             let request = axum::http::Request::builder().method(method).uri(uri);
             target(&request.body(()).unwrap().into_parts().0)

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_file_is_there_whole_and_never_replaced() {
+    fn a_private_file_is_written_completely_and_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         // The incomplete file of a process that was killed while it wrote.

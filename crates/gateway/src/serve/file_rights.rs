@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_data_folder_is_of_its_owner_alone() {
+    fn a_data_file_open_to_other_users_or_not_a_plain_file_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a key");
         check_own(&path).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_folder_is_of_its_owner_alone() {
+    fn a_data_folder_open_to_other_users_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         for mode in [0o755, 0o770, 0o701, 0o1777] {
             std::fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();

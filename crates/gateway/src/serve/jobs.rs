@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_job_that_panics_begins_anew_until_it_returns() {
+    async fn a_panicking_job_is_restarted_until_it_returns() {
         let (mut jobs, begun) = (JoinSet::new(), Arc::new(AtomicU32::new(0)));
         spawn(&mut jobs, ("counting", &begun), async |begun| {
             let count = begun.fetch_add(1, Ordering::Relaxed);

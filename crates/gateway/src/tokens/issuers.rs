@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_pause_begins_when_a_fetch_ends_and_the_same_keys_are_taken_once() {
+    async fn the_pause_starts_when_a_fetch_ends_and_unchanged_keys_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("jwks.json");
         std::fs::write(&file, r#"{"keys":[]}"#).unwrap();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_holds_up_no_fetch() {
+    fn a_clock_set_back_does_not_delay_a_fetch() {
         assert!(is_within(10, 1000, 1000) && is_within(10, 1000, 1009));
         assert!(!is_within(10, 1000, 1010));
         assert!(!is_within(10, 1000, 999));

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_key_verifies_until_its_last_token_is_over_and_is_then_forgotten() {
+    async fn a_rotated_key_verifies_until_its_last_token_expires_and_is_then_deleted() {
         let (_folder, store) = store().await;
         let first = open(&store, Algorithm::EdDsa, 1000).await;
         let both = first.rotated(&store, 2000).await.unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_algorithm_in_the_configuration_is_a_rotation() {
+    async fn a_changed_signing_algorithm_rotates_the_key() {
         let (_folder, store) = store().await;
         let first = open(&store, Algorithm::EdDsa, 1000).await;
         let second = open(&store, Algorithm::Rs256, 2000).await;
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_are_bounded_and_make_room_with_time() {
+    async fn rotation_is_rejected_at_the_key_limit_until_an_old_key_expires() {
         let (_folder, store) = store().await;
         let mut keys = open(&store, Algorithm::EdDsa, 0).await;
         for now in 1..32 {

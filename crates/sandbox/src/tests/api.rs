@@ -11,7 +11,7 @@ fn error(code: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_is_one_line_with_its_length() {
+async fn an_answer_is_compact_json_with_its_content_length() {
     let sandbox = start().await;
     let heard = call(&sandbox, "sendmessage", &format!("{SALES_CHAT}&message=a")).await;
     assert_eq!((heard.status, heard.text()), (200, OK));
@@ -22,7 +22,7 @@ async fn an_answer_is_one_line_with_its_length() {
 }
 
 #[tokio::test]
-async fn the_channels_are_seeded_on_all_platforms() {
+async fn a_new_sandbox_has_five_sample_channels() {
     let sandbox = start().await;
     let channels = list(&sandbox, "getchatchannels", "").await;
     let ids: Vec<_> = channels.iter().map(|c| c["platformid"].as_str()).collect();
@@ -110,7 +110,7 @@ async fn check_codes(cases: &[(&str, &str, &str)]) {
 }
 
 #[tokio::test]
-async fn a_channel_is_a_platform_and_an_id() {
+async fn an_unknown_platform_and_id_pair_returns_channel_not_found() {
     let nine = "platform=whatsapp&platformid=9&destination=1";
     let code = "CHANNEL_NOT_FOUND";
     check_codes(&[
@@ -134,7 +134,7 @@ async fn a_channel_is_a_platform_and_an_id() {
 }
 
 #[tokio::test]
-async fn only_sendmessage_works_without_a_chat() {
+async fn sendfile_and_message_lists_return_chat_not_found_without_a_chat() {
     let nobody = format!("{SALES}&destination=nobody");
     let code = "CHAT_NOT_FOUND";
     check_codes(&[
@@ -146,7 +146,7 @@ async fn only_sendmessage_works_without_a_chat() {
 }
 
 #[tokio::test]
-async fn missing_and_wrong_values_are_reported() {
+async fn missing_and_wrong_values_return_their_codes() {
     let link = "fileurl=https://example.com/a";
     check_codes(&[
         ("sendmessage", SALES_CHAT, "MISSING_COMPULSORY_PARAM"),
@@ -244,7 +244,7 @@ async fn mistakes_are_reported_in_the_contracts_order() {
 }
 
 #[tokio::test]
-async fn the_basic_way_takes_the_header_and_challenges() {
+async fn the_basic_way_reads_the_authorization_header_and_challenges_with_401() {
     let sandbox = start().await;
     let call = "class=chat&method=getchatchannels";
     for (header, query, status, code) in [
@@ -298,7 +298,7 @@ async fn the_basic_way_takes_the_header_and_challenges() {
 }
 
 #[tokio::test]
-async fn hostile_input_gets_an_answer() {
+async fn hostile_requests_get_a_response_other_than_success() {
     let sandbox = start().await;
     let big = "x".repeat(1024 * 1024 + 1);
     for (line, headers, body, status) in [
@@ -350,7 +350,7 @@ async fn hostile_input_gets_an_answer() {
 }
 
 #[tokio::test]
-async fn a_hundred_sends_at_once_are_all_stored() {
+async fn a_hundred_concurrent_sends_are_all_stored() {
     let sandbox = std::sync::Arc::new(start().await);
     let mut sends = tokio::task::JoinSet::new();
     for number in 0..100 {
@@ -377,7 +377,7 @@ async fn a_hundred_sends_at_once_are_all_stored() {
 }
 
 #[tokio::test]
-async fn what_was_stored_is_there_after_a_restart() {
+async fn stored_messages_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chats.db");
     let first = start_on(Some(&file)).await;

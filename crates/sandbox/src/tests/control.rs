@@ -22,7 +22,7 @@ async fn receive_opens_a_chat_and_leaves_an_unread_message() {
 }
 
 #[tokio::test]
-async fn receive_says_what_is_wrong() {
+async fn receive_rejects_invalid_messages_with_the_reason() {
     let sandbox = start().await;
     for (body, status, error) in [
         (
@@ -57,7 +57,7 @@ async fn receive_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn sent_counts_all_calls_and_keeps_the_sends() {
+async fn sent_counts_all_calls_and_lists_the_sends() {
     let sandbox = start().await;
     let place = "platform=whatsapp&platformid=100&destination=34600000000";
     call(&sandbox, "sendmessage", &format!("{place}&message=one")).await;
@@ -120,7 +120,7 @@ async fn the_list_of_sends_is_bounded_and_the_counters_are_not() {
 }
 
 #[tokio::test]
-async fn faults_are_replaced_whole_or_not_at_all() {
+async fn faults_are_replaced_atomically() {
     let sandbox = start().await;
     let rule = r#"[{"method":"sendmessage","fault":"http_503","count":2}]"#;
     let put = request(&sandbox, "PUT /sandbox/faults", "", rule).await;
@@ -146,7 +146,7 @@ async fn faults_are_replaced_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_list_of_faults_is_read_strictly() {
+fn parse_list_rejects_invalid_faults() {
     let one = Fault::parse_list(r#"[{"fault":"reset_mid_body"}]"#).unwrap();
     assert_eq!(one[0].fault, FaultKind::ResetMidBody);
     for wrong in [

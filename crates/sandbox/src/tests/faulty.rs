@@ -8,7 +8,7 @@ const HONEST: &str = r#"{"status":"SUCCESS","result":{}}"#;
 const RESET: Result<(), io::ErrorKind> = Err(io::ErrorKind::ConnectionReset);
 
 /// Sends a message under one rule. Returns the answer and whether the message was stored.
-async fn send_under(rule: &str) -> (Heard, bool) {
+async fn send_with_fault(rule: &str) -> (Heard, bool) {
     let sandbox = start().await;
     put_faults(&sandbox, &format!("[{rule}]")).await;
     let heard = call(&sandbox, "sendmessage", MESSAGE).await;
@@ -22,17 +22,17 @@ async fn send_under(rule: &str) -> (Heard, bool) {
 }
 
 #[tokio::test]
-async fn latency_answers_right_but_late() {
+async fn latency_delays_a_correct_answer() {
     let begun = std::time::Instant::now();
-    let (heard, stored) = send_under(r#"{"fault":"latency","ms":30}"#).await;
+    let (heard, stored) = send_with_fault(r#"{"fault":"latency","ms":30}"#).await;
     assert_eq!((heard.text(), stored), (HONEST, true));
     assert!(begun.elapsed() >= std::time::Duration::from_millis(30));
 }
 
 #[tokio::test]
-async fn http_errors_are_pages_of_html() {
+async fn http_errors_are_html_pages() {
     for status in [404, 429, 500, 503] {
-        let (heard, stored) = send_under(&format!(r#"{{"fault":"http_{status}"}}"#)).await;
+        let (heard, stored) = send_with_fault(&format!(r#"{{"fault":"http_{status}"}}"#)).await;
         assert_eq!((heard.status, stored), (status, false));
         assert!(heard.head.contains("text/html"));
         assert!(heard.text().starts_with("<html>"));
@@ -40,7 +40,7 @@ async fn http_errors_are_pages_of_html() {
 }
 
 #[tokio::test]
-async fn wrong_bodies_are_whole_answers() {
+async fn wrong_bodies_are_complete_http_responses() {
     for (rule, body, stores) in [
         (r#"{"fault":"broken_json"}"#, &HONEST[..16], true),
         (r#"{"fault":"empty"}"#, "", true),
@@ -61,7 +61,7 @@ async fn wrong_bodies_are_whole_answers() {
             false,
         ),
     ] {
-        let (heard, stored) = send_under(rule).await;
+        let (heard, stored) = send_with_fault(rule).await;
         assert_eq!(
             (heard.status, heard.text(), stored),
             (200, body, stores),
@@ -74,7 +74,7 @@ async fn wrong_bodies_are_whole_answers() {
 }
 
 #[tokio::test]
-async fn a_credential_code_challenges_on_the_basic_way() {
+async fn a_credential_error_code_returns_401_on_the_basic_way() {
     let sandbox = start().await;
     put_faults(
         &sandbox,
@@ -88,8 +88,8 @@ async fn a_credential_code_challenges_on_the_basic_way() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_ends_too_soon_in_good_order() {
-    let (heard, stored) = send_under(r#"{"fault":"truncated"}"#).await;
+async fn a_truncated_answer_ends_early_with_an_orderly_close() {
+    let (heard, stored) = send_with_fault(r#"{"fault":"truncated"}"#).await;
     assert_eq!(
         (heard.text(), heard.ended, stored),
         (&HONEST[..16], Ok(()), true)
@@ -98,12 +98,12 @@ async fn a_truncated_answer_ends_too_soon_in_good_order() {
 }
 
 #[tokio::test]
-async fn resets_come_before_or_after_the_message_is_stored() {
+async fn reset_discards_the_message_and_reset_after_stores_it() {
     for (rule, stores) in [
         (r#"{"fault":"reset"}"#, false),
         (r#"{"fault":"reset_after"}"#, true),
     ] {
-        let (heard, stored) = send_under(rule).await;
+        let (heard, stored) = send_with_fault(rule).await;
         assert_eq!(
             (heard.head.as_str(), heard.ended, stored),
             ("", RESET, stores)
@@ -112,8 +112,8 @@ async fn resets_come_before_or_after_the_message_is_stored() {
 }
 
 #[tokio::test]
-async fn a_reset_can_come_in_the_middle_of_the_answer() {
-    let (heard, stored) = send_under(r#"{"fault":"reset_mid_body"}"#).await;
+async fn reset_mid_body_resets_the_connection_within_the_answer() {
+    let (heard, stored) = send_with_fault(r#"{"fault":"reset_mid_body"}"#).await;
     assert_eq!(
         (heard.text(), heard.ended, stored),
         (&HONEST[..16], RESET, true)
@@ -121,23 +121,23 @@ async fn a_reset_can_come_in_the_middle_of_the_answer() {
 }
 
 #[tokio::test]
-async fn a_slow_body_is_whole_in_the_end() {
-    let (heard, stored) = send_under(r#"{"fault":"slow_body","ms":1}"#).await;
+async fn a_slow_body_arrives_completely() {
+    let (heard, stored) = send_with_fault(r#"{"fault":"slow_body","ms":1}"#).await;
     assert_eq!((heard.text(), heard.ended, stored), (HONEST, Ok(()), true));
 }
 
 #[tokio::test]
-async fn huge_bodies_are_huge_plain_or_packed() {
-    let (heard, stored) = send_under(r#"{"fault":"huge"}"#).await;
+async fn huge_sends_a_large_body_and_gzip_bomb_a_small_compressed_one() {
+    let (heard, stored) = send_with_fault(r#"{"fault":"huge"}"#).await;
     assert_eq!((heard.body.len(), stored), (HUGE_BYTES, false));
-    let (heard, stored) = send_under(r#"{"fault":"gzip_bomb"}"#).await;
+    let (heard, stored) = send_with_fault(r#"{"fault":"gzip_bomb"}"#).await;
     assert!(heard.head.contains("content-encoding: gzip\r\n"));
     assert!(heard.body.starts_with(&[0x1f, 0x8b]) && heard.body.len() < HUGE_BYTES / 100);
     assert!(!stored);
 }
 
 #[tokio::test]
-async fn no_answer_stores_and_stays_silent() {
+async fn no_answer_stores_the_message_and_sends_nothing() {
     let sandbox = start().await;
     put_faults(&sandbox, r#"[{"fault":"no_answer"}]"#).await;
     tokio::select! {
@@ -149,7 +149,7 @@ async fn no_answer_stores_and_stays_silent() {
 }
 
 #[tokio::test]
-async fn refused_calls_do_not_arrive_and_control_stays_open() {
+async fn refused_resets_calls_and_keeps_the_control_paths_open() {
     let sandbox = start().await;
     put_faults(&sandbox, r#"[{"fault":"refused","count":2}]"#).await;
     for _ in 0..2 {
@@ -165,7 +165,7 @@ async fn refused_calls_do_not_arrive_and_control_stays_open() {
 }
 
 #[tokio::test]
-async fn the_first_rule_that_fits_applies_until_it_is_spent() {
+async fn the_first_matching_fault_applies_until_its_count_is_used_up() {
     let sandbox = start().await;
     let rules = r#"[{"method":"getchats","fault":"http_404"},
         {"method":"sendmessage","fault":"http_500","count":1},{"fault":"http_503","count":2}]"#;

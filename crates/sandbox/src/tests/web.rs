@@ -31,7 +31,7 @@ async fn visit(sandbox: &Sandbox) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_visitor_talks_by_a_plain_form() {
+async fn a_visitor_chats_through_a_plain_html_form() {
     let sandbox = start().await;
     let (cookie, name) = visit(&sandbox).await;
     let posted = post(
@@ -74,7 +74,7 @@ async fn a_visitor_talks_by_a_plain_form() {
 }
 
 #[tokio::test]
-async fn looking_takes_no_unread_mark_away() {
+async fn viewing_pages_clears_no_unread_marks() {
     let sandbox = start().await;
     let (cookie, name) = visit(&sandbox).await;
     post(&sandbox, "/chat/1", &cookie, "message=Hello").await;
@@ -98,7 +98,7 @@ async fn looking_takes_no_unread_mark_away() {
 }
 
 #[tokio::test]
-async fn a_refused_text_is_given_back_with_the_reason() {
+async fn a_rejected_message_is_returned_in_the_form_with_the_reason() {
     let sandbox = start().await;
     let (cookie, _) = visit(&sandbox).await;
     let bell = post(&sandbox, "/chat/1", &cookie, "message=%3Cding%3E%07").await;
@@ -112,7 +112,7 @@ async fn a_refused_text_is_given_back_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_name_can_not_be_chosen() {
+async fn a_forged_visitor_name_is_replaced() {
     let sandbox = start().await;
     for forged in [
         "visitor-1",
@@ -133,7 +133,7 @@ async fn a_name_can_not_be_chosen() {
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_reach_nothing_that_asks_for_no_credentials() {
+async fn foreign_hosts_and_origins_are_rejected_without_credentials() {
     let sandbox = start().await;
     let rebound = "GET / HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n";
     for path in ["/chat/1", "/operator/", "/sandbox/sent", "/sandbox/faults"] {
@@ -171,7 +171,7 @@ async fn pages_of_other_sites_reach_nothing_that_asks_for_no_credentials() {
 }
 
 #[tokio::test]
-async fn every_page_is_shut_against_what_comes_from_outside() {
+async fn every_page_has_strict_security_headers() {
     let sandbox = start().await;
     for path in [
         "/chat/",
@@ -237,7 +237,7 @@ async fn until(stream: &mut TcpStream, what: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_sends_what_is_new_and_resumes_where_it_broke_off() {
+async fn a_stream_sends_new_messages_and_resumes_after_the_last_event_id() {
     let sandbox = start().await;
     let (cookie, name) = visit(&sandbox).await;
     let place = format!("{CHANNEL}&destination={name}");
@@ -272,7 +272,7 @@ async fn a_stream_sends_what_is_new_and_resumes_where_it_broke_off() {
 }
 
 #[tokio::test]
-async fn open_pages_are_bounded_and_hold_up_no_stop() {
+async fn event_streams_are_limited_and_end_when_the_sandbox_stops() {
     let sandbox = start().await;
     let mut open = Vec::new();
     for _ in 0..crate::app_state::WATCHERS_MAX {

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_can_own_is_answered() {
+    fn only_addresses_and_local_host_names_are_accepted() {
         for host in [
             "127.0.0.1:8090",
             "[::1]:8090",
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_another_site_is_refused() {
+    fn a_form_from_another_site_is_rejected() {
         let own = ("host", "127.0.0.1:8090");
         check("POST", &[own], true);
         check("POST", &[own, ("origin", "http://127.0.0.1:8090")], true);

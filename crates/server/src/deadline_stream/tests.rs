@@ -73,13 +73,13 @@ fn is_about(took: Duration, seconds: u64) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_says_nothing_has_the_head_deadline() {
+async fn a_silent_connection_times_out_at_the_head_deadline() {
     let (_peer, mut stream, _) = stream(64);
     assert!(is_about(times_out_after(&mut stream).await, 10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_dribbles_is_not_given_more_time_by_each_byte() {
+async fn a_slowly_sent_head_does_not_extend_its_deadline() {
     let (mut peer, mut stream, _) = stream(64);
     let began = Instant::now();
     let dribble = tokio::spawn(async move {
@@ -97,7 +97,7 @@ async fn a_head_that_dribbles_is_not_given_more_time_by_each_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rest_between_requests_has_the_idle_deadline_and_a_request_has_none() {
+async fn an_idle_connection_times_out_and_a_running_request_does_not() {
     let (mut peer, mut stream, state) = stream(64);
     peer.write_all(b"GET").await.unwrap();
     stream.read_exact(&mut [0; 3]).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_rest_between_requests_has_the_idle_deadline_and_a_request_has_none() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
+async fn shutdown_lingers_for_an_unread_body_but_not_for_a_flood() {
     for (most, lingers) in [(8 * 1024, true), (2 * CONTROL_BYTES_MAX, false)] {
         let (mut peer, ours) = tokio::io::duplex(64 * 1024);
         let state = Arc::new(ConnectionState::default());
@@ -134,7 +134,7 @@ async fn an_unread_body_is_let_in_for_a_moment_and_a_flood_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_has_the_write_deadline() {
+async fn a_peer_that_does_not_read_is_reset_at_the_write_deadline() {
     let (_peer, mut stream, _) = stream(4);
     let began = Instant::now();
     let written = stream.write_all(b"more than four").await;
@@ -143,7 +143,7 @@ async fn a_peer_that_does_not_read_has_the_write_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_taken_leaves_the_next_one_all_its_time() {
+async fn each_answer_gets_the_full_write_deadline() {
     let (mut peer, mut stream, _) = stream(4);
     let late = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(20)).await;
@@ -159,7 +159,7 @@ async fn an_answer_that_was_taken_leaves_the_next_one_all_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
+async fn a_peer_that_reads_too_slowly_times_out_at_the_write_deadline() {
     let (mut peer, mut stream, _) = stream(4);
     let began = Instant::now();
     let sips = tokio::spawn(async move {
@@ -176,7 +176,7 @@ async fn a_peer_that_hardly_reads_gets_no_more_time_than_it_has_earned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_has_read_much_does_not_stop_for_as_long_as_that_has_earned() {
+async fn the_write_time_earned_by_fast_reading_is_capped() {
     const MIB: usize = 1024 * 1024;
     let (mut peer, mut stream, _) = stream(64 * 1024);
     // The bytes that it reads earn 51 minutes.
@@ -192,7 +192,7 @@ async fn a_peer_that_has_read_much_does_not_stop_for_as_long_as_that_has_earned(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_is_waited_for_since_its_peer_took_something_last() {
+async fn the_wait_for_a_peer_restarts_when_it_reads_a_part_of_an_answer() {
     let (mut peer, mut stream, state) = stream(4);
     drop(ConnectionState::begin(&state));
     let writes = tokio::spawn(async move {
@@ -216,7 +216,7 @@ async fn a_connection_is_waited_for_since_its_peer_took_something_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_reads_at_the_pace_has_all_the_time_that_it_takes() {
+async fn a_peer_that_reads_at_the_minimum_pace_never_times_out() {
     const KIB: usize = 1024;
     let (mut peer, mut stream, _) = stream(4);
     let reads = tokio::spawn(async move {
@@ -233,7 +233,7 @@ async fn a_peer_that_reads_at_the_pace_has_all_the_time_that_it_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_a_goodbye_has_the_write_deadline() {
+async fn shutdown_times_out_at_the_write_deadline_if_the_peer_does_not_read() {
     let (_peer, ours) = tokio::io::duplex(4);
     // A buffered writer writes its bytes at shutdown, as TLS does with close_notify.
     let ours = tokio::io::BufWriter::new(ours);
@@ -246,7 +246,7 @@ async fn a_peer_that_does_not_read_a_goodbye_has_the_write_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_head_has_the_head_deadline_from_its_first_byte() {
+async fn the_head_deadline_of_a_later_request_starts_at_its_first_byte() {
     let (mut peer, mut stream, state) = stream(64);
     drop(ConnectionState::begin(&state));
     let late = tokio::spawn(async move {
@@ -271,7 +271,7 @@ fn multiplexed() -> (
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_earliest_of_many_requests_ends_their_connection_by_a_reset() {
+async fn the_earliest_request_deadline_resets_a_multiplexed_connection() {
     let (_peer, mut stream, state) = multiplexed();
     let mut requests =
         [60, 40, 50].map(|s| ConnectionState::begin_within(&state, Duration::from_secs(s)));
@@ -281,7 +281,7 @@ async fn the_earliest_of_many_requests_ends_their_connection_by_a_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_that_belong_to_no_body_have_a_budget_for_each_request() {
+async fn bytes_outside_of_bodies_are_limited_per_request() {
     let piece = [0; 1024];
     let pieces = CONTROL_BYTES_MAX / 1024;
     for (is_body, ends_requests, expected) in [
@@ -309,7 +309,7 @@ async fn bytes_that_belong_to_no_body_have_a_budget_for_each_request() {
 }
 
 #[tokio::test]
-async fn pieces_are_sent_as_they_are_gathered_or_not() {
+async fn vectored_writes_send_all_bytes_in_order() {
     assert_eq!(gather(&[io::IoSlice::new(b"abc")], &mut [0; 2]), None);
     for length in [10, GATHER_BYTES_MAX] {
         let (mut peer, mut stream, _) = stream(64 * 1024);
@@ -330,7 +330,7 @@ async fn pieces_are_sent_as_they_are_gathered_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_rests_before_its_deadline_and_what_was_read_before_comes_first() {
+async fn an_idle_connection_rests_and_later_returns_unread_bytes_first() {
     let (mut peer, mut stream, state) = stream(64);
     drop(ConnectionState::begin(&state));
     let began = Instant::now();
@@ -354,7 +354,7 @@ async fn an_idle_connection_rests_before_its_deadline_and_what_was_read_before_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_with_a_request_or_before_its_first_does_not_rest() {
+async fn only_an_idle_connection_after_its_first_request_rests() {
     let (_peer, mut stream, state) = stream(64);
     times_out_after(&mut stream).await;
     assert!(!state.take_rest());

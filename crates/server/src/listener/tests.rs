@@ -94,7 +94,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_connection_that_was_made_is_served() {
+async fn every_established_connection_is_served_during_shutdown() {
     for _ in 0..ROUNDS {
         let served = Served::start();
         let (answered, ends) = (
@@ -131,7 +131,7 @@ async fn each_connection_that_was_made_is_served() {
 }
 
 #[tokio::test]
-async fn an_announced_shutdown_ends_connections_with_their_next_answer_and_accepts_others() {
+async fn an_announced_shutdown_closes_connections_after_their_next_answer() {
     let served = Served::start();
     let (mut kept, mut idle) = (served.connect().await, served.connect().await);
     for stream in [&mut kept, &mut idle] {
@@ -160,7 +160,7 @@ async fn an_announced_shutdown_ends_connections_with_their_next_answer_and_accep
 }
 
 #[tokio::test]
-async fn a_connection_that_has_said_nothing_is_closed_at_the_end() {
+async fn silent_and_idle_connections_are_closed_at_shutdown() {
     let served = Served::start();
     let (mut fresh, mut idle) = (served.connect().await, served.connect().await);
     ask(&mut idle).await.unwrap();

@@ -34,7 +34,7 @@ fn limit() -> CountLimit {
 }
 
 /// Returns whether a call can be counted.
-async fn counts_at(counts: &SharedCounts, key: &ValkeyKey) -> bool {
+async fn can_count(counts: &SharedCounts, key: &ValkeyKey) -> bool {
     let one = TakeRequest {
         needed: 1,
         wanted: 0,
@@ -51,7 +51,7 @@ fn is_master(server: &Valkey) -> bool {
 }
 
 #[tokio::test]
-async fn after_a_failover_sentinel_says_who_is_the_master() {
+async fn counts_move_to_the_new_master_that_sentinel_reports() {
     let Some(mut master) = start() else { return };
     let follower = Valkey::follower_of(&master).unwrap();
     let sentinel = Valkey::sentinel_of(&master).unwrap();
@@ -71,16 +71,16 @@ async fn after_a_failover_sentinel_says_who_is_the_master() {
     );
     let counts = counts(&master, &url).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
-    assert!(counts_at(&counts, &key).await);
+    assert!(can_count(&counts, &key).await);
 
     master.kill();
     until("it is so", async || {
-        counts_at(&counts, &key).await;
+        can_count(&counts, &key).await;
         is_master(&follower)
     })
     .await;
     let promoted = Instant::now();
-    until("it is so", async || counts_at(&counts, &key).await).await;
+    until("it is so", async || can_count(&counts, &key).await).await;
     println!(
         "shared again {} ms after the new master",
         promoted.elapsed().as_millis()
@@ -97,14 +97,14 @@ async fn silent_host() -> (tokio::net::TcpListener, String) {
 }
 
 #[tokio::test]
-async fn a_host_that_says_nothing_keeps_nobody_from_the_others() {
+async fn a_silent_host_does_not_block_the_other_hosts() {
     let Some(master) = start() else { return };
     let (_silent, nowhere) = silent_host().await;
     let there = format!("{}:{}", master.host, master.port);
     let shares = async |url: &str| {
         let counts = counts(&master, url).await;
         let key = counts.keys().key(CountKind::Access, &[b"shop"]);
-        counts_at(&counts, &key).await
+        can_count(&counts, &key).await
     };
     assert!(shares(&format!("redis://{nowhere},{there}")).await);
     assert!(!shares(&format!("redis://{nowhere}")).await);
@@ -118,7 +118,7 @@ async fn a_host_that_says_nothing_keeps_nobody_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
+async fn a_cluster_counts_again_after_losing_one_master() {
     let Some(mut nodes) = cluster().await else {
         return;
     };
@@ -133,7 +133,7 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
         .collect();
     let all = async || {
         for key in &keys {
-            if !counts_at(&counts, key).await {
+            if !can_count(&counts, key).await {
                 return false;
             }
         }
@@ -179,7 +179,7 @@ async fn a_cluster_goes_on_when_one_of_its_masters_is_lost() {
 /// While the connection is interrupted, messages of other processes reach nobody. So everything may have changed, and this is
 /// reported twice: when the node is lost, and when another node begins to deliver messages.
 #[tokio::test]
-async fn a_cluster_that_loses_who_listens_may_have_changed() {
+async fn a_lost_subscription_in_a_cluster_invalidates_everything() {
     let Some(nodes) = cluster().await else { return };
     let url = format!("redis+cluster://{}:{}", nodes[0].host, nodes[0].port);
     let counts = counts(&nodes[0], &url).await;
@@ -192,7 +192,7 @@ async fn a_cluster_that_loses_who_listens_may_have_changed() {
     let cut = |node: &Valkey| node.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]) == "1";
     assert_eq!(nodes.iter().filter(|node| cut(node)).count(), 1);
     until("both are heard", async || {
-        counts_at(&counts, &key).await;
+        can_count(&counts, &key).await;
         heard.load(Ordering::SeqCst) >= 2
     })
     .await;
@@ -261,7 +261,7 @@ impl EncryptedServer {
 }
 
 #[tokio::test]
-async fn a_user_counts_over_tls_with_the_rights_that_are_documented() {
+async fn a_user_with_the_documented_rights_can_count_over_tls() {
     let Some(server) = EncryptedServer::start() else {
         return;
     };
@@ -269,7 +269,7 @@ async fn a_user_counts_over_tls_with_the_rights_that_are_documented() {
     assert!(counts.is_up());
     let [cells, turns] =
         [CountKind::Access, CountKind::Leases].map(|kind| counts.keys().key(kind, &[b"shop"]));
-    assert!(counts_at(&counts, &cells).await);
+    assert!(can_count(&counts, &cells).await);
     let added = counts.add(limit(), &[(cells.clone(), 1)]).await;
     assert_eq!(added.unwrap().len(), 1);
     let looked = counts.peek(&cells, limit(), &wait).await;
@@ -296,7 +296,7 @@ async fn a_user_counts_over_tls_with_the_rights_that_are_documented() {
 }
 
 #[tokio::test]
-async fn processes_wake_each_other_over_tls() {
+async fn invalidations_reach_other_processes_over_tls() {
     let Some(server) = EncryptedServer::start() else {
         return;
     };
@@ -313,7 +313,7 @@ async fn processes_wake_each_other_over_tls() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_or_another_authority_counts_nothing() {
+async fn counts_are_down_with_a_wrong_password_or_certificate_authority() {
     let Some(mut server) = EncryptedServer::start() else {
         return;
     };
@@ -327,7 +327,7 @@ async fn a_wrong_password_or_another_authority_counts_nothing() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_has_lost_most_of_its_masters_is_left_at_once_until_it_is_whole() {
+async fn a_cluster_without_most_masters_is_not_asked_until_it_recovers() {
     let Some(mut nodes) = cluster().await else {
         return;
     };
@@ -339,12 +339,12 @@ async fn a_cluster_that_has_lost_most_of_its_masters_is_left_at_once_until_it_is
     let slot = |key: &ValkeyKey| first.ask(&["CLUSTER", "KEYSLOT", &key.0]).parse::<u32>();
     let key = keys.into_iter().find(|key| slot(key).unwrap() <= 5460);
     let key = key.unwrap();
-    assert!(counts_at(&counts, &key).await);
+    assert!(can_count(&counts, &key).await);
     for node in &mut nodes[1..3] {
         node.kill();
     }
     until("it is left", async || {
-        counts_at(&counts, &key).await;
+        can_count(&counts, &key).await;
         !counts.is_up()
     })
     .await;
@@ -358,7 +358,7 @@ async fn a_cluster_that_has_lost_most_of_its_masters_is_left_at_once_until_it_is
     for node in &mut nodes[1..3] {
         node.run();
     }
-    until("it is used again", async || counts_at(&counts, &key).await).await;
+    until("it is used again", async || can_count(&counts, &key).await).await;
 }
 
 /// Starts three masters that share the slots, and a follower of the first.

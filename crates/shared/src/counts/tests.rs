@@ -19,7 +19,7 @@ fn hourly(burst: u32) -> CountLimit {
 }
 
 #[tokio::test]
-async fn what_one_process_takes_is_gone_for_the_other_and_what_it_gives_back_is_not() {
+async fn taken_and_refunded_calls_are_visible_to_other_processes() {
     let Some(server) = start() else { return };
     let (one, other) = (counts(&server).await, counts(&server).await);
     let key = one.keys().key(CountKind::Access, &[b"shop"]);
@@ -75,7 +75,7 @@ async fn what_one_process_takes_is_gone_for_the_other_and_what_it_gives_back_is_
 }
 
 #[tokio::test]
-async fn while_the_server_is_away_nobody_waits_and_it_is_used_again_when_it_is_back() {
+async fn a_lost_server_is_not_asked_and_is_used_again_after_its_restart() {
     let Some(mut server) = start() else { return };
     let counts = counts(&server).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
@@ -113,7 +113,7 @@ async fn while_the_server_is_away_nobody_waits_and_it_is_used_again_when_it_is_b
 }
 
 #[tokio::test]
-async fn a_server_that_has_become_a_follower_is_left_for_the_one_that_can_be_written() {
+async fn a_demoted_server_is_replaced_by_the_writable_one() {
     let (Some(server), Some(next)) = (start(), start()) else {
         return;
     };
@@ -148,7 +148,7 @@ fn follow(server: &Valkey, leader: &Valkey) {
 }
 
 #[tokio::test]
-async fn scripts_that_are_forgotten_are_loaded_again() {
+async fn flushed_scripts_are_loaded_again() {
     let Some(server) = start() else { return };
     let counts = counts(&server).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
@@ -164,7 +164,7 @@ async fn scripts_that_are_forgotten_are_loaded_again() {
 }
 
 #[tokio::test]
-async fn redis_counts_as_valkey_does() {
+async fn redis_counts_calls_like_valkey() {
     let Some(server) = Valkey::redis() else {
         return;
     };

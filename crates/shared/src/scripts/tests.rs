@@ -22,7 +22,7 @@ const BEGAN_US: u64 = 1_800_000_000_000_000;
 const GIVES: u32 = 16;
 
 #[tokio::test]
-async fn the_scripts_decide_as_the_oracle_does() {
+async fn the_scripts_make_the_same_decisions_as_the_oracle() {
     let Some(server) = start() else { return };
     let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
     let decisions = if is_full { 1_000_000 } else { 20_000 };

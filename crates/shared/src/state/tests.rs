@@ -34,7 +34,7 @@ async fn calls(counts: &SharedCounts) -> Result<u32, CountsUnavailable> {
 
 /// Checks that the first call after a change of the server drops the connection, and that no further request is sent until the
 /// server is writable.
-async fn is_left_at_once(server: &Valkey, counts: &SharedCounts, code: &str) {
+async fn check_not_asked_again(server: &Valkey, counts: &SharedCounts, code: &str) {
     assert_eq!(calls(counts).await, Err(CountsUnavailable), "{code}");
     assert!(!counts.is_up(), "{code}");
     let asked = counts.status();
@@ -45,7 +45,7 @@ async fn is_left_at_once(server: &Valkey, counts: &SharedCounts, code: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_can_t_be_written_is_left_at_once_and_used_again_when_it_can() {
+async fn an_unwritable_server_is_not_asked_until_it_is_writable() {
     let Some(server) = start() else { return };
     let counts = counts(&server).await;
     let follow: [Asked<'_>; 2] = [
@@ -68,14 +68,14 @@ async fn a_server_that_can_t_be_written_is_left_at_once_and_used_again_when_it_c
         for command in befalls {
             assert_eq!(server.ask(command), "OK", "{code}");
         }
-        is_left_at_once(&server, &counts, code).await;
+        check_not_asked_again(&server, &counts, code).await;
         assert_eq!(server.ask(is_cured_by), "OK", "{code}");
         until("it is used again", async || counts.is_up()).await;
     }
 }
 
 #[tokio::test]
-async fn a_server_that_loads_what_it_has_kept_is_left_at_once_and_used_again_when_it_has_it() {
+async fn a_loading_server_is_not_asked_until_it_has_loaded() {
     let loading = ["--enable-debug-command", "yes", "--key-load-delay", "2000"];
     let often = ["--loading-process-events-interval-bytes", "1024"];
     let Some(server) = Valkey::with(&[&loading[..], &often].concat()) else {
@@ -94,7 +94,7 @@ async fn a_server_that_loads_what_it_has_kept_is_left_at_once_and_used_again_whe
         server.ask(&WRITE).starts_with("LOADING")
     })
     .await;
-    is_left_at_once(&server, &counts, "LOADING").await;
+    check_not_asked_again(&server, &counts, "LOADING").await;
     assert_eq!(reloads.await.unwrap(), "OK");
     until("it is used again", async || counts.is_up()).await;
     assert!(server.ask(&["DBSIZE"]).parse::<u32>().unwrap() >= 1000);

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_found_in_each_field_in_capitals_or_not() {
+    fn a_search_matches_every_field_regardless_of_case() {
         let mut access = Access::new("Desk-1", "anna", "cga_Xy");
         access.owner = "Fräulein ÖZIL".to_owned();
         access.note = "orders".to_owned();

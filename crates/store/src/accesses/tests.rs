@@ -50,7 +50,7 @@ proptest! {
 
     /// Two accesses never have the same user at the same time, as in the store.
     #[test]
-    fn a_snapshot_is_what_its_changes_make_it_and_the_one_before_stays(
+    fn a_changed_snapshot_matches_the_model_and_the_previous_one_is_intact(
         batches in prop::collection::vec(prop::collection::vec((0_u16..60, prop::option::of(0_u16..4)), 1..30), 1..30)
     ) {
         let (mut accesses, mut model) = (Accesses::default(), BTreeMap::new());
@@ -74,7 +74,7 @@ proptest! {
 }
 
 #[test]
-fn many_are_found_and_paged_and_all_can_go() {
+fn a_large_snapshot_finds_every_access_and_can_be_emptied() {
     let count = 5000;
     let numbers = (0..count).map(|number| number * 7 % count);
     let accesses = numbers
@@ -93,7 +93,7 @@ fn many_are_found_and_paged_and_all_can_go() {
 }
 
 #[test]
-fn a_user_name_that_passes_on_is_the_new_ones() {
+fn a_user_name_that_moves_to_another_access_finds_the_new_one() {
     let accesses = Accesses::from_iter([access(1, 1), access(2, 2)]);
     let passed = [access(1, 3), access(2, 1)];
     let passed = accesses.with(passed.map(|access| (access.name.clone(), Some(access))));
@@ -104,7 +104,7 @@ fn a_user_name_that_passes_on_is_the_new_ones() {
 
 /// A change copies at most one part of each index and one piece of the names, or two pieces after a split.
 #[test]
-fn a_change_of_one_access_shares_all_else() {
+fn a_change_of_one_access_copies_at_most_two_parts_of_each_index() {
     let accesses = (0..20_000)
         .map(|number| access(number, number))
         .collect::<Accesses>();

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_found_in_every_form_and_short_ones_only_where_they_stand_alone() {
+    fn every_form_of_a_destination_is_redacted_and_short_ones_as_whole_words() {
         let found =
             |destination: &str, text: &str| DestinationForms::of(destination).redacted(text);
         for (destination, text, kept) in [
@@ -263,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_json_and_urls_make_of_it_is_found(destination in ".{7,20}", before in ".{0,5}") {
+        fn json_and_url_encoded_destinations_are_found(destination in ".{7,20}", before in ".{0,5}") {
             let forms = DestinationForms::of(&destination);
             let json = serde_json::to_string(&format!("{before}\u{1}{destination}")).unwrap();
             let url: String = destination.bytes().map(|byte| format!("%{byte:02x}")).collect();

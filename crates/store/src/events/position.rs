@@ -100,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_reads_as_the_position_and_has_its_order(a in 0..=i64::MAX, b in 0..=i64::MAX) {
+        fn a_cursor_parses_to_its_position_and_sorts_like_it(a in 0..=i64::MAX, b in 0..=i64::MAX) {
             let (a, b) = (Position::of(a), Position::of(b));
             prop_assert_eq!(a.to_string().parse(), Ok(a));
             prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_is_refused() {
+    fn invalid_cursors_are_rejected() {
         for text in [
             "",
             "now",

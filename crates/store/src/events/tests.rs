@@ -13,14 +13,14 @@ use crate::{
 };
 
 on_every_engine!(
-    an_event_is_kept_once_and_read_in_the_order_of_positions,
-    what_is_known_of_chats_outlives_the_process,
-    the_log_is_trimmed_by_age_and_by_room_and_says_so,
-    what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone,
-    events_of_kinds_that_a_newer_program_knows_are_passed_over,
-    interests_last_until_their_time,
-    an_erased_destination_takes_its_events_along,
-    what_an_erased_destination_says_during_the_erasure_is_erased_too,
+    an_event_is_stored_once_and_events_are_read_in_position_order,
+    chat_memory_survives_a_restart,
+    the_event_log_is_trimmed_by_age_and_size_and_reports_the_position,
+    a_page_read_during_trimming_has_each_event_or_reports_it_as_trimmed,
+    events_of_unknown_kinds_are_skipped,
+    interests_survive_a_restart_until_they_expire,
+    erasing_a_destination_deletes_its_events,
+    events_that_arrive_during_an_erasure_are_erased,
 );
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -100,7 +100,7 @@ async fn ids(store: &Store, after: Position) -> Vec<String> {
     page.events.iter().map(|event| event.id.clone()).collect()
 }
 
-async fn an_event_is_kept_once_and_read_in_the_order_of_positions(engine: TestEngine) {
+async fn an_event_is_stored_once_and_events_are_read_in_position_order(engine: TestEngine) {
     let store = engine.open().await;
     let received = |id| message(id, "received");
     let new = record(&store, chat(vec![received("gap"), received("b")])).await;
@@ -146,7 +146,7 @@ async fn an_event_is_kept_once_and_read_in_the_order_of_positions(engine: TestEn
     assert_eq!(ids(&store, page.newest).await, Vec::<String>::new());
 }
 
-async fn what_is_known_of_chats_outlives_the_process(engine: TestEngine) {
+async fn chat_memory_survives_a_restart(engine: TestEngine) {
     let store = engine.open().await;
     assert_eq!(store.channel_memory(&channel()).await.unwrap(), None);
     let mut seen = chat(vec![message("m", "received")]);
@@ -180,7 +180,7 @@ async fn what_is_known_of_chats_outlives_the_process(engine: TestEngine) {
     assert_eq!(known.known["m"].status, "received");
 }
 
-async fn the_log_is_trimmed_by_age_and_by_room_and_says_so(engine: TestEngine) {
+async fn the_event_log_is_trimmed_by_age_and_size_and_reports_the_position(engine: TestEngine) {
     let store = engine.open().await;
     let rows = (0..40).map(|n| message(&format!("m{n}"), "received"));
     record(&store, chat(rows.collect())).await;
@@ -230,7 +230,7 @@ async fn the_log_is_trimmed_by_age_and_by_room_and_says_so(engine: TestEngine) {
     assert!(last.newest > all.newest);
 }
 
-async fn what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone(engine: TestEngine) {
+async fn a_page_read_during_trimming_has_each_event_or_reports_it_as_trimmed(engine: TestEngine) {
     const EVENTS: u64 = 400;
     let store = Arc::new(engine.open().await);
     let rows = (0..EVENTS).map(|n| message(&format!("m{n}"), "received"));
@@ -262,7 +262,7 @@ async fn what_is_trimmed_while_a_page_is_read_is_on_it_or_said_to_be_gone(engine
     assert!(read(&store).await.0 > oldest);
 }
 
-async fn events_of_kinds_that_a_newer_program_knows_are_passed_over(engine: TestEngine) {
+async fn events_of_unknown_kinds_are_skipped(engine: TestEngine) {
     let store = engine.open().await;
     let rows = (0..20).map(|n| message(&format!("m{n}"), "received"));
     record(&store, chat(rows.collect())).await;
@@ -284,7 +284,7 @@ async fn events_of_kinds_that_a_newer_program_knows_are_passed_over(engine: Test
     assert_eq!(heard, ["evt_m17_received", "evt_m19_received"]);
 }
 
-async fn interests_last_until_their_time(engine: TestEngine) {
+async fn interests_survive_a_restart_until_they_expire(engine: TestEngine) {
     let store = engine.open().await;
     let of = |name: &str, until| (name.to_owned(), until);
     store
@@ -297,7 +297,7 @@ async fn interests_last_until_their_time(engine: TestEngine) {
     assert_eq!(store.interests(10).await.unwrap(), [of("b", 20)]);
 }
 
-async fn what_an_erased_destination_says_during_the_erasure_is_erased_too(engine: TestEngine) {
+async fn events_that_arrive_during_an_erasure_are_erased(engine: TestEngine) {
     let store = Arc::new(engine.open().await);
     let journal = Journal::start(&store).await.unwrap();
     let row = JournalRow {
@@ -327,7 +327,7 @@ async fn what_an_erased_destination_says_during_the_erasure_is_erased_too(engine
     assert!(memory.tips.is_empty(), "{:?}", memory.tips.keys());
 }
 
-async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
+async fn erasing_a_destination_deletes_its_events(engine: TestEngine) {
     let store = Arc::new(engine.open().await);
     let journal = Journal::start(&store).await.unwrap();
     let mut text = message("b", "received");
@@ -365,7 +365,7 @@ async fn an_erased_destination_takes_its_events_along(engine: TestEngine) {
 }
 
 #[tokio::test]
-async fn an_erasure_ends_when_no_process_shows_erased_events_from_memory() {
+async fn an_erasure_waits_until_no_process_shows_erased_events_from_memory() {
     let Some(engine) = TestEngine::postgres().await else {
         return;
     };

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_one_address_and_code_are_one_count_for_a_minute() {
+    fn calls_of_one_address_and_code_share_one_count_per_minute() {
         let counts = MinuteCounts::default();
         let counted = first(counts.note(key("10.0.0.1", "A"), NOW));
         for _ in 0..9 {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_caller_is_their_prefix() {
+    fn ipv6_callers_are_counted_by_their_prefix() {
         let counts = MinuteCounts::default();
         let counted = first(counts.note(key("2001:db8:1:2::1", "A"), NOW));
         counts.note(key("2001:db8:1:2:ffff::9", "A"), NOW);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn more_addresses_than_a_minute_holds_are_counted_by_their_code() {
+    fn addresses_beyond_the_bound_are_counted_together_by_code() {
         let counts = MinuteCounts::default();
         let address = |n: usize| Ipv6Addr::from_bits((n as u128) << 64).to_string();
         for n in 0..COUNTED_KEYS_MAX {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_a_proven_access_are_listed_and_then_counted() {
+    fn refusals_of_an_authenticated_access_are_listed_first_and_then_counted() {
         let counts = MinuteCounts::default();
         let key = |access: &str, code| CountKey {
             access: Some(access.to_owned()),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_goes_to_the_writer_once_and_again_when_it_has_grown() {
+    fn a_count_is_written_once_and_again_only_after_it_has_grown() {
         let counts = MinuteCounts::default();
         let counted = first(counts.note(key("10.0.0.1", "A"), NOW));
         assert!(counts.due().is_empty(), "there is no row yet");

@@ -26,20 +26,20 @@ const DAY_MS: i64 = 86_400_000;
 const OLDEST: JournalOrder = JournalOrder::OldestFirst;
 
 on_every_engine!(
-    a_row_comes_back_as_it_went_in_but_for_the_destination,
-    a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted,
-    no_more_rows_wait_than_the_bound_and_outcomes_find_their_places,
-    an_open_row_is_on_disk_when_its_opener_knows_and_one_left_open_is_closed_as_unknown,
-    a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself,
-    a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothing_behind,
-    a_row_whose_opener_leaves_after_it_was_written_is_taken_back,
-    a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free,
-    whatever_is_dropped_while_the_disk_stalls_no_send_is,
-    rows_and_payloads_go_by_their_own_age_and_a_row_records_it,
-    the_oldest_go_when_all_together_take_too_much_room,
-    what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file,
-    an_erasure_waits_for_a_send_under_way_and_erases_its_answer,
-    replayed_calls_are_those_that_networks_were_asked_about,
+    a_row_is_read_as_written_except_for_its_destination,
+    a_stalled_writer_delays_no_caller_and_surplus_rows_are_dropped,
+    the_row_queue_is_bounded_and_reserves_space_for_outcomes,
+    an_opened_row_is_on_disk_and_is_closed_as_unknown_after_a_restart,
+    a_failing_store_rejects_intents_and_keeps_rows_until_it_recovers,
+    a_send_on_a_stalled_disk_is_rejected_in_time_and_leaves_no_row,
+    a_row_whose_caller_disconnects_after_the_write_is_withdrawn,
+    a_row_whose_caller_timed_out_is_withdrawn_and_its_key_is_free,
+    outcomes_of_sends_are_never_dropped_while_the_disk_stalls,
+    rows_and_payloads_expire_by_their_own_age_and_a_row_records_it,
+    the_oldest_rows_are_deleted_when_the_journal_exceeds_its_size,
+    erasing_a_destination_removes_its_payloads_from_the_store,
+    an_erasure_waits_for_a_send_in_progress_and_erases_its_answer,
+    replay_calls_returns_only_calls_that_network_lists_judged,
 );
 
 pub(crate) struct Bench {
@@ -177,7 +177,7 @@ fn full_row() -> JournalRow {
     }
 }
 
-async fn a_row_comes_back_as_it_went_in_but_for_the_destination(engine: TestEngine) {
+async fn a_row_is_read_as_written_except_for_its_destination(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     bench.journal.add(full_row());
     let read = bench.all(JournalFilter::default()).await;
@@ -196,9 +196,7 @@ async fn a_row_comes_back_as_it_went_in_but_for_the_destination(engine: TestEngi
     assert!(!bench.engine.holds("34600000000").await);
 }
 
-async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_what_is_counted(
-    engine: TestEngine,
-) {
+async fn a_stalled_writer_delays_no_caller_and_surplus_rows_are_dropped(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let lock = bench.lock().await;
     let large = || JournalRow {
@@ -227,7 +225,7 @@ async fn a_writer_that_stalls_holds_nobody_up_and_memory_is_bounded_by_dropping_
     assert_eq!(bench.journal.dropped(), dropped);
 }
 
-async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places(engine: TestEngine) {
+async fn the_row_queue_is_bounded_and_reserves_space_for_outcomes(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let intent = bench.open(row(1, "send")).await.unwrap();
     let lock = bench.lock().await;
@@ -251,9 +249,7 @@ async fn no_more_rows_wait_than_the_bound_and_outcomes_find_their_places(engine:
     assert_eq!(bench.journal.queued_bytes(), 0);
 }
 
-async fn an_open_row_is_on_disk_when_its_opener_knows_and_one_left_open_is_closed_as_unknown(
-    engine: TestEngine,
-) {
+async fn an_opened_row_is_on_disk_and_is_closed_as_unknown_after_a_restart(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let closed = bench.open(row(1, "closed")).await.unwrap();
     let left = bench.open(row(1, "left")).await.unwrap();
@@ -292,7 +288,7 @@ async fn an_open_row_is_on_disk_when_its_opener_knows_and_one_left_open_is_close
     );
 }
 
-async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself(engine: TestEngine) {
+async fn a_failing_store_rejects_intents_and_keeps_rows_until_it_recovers(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     bench.read_only(true).await;
     bench.journal.add(row(1, "kept"));
@@ -313,9 +309,7 @@ async fn a_store_that_fails_refuses_intents_keeps_rows_and_recovers_by_itself(en
     );
 }
 
-async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothing_behind(
-    engine: TestEngine,
-) {
+async fn a_send_on_a_stalled_disk_is_rejected_in_time_and_leaves_no_row(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let lock = bench.lock().await;
     // The sends run one after the other, so that each hits another moment of the writer's attempts.
@@ -342,7 +336,7 @@ async fn a_send_that_a_stalled_disk_holds_up_is_refused_in_time_and_leaves_nothi
     }
 }
 
-async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back(engine: TestEngine) {
+async fn a_row_whose_caller_disconnects_after_the_write_is_withdrawn(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let mut opening = Box::pin(bench.journal.open(
         row(1, "send"),
@@ -370,7 +364,7 @@ async fn a_row_whose_opener_leaves_after_it_was_written_is_taken_back(engine: Te
 }
 
 #[expect(clippy::print_stdout, reason = "it prints its figures")]
-async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free(engine: TestEngine) {
+async fn a_row_whose_caller_timed_out_is_withdrawn_and_its_key_is_free(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let (mut taken, mut given_up) = (Vec::new(), 0);
     // Callers give up close to the moment in which their row is written, with 300 different waiting times.
@@ -403,7 +397,7 @@ async fn a_row_that_nobody_took_in_time_is_taken_back_and_its_key_is_free(engine
 }
 
 #[expect(clippy::print_stdout, reason = "it prints its figures")]
-async fn whatever_is_dropped_while_the_disk_stalls_no_send_is(engine: TestEngine) {
+async fn outcomes_of_sends_are_never_dropped_while_the_disk_stalls(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let mut intents = Vec::new();
     for n in 0..1000 {
@@ -443,7 +437,7 @@ async fn whatever_is_dropped_while_the_disk_stalls_no_send_is(engine: TestEngine
     );
 }
 
-async fn rows_and_payloads_go_by_their_own_age_and_a_row_records_it(engine: TestEngine) {
+async fn rows_and_payloads_expire_by_their_own_age_and_a_row_records_it(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     for n in 0..2500 {
         let payload = JournalPayload {
@@ -481,7 +475,7 @@ async fn rows_and_payloads_go_by_their_own_age_and_a_row_records_it(engine: Test
     assert_eq!(bench.all(JournalFilter::default()).await.len(), 1001);
 }
 
-async fn the_oldest_go_when_all_together_take_too_much_room(engine: TestEngine) {
+async fn the_oldest_rows_are_deleted_when_the_journal_exceeds_its_size(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     for n in 0..5000 {
         let parameters = Some("p".repeat(1000));
@@ -527,7 +521,7 @@ async fn the_oldest_go_when_all_together_take_too_much_room(engine: TestEngine) 
     assert_eq!(kept.last(), Some(&"4999"));
 }
 
-async fn what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file(engine: TestEngine) {
+async fn erasing_a_destination_removes_its_payloads_from_the_store(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let said = |destination: &str, answer: &str| JournalRow {
         payload: JournalPayload {
@@ -563,7 +557,7 @@ async fn what_is_kept_of_a_destination_can_be_found_and_is_gone_from_the_file(en
     assert!(!bench.engine.holds("speaks of").await);
 }
 
-async fn an_erasure_waits_for_a_send_under_way_and_erases_its_answer(engine: TestEngine) {
+async fn an_erasure_waits_for_a_send_in_progress_and_erases_its_answer(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let opened = bench
         .journal
@@ -583,7 +577,7 @@ async fn an_erasure_waits_for_a_send_under_way_and_erases_its_answer(engine: Tes
     assert!(!bench.engine.holds("canary").await);
 }
 
-async fn replayed_calls_are_those_that_networks_were_asked_about(engine: TestEngine) {
+async fn replay_calls_returns_only_calls_that_network_lists_judged(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let call = |id: &str, at_ms, access: &str, code: Option<&'static str>| JournalRow {
         access: Some(access.to_owned()),

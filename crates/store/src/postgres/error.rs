@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_state_has_what_follows_from_it() {
+    fn each_sqlstate_maps_to_its_error_kind() {
         for (code, message, expected) in [
             ("08006", "", PgErrorKind::Connection),
             ("57P01", "", PgErrorKind::Connection),

@@ -77,7 +77,7 @@ mod tests {
     use crate::JournalRow;
 
     #[test]
-    fn ids_grow_hold_their_time_and_stay_in_their_slot() {
+    fn row_ids_increase_and_encode_their_time_and_slot() {
         let ids = RowIds::of(ReplicaId { id: 1, slot: 7 });
         let mut last = 0;
         for n in 0..10_000 {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_another_life_grow_on_and_have_its_slot() {
+    fn row_ids_keep_increasing_under_a_new_replica_id_and_use_its_slot() {
         let slot_of = |id: i64| (id >> SEQUENCE_BITS) & 0xff;
         let ids = RowIds::of(ReplicaId { id: 1, slot: 7 });
         let mut last = ids.next(1_700_000_000_000);

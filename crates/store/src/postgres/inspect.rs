@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_would_keep_a_gateway_from_its_work_is_found_and_nothing_else() {
+    async fn inspection_reports_exactly_the_problems_that_prevent_operation() {
         let Some(options) = new_database() else {
             return;
         };
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_are_sealed_anew_all_or_none() {
+    async fn resealing_replaces_the_seals_of_all_keys_or_of_none() {
         let Some(options) = new_database() else {
             return;
         };

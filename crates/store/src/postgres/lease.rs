@@ -177,7 +177,7 @@ mod tests {
     const LENGTH: Duration = Duration::from_secs(5);
 
     #[test]
-    fn a_replica_is_good_again_only_when_it_has_its_lease_and_current_data_again() {
+    fn a_replica_is_valid_again_only_with_a_renewed_lease_and_current_data() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
         let lease = ReplicaLease::new(LENGTH, began);

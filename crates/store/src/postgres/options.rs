@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_beyond_this_machine_are_encrypted() {
+    fn connections_to_other_hosts_use_tls_by_default() {
         for (text, expected) in [
             ("postgres://u:p@127.0.0.1/d", SslMode::Disable),
             ("postgres://u:p@localhost:6432/d", SslMode::Disable),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_said_without_the_password() {
+    fn errors_of_an_invalid_url_hide_the_password() {
         for text in [
             "postgres://u:pass-word@/d",
             "postgres://u:pass-word@h",

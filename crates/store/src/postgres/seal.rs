@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_opens_for_its_purpose_and_deployment_alone() {
+    fn a_sealed_key_opens_only_for_its_purpose_and_deployment() {
         let (old, new) = (vec![1; SEAL_BYTES], vec![2; SEAL_BYTES]);
         let at = |deployment, purpose| SealContext {
             deployment,

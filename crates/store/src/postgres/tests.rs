@@ -36,7 +36,7 @@ async fn start_all(options: &PostgresOptions) -> Vec<Arc<Store>> {
 }
 
 #[tokio::test]
-async fn replicas_that_start_at_once_have_one_schema_one_set_of_keys_and_one_first_start() {
+async fn replicas_that_start_concurrently_share_one_schema_and_one_set_of_keys() {
     let Some(options) = new_database() else {
         return;
     };
@@ -82,7 +82,7 @@ async fn replicas_that_start_at_once_have_one_schema_one_set_of_keys_and_one_fir
 }
 
 #[tokio::test]
-async fn changes_of_several_replicas_have_one_order_and_lose_nothing() {
+async fn concurrent_changes_of_several_replicas_are_ordered_and_none_is_lost() {
     let Some(options) = new_database() else {
         return;
     };
@@ -132,8 +132,7 @@ async fn forget_last(store: &Store, was: &Access) {
 }
 
 #[tokio::test]
-async fn after_a_failover_that_lost_changes_all_have_what_the_database_has_and_no_epoch_comes_twice()
- {
+async fn after_a_lossy_failover_replicas_match_the_database_and_reuse_no_epoch() {
     let Some(options) = new_database() else {
         return;
     };
@@ -205,7 +204,7 @@ async fn a_connection_that_the_server_has_ended_is_replaced() {
 }
 
 #[tokio::test]
-async fn keys_do_not_open_with_another_seal_and_stand_nowhere_in_the_clear() {
+async fn keys_are_stored_sealed_and_do_not_open_with_another_seal() {
     let Some(mut options) = new_database() else {
         return;
     };
@@ -230,7 +229,7 @@ async fn keys_do_not_open_with_another_seal_and_stand_nowhere_in_the_clear() {
 }
 
 #[tokio::test]
-async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it() {
+async fn a_new_key_signs_only_after_all_replicas_report_that_they_know_it() {
     let Some(options) = new_database() else {
         return;
     };
@@ -261,7 +260,7 @@ async fn a_further_key_signs_when_all_replicas_have_said_that_they_verify_by_it(
 }
 
 #[tokio::test]
-async fn a_session_is_known_to_all_replicas_and_its_end_too() {
+async fn a_session_and_its_end_are_visible_to_all_replicas() {
     let Some(options) = new_database() else {
         return;
     };
@@ -300,7 +299,7 @@ async fn a_session_is_known_to_all_replicas_and_its_end_too() {
 }
 
 #[tokio::test]
-async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
+async fn a_change_is_acknowledged_when_all_live_replicas_have_applied_it() {
     let Some(options) = new_database() else {
         return;
     };
@@ -357,7 +356,7 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_it() {
 }
 
 #[tokio::test]
-async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
+async fn a_silent_replica_is_reported_as_pending_until_its_lease_expires() {
     let Some(mut options) = new_database() else {
         return;
     };
@@ -393,7 +392,7 @@ async fn a_replica_that_says_nothing_is_named_until_its_lease_is_over() {
 }
 
 #[tokio::test]
-async fn a_replica_whose_row_was_taken_goes_on_as_another_one() {
+async fn a_replica_whose_row_is_deleted_registers_under_a_new_id() {
     let Some(options) = new_database() else {
         return;
     };
@@ -411,7 +410,7 @@ async fn a_replica_whose_row_was_taken_goes_on_as_another_one() {
 }
 
 #[tokio::test]
-async fn changes_arrive_though_nobody_is_notified() {
+async fn changes_arrive_without_a_notification() {
     let Some(options) = new_database() else {
         return;
     };

@@ -68,13 +68,13 @@ async fn send(journal: &Journal, claim: Claim, settlement: Settlement) -> Option
 
 /// Returns the counted room of an access, after a check that the counters match the actual receipts.
 async fn taken(engine: &TestEngine, store: &Store, client_id: &str) -> (u64, u64) {
-    let there = receipts_there(engine, client_id).await;
+    let there = actual_receipts(engine, client_id).await;
     let taken = store.receipts_taken(client_id).await.unwrap();
     assert_eq!(taken, (there.0.unsigned_abs(), there.1.unsigned_abs()));
     taken
 }
 
-async fn receipts_there(engine: &TestEngine, client_id: &str) -> (i64, i64) {
+async fn actual_receipts(engine: &TestEngine, client_id: &str) -> (i64, i64) {
     match engine {
         TestEngine::Sqlite(folder) => {
             let there = "SELECT count(*), coalesce(sum(bytes), 0) FROM receipts WHERE client_id = ?1 OR ?1 = ''";
@@ -101,14 +101,14 @@ fn pages(folder: &tempfile::TempDir) -> u64 {
 }
 
 on_every_engine!(
-    many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole,
-    what_is_counted_outlives_a_restart_and_goes_with_what_is_freed,
-    what_has_expired_makes_room_by_itself,
-    the_key_of_a_send_that_is_open_never_expires,
+    receipts_stay_within_the_limit_of_an_access_and_displace_no_journal_rows,
+    receipt_counters_survive_a_restart_and_shrink_with_freed_receipts,
+    expired_receipts_make_room_for_new_ones,
+    the_key_of_an_open_send_never_expires,
 );
 
 #[expect(clippy::print_stdout, reason = "it prints its figures")]
-async fn many_keys_of_one_access_stay_in_its_room_and_another_s_journal_is_whole(
+async fn receipts_stay_within_the_limit_of_an_access_and_displace_no_journal_rows(
     engine: TestEngine,
 ) {
     let (store, journal) = open(&engine).await;
@@ -185,7 +185,7 @@ fn small(key: u32, now: i64) -> Claim {
     }
 }
 
-async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: TestEngine) {
+async fn receipt_counters_survive_a_restart_and_shrink_with_freed_receipts(engine: TestEngine) {
     let (store, journal) = open(&engine).await;
     let long = "x".repeat(RECEIPT_ANSWER_BYTES_MAX + 1);
     assert_eq!(
@@ -245,7 +245,7 @@ async fn what_is_counted_outlives_a_restart_and_goes_with_what_is_freed(engine: 
     );
 }
 
-async fn the_key_of_a_send_that_is_open_never_expires(engine: TestEngine) {
+async fn the_key_of_an_open_send_never_expires(engine: TestEngine) {
     let (store, journal) = open(&engine).await;
     let opened = journal
         .open(row("many"), Some(small(1, 1000)), Instant::now())
@@ -258,7 +258,7 @@ async fn the_key_of_a_send_that_is_open_never_expires(engine: TestEngine) {
     drop(opened);
 }
 
-async fn what_has_expired_makes_room_by_itself(engine: TestEngine) {
+async fn expired_receipts_make_room_for_new_ones(engine: TestEngine) {
     let (store, journal) = open(&engine).await;
     let fill = "y".repeat(RECEIPT_ANSWER_BYTES_MAX);
     assert_eq!(

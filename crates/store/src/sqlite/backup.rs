@@ -46,7 +46,7 @@ mod tests {
     use crate::Store;
 
     #[tokio::test]
-    async fn a_copy_holds_what_was_written_and_leaves_no_file() {
+    async fn a_backup_contains_committed_data_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("chatgate.db");
         let store = Store::open(&file).await.unwrap();

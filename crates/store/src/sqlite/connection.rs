@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_writes_waits_for_the_disk_and_overwrites_what_it_deletes() {
+    fn the_writing_connection_syncs_commits_and_overwrites_deleted_data() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let connection = open_for_writing(file.path()).unwrap();
         for (pragma, expected) in [

@@ -121,7 +121,7 @@ mod tests {
     use crate::Store;
 
     #[tokio::test]
-    async fn long_rows_are_copied_in_batches_of_few_megabytes() {
+    async fn long_rows_are_copied_in_batches_of_bounded_size() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("chatgate.db");
         let store = Store::open(&file).await.unwrap();

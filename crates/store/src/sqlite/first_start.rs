@@ -48,7 +48,7 @@ mod tests {
 
     /// An older store did not store this fact, so that its other data must show whether it has started.
     #[tokio::test]
-    async fn an_older_store_that_has_had_an_access_has_started() {
+    async fn an_older_store_that_had_an_access_counts_as_started() {
         for (row, has_started) in [
             ("", false),
             (

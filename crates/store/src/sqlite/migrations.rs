@@ -110,7 +110,7 @@ mod tests {
 
     /// sqlx's migrator recorded these values in existing stores: the beginnings of its SHA-384 sums.
     #[test]
-    fn what_existing_stores_have_recorded_is_what_is_expected_of_them() {
+    fn recorded_migrations_match_those_of_existing_stores() {
         let connection = migrated();
         let recorded = "SELECT version, description, lower(substr(hex(checksum), 1, 16)), length(checksum), success
              FROM _sqlx_migrations ORDER BY version";
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_up_to_date_is_left_as_it_is() {
+    fn migrate_does_not_change_an_up_to_date_store() {
         let mut connection = migrated();
         connection
             .execute_batch("INSERT INTO facts VALUES ('x', 1)")
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_newer_or_was_changed_is_refused() {
+    fn a_newer_or_altered_store_is_rejected() {
         for (change, expected) in [
             (
                 "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)

@@ -180,7 +180,7 @@ mod tests {
     use crate::{Access, Store};
 
     #[tokio::test]
-    async fn its_files_are_its_owners() {
+    async fn store_files_are_accessible_only_to_their_owner() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db"))
             .await
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_made_is_named() {
+    async fn the_error_names_a_store_file_that_cannot_be_created() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("no/such/chatgate.db");
         let error = Store::open(&file).await.err().unwrap().to_string();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transaction_that_sqlite_has_rolled_back_by_itself_spoils_no_later_one() {
+    async fn later_transactions_succeed_after_sqlite_rolls_one_back_itself() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db"))
             .await

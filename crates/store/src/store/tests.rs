@@ -18,16 +18,16 @@ fn access(name: &str, user: &str) -> Access {
 }
 
 on_every_engine!(
-    counts_of_a_day_outlive_the_process_until_the_day_after_the_next,
-    blocks_of_a_day_are_never_more_than_the_limit,
-    accesses_and_keys_outlive_the_process,
+    daily_counts_of_a_day_and_the_day_before_survive_a_restart,
+    daily_blocks_never_exceed_the_daily_limit,
+    accesses_and_keys_survive_a_restart,
     a_user_belongs_to_one_access,
-    accesses_that_are_put_at_once_may_have_exchanged_users_and_client_ids,
-    versions_grow_over_deletion_and_changes_are_kept_without_secrets,
-    admin_keys_are_found_by_what_is_presented,
-    of_changes_of_admin_keys_each_sees_those_before_it,
-    a_last_use_outlives_the_process_and_is_no_change_of_the_access,
-    the_first_start_is_written_once,
+    accesses_put_together_may_exchange_users_and_client_ids,
+    versions_increase_across_deletion_and_changes_contain_no_secrets,
+    admin_keys_are_found_by_their_presented_secret,
+    each_change_of_admin_keys_sees_the_changes_before_it,
+    a_last_use_survives_a_restart_and_does_not_change_the_access,
+    the_first_start_is_recorded_and_survives_a_restart,
 );
 
 async fn put(store: &Store, access: Access) -> Result<i64, ChangeError> {
@@ -38,7 +38,7 @@ async fn put(store: &Store, access: Access) -> Result<i64, ChangeError> {
     Ok(changed.map_or(0, |access| access.version))
 }
 
-async fn accesses_and_keys_outlive_the_process(engine: TestEngine) {
+async fn accesses_and_keys_survive_a_restart(engine: TestEngine) {
     let store = engine.open().await;
     put(&store, access("a", "u")).await.unwrap();
     let key = store.key("secrets", 1, || Ok(vec![1, 2, 3])).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_user_belongs_to_one_access(engine: TestEngine) {
     assert_eq!(store.accesses().len(), 1);
 }
 
-async fn accesses_that_are_put_at_once_may_have_exchanged_users_and_client_ids(engine: TestEngine) {
+async fn accesses_put_together_may_exchange_users_and_client_ids(engine: TestEngine) {
     let store = engine.open().await;
     let all = ["a", "b", "c"].map(|name| access(name, &format!("u{name}")));
     store.put_accesses(("me", 7), &all).await.unwrap();
@@ -121,7 +121,7 @@ async fn accesses_that_are_put_at_once_may_have_exchanged_users_and_client_ids(e
     assert!(matches!(taken, Err(ChangeError::Taken)), "{taken:?}");
 }
 
-async fn versions_grow_over_deletion_and_changes_are_kept_without_secrets(engine: TestEngine) {
+async fn versions_increase_across_deletion_and_changes_contain_no_secrets(engine: TestEngine) {
     let store = engine.open().await;
     let first = put(&store, access("a", "u")).await.unwrap();
     store
@@ -159,7 +159,7 @@ async fn versions_grow_over_deletion_and_changes_are_kept_without_secrets(engine
     assert!(!format!("{changes:?}").contains("the hash"));
 }
 
-async fn admin_keys_are_found_by_what_is_presented(engine: TestEngine) {
+async fn admin_keys_are_found_by_their_presented_secret(engine: TestEngine) {
     let store = engine.open().await;
     let hasher = SecretHasher::new(b"key");
     let (secret, other) = (new_random_secret().unwrap(), new_random_secret().unwrap());
@@ -183,7 +183,7 @@ async fn admin_keys_are_found_by_what_is_presented(engine: TestEngine) {
     assert!(find_presented(&store.admin_keys(), &hasher, &secret).is_none());
 }
 
-async fn of_changes_of_admin_keys_each_sees_those_before_it(engine: TestEngine) {
+async fn each_change_of_admin_keys_sees_the_changes_before_it(engine: TestEngine) {
     let store = Arc::new(engine.open().await);
     let key = |name: &str| {
         let hash = StoredSecret::Keyed("the hash".to_owned());
@@ -208,7 +208,7 @@ async fn of_changes_of_admin_keys_each_sees_those_before_it(engine: TestEngine) 
     assert_eq!(store.admin_keys().len(), 1);
 }
 
-async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next(engine: TestEngine) {
+async fn daily_counts_of_a_day_and_the_day_before_survive_a_restart(engine: TestEngine) {
     let store = engine.open().await;
     let count = |access: &str, day, given| DailyCount {
         access: access.to_owned(),
@@ -228,7 +228,7 @@ async fn counts_of_a_day_outlive_the_process_until_the_day_after_the_next(engine
     assert!(store.return_daily_calls(&kept).await.is_err());
 }
 
-async fn blocks_of_a_day_are_never_more_than_the_limit(engine: TestEngine) {
+async fn daily_blocks_never_exceed_the_daily_limit(engine: TestEngine) {
     let (store, other) = (engine.open().await, engine.open().await);
     let block = |day, calls, given| DailyBlock { day, calls, given };
     let take = async |store: &Store, day, calls| {
@@ -259,7 +259,7 @@ async fn blocks_of_a_day_are_never_more_than_the_limit(engine: TestEngine) {
     assert_eq!(lower, block(6, 0, 4));
 }
 
-async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access(engine: TestEngine) {
+async fn a_last_use_survives_a_restart_and_does_not_change_the_access(engine: TestEngine) {
     let store = engine.open().await;
     let version = put(&store, access("a", "u")).await.unwrap();
     let made = store.accesses().named("a").cloned().unwrap();
@@ -298,7 +298,7 @@ async fn a_last_use_outlives_the_process_and_is_no_change_of_the_access(engine: 
     );
 }
 
-async fn the_first_start_is_written_once(engine: TestEngine) {
+async fn the_first_start_is_recorded_and_survives_a_restart(engine: TestEngine) {
     let store = engine.open().await;
     assert!(!store.has_started().await.unwrap());
     store.first_start(("first start", 7), &[]).await.unwrap();
@@ -309,7 +309,7 @@ async fn the_first_start_is_written_once(engine: TestEngine) {
 }
 
 #[test]
-fn liveness_is_half_open() {
+fn an_access_is_live_from_not_before_until_just_before_expires() {
     let mut access = access("a", "u");
     access.not_before = Some(5);
     assert_eq!(

@@ -5,12 +5,12 @@ use crate::test_engine::{TestEngine, on_every_engine};
 use crate::{Access, EventChannel, EventKind, NewEvent, ObservedChannel, Store, StoreError};
 
 on_every_engine!(
-    webhooks_outlive_the_process_with_their_secrets,
-    a_webhook_is_gone_with_its_access,
-    what_an_operator_changes_is_not_written_over,
-    deliveries_are_settled_given_up_and_made_once_more,
+    webhooks_and_their_secrets_survive_a_restart,
+    deleting_an_access_deletes_its_webhooks,
+    an_outdated_settlement_does_not_overwrite_an_operators_change,
+    deliveries_can_be_settled_given_up_and_redelivered,
     attempts_and_dead_deliveries_are_bounded,
-    what_is_skipped_stays_skipped,
+    skipped_deliveries_stay_skipped_after_a_late_settlement,
 );
 
 fn webhook(id: &str) -> Webhook {
@@ -93,7 +93,7 @@ pub(crate) async fn with_webhook(store: &Store) -> Webhook {
 }
 
 /// Opens a store with an access and its webhook, in the term of this process.
-async fn with_one(engine: &TestEngine) -> (Store, Webhook) {
+async fn open_with_webhook(engine: &TestEngine) -> (Store, Webhook) {
     let store = engine.open().await;
     let made = with_webhook(&store).await;
     store.may_deliver().await.unwrap();
@@ -106,8 +106,8 @@ async fn put(store: &Store, webhook: Webhook) {
     store.change_webhook((&id, &client_id), put).await.unwrap();
 }
 
-async fn webhooks_outlive_the_process_with_their_secrets(engine: TestEngine) {
-    let (store, _) = with_one(&engine).await;
+async fn webhooks_and_their_secrets_survive_a_restart(engine: TestEngine) {
+    let (store, _) = open_with_webhook(&engine).await;
     put(&store, webhook("whk_2")).await;
     store.close().await;
     let store = engine.open().await;
@@ -128,8 +128,8 @@ async fn webhooks_outlive_the_process_with_their_secrets(engine: TestEngine) {
     assert_eq!(store.webhooks().await.unwrap()[0].id, "whk_2");
 }
 
-async fn a_webhook_is_gone_with_its_access(engine: TestEngine) {
-    let (store, made) = with_one(&engine).await;
+async fn deleting_an_access_deletes_its_webhooks(engine: TestEngine) {
+    let (store, made) = open_with_webhook(&engine).await;
     let mut settled = settlement(&made);
     settled.deliveries = vec![delivery(1)];
     store.settle(vec![settled]).await.unwrap();
@@ -151,8 +151,8 @@ async fn a_webhook_is_gone_with_its_access(engine: TestEngine) {
     assert!(store.change_webhook(("whk_3", "cga_a"), put).await.is_err());
 }
 
-async fn what_an_operator_changes_is_not_written_over(engine: TestEngine) {
-    let (store, made) = with_one(&engine).await;
+async fn an_outdated_settlement_does_not_overwrite_an_operators_change(engine: TestEngine) {
+    let (store, made) = open_with_webhook(&engine).await;
     let mut settled = settlement(&made);
     settled.progress.state = WebhookState::Resting;
     settled.progress.failures = 5;
@@ -179,8 +179,8 @@ async fn what_an_operator_changes_is_not_written_over(engine: TestEngine) {
     assert_eq!(store.deliveries("whk_1").await.unwrap(), [beyond]);
 }
 
-async fn deliveries_are_settled_given_up_and_made_once_more(engine: TestEngine) {
-    let (store, made) = with_one(&engine).await;
+async fn deliveries_can_be_settled_given_up_and_redelivered(engine: TestEngine) {
+    let (store, made) = open_with_webhook(&engine).await;
     let mut settled = settlement(&made);
     settled.deliveries = (1..=3).map(delivery).collect();
     settled.attempts = vec![attempt(1, 10)];
@@ -226,7 +226,7 @@ async fn deliveries_are_settled_given_up_and_made_once_more(engine: TestEngine) 
 }
 
 async fn attempts_and_dead_deliveries_are_bounded(engine: TestEngine) {
-    let (store, made) = with_one(&engine).await;
+    let (store, made) = open_with_webhook(&engine).await;
     let most = ATTEMPTS_KEPT.cast_unsigned();
     let mut settled = settlement(&made);
     settled.attempts = (0..most + 5).map(|n| attempt(n, 100)).collect();
@@ -277,8 +277,8 @@ async fn event(store: &Store) -> u64 {
     events[0].position.number().unsigned_abs()
 }
 
-async fn what_is_skipped_stays_skipped(engine: TestEngine) {
-    let (store, made) = with_one(&engine).await;
+async fn skipped_deliveries_stay_skipped_after_a_late_settlement(engine: TestEngine) {
+    let (store, made) = open_with_webhook(&engine).await;
     let newest = event(&store).await;
     let mut settled = settlement(&made);
     settled.progress.position = 9;

@@ -26,7 +26,7 @@ const TIMES_SLOWER_MAX: u32 = 20;
 const BUSY: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn events_arrive_signed_once_and_in_the_order_of_their_chats() {
+async fn events_are_delivered_signed_once_and_in_chat_order() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 204).await;
     let (id, secret) = sending.webhook(port, &["message.received"]).await;
@@ -66,7 +66,7 @@ async fn events_arrive_signed_once_and_in_the_order_of_their_chats() {
 }
 
 #[tokio::test]
-async fn a_thin_delivery_says_what_happened_without_the_text() {
+async fn a_thin_delivery_omits_the_message_text() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 204).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;
@@ -83,7 +83,7 @@ async fn a_thin_delivery_says_what_happened_without_the_text() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_panics_is_made_again() {
+async fn an_attempt_that_panics_is_retried() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 204).await;
     let there = ("localhost", port);
@@ -100,7 +100,7 @@ async fn an_attempt_that_panics_is_made_again() {
 /// The receiver fails for every fifth event. Whatever a process was doing when it was cut off, no event is lost, an event that
 /// arrives twice has the same id both times, and chats keep their order.
 #[tokio::test]
-async fn processes_that_are_cut_off_lose_nothing() {
+async fn processes_that_are_cut_off_lose_no_events() {
     let rounds = if is_full() { 300 } else { 15 };
     let mut sending = Sending::new().await;
     // Every fifth event is rejected once. An event that happened to be rejected five times in a row would be given up.
@@ -118,7 +118,7 @@ async fn processes_that_are_cut_off_lose_nothing() {
         let seen = got.lock().unwrap().len();
         let wanted = round * 13 % 37;
         let has_enough = || got.lock().unwrap().len() >= seen + wanted;
-        until(async || has_enough() || sending.has_rested(&id).await).await;
+        until(async || has_enough() || sending.is_settled_or_inactive(&id).await).await;
         sending = sending.cut_off().await;
     }
     sending.until_settled(&id).await;
@@ -126,14 +126,14 @@ async fn processes_that_are_cut_off_lose_nothing() {
 }
 
 impl Sending {
-    async fn has_rested(&self, id: &str) -> bool {
+    async fn is_settled_or_inactive(&self, id: &str) -> bool {
         self.state(id).await != WebhookState::Active
             || self.webhooks.deliveries(id).await.unwrap().is_empty()
     }
 }
 
 /// Returns the time in which a webhook sends 300 events while another receiver accepts every request and answers none.
-async fn beside_silence(sending: &Sending, well: &str, sent: u64) -> Duration {
+async fn time_next_to_silent_receiver(sending: &Sending, well: &str, sent: u64) -> Duration {
     let (silent, _) = slow_receiver(Arc::new(Semaphore::new(0)), |_, _| 200).await;
     sending.webhook(silent, &["message.sent"]).await;
     sending
@@ -146,7 +146,7 @@ async fn beside_silence(sending: &Sending, well: &str, sent: u64) -> Duration {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_costs_few_rows_and_nobody_else_anything() {
+async fn an_unreachable_receiver_has_a_bounded_backlog_and_barely_delays_others() {
     let count = if is_full() { 100_000 } else { 5_000 };
     let sending = Sending::new().await;
     // The port has no listener, and no other process can get it while it is bound.
@@ -161,7 +161,7 @@ async fn a_receiver_that_is_away_costs_few_rows_and_nobody_else_anything() {
     sending.receive(EventKind::MessageReceived, 200..500).await;
     sending.until_settled(&well).await;
     assert_eq!(ids(&got, true).len(), 500);
-    let whole = beside_silence(&sending, &well, count).await;
+    let whole = time_next_to_silent_receiver(&sending, &well, count).await;
     let beside = sending.reached_within(&got, 800..1000).await;
     let rows = sending.webhooks.deliveries(&away).await.unwrap();
     eprintln!(

@@ -107,7 +107,7 @@ impl Receiver {
     }
 
     /// Continues from the stored state, as another process would, or this one after a time in which it did not serve.
-    fn serve_again(&mut self) {
+    fn restart_from_stored_state(&mut self) {
         let mut kept = webhook();
         kept.progress = self.schedule.progress().clone();
         let rows = self.schedule.pending.values();
@@ -135,7 +135,7 @@ fn check_order(delivered: &[u64]) {
 }
 
 #[test]
-fn events_go_out_in_the_order_of_their_chats_and_chats_beside_each_other() {
+fn each_chat_is_delivered_in_order_and_chats_concurrently() {
     let mut receiver = Receiver::new();
     receiver.add(1..=100);
     let began = receiver.now;
@@ -152,7 +152,7 @@ fn events_go_out_in_the_order_of_their_chats_and_chats_beside_each_other() {
 }
 
 #[test]
-fn a_receiver_that_is_away_for_an_hour_is_asked_70_times_at_most_and_found_within_72_seconds() {
+fn an_hour_outage_costs_at_most_70_probes_and_is_over_within_72_seconds() {
     for seed in 0..50 {
         let mut receiver = Receiver::new();
         receiver.seed = seed;
@@ -184,7 +184,7 @@ fn a_receiver_that_is_away_for_an_hour_is_asked_70_times_at_most_and_found_withi
 }
 
 #[test]
-fn a_receiver_that_fails_for_76_hours_is_given_up_once_and_asked_no_more() {
+fn a_receiver_that_fails_for_76_hours_is_disabled_and_not_retried() {
     let mut receiver = Receiver::new();
     receiver.add(1..=20);
     let began = receiver.now;
@@ -200,7 +200,7 @@ fn a_receiver_that_fails_for_76_hours_is_given_up_once_and_asked_no_more() {
 }
 
 #[test]
-fn an_event_that_never_gets_through_goes_aside_and_its_chat_goes_on() {
+fn an_undeliverable_event_is_given_up_and_its_chat_continues() {
     let mut receiver = Receiver::new();
     receiver.add(1..=30);
     let began = receiver.now;
@@ -247,7 +247,7 @@ fn an_event_that_never_gets_through_goes_aside_and_its_chat_goes_on() {
 }
 
 #[test]
-fn where_only_the_poison_is_left_others_that_come_still_get_through() {
+fn new_events_are_delivered_while_only_an_undeliverable_one_remains() {
     let mut receiver = Receiver::new();
     receiver.add([3]);
     let began = receiver.now;
@@ -274,7 +274,7 @@ fn where_only_the_poison_is_left_others_that_come_still_get_through() {
 }
 
 #[test]
-fn a_receiver_that_asks_for_a_pause_gets_it_up_to_an_hour() {
+fn a_requested_pause_is_respected_up_to_one_hour() {
     for (asked, least, most) in [(0, 5, 6), (120, 120, 144), (86_400, 3600, 4320)] {
         let mut receiver = Receiver::new();
         receiver.add([1, 2]);
@@ -299,18 +299,18 @@ fn a_receiver_that_asks_for_a_pause_gets_it_up_to_an_hour() {
 }
 
 #[test]
-fn time_in_which_nothing_was_tried_is_not_the_receivers_failing() {
+fn time_without_attempts_does_not_count_as_failing() {
     for (events, failing) in [(1, SECOND), (20, HOUR)] {
         let mut receiver = Receiver::new();
         receiver.add(1..=events);
         receiver.run_until(receiver.now + failing, |_, _| EVENT);
         receiver.now += 100 * HOUR;
-        receiver.serve_again();
+        receiver.restart_from_stored_state();
         receiver.run_until(receiver.now + 74 * HOUR, |_, _| EVENT);
         assert_eq!(receiver.state(), WebhookState::Resting);
         // Several processes in succession try all the time, until the receiver has failed for long enough.
         for _ in 0..5 {
-            receiver.serve_again();
+            receiver.restart_from_stored_state();
             receiver.run_until(receiver.now + HOUR, |_, _| EVENT);
         }
         assert_eq!(receiver.state(), WebhookState::Disabled);
@@ -318,7 +318,7 @@ fn time_in_which_nothing_was_tried_is_not_the_receivers_failing() {
 }
 
 #[test]
-fn a_receiver_is_gone_when_it_says_so_twice_a_minute_apart() {
+fn a_receiver_is_disabled_after_two_gone_answers_a_minute_apart() {
     let mut receiver = Receiver::new();
     receiver.add([1]);
     let began = receiver.now;
@@ -345,7 +345,7 @@ fn a_receiver_is_gone_when_it_says_so_twice_a_minute_apart() {
 }
 
 #[test]
-fn what_is_paused_is_not_sent_and_what_is_under_way_counts() {
+fn a_paused_webhook_begins_no_delivery_and_settles_those_in_progress() {
     let mut receiver = Receiver::new();
     receiver.add([1, 2]);
     let now = receiver.now;
@@ -373,7 +373,7 @@ fn what_is_paused_is_not_sent_and_what_is_under_way_counts() {
 
 /// Whatever fails, no event is sent again after it got through, and each chat keeps its order.
 #[test]
-fn receivers_that_fail_at_random_get_everything_once_and_in_order() {
+fn randomly_failing_receivers_get_every_event_once_and_in_order() {
     for seed in 1..40 {
         let mut receiver = Receiver::new();
         receiver.seed = seed;

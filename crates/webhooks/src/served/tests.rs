@@ -59,7 +59,7 @@ impl TestWebhook {
 }
 
 #[tokio::test]
-async fn a_receiver_that_comes_and_goes_is_noted_once_in_ten_minutes() {
+async fn a_flapping_receiver_is_recorded_at_most_once_in_ten_minutes() {
     let folder = tempfile::tempdir().unwrap();
     let mut noted = TestWebhook::new(&folder).await;
     let rests = Some("active to resting: status".to_owned());
@@ -78,7 +78,7 @@ async fn a_receiver_that_comes_and_goes_is_noted_once_in_ten_minutes() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_disabled_is_noted_at_once() {
+async fn disabling_a_webhook_is_recorded_immediately() {
     let folder = tempfile::tempdir().unwrap();
     let mut noted = TestWebhook::new(&folder).await;
     assert_eq!(

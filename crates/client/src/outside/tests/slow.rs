@@ -41,7 +41,7 @@ fn check_took(began: Instant, expected: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_never_answers_is_left_after_fifteen_seconds() {
+async fn a_silent_receiver_times_out_after_fifteen_seconds() {
     let port = stall("").await;
     let client = client(found(&["127.1.0.1"]));
     resume();
@@ -52,7 +52,7 @@ async fn a_receiver_that_never_answers_is_left_after_fifteen_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_proves_nothing_is_left_after_five_seconds() {
+async fn an_unanswered_tls_handshake_times_out_after_five_seconds() {
     let port = stall("").await;
     let client = client(found(&["127.1.0.1"]));
     resume();
@@ -63,7 +63,7 @@ async fn a_receiver_that_proves_nothing_is_left_after_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_nobody_knows_yet_is_left_after_five_seconds() {
+async fn an_unanswered_dns_lookup_times_out_after_five_seconds() {
     let client = client(Arc::new(|_| Box::pin(std::future::pending())));
     let began = Instant::now();
     let posted = post(&client, "http://silent.example.com/").await;
@@ -72,7 +72,7 @@ async fn a_name_that_nobody_knows_yet_is_left_after_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_counts_five_seconds_later_though_its_body_never_ends() {
+async fn the_status_is_returned_after_five_seconds_of_an_endless_body() {
     let port = stall("HTTP/1.1 202 Accepted\r\ncontent-length: 1000000\r\n\r\n").await;
     let client = client(found(&["127.1.0.1"]));
     resume();

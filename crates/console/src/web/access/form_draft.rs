@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_apart_from_everything() {
+    fn a_form_distinguishes_no_platforms_from_all_platforms() {
         let (body, _) = read_rules("platforms=all&platforms=webchat");
         assert_eq!(body["platforms"], Value::Null);
         assert_eq!(body["channels"], Value::Null);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_reported_at_once() {
+    fn a_form_reports_all_its_mistakes_together() {
         let text = "concurrent=0&getchats_s=86401&getchatchannels_s=x&channels=whatsapp&rate=often&allow=here";
         let problem = new_draft(&Fields::read(text.as_bytes())).unwrap_err();
         for field in [

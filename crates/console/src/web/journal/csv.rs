@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cell_begins_as_a_formula() {
+    fn a_cell_that_could_be_a_formula_gets_an_apostrophe() {
         assert_eq!(cell("plain, \"quoted\""), "plain, \"quoted\"");
         for formula in [
             "=1+1",

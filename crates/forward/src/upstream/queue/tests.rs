@@ -42,7 +42,7 @@ fn free(limit: usize) -> Occupancy {
 }
 
 #[tokio::test]
-async fn lines_take_turns_whatever_their_length() {
+async fn accesses_take_turns_for_permits_regardless_of_queue_length() {
     let queue = AdmissionQueue::new(1, 100);
     let first = queue.take("greedy").await.unwrap();
     let (served, mut order) = mpsc::unbounded_channel();
@@ -63,7 +63,7 @@ async fn lines_take_turns_whatever_their_length() {
 }
 
 #[tokio::test]
-async fn a_full_line_refuses_and_who_has_gone_makes_room() {
+async fn a_full_queue_rejects_calls_and_cancelled_callers_free_their_slots() {
     let queue = AdmissionQueue::new(1, 2);
     let first = queue.take("a").await.unwrap();
     let (served, mut order) = mpsc::unbounded_channel();
@@ -82,7 +82,7 @@ async fn a_full_line_refuses_and_who_has_gone_makes_room() {
 }
 
 #[tokio::test]
-async fn a_full_line_yields_its_last_to_an_access_with_fewer_in_it() {
+async fn a_full_queue_evicts_a_call_for_an_access_with_fewer_waiting_calls() {
     let queue = AdmissionQueue::new(1, 4);
     let first = queue.take("greedy").await.unwrap();
     let (served, mut order) = mpsc::unbounded_channel();
@@ -131,7 +131,7 @@ impl Model {
         }
     }
 
-    fn come(&mut self, calls: usize) {
+    fn start_calls(&mut self, calls: usize) {
         for _ in 0..calls {
             let (queue, now) = (Arc::clone(&self.queue), self.now);
             match queue.try_acquire() {
@@ -172,7 +172,7 @@ impl Model {
 }
 
 #[test]
-fn within_other_bounds_it_keeps_what_it_has_found_out() {
+fn a_reconfigured_queue_keeps_its_adaptive_limit() {
     let queue = AdmissionQueue::new(400, 10);
     assert!(Arc::ptr_eq(&queue, &queue.reconfigured(400, 10)));
     let mut now = Instant::now();
@@ -205,11 +205,11 @@ fn within_other_bounds_it_keeps_what_it_has_found_out() {
 }
 
 #[test]
-fn while_too_many_calls_come_few_wait_and_the_others_are_refused_at_once() {
+fn under_overload_few_calls_wait_and_excess_calls_are_rejected() {
     let mut model = Model::new(10);
     // Ten concurrent calls of 50 ms are one call in 5 ms. Three times as many arrive.
     for ms in 0..2000 {
-        model.come(if ms % 5 == 0 { 3 } else { 0 });
+        model.start_calls(if ms % 5 == 0 { 3 } else { 0 });
         model.step();
         if ms == 1000 {
             assert!(model.refused > 100, "{}", model.refused);
@@ -220,16 +220,16 @@ fn while_too_many_calls_come_few_wait_and_the_others_are_refused_at_once() {
     assert!(model.longest <= SERVICE, "{:?}", model.longest);
     let refused = model.refused;
     for ms in 0..1000 {
-        model.come(usize::from(ms % 7 == 0));
+        model.start_calls(usize::from(ms % 7 == 0));
         model.step();
     }
     assert_eq!(model.refused, refused, "the overload is over");
 }
 
 #[test]
-fn many_calls_at_once_are_worked_off() {
+fn a_burst_of_calls_is_served_without_rejection() {
     let mut model = Model::new(10);
-    model.come(500);
+    model.start_calls(500);
     for _ in 0..3000 {
         model.step();
     }
@@ -238,23 +238,23 @@ fn many_calls_at_once_are_worked_off() {
 }
 
 #[test]
-fn callers_who_each_wait_for_their_answer_are_not_refused() {
+fn callers_that_wait_for_each_answer_are_never_rejected() {
     let mut model = Model::new(10);
     let mut callers = 0;
     for ms in 0..20_000 {
         if ms % 50 == 0 && callers < 100 {
             callers += 1;
-            model.come(1);
+            model.start_calls(1);
         }
         let ended = model.step();
-        model.come(ended);
+        model.start_calls(ended);
     }
     assert_eq!(model.refused, 0);
     assert!(model.longest > SOJOURN_TARGET);
 }
 
 #[tokio::test]
-async fn a_permit_given_to_somebody_who_leaves_at_that_moment_is_not_lost() {
+async fn a_permit_granted_to_a_caller_that_disconnects_is_not_lost() {
     let queue = AdmissionQueue::new(1, 10);
     for _ in 0..1000 {
         let permit = queue.take("a").await.unwrap();
@@ -270,7 +270,7 @@ async fn a_permit_given_to_somebody_who_leaves_at_that_moment_is_not_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn never_more_than_there_are_permits() {
+async fn concurrent_callers_never_exceed_the_number_of_permits() {
     let queue = AdmissionQueue::new(3, 10_000);
     let most = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut callers = tokio::task::JoinSet::new();

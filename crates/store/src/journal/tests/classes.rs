@@ -10,10 +10,10 @@ use crate::{CountKey, CountResult};
 const KNOWN_ROWS: usize = QUEUE_ROWS_MAX / 2;
 
 on_every_engine!(
-    a_counted_row_is_there_at_once_and_grows_to_the_call,
-    counts_that_wait_while_the_disk_stalls_are_whole_afterwards,
-    unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others,
-    rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last,
+    a_counted_row_appears_immediately_and_grows_with_every_call,
+    counts_queued_while_the_disk_stalls_are_complete_afterwards,
+    rows_of_unknown_callers_displace_no_rows_of_known_callers,
+    retention_limits_unknown_callers_and_deletes_sends_last,
 );
 
 const NOW: i64 = 1_700_000_000_000;
@@ -48,7 +48,7 @@ fn of_access(at_ms: i64, id: impl ToString, delivery: Option<&'static str>) -> J
     }
 }
 
-async fn a_counted_row_is_there_at_once_and_grows_to_the_call(engine: TestEngine) {
+async fn a_counted_row_appears_immediately_and_grows_with_every_call(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     bench.refuse(1, NOW);
     let rows = bench.all(JournalFilter::default()).await;
@@ -78,7 +78,7 @@ async fn a_counted_row_is_there_at_once_and_grows_to_the_call(engine: TestEngine
     assert_eq!((tally.calls, tally.failed, is_whole), (1004, 0, true));
 }
 
-async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards(engine: TestEngine) {
+async fn counts_queued_while_the_disk_stalls_are_complete_afterwards(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let lock = bench.lock().await;
     for n in 0..100 {
@@ -98,7 +98,7 @@ async fn counts_that_wait_while_the_disk_stalls_are_whole_afterwards(engine: Tes
     );
 }
 
-async fn unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others(engine: TestEngine) {
+async fn rows_of_unknown_callers_displace_no_rows_of_known_callers(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let lock = bench.lock().await;
     for minute in 0..5 {
@@ -117,7 +117,7 @@ async fn unknown_callers_fill_a_room_of_their_own_and_lose_no_row_of_others(engi
 }
 
 #[test]
-fn sends_go_first_and_unknown_callers_have_a_few_places_of_each_batch() {
+fn a_batch_takes_sends_first_and_a_limited_share_of_unknown_callers() {
     let queue = Queue::new();
     queue.open();
     let push = |entry| assert!(queue.push(entry).is_ok());
@@ -184,7 +184,7 @@ fn count(rows: &[JournalRow], start: &str) -> usize {
     ids.filter(|id| id.starts_with(start)).count()
 }
 
-async fn rows_of_unknown_callers_have_a_share_of_the_room_and_sends_go_last(engine: TestEngine) {
+async fn retention_limits_unknown_callers_and_deletes_sends_last(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let retention = Retention {
         rows: Duration::from_secs(3600),

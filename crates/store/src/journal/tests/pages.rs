@@ -3,15 +3,15 @@
 use super::*;
 
 on_every_engine!(
-    a_brief_page_holds_what_sums_need_of_the_same_rows,
-    the_calls_of_accesses_are_counted_by_the_newest_rows_of_each,
-    pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive,
-    each_filter_finds_its_rows_alone,
-    conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_they_came,
-    a_network_finds_its_addresses_whether_they_are_few_or_many,
+    a_brief_page_contains_the_same_rows_with_the_fields_for_sums,
+    access_calls_counts_the_newest_rows_of_each_access,
+    pages_return_every_row_once_while_new_rows_arrive,
+    each_filter_finds_only_its_rows,
+    a_page_stops_at_its_examination_limit_and_the_next_page_continues,
+    a_network_filter_finds_its_addresses_among_few_or_many_rows,
 );
 
-async fn a_brief_page_holds_what_sums_need_of_the_same_rows(engine: TestEngine) {
+async fn a_brief_page_contains_the_same_rows_with_the_fields_for_sums(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     bench.journal.add(full_row());
     // The flush is needed because each lane numbers its own rows.
@@ -49,7 +49,7 @@ async fn a_brief_page_holds_what_sums_need_of_the_same_rows(engine: TestEngine) 
     }
 }
 
-async fn the_calls_of_accesses_are_counted_by_the_newest_rows_of_each(engine: TestEngine) {
+async fn access_calls_counts_the_newest_rows_of_each_access(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let of = |access: &str, at_ms, code: Option<&'static str>| JournalRow {
         access: Some(access.to_owned()),
@@ -88,7 +88,7 @@ async fn the_calls_of_accesses_are_counted_by_the_newest_rows_of_each(engine: Te
     }
 }
 
-async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: TestEngine) {
+async fn pages_return_every_row_once_while_new_rows_arrive(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     for n in 0..1000 {
         bench.journal.add(row(n / 7, n));
@@ -138,9 +138,7 @@ async fn pages_neither_miss_a_row_nor_show_one_twice_while_rows_arrive(engine: T
     assert_eq!(newest.await.unwrap().rows, all[99..100]);
 }
 
-async fn conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_they_came(
-    engine: TestEngine,
-) {
+async fn a_page_stops_at_its_examination_limit_and_the_next_page_continues(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     // Each condition matches more rows than a page examines; only the first and the last row match both conditions.
     let rows = 2 * i64::from(ROWS_EXAMINED_MAX) + 200;
@@ -172,7 +170,7 @@ async fn conditions_that_rarely_meet_are_looked_for_by_pages_that_say_how_far_th
     }
 }
 
-async fn each_filter_finds_its_rows_alone(engine: TestEngine) {
+async fn each_filter_finds_only_its_rows(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let other = JournalRow {
         access: Some("other".to_owned()),
@@ -218,7 +216,7 @@ async fn each_filter_finds_its_rows_alone(engine: TestEngine) {
     }
 }
 
-async fn a_network_finds_its_addresses_whether_they_are_few_or_many(engine: TestEngine) {
+async fn a_network_filter_finds_its_addresses_among_few_or_many_rows(engine: TestEngine) {
     let bench = Bench::over(engine).await;
     let from = |address: &str, id: &str| JournalRow {
         client: Some(address.parse().unwrap()),

@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_about_to_end_is_under_way_with_and_without_a_key() {
+    fn opened_sends_stay_in_progress_until_their_end_is_recorded() {
         let sends = SendTracker::default();
         for id in 1..=3 {
             sends.begin(id);

@@ -60,10 +60,10 @@ impl Replica {
     }
 
     /// Waits like [`Replica::settled_rows`], with all other replicas dead.
-    async fn settled_rows_of_dead(&self, options: &PostgresOptions) -> Vec<JournalRow> {
+    async fn settled_rows_after_others_died(&self, options: &PostgresOptions) -> Vec<JournalRow> {
         until(async || {
             // Repeated, because replicas that are actually alive renew their leases.
-            bury_all_but(options, self).await;
+            expire_all_other_leases(options, self).await;
             let rows = self.rows().await;
             (!rows.is_empty() && rows.iter().all(|row| !row.open)).then_some(rows)
         })
@@ -149,7 +149,7 @@ fn sent() -> Settlement {
 }
 
 /// Ends the leases of all other replicas, and makes all sends old.
-async fn bury_all_but(options: &PostgresOptions, replica: &Replica) {
+async fn expire_all_other_leases(options: &PostgresOptions, replica: &Replica) {
     let own = replica.store.postgres().ids().replica().id;
     let bury = format!(
         "UPDATE chatgate.replicas SET lease_until = now() - interval '1 s' WHERE id <> {own};
@@ -159,7 +159,7 @@ async fn bury_all_but(options: &PostgresOptions, replica: &Replica) {
 }
 
 #[tokio::test]
-async fn of_two_replicas_one_has_a_key_and_the_other_learns_of_it() {
+async fn one_of_two_replicas_claims_a_key_and_the_other_gets_its_receipt() {
     let Some(options) = database().await else {
         return;
     };
@@ -187,7 +187,7 @@ async fn of_two_replicas_one_has_a_key_and_the_other_learns_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_that_want_the_same_keys_in_opposite_orders_all_get_an_answer() {
+async fn replicas_that_claim_keys_in_opposite_orders_do_not_deadlock() {
     let Some(options) = database().await else {
         return;
     };
@@ -212,7 +212,7 @@ async fn replicas_that_want_the_same_keys_in_opposite_orders_all_get_an_answer()
 }
 
 #[tokio::test]
-async fn a_key_that_stands_twice_in_a_batch_is_one_send() {
+async fn a_key_repeated_in_a_batch_is_claimed_once() {
     let Some(options) = database().await else {
         return;
     };
@@ -247,7 +247,7 @@ async fn a_key_that_stands_twice_in_a_batch_is_one_send() {
 }
 
 #[tokio::test]
-async fn what_a_dead_replica_left_is_unknown_and_its_late_truth_still_counts() {
+async fn sends_of_a_dead_replica_become_unknown_and_a_late_sent_outcome_counts() {
     let Some(options) = database().await else {
         return;
     };
@@ -256,7 +256,7 @@ async fn what_a_dead_replica_left_is_unknown_and_its_late_truth_still_counts() {
         Replica::start(&options).await,
     );
     let (sent_late, freed_late) = (a.intent("sent").await, a.intent("freed").await);
-    let rows = b.settled_rows_of_dead(&options).await;
+    let rows = b.settled_rows_after_others_died(&options).await;
     assert_eq!(rows.len(), 2);
     for row in &rows {
         assert_eq!(row.delivery.as_deref(), Some("unknown"));
@@ -280,7 +280,7 @@ async fn what_a_dead_replica_left_is_unknown_and_its_late_truth_still_counts() {
 }
 
 #[tokio::test]
-async fn a_commit_that_comes_after_its_client_is_dead_is_closed() {
+async fn a_commit_that_appears_after_its_client_died_is_closed_as_unknown() {
     let Some(options) = database().await else {
         return;
     };
@@ -302,7 +302,7 @@ async fn a_commit_that_comes_after_its_client_is_dead_is_closed() {
     assert!(b.rows().await.iter().all(|row| !row.open));
     drop(lock);
     until(async || b.rows().await.iter().any(|row| row.open).then_some(())).await;
-    b.settled_rows_of_dead(&options).await;
+    b.settled_rows_after_others_died(&options).await;
     assert_eq!(
         b.receipt("orphan").await.unwrap().state,
         ReceiptState::Unknown
@@ -310,7 +310,7 @@ async fn a_commit_that_comes_after_its_client_is_dead_is_closed() {
 }
 
 #[tokio::test]
-async fn a_row_that_was_given_up_and_appears_later_is_taken_back() {
+async fn an_abandoned_row_that_appears_later_is_withdrawn() {
     let Some(options) = database().await else {
         return;
     };
@@ -345,7 +345,7 @@ async fn a_row_that_was_given_up_and_appears_later_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_send_that_was_opened_beside_one_that_fails_is_taken_back() {
+async fn a_send_opened_in_a_batch_that_fails_is_withdrawn() {
     let Some(options) = database().await else {
         return;
     };
@@ -372,7 +372,7 @@ async fn a_send_that_was_opened_beside_one_that_fails_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_send_whose_intent_is_dropped_is_unknown_and_not_under_way_for_ever() {
+async fn a_send_whose_intent_is_dropped_is_closed_as_unknown() {
     let Some(options) = database().await else {
         return;
     };
@@ -387,7 +387,7 @@ async fn a_send_whose_intent_is_dropped_is_unknown_and_not_under_way_for_ever() 
 }
 
 #[tokio::test]
-async fn a_send_whose_call_began_before_its_replica_caught_up_does_not_begin() {
+async fn a_send_whose_call_began_before_its_replica_caught_up_is_rejected() {
     let Some(options) = database().await else {
         return;
     };
@@ -404,7 +404,7 @@ async fn a_send_whose_call_began_before_its_replica_caught_up_does_not_begin() {
 }
 
 #[tokio::test]
-async fn a_replica_without_a_lease_begins_nothing() {
+async fn a_replica_without_a_lease_begins_no_sends() {
     let Some(options) = database().await else {
         return;
     };

@@ -88,7 +88,7 @@ async fn a_stored_change_of_an_admin_key_succeeds_even_if_it_cannot_be_applied_y
 }
 
 /// Makes changes of accesses unreadable, or readable again, and makes one that all replicas have to read.
-async fn change_unreadably(store: &Store, [from, to]: [&str; 2]) {
+async fn rename_change_column_and_raise_epoch(store: &Store, [from, to]: [&str; 2]) {
     let rename = format!("ALTER TABLE chatgate.changes RENAME COLUMN {from} TO {to}");
     let raise = "UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = 'accesses'";
     for sql in [&rename, raise] {
@@ -110,7 +110,7 @@ async fn a_replica_that_cannot_read_changes_renews_its_lease_and_is_not_current(
             store.replicas().await.unwrap();
         }
     };
-    change_unreadably(&store, ["access", "lost"]).await;
+    rename_change_column_and_raise_epoch(&store, ["access", "lost"]).await;
     is_so("it does not become stale", &|| !store.has_lease()).await;
     assert!(store.stale_for().unwrap() >= Duration::from_secs(2));
     let trouble = store.journal().trouble().unwrap();
@@ -119,7 +119,7 @@ async fn a_replica_that_cannot_read_changes_renews_its_lease_and_is_not_current(
         let rows = store.replicas().await.unwrap().unwrap();
         assert!(rows[0].lease_ms > 0 && !store.has_lease(), "{rows:?}");
     }
-    change_unreadably(&store, ["lost", "access"]).await;
+    rename_change_column_and_raise_epoch(&store, ["lost", "access"]).await;
     is_so("it does not become current", &|| store.has_lease()).await;
     assert!(store.stale_for().unwrap() < Duration::from_secs(2));
 }

@@ -9,7 +9,7 @@ use crate::postgres::test_server::new_database;
 use crate::{PostgresOptions, Store};
 
 #[tokio::test]
-async fn a_database_that_is_not_up_to_date_or_needs_a_newer_program_is_refused() {
+async fn an_outdated_or_too_new_database_is_rejected() {
     let Some(mut options) = new_database() else {
         return;
     };
@@ -43,7 +43,7 @@ async fn other_migrator(options: &PostgresOptions) -> crate::postgres::session::
 }
 
 #[tokio::test]
-async fn migrations_wait_for_another_process_without_a_wait_in_the_database() {
+async fn migrations_wait_for_another_process_without_a_database_lock_wait() {
     let Some(options) = new_database() else {
         return;
     };
@@ -61,7 +61,7 @@ async fn migrations_wait_for_another_process_without_a_wait_in_the_database() {
 }
 
 #[tokio::test]
-async fn a_plan_of_before_a_change_of_a_table_costs_its_connection_and_no_answer() {
+async fn a_statement_succeeds_although_its_cached_plan_is_outdated() {
     let Some(options) = new_database() else {
         return;
     };

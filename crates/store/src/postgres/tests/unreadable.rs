@@ -7,7 +7,7 @@ use crate::postgres::test_server::new_database;
 use crate::{Access, AdminKey, ChangeError, Role, Store, StoredSecret};
 
 /// Executes statements of another program as one transaction, and makes all replicas read the change.
-async fn as_another_program(store: &Store, statements: &str, what: &str) {
+async fn execute_as_another_program(store: &Store, statements: &str, what: &str) {
     let mut session = store.postgres().connect().await.unwrap();
     let raise = format!("UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = '{what}'");
     let all = format!("BEGIN; {raise}; {statements}; COMMIT");
@@ -21,11 +21,11 @@ async fn write_document(store: &Store, name: &str, document: &str) {
          INSERT INTO chatgate.changes (id, at, actor, access)
          SELECT epoch, 1, 'x', '{name}' FROM chatgate.epochs WHERE what = 'accesses'"
     );
-    as_another_program(store, &write, "accesses").await;
+    execute_as_another_program(store, &write, "accesses").await;
 }
 
 #[tokio::test]
-async fn an_access_that_cannot_be_read_is_refused_and_no_other_access_depends_on_it() {
+async fn an_unreadable_access_is_rejected_without_affecting_others() {
     let Some(options) = new_database() else {
         return;
     };
@@ -68,7 +68,7 @@ async fn an_access_that_cannot_be_read_is_refused_and_no_other_access_depends_on
 }
 
 #[tokio::test]
-async fn an_admin_key_of_an_unknown_role_opens_nothing_and_no_other_key_depends_on_it() {
+async fn an_admin_key_with_an_unknown_role_is_ignored_without_affecting_others() {
     let Some(options) = new_database() else {
         return;
     };
@@ -79,7 +79,7 @@ async fn an_admin_key_of_an_unknown_role_opens_nothing_and_no_other_key_depends_
     };
     let add = "INSERT INTO chatgate.admin_keys (name, role, hash, created_at) VALUES
         ('auditor', 'auditor', 'h', 1), ('ann', 'operator', 'hash of ann', 1)";
-    as_another_program(&store, add, "admin_keys").await;
+    execute_as_another_program(&store, add, "admin_keys").await;
     let until = Instant::now() + Duration::from_secs(30);
     while store.admin_keys().is_empty() {
         assert!(Instant::now() < until, "the keys are not read");

@@ -13,7 +13,7 @@ async fn end_lease(options: &PostgresOptions) {
 }
 
 #[tokio::test]
-async fn whoever_delivered_before_writes_over_nothing() {
+async fn a_former_deliverer_does_not_overwrite_progress() {
     let Some(options) = new_database() else {
         return;
     };
@@ -59,7 +59,7 @@ async fn whoever_delivered_before_writes_over_nothing() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_cannot_be_read_is_not_served_and_no_other_webhook_depends_on_it() {
+async fn an_unreadable_webhook_is_disabled_without_affecting_others() {
     let Some(options) = new_database() else {
         return;
     };

@@ -133,7 +133,7 @@ fn claim(n: i64, to: &str) -> Claim {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice() {
+async fn an_erasure_leaves_no_byte_of_the_destination_and_keeps_claimed_keys() {
     let bench = Bench::new().await;
     bench.fill().await;
     let access = "INSERT INTO changes (at, actor, access, after) VALUES (1, 'ann', 'shop', '{\"note\":\"of +34600111222\"}')";
@@ -182,7 +182,7 @@ async fn not_a_byte_of_an_erased_destination_is_left_and_nothing_is_sent_twice()
 }
 
 #[tokio::test]
-async fn not_a_byte_of_what_was_cleared_by_age_or_size_is_left() {
+async fn clearing_by_age_or_size_leaves_no_byte_of_the_deleted_rows() {
     let bench = Bench::new().await;
     for n in 0..ROWS {
         bench.journal.add(said(n, DIGITS));
@@ -229,7 +229,7 @@ async fn not_a_byte_of_what_was_cleared_by_age_or_size_is_left() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_version_deleted_is_overwritten_at_the_first_start() {
+async fn scrub_overwrites_data_that_an_earlier_version_deleted() {
     let bench = Bench::new().await;
     bench.fill().await;
     let file = bench.folder.path().join("chatgate.db");
@@ -260,7 +260,7 @@ async fn what_an_earlier_version_deleted_is_overwritten_at_the_first_start() {
 }
 
 #[tokio::test]
-async fn an_erasure_ends_in_time_although_somebody_reads_and_is_ended_later() {
+async fn an_erasure_blocked_by_a_reader_fails_and_is_completed_later() {
     let bench = Bench::new().await;
     bench.journal.add(said(1, DIGITS));
     bench.journal.flush().await.unwrap();

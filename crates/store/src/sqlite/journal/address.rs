@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_comes_back_and_lies_in_the_range_of_its_networks_alone() {
+    fn an_address_round_trips_and_is_only_in_the_ranges_of_its_networks() {
         let inside = |network: &str, address: &str| {
             let (first, last) = range(network.parse().unwrap());
             let address = to_bytes(address.parse().unwrap());

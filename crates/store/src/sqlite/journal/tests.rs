@@ -38,7 +38,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn whatever_is_written_for_too_long_holds_up_the_journal_and_is_seen() {
+async fn a_long_write_delays_the_journal_and_is_reported_as_trouble() {
     let bench = bench().await;
     let (begins, begun) = tokio::sync::oneshot::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
@@ -64,7 +64,7 @@ async fn whatever_is_written_for_too_long_holds_up_the_journal_and_is_seen() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_transaction_could_not_be_ended_is_opened_anew() {
+async fn a_connection_stuck_in_a_transaction_is_reopened() {
     let bench = bench().await;
     bench.journal.add(row(1, "before"));
     bench.journal.flush().await.unwrap();
@@ -82,7 +82,7 @@ async fn a_connection_whose_transaction_could_not_be_ended_is_opened_anew() {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is_room() {
+async fn a_full_disk_rejects_sends_until_there_is_space_again() {
     let bench = bench().await;
     bench.journal.flush().await.unwrap();
     bench
@@ -115,7 +115,7 @@ async fn a_full_disk_fails_what_waits_and_the_same_process_goes_on_when_there_is
 }
 
 #[tokio::test]
-async fn rows_that_follow_a_clock_which_was_ahead_go_by_room_as_well() {
+async fn rows_written_after_a_clock_was_ahead_are_still_deleted_by_size() {
     let bench = bench().await;
     let now_ms = 1_700_000_000_000;
     let large = |at_ms, n: i64| JournalRow {

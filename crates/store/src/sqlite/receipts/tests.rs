@@ -4,7 +4,7 @@ use crate::receipts::tests::claim;
 use crate::{Obstacle, Store};
 
 #[tokio::test]
-async fn receipts_of_an_earlier_version_are_moved_and_their_keys_are_gone() {
+async fn receipts_of_an_earlier_version_are_migrated_and_found_by_their_keys() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("chatgate.db"))
         .await

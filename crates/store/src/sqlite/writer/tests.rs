@@ -32,7 +32,7 @@ async fn keys(store: &Store) -> usize {
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_takes_its_own_write_along_and_nobody_else_s() {
+async fn a_disconnected_caller_cancels_only_its_own_queued_write() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let release = occupied(&store).await;
@@ -45,7 +45,7 @@ async fn a_caller_who_goes_away_takes_its_own_write_along_and_nobody_else_s() {
 }
 
 #[tokio::test]
-async fn a_write_that_has_begun_is_finished_though_its_caller_has_gone() {
+async fn a_started_write_is_finished_after_its_caller_disconnects() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let (begins, begun) = oneshot::channel();
@@ -67,7 +67,7 @@ async fn a_write_that_has_begun_is_finished_though_its_caller_has_gone() {
 }
 
 #[tokio::test]
-async fn a_write_that_did_not_begin_in_time_never_begins() {
+async fn a_write_that_times_out_before_it_starts_never_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let release = occupied(&store).await;
@@ -82,7 +82,7 @@ async fn a_write_that_did_not_begin_in_time_never_begins() {
 }
 
 #[tokio::test]
-async fn changes_behind_one_that_stalls_are_refused_in_time() {
+async fn changes_behind_a_stalled_write_are_rejected_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let release = occupied(&store).await;
@@ -98,7 +98,7 @@ async fn changes_behind_one_that_stalls_are_refused_in_time() {
 }
 
 #[tokio::test]
-async fn a_panic_breaks_off_one_write_and_the_thread_goes_on() {
+async fn a_panic_aborts_one_write_and_the_writer_thread_continues() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder).await;
     let broken = store

@@ -49,7 +49,7 @@ impl SameChatEvents {
 }
 
 #[tokio::test]
-async fn an_event_that_waits_is_dropped_when_its_channel_is_taken_away() {
+async fn a_queued_event_is_dropped_when_its_channel_is_revoked() {
     let two = SameChatEvents::new().await;
     let elsewhere = Channel {
         platform: "whatsapp".to_owned(),
@@ -68,7 +68,7 @@ async fn an_event_that_waits_is_dropped_when_its_channel_is_taken_away() {
 }
 
 #[tokio::test]
-async fn an_event_that_waits_comes_once_its_access_is_in_force_again() {
+async fn a_queued_event_is_delivered_after_its_access_is_active_again() {
     let two = SameChatEvents::new().await;
     let switch = |active| move |access| Access { active, ..access };
     two.sending.change_access(switch(false)).await;
@@ -97,7 +97,7 @@ fn inside() -> (TcpListener, IpAddr) {
 }
 
 #[tokio::test]
-async fn a_name_of_the_world_that_leads_inside_is_dialled_by_no_delivery() {
+async fn a_public_name_that_resolves_to_an_inside_address_is_not_contacted() {
     let sending = Sending::new().await;
     let (listener, ip) = inside();
     let environment = WebhookEnvironment {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
+async fn a_webhook_pauses_with_its_access_and_resumes_without_losing_events() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 200).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;
@@ -54,7 +54,7 @@ async fn a_webhook_stops_with_its_access_and_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn what_came_since_a_moment_is_sent_again_under_its_ids() {
+async fn redelivery_since_a_time_sends_events_again_with_the_same_ids() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 200).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;
@@ -88,7 +88,7 @@ async fn what_came_since_a_moment_is_sent_again_under_its_ids() {
 }
 
 #[tokio::test]
-async fn a_webhook_gets_every_event_from_its_making_on_whose_clock_may_be_behind() {
+async fn a_new_webhook_gets_every_later_event_despite_a_slow_clock() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 200).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;
@@ -101,7 +101,7 @@ async fn a_webhook_gets_every_event_from_its_making_on_whose_clock_may_be_behind
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_resumed_from_now_on_sends_nothing_of_before() {
+async fn a_webhook_resumed_from_now_sends_no_earlier_events() {
     let sending = Sending::new().await;
     // The first twenty events are always rejected.
     let (port, got) = receiver(|_, id| if id.len() == 8 { 200 } else { 500 }).await;
@@ -125,7 +125,7 @@ struct Stopped {
     id: String,
 }
 
-async fn stopped_on_the_way() -> Stopped {
+async fn paused_during_delivery() -> Stopped {
     let sending = Sending::new().await;
     let permits = Arc::new(Semaphore::new(0));
     let (port, got) = slow_receiver(Arc::clone(&permits), |_, _| 200).await;
@@ -143,13 +143,13 @@ async fn stopped_on_the_way() -> Stopped {
 }
 
 #[tokio::test]
-async fn what_is_under_way_when_a_webhook_stops_is_settled_all_the_same() {
+async fn a_delivery_in_progress_is_settled_after_its_webhook_is_paused() {
     let Stopped {
         sending,
         permits,
         got,
         id,
-    } = stopped_on_the_way().await;
+    } = paused_during_delivery().await;
     permits.add_permits(1);
     until(async || sending.webhooks.attempts(&id, 9).await.unwrap().len() == 1).await;
     assert_eq!(sending.webhooks.deliveries(&id).await.unwrap(), []);
@@ -161,13 +161,13 @@ async fn what_is_under_way_when_a_webhook_stops_is_settled_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_stops_and_goes_on_makes_no_attempt_beside_the_one_under_way() {
+async fn a_resumed_webhook_does_not_repeat_an_attempt_in_progress() {
     let Stopped {
         sending,
         permits,
         got,
         id,
-    } = stopped_on_the_way().await;
+    } = paused_during_delivery().await;
     sending.webhooks.resume("ann", &id, false).await.unwrap();
     sending.until_seen("active").await;
     // This event belongs to another chat, so that it does not wait for the first event.
@@ -179,7 +179,7 @@ async fn a_webhook_that_stops_and_goes_on_makes_no_attempt_beside_the_one_under_
 }
 
 #[tokio::test]
-async fn the_first_delivery_after_events_were_lost_says_so() {
+async fn the_first_delivery_after_lost_events_reports_a_gap() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 200).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;
@@ -208,7 +208,7 @@ async fn the_first_delivery_after_events_were_lost_says_so() {
 }
 
 #[tokio::test]
-async fn a_webhook_stops_with_events_and_goes_on_where_it_stopped() {
+async fn webhooks_pause_while_events_are_off_and_resume_afterwards() {
     let sending = Sending::new().await;
     let (port, got) = receiver(|_, _| 200).await;
     let (id, _) = sending.webhook(port, &["message.received"]).await;

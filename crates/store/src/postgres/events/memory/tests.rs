@@ -17,7 +17,7 @@ const FILL: &str = "
     ANALYZE";
 
 #[tokio::test]
-async fn what_is_known_is_looked_up_by_indexes_and_not_read_whole() {
+async fn lookup_statements_use_indexes_instead_of_table_scans() {
     let Some(options) = new_database() else {
         return;
     };

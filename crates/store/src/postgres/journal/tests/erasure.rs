@@ -42,7 +42,7 @@ fn erasing(replica: &Replica) -> JoinHandle<Result<u64, StoreError>> {
 }
 
 #[tokio::test]
-async fn what_a_send_under_way_and_rows_that_wait_say_is_erased_with_the_rest() {
+async fn an_erasure_includes_sends_in_progress_and_queued_rows() {
     let Some(options) = database().await else {
         return;
     };
@@ -141,7 +141,7 @@ async fn an_erasure_waits_for_a_send_whose_row_another_replica_writes_late() {
 }
 
 #[tokio::test]
-async fn an_erasure_takes_the_time_that_it_needs() {
+async fn an_erasure_may_take_longer_than_other_statements() {
     let Some(options) = database().await else {
         return;
     };
@@ -162,7 +162,7 @@ async fn an_erasure_takes_the_time_that_it_needs() {
 }
 
 #[tokio::test]
-async fn what_one_read_finds_is_deleted_before_the_next_read() {
+async fn an_erasure_deletes_each_batch_before_it_reads_the_next() {
     let Some(options) = database().await else {
         return;
     };
@@ -207,7 +207,7 @@ async fn callers_do_not_wait_for_an_erasure() {
 }
 
 #[tokio::test]
-async fn an_erasure_that_is_repeated_clears_the_remains_of_the_one_that_failed() {
+async fn a_repeated_erasure_vacuums_the_remains_of_a_failed_one() {
     let Some(options) = database().await else {
         return;
     };

@@ -121,7 +121,7 @@ struct Sent {
 }
 
 /// Begins sends until `until`, whatever the results of earlier sends.
-async fn send_on(replica: &Replica, until: Instant) -> Sent {
+async fn send_until(replica: &Replica, until: Instant) -> Sent {
     let (mut sent_so_far, mut settling) = (Sent::default(), Vec::new());
     for n in 0.. {
         if Instant::now() >= until {
@@ -149,7 +149,7 @@ async fn send_on(replica: &Replica, until: Instant) -> Sent {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stdout, reason = "it prints its figures")]
-async fn sends_are_refused_in_time_and_go_on_by_themselves_when_the_server_is_killed() {
+async fn sends_fail_in_time_and_resume_after_the_database_server_is_killed() {
     let Some(server) = OwnServer::start().await else {
         return;
     };
@@ -159,7 +159,7 @@ async fn sends_are_refused_in_time_and_go_on_by_themselves_when_the_server_is_ki
     let ends = Instant::now() + Duration::from_secs(8);
     let sending = {
         let replica = Arc::clone(&replica);
-        tokio::spawn(async move { send_on(&replica, ends).await })
+        tokio::spawn(async move { send_until(&replica, ends).await })
     };
     let mut back = Instant::now();
     for _ in 0..2 {

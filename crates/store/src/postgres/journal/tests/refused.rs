@@ -39,7 +39,7 @@ async fn is_well(replica: &Replica, refused: u64) {
 }
 
 #[tokio::test]
-async fn of_many_rows_the_one_that_is_refused_is_dropped_alone() {
+async fn only_the_rows_that_the_database_rejects_are_dropped() {
     let Some(options) = database().await else {
         return;
     };
@@ -55,7 +55,7 @@ async fn of_many_rows_the_one_that_is_refused_is_dropped_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_sends_the_one_whose_row_is_refused_does_not_begin() {
+async fn only_the_send_whose_row_is_rejected_does_not_begin() {
     let Some(options) = database().await else {
         return;
     };
@@ -91,7 +91,7 @@ async fn of_many_sends_the_one_whose_row_is_refused_does_not_begin() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_is_refused_is_unknown_and_others_are_written() {
+async fn a_rejected_outcome_becomes_unknown_and_other_outcomes_are_written() {
     let Some(options) = database().await else {
         return;
     };
@@ -115,7 +115,7 @@ async fn an_outcome_that_is_refused_is_unknown_and_others_are_written() {
 }
 
 #[tokio::test]
-async fn a_row_under_way_that_cannot_be_read_is_closed_with_the_others() {
+async fn an_unreadable_open_row_is_closed_with_the_others() {
     let Some(options) = database().await else {
         return;
     };

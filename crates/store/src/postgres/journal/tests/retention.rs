@@ -39,7 +39,7 @@ async fn with_three_days(options: &PostgresOptions) -> Replica {
 }
 
 #[tokio::test]
-async fn a_day_that_is_in_use_keeps_no_other_from_being_cleared_and_what_went_is_recorded() {
+async fn a_locked_day_does_not_prevent_other_days_from_being_cleared() {
     let Some(options) = database().await else {
         return;
     };
@@ -63,7 +63,7 @@ async fn a_day_that_is_in_use_keeps_no_other_from_being_cleared_and_what_went_is
 }
 
 #[tokio::test]
-async fn days_that_cannot_be_made_keep_no_old_one_from_being_cleared() {
+async fn old_days_are_cleared_even_if_new_days_cannot_be_created() {
     let Some(options) = database().await else {
         return;
     };

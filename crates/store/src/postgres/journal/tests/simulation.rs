@@ -216,12 +216,12 @@ impl Simulation {
             Event::Commits { statement } => self.commit(statement),
             Event::GivesUp { attempt } => {
                 let replica = self.attempts[attempt].asker.replica;
-                if !self.is_held_up(replica, || Event::GivesUp { attempt }) {
+                if !self.is_postponed(replica, || Event::GivesUp { attempt }) {
                     self.give_up(attempt);
                 }
             }
             Event::Call { replica, key } => {
-                if !self.is_held_up(replica, || Event::Call { replica, key }) {
+                if !self.is_postponed(replica, || Event::Call { replica, key }) {
                     self.call(replica, key);
                 }
             }
@@ -229,7 +229,7 @@ impl Simulation {
                 let (asker, until) = (asked.asker, self.pause_of(asked.asker.replica));
                 match until {
                     Some(until) => {
-                        let after = self.until_its_turn();
+                        let after = self.scheduling_delay();
                         self.at(until + after, Event::Replies { asked, reply });
                     }
                     None if self.lives(asker) => self.reply(asked, reply),
@@ -246,13 +246,13 @@ impl Simulation {
                     attempt,
                     word,
                 };
-                if !self.is_held_up(asker.replica, again) && self.lives(asker) {
+                if !self.is_postponed(asker.replica, again) && self.lives(asker) {
                     self.settle(asker, attempt, word);
                 }
             }
             Event::Job { asker, job } => {
                 let again = || Event::Job { asker, job };
-                if !self.is_held_up(asker.replica, again) && self.lives(asker) {
+                if !self.is_postponed(asker.replica, again) && self.lives(asker) {
                     self.work(asker, job);
                 }
             }
@@ -260,17 +260,17 @@ impl Simulation {
     }
 
     /// Postpones an event while the replica is paused. The postponed events then happen in any order.
-    fn is_held_up(&mut self, replica: usize, event: impl FnOnce() -> Event) -> bool {
+    fn is_postponed(&mut self, replica: usize, event: impl FnOnce() -> Event) -> bool {
         let until = self.pause_of(replica);
         if let Some(until) = until {
-            let after = self.until_its_turn();
+            let after = self.scheduling_delay();
             self.at(until + after, event());
         }
         until.is_some()
     }
 
     /// Returns how long a task waits for its turn when its replica continues. Half of the tasks run on a busy machine.
-    fn until_its_turn(&mut self) -> u64 {
+    fn scheduling_delay(&mut self) -> u64 {
         let longest = if self.chance.one_in(2) { TURN_MS } else { 3 };
         self.chance.below(longest)
     }
@@ -381,7 +381,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "it prints its figures")]
-fn of_128_replicas_nothing_is_sent_twice_and_nothing_stays_under_way() {
+fn simulated_replicas_send_nothing_twice_and_leave_nothing_in_progress() {
     let is_full = std::env::var_os("CHATGATE_LOAD").is_some_and(|load| load == "full");
     let seeds = if is_full { 1000 } else { 10 };
     let (first, began) = (number("CHATGATE_SEED", 1), Instant::now());
@@ -397,7 +397,7 @@ fn of_128_replicas_nothing_is_sent_twice_and_nothing_stays_under_way() {
 }
 
 #[test]
-fn a_rule_that_is_broken_is_found() {
+fn the_simulation_detects_each_broken_rule() {
     for broken in [
         BrokenRule::ReaperFrees,
         BrokenRule::ReaperIgnoresLeases,

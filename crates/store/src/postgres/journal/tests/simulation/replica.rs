@@ -133,7 +133,7 @@ impl Simulation {
             }
         };
         if matches!(job, Job::Beat) {
-            self.beating(asker, true);
+            self.set_heartbeat_running(asker, true);
         }
         self.ask(asker, statement, None);
         self.at(self.now + pause, Event::Job { asker, job });
@@ -154,7 +154,7 @@ impl Simulation {
             attempt,
         } = asked;
         if matches!(statement, Statement::Register | Statement::Beat(_)) {
-            self.beating(asker, false);
+            self.set_heartbeat_running(asker, false);
         }
         match (statement, reply) {
             (Statement::Register, Some(Reply::ProcessRun(owner))) => {
@@ -162,7 +162,7 @@ impl Simulation {
             }
             (Statement::Beat(_), Some(Reply::Beat(true))) => self.renew(asker, asked_at),
             (Statement::Beat(_), Some(_)) => {
-                self.beating(asker, true);
+                self.set_heartbeat_running(asker, true);
                 self.ask(asker, Statement::Register, None);
             }
             (Statement::Open { id, .. }, reply) => {
@@ -211,7 +211,7 @@ impl Simulation {
         self.renew(asker, asked_at);
     }
 
-    fn beating(&mut self, asker: ProcessId, is_beating: bool) {
+    fn set_heartbeat_running(&mut self, asker: ProcessId, is_beating: bool) {
         let life = self.replicas[asker.replica].life.as_mut().unwrap();
         life.is_beating = is_beating;
     }
