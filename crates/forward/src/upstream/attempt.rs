@@ -84,12 +84,14 @@ pub(super) fn evaluate(
     };
     match parse(body) {
         Ok(UpstreamAnswer::Success(response)) if status.is_success() => well(Ok(response)),
+        Ok(UpstreamAnswer::Success(_)) => {
+            unusable(format!("SUCCESS with status {}", status.as_u16()).into())
+        }
         Ok(UpstreamAnswer::Error(code)) => match error_of_code(&code) {
             Some(error) => well(Err(error.with_delivery(word(Delivery::NotSent)))),
             None => unusable("an error code of an unknown shape".into()),
         },
-        _ if !status.is_success() => unusable(format!("status {}", status.as_u16()).into()),
-        Ok(UpstreamAnswer::Success(_)) => unusable("SUCCESS with an HTTP error status".into()),
+        Err(_) if !status.is_success() => unusable(format!("status {}", status.as_u16()).into()),
         Err(cause) => unusable(cause.into()),
     }
 }
@@ -202,16 +204,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_log_distinguishes_a_success_with_an_error_status_from_other_error_statuses() {
+        let cause = |body: &[u8], status| {
+            let error = evaluate(body, status, Some).outcome.unwrap_err();
+            assert_eq!(error.delivery(), Some(Delivery::Unknown));
+            error.cause().unwrap().to_owned()
+        };
+        let status = StatusCode::BAD_GATEWAY;
+        let success = cause(b"{\"status\":\"SUCCESS\"}", status);
+        assert_eq!(success, "SUCCESS with status 502");
+        assert_eq!(cause(b"<html>", status), "status 502");
+        let unreadable = cause(b"<html>", StatusCode::OK);
+        assert_eq!(unreadable, "the answer is not an envelope of the chat API");
+    }
+
+    #[test]
     fn only_a_read_rejected_for_lack_of_room_gets_retry_after() {
-        let heard = |effect| {
+        let refusal = |effect| {
             let error = no_room(effect).outcome.unwrap_err();
             (error.code(), error.retry_after_s(), error.delivery())
         };
         let again = (Code::Overloaded, Some(NO_ROOM_RETRY_S), None);
-        assert_eq!(heard(Effect::Read), again);
+        assert_eq!(refusal(Effect::Read), again);
         let lost = (Code::UpstreamError, None, None);
-        assert_eq!(heard(Effect::Consume), lost);
+        assert_eq!(refusal(Effect::Consume), lost);
         let unknown = (Code::UpstreamError, None, Some(Delivery::Unknown));
-        assert_eq!(heard(Effect::Send), unknown);
+        assert_eq!(refusal(Effect::Send), unknown);
     }
 }
