@@ -49,7 +49,7 @@ pub fn walk(
 /// # Errors
 /// MALFORMED_REQUEST.
 pub fn readable(head: &Parts) -> Result<(), Error> {
-    validate::readable(head, head.headers.contains_key("transfer-encoding"))
+    validate::readable(head)
 }
 
 /// Returns the kind of a request: `call`, `check`, `options` or `wsdl`.

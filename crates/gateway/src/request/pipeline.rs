@@ -101,12 +101,16 @@ async fn plan(
         RequestKind::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         RequestKind::Call | RequestKind::CheckOnly => {}
     }
-    if validate::expects_continue(&context.head, &body) {
-        adapter.refuse_head(&context.wire(&Bytes::new()))?;
+    if validate::head_comes_first(&context.head, &body) {
+        let refused = adapter.refuse_head(&context.wire(&Bytes::new()));
+        refused.inspect_err(|_| progress.closes = true)?;
     }
     let deadline = context.deadline(snapshot.limits.request_timeout);
-    let body = validate::read_body(body, snapshot.body_bytes_max(way), deadline).await?;
+    let begin = || snapshot.forwarder.begin_body(context.client_address());
+    let reading = validate::read_body(body, snapshot.body_bytes_max(way), deadline, begin);
+    let body = reading.await.inspect_err(|_| progress.closes = true)?;
     let (dialect, decoded) = adapter.decode(&context.wire(&body));
+    drop(body);
     progress.dialect = Some(dialect);
     let decoded = decoded?;
     let proof = Proof::of(&decoded.credentials, deadline);
@@ -196,7 +200,7 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
     } = record;
     let head = &context.head;
     // A malformed head may end at the wrong place, so no other request may follow it on this connection.
-    validate::readable(head, progress.closes).inspect_err(|_| progress.closes = true)?;
+    validate::readable(head).inspect_err(|_| progress.closes = true)?;
     let client = client_addr::resolve(context.peer(), &head.headers, snapshot.trust())?;
     context.client = Some(client);
     if snapshot.trust().trusts(context.peer()) {

@@ -9,11 +9,16 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::request::Parts;
 use axum::http::uri::Scheme;
 use axum::http::{Method, Version, header};
+use forward::PartialBody;
 use futures_util::StreamExt;
 use server::{HEAD_BYTES_MAX, RequestBodyError};
 
 /// Maximum length of an HTTP method, in bytes. The longest method in IANA's registry has 17.
 pub(crate) const METHOD_BYTES_MAX: usize = 32;
+
+/// Size of the largest body that is read although the head alone may decide the refusal, in bytes. A whole call fits into it, and
+/// its mistakes are then found in the contract's order: an unreadable body is reported before missing credentials.
+const UNPROVEN_BYTES_MAX: u64 = 16 * 1024;
 
 /// The kind of a request, according to its HTTP method and query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +34,7 @@ pub(crate) enum RequestKind {
 }
 
 /// Rejects heads that are malformed according to HTTP but that hyper accepts (RFC 9112, 3.2).
-pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), Error> {
+pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
     let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
     let method = head.method.as_str();
     if method.len() > METHOD_BYTES_MAX {
@@ -43,11 +48,9 @@ pub(crate) fn readable(head: &Parts, has_transfer_encoding: bool) -> Result<(), 
     if method.len() + target + lines > HEAD_BYTES_MAX {
         return bad("The head is larger than 65536 bytes.");
     }
-    if has_transfer_encoding {
-        let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-            return bad("The Transfer-Encoding is not just chunked.");
-        }
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return bad("The Transfer-Encoding is not just chunked.");
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -207,27 +210,34 @@ pub(crate) fn bypasses_cache(head: &Parts) -> bool {
     })
 }
 
-/// Returns whether the caller sends the body only after a 100 response (RFC 9110, 10.1.1). A caller with HTTP/1.0 never waits for
-/// one.
-pub(crate) fn expects_continue(head: &Parts, body: &Body) -> bool {
+/// Returns whether the head must be judged before the body is read: the announced body is large, or the caller sends it only after a
+/// 100 response.
+pub(crate) fn head_comes_first(head: &Parts, body: &Body) -> bool {
     !body.is_end_stream()
-        && head.version > Version::HTTP_10
+        && (body.size_hint().lower() > UNPROVEN_BYTES_MAX || expects_continue(head))
+}
+
+/// Returns whether the caller waits for a 100 response (RFC 9110, 10.1.1). A caller with HTTP/1.0 never does.
+fn expects_continue(head: &Parts) -> bool {
+    head.version > Version::HTTP_10
         && head
             .headers
             .get(header::EXPECT)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Reads the whole body, which may have at most `bytes_max` bytes, until the deadline.
+/// Reads the whole body, which may have at most `bytes_max` bytes, until the deadline. `begin` begins to count a body that does not
+/// arrive in one piece.
 pub(crate) async fn read_body(
     body: Body,
     bytes_max: usize,
     deadline: Instant,
+    begin: impl Fn() -> PartialBody,
 ) -> Result<Bytes, Error> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    match tokio::time::timeout_at(deadline.into(), collect(body, bytes_max)).await {
+    match tokio::time::timeout_at(deadline.into(), collect(body, bytes_max, begin)).await {
         Ok(body) => body,
         Err(_) => Err(late()),
     }
@@ -244,7 +254,11 @@ fn broken(error: axum::Error) -> Error {
     }
 }
 
-async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Error> {
+async fn collect(
+    body: Body,
+    bytes_max: usize,
+    begin: impl Fn() -> PartialBody,
+) -> Result<Bytes, Error> {
     let too_large = || {
         Error::explained(
             Code::RequestTooLarge,
@@ -256,12 +270,16 @@ async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
+    let mut partial = None;
     let mut buffer = BodyBuffer::default();
     let mut pieces = body.into_data_stream();
     while let Some(data) = pieces.next().await {
         let data = data.map_err(broken)?;
         if buffer.bytes() + data.len() > bytes_max {
             return Err(too_large());
+        }
+        if !pieces.is_end_stream() {
+            partial.get_or_insert_with(&begin).add(data.len())?;
         }
         buffer.push(data);
     }
