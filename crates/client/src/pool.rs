@@ -1,7 +1,8 @@
 //! The idle connections to one upstream, which wait for the next request.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::connection::Connection;
 
@@ -38,7 +39,7 @@ impl Pool {
     /// Returns a connection for a request that begins now. The peer may have closed it unnoticed, because only [`Pool::close_idle`]
     /// checks idle connections.
     pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
-        let mut connections = self.lock();
+        let mut connections = self.connections.lock();
         if let Some(shared) = &connections.shared {
             if self.is_usable(shared, now) {
                 return shared.shared();
@@ -56,14 +57,14 @@ impl Pool {
     /// Offers a new connection to other requests if several requests can share it.
     pub(crate) fn share(&self, connection: &Connection) {
         if let Some(shared) = connection.shared() {
-            self.lock().shared = Some(shared);
+            self.connections.lock().shared = Some(shared);
         }
     }
 
     /// Takes back a connection whose request has ended.
     pub(crate) fn put(&self, mut connection: Connection, now: Instant) {
         connection.used = now;
-        let mut connections = self.lock();
+        let mut connections = self.connections.lock();
         if connection.shared().is_none() && connections.idle.len() < IDLE_CONNECTIONS_MAX {
             connections.idle.push(connection);
         } else if let Some(shared) = &mut connections.shared {
@@ -73,7 +74,7 @@ impl Pool {
 
     /// Closes connections that have been idle for too long. Has to be called every few seconds.
     pub(crate) fn close_idle(&self, now: Instant) {
-        let mut connections = self.lock();
+        let mut connections = self.connections.lock();
         connections.idle.retain_mut(|connection| {
             connection.poll_idle();
             self.is_usable(connection, now)
@@ -92,12 +93,5 @@ impl Pool {
         let idle = now.saturating_duration_since(connection.used);
         let age = now.saturating_duration_since(connection.made);
         !connection.is_closed() && idle < IDLE_TIME_MAX && age < self.life
-    }
-
-    /// Locks the connections. A panic elsewhere leaves them consistent.
-    fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

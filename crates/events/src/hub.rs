@@ -1,8 +1,9 @@
 //! Holds the newest events in memory and wakes the readers that wait for the next one. The log on disk contains all events.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use store::{Event, EventPage, Position};
 use tokio::sync::watch;
 
@@ -61,7 +62,7 @@ impl EventHub {
 
     /// Adds events of the log, in its order and without a gap before them, and wakes the waiting readers.
     pub fn publish(&self, events: impl IntoIterator<Item = Arc<Event>>) {
-        let mut ring = self.ring();
+        let mut ring = self.ring.lock();
         let mut newest = self.newest();
         for event in events {
             if event.position > newest {
@@ -79,7 +80,7 @@ impl EventHub {
 
     /// Returns the page after a position; `None` if the ring does not reach back that far.
     pub(crate) fn page(&self, after: Position, limit: usize, bytes: usize) -> Option<EventPage> {
-        let ring = self.ring();
+        let ring = self.ring.lock();
         if after < ring.from {
             return None;
         }
@@ -103,7 +104,7 @@ impl EventHub {
     /// Drops events that are too old for memory. Call it every few seconds; `now_ms` is in milliseconds since 1970, UTC.
     pub(crate) fn sweep(&self, now_ms: i64) {
         let oldest = Position::first_at(now_ms.saturating_sub(RING_AGE_MAX_MS));
-        let mut ring = self.ring();
+        let mut ring = self.ring.lock();
         while ring
             .events
             .front()
@@ -115,13 +116,8 @@ impl EventHub {
 
     /// Drops all events from memory, because data has been erased from the log.
     pub(crate) fn clear(&self) {
-        let mut ring = self.ring();
+        let mut ring = self.ring.lock();
         while ring.pop() {}
-    }
-
-    fn ring(&self) -> MutexGuard<'_, EventRing> {
-        // No push or pop can panic halfway, so the ring is consistent even after a panic.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The accesses that listen. A channel is polled only while an access that may see it listens, or shortly after that.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Maximum age of the stored state of an interest, in milliseconds. After a restart, channels may be polled for up to this much
@@ -71,7 +72,7 @@ impl Interests {
     fn show(&self, client_id: &str, change: impl FnOnce(&mut Interest)) {
         let now_ms = now_ms();
         let until_ms = now_ms.saturating_add(self.linger_ms.load(Ordering::Relaxed));
-        let mut accesses = self.lock();
+        let mut accesses = self.accesses.lock();
         let interest = match accesses.get_mut(client_id) {
             Some(interest) => interest,
             None => accesses.entry(client_id.to_owned()).or_default(),
@@ -87,7 +88,7 @@ impl Interests {
 
     /// Returns the client ids of the accesses that currently listen.
     pub(crate) fn live(&self, now_ms: i64) -> Vec<String> {
-        let accesses = self.lock();
+        let accesses = self.accesses.lock();
         let live = accesses
             .iter()
             .filter(|(_, interest)| interest.held > 0 || interest.until_ms > now_ms);
@@ -98,7 +99,7 @@ impl Interests {
     pub(crate) fn take_unsaved(&self, now_ms: i64) -> Vec<(String, i64)> {
         let linger_ms = self.linger_ms.load(Ordering::Relaxed);
         let mut due = Vec::new();
-        self.lock().retain(|client_id, interest| {
+        self.accesses.lock().retain(|client_id, interest| {
             if interest.held > 0 {
                 interest.until_ms = interest.until_ms.max(now_ms.saturating_add(linger_ms));
             }
@@ -113,16 +114,12 @@ impl Interests {
 
     /// Records the ends that are stored, by this process or by others.
     pub(crate) fn mark_saved(&self, noted: &[(String, i64)]) {
-        let mut accesses = self.lock();
+        let mut accesses = self.accesses.lock();
         for (client_id, until_ms) in noted {
             let interest = accesses.entry(client_id.clone()).or_default();
             interest.until_ms = interest.until_ms.max(*until_ms);
             interest.saved_until_ms = interest.saved_until_ms.max(*until_ms);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Interest>> {
-        self.accesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,6 +156,6 @@ mod tests {
         assert_eq!(interests.live(now_ms()).len(), 2);
         assert_eq!(interests.live(later + 10_000), Vec::<String>::new());
         assert_eq!(interests.take_unsaved(later + 10_000), []);
-        assert!(interests.lock().is_empty());
+        assert!(interests.accesses.lock().is_empty());
     }
 }

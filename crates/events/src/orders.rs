@@ -2,8 +2,8 @@
 //! show it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use store::{ChatMemory, EventChannel};
 
 use crate::diff::{ListKind, ListOrder, order_by_datetime, order_by_memory};
@@ -19,12 +19,12 @@ pub(crate) struct ListOrders(Mutex<HashMap<OrderKey, ListOrder>>);
 impl ListOrders {
     /// Returns the known sort order of such lists.
     pub(crate) fn known(&self, channel: &EventChannel, kind: ListKind) -> Option<ListOrder> {
-        self.lock().get(&key(channel, kind)).copied()
+        self.0.lock().get(&key(channel, kind)).copied()
     }
 
     /// Records a sort order that was learned from other evidence.
     pub(crate) fn note(&self, channel: &EventChannel, kind: ListKind, order: ListOrder) {
-        self.lock().insert(key(channel, kind), order);
+        self.0.lock().insert(key(channel, kind), order);
     }
 
     /// Learns from a list and returns the sort order of such lists. Datetimes take precedence over the order of earlier events,
@@ -42,10 +42,6 @@ impl ListOrders {
             .or_else(|| order_by_memory(memory, rows))?;
         self.note(channel, kind, order);
         Some(order)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<OrderKey, ListOrder>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

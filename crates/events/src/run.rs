@@ -1,7 +1,7 @@
 //! Runs the background tasks: the recorder, the watcher, and the task that follows a log with other writers.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -24,11 +24,7 @@ const FOLLOWED_MAX: usize = 1000;
 impl Events {
     /// Creates events until the task is aborted. A second call returns immediately.
     pub async fn run(self: Arc<Self>, upstream: Arc<dyn PolledUpstream>) {
-        let parts = self
-            .parts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let parts = self.parts.lock().take();
         let Some((recorder, heard)) = parts else {
             return;
         };

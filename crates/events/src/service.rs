@@ -1,8 +1,9 @@
 //! The interface of events for the gateway.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use store::{Access, Position, Store, StoreError, random_bytes};
 use tokio::sync::mpsc;
 
@@ -99,7 +100,7 @@ impl Events {
     #[cfg(test)]
     pub(crate) fn start_recorder(&self, upstream: Arc<dyn PolledUpstream>) {
         let _ = self.upstream.set(upstream);
-        let parts = self.parts.lock().unwrap().take();
+        let parts = self.parts.lock().take();
         tokio::spawn(parts.unwrap().0.run());
     }
 

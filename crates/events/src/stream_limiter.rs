@@ -1,9 +1,10 @@
 //! Limits the number of concurrent streams and waiting calls, in total and per access.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use adapter::{Code, Error};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// The delay after which to retry; streams and waiting calls end within minutes.
@@ -49,7 +50,7 @@ impl StreamLimiter {
         limits: StreamLimits,
     ) -> Result<StreamPermit, Error> {
         let refused = |code, why| Err(Error::refused(code).because(why).retry_after(RETRY_AFTER_S));
-        let mut taken = limiter.lock();
+        let mut taken = limiter.taken.lock();
         if limiter.ending.is_cancelled() {
             return refused(Code::Overloaded, "draining");
         }
@@ -75,7 +76,7 @@ impl StreamLimiter {
     /// Returns the number of permits in use.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.lock().all
+        self.taken.lock().all
     }
 
     /// Ends all streams and waiting calls, and grants no more permits.
@@ -93,15 +94,11 @@ impl StreamLimiter {
     pub fn is_ending(&self) -> bool {
         self.ending.is_cancelled()
     }
-
-    fn lock(&self) -> MutexGuard<'_, OpenStreams> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut taken = self.limiter.lock();
+        let mut taken = self.limiter.taken.lock();
         taken.all -= 1;
         if let Some(mine) = taken.by_access.get_mut(&self.client_id) {
             *mine -= 1;
@@ -136,7 +133,7 @@ mod tests {
         assert_eq!(limiter.open(), 1);
         drop(second);
         assert_eq!(limiter.open(), 0);
-        assert!(limiter.lock().by_access.is_empty());
+        assert!(limiter.taken.lock().by_access.is_empty());
         limiter.end();
         assert_eq!(
             take("a").err().map(|(code, _)| code),

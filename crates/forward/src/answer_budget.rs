@@ -4,10 +4,11 @@
 //! Small answers are not counted, because the system takes them immediately. An answer for several callers is counted once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapter::{Code, Error, Response};
+use parking_lot::Mutex;
 
 /// Answers of fewer bytes are small. They usually fit into the buffers of a connection.
 const LARGE_BYTES: usize = 16 * 1024;
@@ -84,7 +85,7 @@ impl AnswerBudget {
         if self.counts.total.load(Ordering::Relaxed) < bytes_per_access.min(bytes) {
             return Ok(());
         }
-        let held = self.counts.lock();
+        let held = self.counts.held.lock();
         if held.total >= bytes {
             return Err(overloaded(
                 "too many bytes of answers are held for slow callers",
@@ -112,7 +113,7 @@ impl AnswerBudget {
         if response.bytes() < LARGE_BYTES {
             return Ok(None);
         }
-        let mut held = self.counts.lock();
+        let mut held = self.counts.held.lock();
         let address = address_of(response);
         let is_first = !held.callers.contains_key(&address);
         let bytes = CALLER_BYTES + if is_first { response.bytes() } else { 0 };
@@ -140,13 +141,6 @@ impl AnswerBudget {
     }
 }
 
-impl AnswerCounts {
-    /// Locks the counts. They are consistent whenever the lock is free, so a panic elsewhere does not damage them.
-    fn lock(&self) -> MutexGuard<'_, HeldBytes> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl HeldBytes {
     fn of(&self, access: &str) -> usize {
         self.by_access.get(access).copied().unwrap_or(0)
@@ -155,7 +149,7 @@ impl HeldBytes {
 
 impl Drop for HeldAnswer {
     fn drop(&mut self) {
-        let mut held = self.counts.lock();
+        let mut held = self.counts.held.lock();
         let address = address_of(&self.response);
         let mut bytes = CALLER_BYTES;
         if let Some(callers) = held.callers.get_mut(&address) {
@@ -222,7 +216,7 @@ mod tests {
         assert!(answers.check("e").is_err());
         drop((mine, theirs, third, sent));
         assert!(answers.check("e").is_ok());
-        let held = answers.counts.lock();
+        let held = answers.counts.held.lock();
         assert!(held.total == 0 && held.by_access.is_empty() && held.callers.is_empty());
     }
 
@@ -233,11 +227,14 @@ mod tests {
         let mut held: Vec<_> = (0..10)
             .map(|_| answers.hold("a", &shared, false).unwrap())
             .collect();
-        assert_eq!(answers.counts.lock().total, 3 * MIB + 10 * CALLER_BYTES);
+        assert_eq!(
+            answers.counts.held.lock().total,
+            3 * MIB + 10 * CALLER_BYTES
+        );
         held.drain(1..);
-        assert_eq!(answers.counts.lock().total, 3 * MIB + CALLER_BYTES);
+        assert_eq!(answers.counts.held.lock().total, 3 * MIB + CALLER_BYTES);
         drop(held);
-        assert_eq!(answers.counts.lock().total, 0);
+        assert_eq!(answers.counts.held.lock().total, 0);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use adapter::{Code, Error};
+use parking_lot::Mutex;
 use shared::CountsUnavailable;
 use store::Access;
 
@@ -53,7 +54,7 @@ impl ConcurrencyLimit {
         let Some(most) = concurrency.most(access) else {
             return Ok(None);
         };
-        let mut under_way = concurrency.under_way();
+        let mut under_way = concurrency.under_way.lock();
         let mine = under_way.entry(access.name.clone()).or_insert(0);
         free(*mine, most)?;
         *mine += 1;
@@ -72,7 +73,8 @@ impl ConcurrencyLimit {
         turn: ConcurrencyLease,
     ) -> ConcurrencyPermit {
         *concurrency
-            .under_way()
+            .under_way
+            .lock()
             .entry(access.name.clone())
             .or_insert(0) += 1;
         ConcurrencyPermit {
@@ -88,7 +90,7 @@ impl ConcurrencyLimit {
         access: &Access,
     ) -> Option<(Remaining, Result<(), Error>)> {
         let most = concurrency.most(access)?;
-        let under_way = concurrency.under_way();
+        let under_way = concurrency.under_way.lock();
         let mine = under_way.get(&access.name).copied().unwrap_or(0);
         let left = Remaining {
             most: most.get().into(),
@@ -102,12 +104,6 @@ impl ConcurrencyLimit {
     fn most(&self, access: &Access) -> Option<NonZeroU32> {
         let most = access.limits.concurrent?;
         NonZeroU32::new(most.get() / self.share.cells(most))
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +139,7 @@ pub(crate) async fn peek_shared(
 
 impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
-        let mut under_way = self.concurrency.under_way();
+        let mut under_way = self.concurrency.under_way.lock();
         if let Some(mine) = under_way.get_mut(&self.access) {
             *mine -= 1;
             if *mine == 0 {
@@ -173,7 +169,7 @@ mod tests {
             }));
             assert!(panicked.is_err());
         }
-        assert!(concurrency.under_way().is_empty());
+        assert!(concurrency.under_way.lock().is_empty());
     }
 
     #[test]

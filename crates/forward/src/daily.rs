@@ -12,11 +12,12 @@ mod counter;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use adapter::{Code, Error};
+use parking_lot::RwLock;
 use store::{Access, DailyCount, Store, StoreError};
 use tokio::time::Instant;
 
@@ -124,7 +125,7 @@ impl DailyLimits {
     pub fn peek(&self, access: &Access) -> Option<DayState> {
         let per_day = access.limits.per_day?.get();
         let now = (self.clock)();
-        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+        let counters = self.counters.read();
         let counter = counters.get(&access.name);
         let used = counter.map_or(0, |counter| counter.used(day_of(now)));
         Some(state(per_day, used, now))
@@ -146,10 +147,7 @@ impl DailyLimits {
         if self.swept.swap(today, Ordering::Relaxed) == today {
             return;
         }
-        let mut counters = self
-            .counters
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut counters = self.counters.write();
         // A counter that a caller holds may be about to count.
         counters.retain(|_, counter| !counter.is_expired(today) || Arc::strong_count(counter) > 1);
     }
@@ -199,20 +197,17 @@ impl DailyLimits {
     }
 
     fn counter(&self, access: &str) -> Arc<Counter> {
-        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+        let counters = self.counters.read();
         if let Some(counter) = counters.get(access) {
             return Arc::clone(counter);
         }
         drop(counters);
-        let mut counters = self
-            .counters
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut counters = self.counters.write();
         Arc::clone(counters.entry(access.to_owned()).or_default())
     }
 
     fn all(&self) -> Vec<(String, Arc<Counter>)> {
-        let counters = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+        let counters = self.counters.read();
         let all = counters.iter();
         all.map(|(access, counter)| (access.clone(), Arc::clone(counter)))
             .collect()

@@ -5,12 +5,13 @@
 mod queue;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use queue::{HashQueue, Ticket};
@@ -119,7 +120,7 @@ impl Hashing {
     pub(crate) async fn permit(&self, asker: HashRequest) -> Option<HashWaitResult> {
         let (permit, granted) = oneshot::channel();
         let ticket = {
-            let mut state = self.permits.lock();
+            let mut state = self.permits.0.lock();
             if state.free > 0 {
                 state.free -= 1;
                 return Some(HashWaitResult::Permit(HashPermit::of(&self.permits)));
@@ -137,7 +138,7 @@ impl Hashing {
 
     /// Lets all calls continue that wait with the same, now proven secret.
     pub(crate) fn release_proven(&self, key: u128) {
-        let waiting = self.permits.lock().queue.take(key);
+        let waiting = self.permits.0.lock().queue.take(key);
         for permit in waiting {
             // A call that has given up does not receive this.
             let _ = permit.send(HashWaitResult::Proven);
@@ -161,12 +162,6 @@ impl Hashing {
     }
 }
 
-impl HashPermits {
-    fn lock(&self) -> MutexGuard<'_, HashQueueState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl std::fmt::Debug for HashPermits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HashPermits")
@@ -179,7 +174,7 @@ impl Drop for HashPermit {
             return;
         }
         loop {
-            let mut state = self.permits.lock();
+            let mut state = self.permits.0.lock();
             let Some(next) = state.queue.pop() else {
                 state.free += 1;
                 return;
@@ -198,7 +193,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     // On Linux each thread has its own niceness. If it can't be set, the work is done anyway.
     let _ = rustix::process::setpriority_process(None, NICENESS);
     loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = jobs.lock().recv();
         let Ok(job) = job else {
             return;
         };
@@ -216,7 +211,7 @@ struct LeaveOnDrop<'a> {
 
 impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
-        self.permits.lock().queue.remove(self.asker, self.ticket);
+        self.permits.0.lock().queue.remove(self.asker, self.ticket);
     }
 }
 
@@ -245,7 +240,7 @@ mod tests {
     /// Waits until this number of calls is in the queue.
     async fn wait_for_queue_length(hashing: &Hashing, count: usize) {
         for _ in 0..10_000 {
-            if hashing.permits.lock().queue.waiting() >= count {
+            if hashing.permits.0.lock().queue.waiting() >= count {
                 return;
             }
             tokio::task::yield_now().await;
@@ -276,7 +271,7 @@ mod tests {
         barrier.wait();
         assert!(held.await.unwrap());
         assert!(waiting.join_all().await.iter().all(|has_turn| *has_turn));
-        let state = hashing.permits.lock();
+        let state = hashing.permits.0.lock();
         assert!(state.queue.waiting() == 0 && state.free == 1);
     }
 
@@ -298,7 +293,7 @@ mod tests {
         waiting.abort_all();
         while waiting.join_next().await.is_some() {}
         drop(held);
-        let state = hashing.permits.lock();
+        let state = hashing.permits.0.lock();
         assert!(state.queue.waiting() == 0 && state.free == 1);
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use adapter::{Code, Error};
@@ -13,6 +13,7 @@ use foldhash::quality::RandomState;
 use governor::Quota;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateSnapshot;
+use parking_lot::RwLock;
 use store::{Access, Rate};
 
 use crate::gcra::{GrowingTable, Limiter, RateDecision};
@@ -232,32 +233,21 @@ impl<C: Clock + Clone> RateLimits<C> {
             self.addresses.table().len() >= ADDRESSES_MAX,
             Ordering::Relaxed,
         );
-        let limiters = self.accesses.read().unwrap_or_else(PoisonError::into_inner);
+        let limiters = self.accesses.read();
         for limiter in limiters.values() {
             limiter.sweep();
         }
         drop(limiters);
         // Removes limiters of rates that no access has or uses any more. A limiter that a caller holds may be about to count.
-        let mut limiters = self
-            .accesses
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut limiters = self.accesses.write();
         limiters.retain(|_, limiter| !limiter.table().is_empty() || Arc::strong_count(limiter) > 1);
     }
 
     fn limiter_of(&self, rate: Rate) -> Arc<KeyLimiter<String, C>> {
-        if let Some(limiter) = self
-            .accesses
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&rate)
-        {
+        if let Some(limiter) = self.accesses.read().get(&rate) {
             return Arc::clone(limiter);
         }
-        let mut limiters = self
-            .accesses
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut limiters = self.accesses.write();
         Arc::clone(
             limiters
                 .entry(rate)

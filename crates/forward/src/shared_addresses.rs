@@ -8,11 +8,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use governor::clock::{Clock, DefaultClock};
+use parking_lot::Mutex;
 use shared::{CountKind, CountLimit, CountsUnavailable, SharedCounts, ValkeyKey};
 
 use crate::per_core::PerCore;
@@ -95,11 +96,7 @@ impl SharedAddresses {
         if !self.counts.is_up() {
             return;
         }
-        let mut admitted = self
-            .admitted
-            .local()
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut admitted = self.admitted.local().lock();
         if admitted.len() < PENDING_MAX {
             *admitted.entry(counted_address(address)).or_insert(0) += 1;
         }
@@ -108,7 +105,7 @@ impl SharedAddresses {
     async fn exchange(&self, held: &mut HeldBack) {
         let mut admitted = ByAddress::<u32>::default();
         for part in self.admitted.iter() {
-            let part = std::mem::take(&mut *part.lock().unwrap_or_else(PoisonError::into_inner));
+            let part = std::mem::take(&mut *part.lock());
             for (address, calls) in part {
                 *admitted.entry(address).or_insert(0) += calls;
             }

@@ -2,12 +2,13 @@
 //! While the server does not answer, this process admits its share by its own count.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use adapter::Error;
 use governor::clock::DefaultClock;
+use parking_lot::{Mutex, RwLock};
 use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts, ValkeyKey};
 use store::{Access, Rate};
 
@@ -161,7 +162,7 @@ impl SharedLimits {
         let grant = table.grant(rate, &name, &self.counts);
         let wait = CallWait::default();
         let looked = self.counts.peek(&grant.key, grant.limit, &wait).await?;
-        let decision = match grant.state().held() + looked.left {
+        let decision = match grant.state.lock().held() + looked.left {
             0 => GrantDecision::Refused(looked.wait),
             left => GrantDecision::Admitted(left - 1),
         };
@@ -193,17 +194,20 @@ impl SharedLimits {
         let turn = wait.at_most(self.counts.timeout(), grant.asking.lock());
         let _turn = turn.await.ok_or(CountsUnavailable)?;
         // Another call has asked in the meantime.
-        match grant.state().decide(Instant::now()) {
+        match grant.state.lock().decide(Instant::now()) {
             GrantDecision::Ask => {}
             decided => return Ok(decided),
         }
         let waiting = grant.waiting.load(Ordering::Relaxed);
-        let take_request = grant.state().take_request(waiting, self.share.replicas());
+        let take_request = grant
+            .state
+            .lock()
+            .take_request(waiting, self.share.replicas());
         let taken = self
             .counts
             .take(&grant.key, grant.limit, take_request, wait);
         let taken = taken.await?;
-        Ok(grant.state().take_over(Instant::now(), &taken))
+        Ok(grant.state.lock().take_over(Instant::now(), &taken))
     }
 
     fn sweep(&self, now: Instant) {
@@ -215,7 +219,7 @@ impl SharedLimits {
 
 impl GrantTable {
     fn grant(&self, rate: Rate, name: &str, counts: &SharedCounts) -> Arc<SharedGrant> {
-        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
+        let grants = self.grants.read();
         if let Some(grant) = grants.get(&rate).and_then(|grants| grants.get(name)) {
             return Arc::clone(grant);
         }
@@ -229,7 +233,7 @@ impl GrantTable {
             waiting: AtomicU32::new(0),
             asking: tokio::sync::Mutex::new(()),
         };
-        let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
+        let mut grants = self.grants.write();
         let grants = grants.entry(rate).or_default();
         Arc::clone(
             grants
@@ -240,9 +244,9 @@ impl GrantTable {
 
     fn sweep(&self, counts: &SharedCounts, now: Instant) {
         let mut has_old = false;
-        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
+        let grants = self.grants.read();
         for grant in grants.values().flat_map(HashMap::values) {
-            let mut state = grant.state();
+            let mut state = grant.state.lock();
             let cells = state.expire(now);
             has_old |= state.is_over(now);
             drop(state);
@@ -254,10 +258,12 @@ impl GrantTable {
         if !has_old {
             return;
         }
-        let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
+        let mut grants = self.grants.write();
         for grants in grants.values_mut() {
             // A grant that a caller holds may be about to decide.
-            grants.retain(|_, grant| Arc::strong_count(grant) > 1 || !grant.state().is_over(now));
+            grants.retain(|_, grant| {
+                Arc::strong_count(grant) > 1 || !grant.state.lock().is_over(now)
+            });
         }
         grants.retain(|_, grants| !grants.is_empty());
     }
@@ -265,13 +271,9 @@ impl GrantTable {
 
 impl SharedGrant {
     fn decide_new_call(&self, now: Instant) -> GrantDecision {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.record_call(now);
         state.decide(now)
-    }
-
-    fn state(&self) -> MutexGuard<'_, GrantState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The trace of a call (W3C Trace Context), and the record of the call's attempts at the upstream.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use adapter::Code;
 use client::TraceHeaders;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use url::Url;
 
 /// The distance of the attempts' span ids from the id of the call's own span; larger than the number of steps of a call.
@@ -153,7 +153,7 @@ impl AttemptLog {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<TracedAttempt>) -> T) -> T {
-        work(&mut self.attempts.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.attempts.lock())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The log of arrivals: counters of all calls, and the latest sends individually.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use adapter::{Effect, OPERATIONS, Request};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::call::ApiCall;
@@ -53,7 +53,7 @@ struct Arrival {
 impl ArrivalLog {
     /// Counts a call. Returns the number of a send that is listed.
     pub(crate) fn arrived(&self, call: &ApiCall, fault: Option<&Fault>) -> Option<u64> {
-        let mut arrived = self.lock();
+        let mut arrived = self.0.lock();
         arrived.requests += 1;
         let method = call.operation.map_or(OTHER, |operation| operation.method);
         *arrived.methods.entry(method).or_default() += 1;
@@ -79,7 +79,7 @@ impl ArrivalLog {
 
     /// Records that the send with this number became a message.
     pub(crate) fn stored(&self, number: u64) {
-        let mut arrived = self.lock();
+        let mut arrived = self.0.lock();
         arrived.stored += 1;
         // Search from the back, because the send is one of the latest unless a thousand others have arrived since.
         let mut latest = arrived.list.iter_mut().rev();
@@ -90,18 +90,13 @@ impl ArrivalLog {
 
     /// Returns the whole log, with a counter for every method.
     pub(crate) fn snapshot(&self) -> Arrived {
-        let mut arrived = self.lock().clone();
+        let mut arrived = self.0.lock().clone();
         let asked = OPERATIONS.iter().filter(|row| row.effect != Effect::Watch);
         let names = asked.map(|operation| operation.method);
         for name in names.chain([OTHER]) {
             arrived.methods.entry(name).or_default();
         }
         arrived
-    }
-
-    /// Locks the log. The counters stay usable after a panic elsewhere.
-    fn lock(&self) -> MutexGuard<'_, Arrived> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,10 +5,11 @@ use std::error::Error as StdError;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapter::{Code, Error};
+use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::samples;
@@ -97,10 +98,7 @@ impl Database {
         work: impl FnOnce(&mut Connection) -> Result<T, ServiceFailure> + Send + 'static,
     ) -> Result<T, Error> {
         let database = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || {
-            // A panic rolls its transaction back, so the connection stays usable.
-            work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
-        });
+        let done = tokio::task::spawn_blocking(move || work(&mut database.lock()));
         let result = done.await;
         let result = result.unwrap_or_else(|panic| Err(ServiceFailure::Broken(panic.to_string())));
         result.map_err(Error::from)

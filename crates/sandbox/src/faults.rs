@@ -1,9 +1,9 @@
 //! The fault script: defines which calls fail, how, and how often.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter::Operation;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -169,19 +169,19 @@ impl Faults {
 
     /// Replaces all rules.
     pub(crate) fn replace(&self, rules: Vec<Fault>) {
-        *self.lock() = ActiveFaults::new(rules);
+        *self.0.lock() = ActiveFaults::new(rules);
     }
 
     /// Returns the remaining rules, each with its remaining count.
     pub(crate) fn list(&self) -> Vec<Fault> {
-        let mut active = self.lock();
+        let mut active = self.0.lock();
         active.drop_elapsed();
         active.rules.clone()
     }
 
     /// Returns whether to reset a request unread. Uses up one count of the matching rule.
     pub(crate) fn refuse_now(&self) -> bool {
-        let mut active = self.lock();
+        let mut active = self.0.lock();
         active.drop_elapsed();
         active
             .take(|rule| rule.fault == FaultKind::Refused)
@@ -190,15 +190,10 @@ impl Faults {
 
     /// Returns the rule for a call, and uses up one of its counts.
     pub(crate) fn take(&self, method: Option<&str>) -> Option<Fault> {
-        self.lock().take(|rule| {
+        self.0.lock().take(|rule| {
             let fits = rule.method.is_none() || rule.method.as_deref() == method;
             fits && rule.fault != FaultKind::Refused
         })
-    }
-
-    /// Locks the rules. The list is consistent after every statement, so a panic elsewhere does not corrupt it.
-    fn lock(&self) -> MutexGuard<'_, ActiveFaults> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -118,13 +119,7 @@ impl Epoch {
 impl ConnectionState {
     /// Returns the earliest deadline of the requests under way.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadlines().values().min().copied()
-    }
-
-    fn deadlines(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
-        self.deadlines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.deadlines.lock().values().min().copied()
     }
 
     /// Counts body bytes that the service has received.

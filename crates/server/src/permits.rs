@@ -4,9 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::connection_state::ConnectionState;
 use crate::policy::ConnectionPolicy;
@@ -46,7 +48,7 @@ impl ConnectionLimiter {
     ) -> Option<ConnectionPermit> {
         let is_proxy = policy.is_proxy(address);
         let address = counted_address(address);
-        let mut open = limiter.lock();
+        let mut open = limiter.0.lock();
         let of_address = open.by_address.get(&address).map_or(0, Vec::len);
         let has_room =
             (of_address < policy.per_address_max || is_proxy || open.evict(Some(address)))
@@ -66,11 +68,6 @@ impl ConnectionLimiter {
             address,
             state,
         })
-    }
-
-    /// Locks the connections, also after a panic of another thread, because the connections are consistent after every statement.
-    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,7 +148,7 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limiter.lock().remove(self.address, &self.state);
+        self.limiter.0.lock().remove(self.address, &self.state);
     }
 }
 
@@ -254,9 +251,9 @@ mod tests {
         assert!(!served.state().take_eviction() && !fresh.state().take_eviction());
         // When an evicted connection ends, it does not return the permit of another connection.
         drop((oldest, rests, in_flight));
-        assert_eq!(limiter.lock().total, 4);
+        assert_eq!(limiter.0.lock().total, 4);
         drop((first, second, served, fresh));
-        assert!(limiter.lock().total == 0 && limiter.lock().by_address.is_empty());
+        assert!(limiter.0.lock().total == 0 && limiter.0.lock().by_address.is_empty());
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! the files change.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use parking_lot::Mutex;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::PemObject;
@@ -100,10 +101,7 @@ impl Tls {
     fn renew(&self) {
         let contents = FileContents::read(&self.files, self.read);
         let fingerprint = contents.as_ref().ok().map(FileContents::fingerprint);
-        let before = std::mem::replace(
-            &mut *self.tried.lock().unwrap_or_else(PoisonError::into_inner),
-            fingerprint,
-        );
+        let before = std::mem::replace(&mut *self.tried.lock(), fingerprint);
         if fingerprint == before {
             return;
         }

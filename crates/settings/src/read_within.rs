@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// Maximum time for reading one file. The first access to a mount may take seconds.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,7 +26,8 @@ pub(crate) fn read_within<T: Send + 'static>(
     path: &Path,
     read: fn(&Path) -> T,
 ) -> io::Result<T> {
-    if abandoned_reads()
+    if ABANDONED_READS
+        .lock()
         .get(path)
         .is_some_and(|count| *count >= ABANDONED_READS_MAX)
     {
@@ -37,7 +39,7 @@ pub(crate) fn read_within<T: Send + 'static>(
         .name("read file".to_owned())
         .spawn(move || {
             let read = read(&owned);
-            let mut left_behind = abandoned_reads();
+            let mut left_behind = ABANDONED_READS.lock();
             if sender.send(read).is_err() {
                 forget(&mut left_behind, &owned);
             }
@@ -46,7 +48,7 @@ pub(crate) fn read_within<T: Send + 'static>(
         return Ok(read);
     }
     // While this lock is held, either the result has arrived, or the thread will find that the receiver has been dropped.
-    let mut left_behind = abandoned_reads();
+    let mut left_behind = ABANDONED_READS.lock();
     let late = receiver.try_recv();
     drop(receiver);
     late.map_err(|_| {
@@ -58,7 +60,7 @@ pub(crate) fn read_within<T: Send + 'static>(
 /// Returns the files whose abandoned reads have not ended.
 #[must_use]
 pub fn hanging_files() -> Vec<PathBuf> {
-    abandoned_reads().keys().cloned().collect()
+    ABANDONED_READS.lock().keys().cloned().collect()
 }
 
 fn forget(left_behind: &mut BTreeMap<PathBuf, usize>, path: &Path) {
@@ -68,12 +70,6 @@ fn forget(left_behind: &mut BTreeMap<PathBuf, usize>, path: &Path) {
             left_behind.remove(path);
         }
     }
-}
-
-fn abandoned_reads() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
-    ABANDONED_READS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -99,7 +95,7 @@ mod tests {
             let read = read_within(timeout, &pipe, open_and_wait);
             assert_eq!(read.unwrap_err().kind(), ErrorKind::TimedOut);
         }
-        let of_pipe = || abandoned_reads().get(&pipe).copied();
+        let of_pipe = || ABANDONED_READS.lock().get(&pipe).copied();
         assert_eq!(of_pipe(), Some(ABANDONED_READS_MAX));
         assert!(hanging_files().contains(&pipe));
         assert_eq!(

@@ -2,9 +2,10 @@
 //! messages may have been lost, all groups count as changed.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use aws_lc_rs::rand;
+use parking_lot::Mutex;
 use redis::{Cmd, PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
@@ -54,12 +55,12 @@ impl InvalidationChannel {
 
     /// Adds these numbers to the next message.
     pub(crate) fn queue(&self, numbers: impl IntoIterator<Item = u16>) {
-        self.waiting().extend(numbers);
+        self.waiting.lock().extend(numbers);
     }
 
     /// Takes the numbers that have changed since the last message.
     pub(crate) fn take(&self) -> BTreeSet<u16> {
-        std::mem::take(&mut *self.waiting())
+        std::mem::take(&mut *self.waiting.lock())
     }
 
     /// Builds the command that publishes these numbers.
@@ -69,10 +70,6 @@ impl InvalidationChannel {
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(&self.name).arg(text);
         publish
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, BTreeSet<u16>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Handles a push message from a connection.

@@ -1,7 +1,6 @@
 //! The queue of calls and turns to give back. They are collected for a moment and then sent together; no caller waits for that.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use redis::ScriptInvocation;
 use tokio::sync::Notify;
 
@@ -39,7 +38,7 @@ pub(crate) struct RefundQueue {
 impl RefundQueue {
     /// Adds an entry, or drops it if the queue is full.
     pub(crate) fn push(&self, refund: Refund) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.len() < WAITING_MAX {
             waiting.push(refund);
             drop(waiting);
@@ -59,11 +58,7 @@ impl RefundQueue {
 
     /// Takes all entries.
     pub(crate) fn take(&self) -> Vec<Refund> {
-        std::mem::take(&mut *self.waiting())
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Refund>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut *self.waiting.lock())
     }
 }
 

@@ -1,11 +1,12 @@
 //! The state that calls and the background tasks share: the connection in use, and the rules by which it is abandoned.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use redis::{FromRedisValue, RedisError, RedisResult, ScriptInvocation};
 use tokio::sync::Notify;
 
@@ -158,10 +159,7 @@ impl CountsState {
     /// Drops the connection immediately if it is useless, and otherwise after several failures in a short time.
     fn note_failure(&self, current: &Arc<CurrentConnection>, error: Option<&RedisError>) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let mut failures = current
-            .failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut failures = current.failures.lock();
         let fails_often = failures.note(Instant::now());
         if !fails_often && !error.is_some_and(is_unusable) {
             return;

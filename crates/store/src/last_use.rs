@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
 
 /// One use of an access.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl FromIterator<(String, LastUse)> for LastUses {
 
 impl LastUses {
     fn slot(&self, client_id: &str) -> Option<Arc<Mutex<UseSlot>>> {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         slots.get(client_id).cloned()
     }
 
@@ -71,27 +73,27 @@ impl LastUses {
     /// Replaces a use. Returns whether the previous use was saved or did not exist.
     fn replace(&self, client_id: &str, slot: UseSlot) -> bool {
         if let Some(known) = self.slot(client_id) {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = known.lock();
             return std::mem::replace(&mut *known, slot).is_saved;
         }
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.write();
         slots.insert(client_id.to_owned(), Arc::new(Mutex::new(slot)));
         true
     }
 
     fn will_save(&self, client_id: &str) {
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaved = self.unsaved.lock();
         unsaved.push(client_id.to_owned());
     }
 
     /// Takes the uses that are not on the disk yet. They count as saved until the next use, or until they are [given
     /// back](LastUses::mark_unsaved).
     pub(crate) fn take_unsaved(&self) -> Vec<(String, LastUse)> {
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaved = self.unsaved.lock();
         let unsaved = std::mem::take(&mut *unsaved).into_iter();
         let uses = unsaved.filter_map(|client_id| {
             let slot = self.slot(&client_id)?;
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slot = slot.lock();
             slot.is_saved = true;
             Some((client_id, slot.last.clone()))
         });
@@ -104,7 +106,7 @@ impl LastUses {
             let Some(slot) = self.slot(client_id) else {
                 continue;
             };
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slot = slot.lock();
             if std::mem::replace(&mut slot.is_saved, false) {
                 self.will_save(client_id);
             }
@@ -125,13 +127,13 @@ impl LastUses {
     /// Returns the last use of the access with this client id.
     pub(crate) fn last(&self, client_id: &str) -> Option<LastUse> {
         let slot = self.slot(client_id)?;
-        let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slot.lock();
         Some(slot.last.clone())
     }
 
     /// Removes the use of a deleted access.
     pub(crate) fn forget(&self, client_id: &str) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.write();
         slots.remove(client_id);
     }
 }

@@ -1,10 +1,11 @@
 //! The data that a store of any engine holds in memory, so that requests read it without a disk access.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use crate::last_use::LastUses;
 use crate::{Access, Accesses, AdminKey, ChangedAccess, Journal};
@@ -43,7 +44,7 @@ impl StoreMemory {
 
     /// Records the number of erasures in the log, as read after this time.
     pub(crate) fn count_erasures(&self, asked: Instant, erasures: u64) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.counted.lock();
         if counted.is_none_or(|(known, _)| known < asked) {
             *counted = Some((asked, erasures));
         }
@@ -51,7 +52,7 @@ impl StoreMemory {
 
     /// Returns the last known number of erasures in the log, and whether it is current.
     pub(crate) fn counted_erasures(&self) -> (u64, bool) {
-        let counted = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = *self.counted.lock();
         counted.map_or((0, false), |(asked, erasures)| {
             (erasures, asked.elapsed() < COUNT_HOLDS)
         })

@@ -2,12 +2,13 @@
 //! takes a lock in every call to support exemplars.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use console::MetricsFormat;
 use forward::TraceParent;
+use parking_lot::Mutex;
 
 /// Upper bounds in seconds. Answers from memory take microseconds, and an upstream takes up to its timeout of 15 s.
 const BOUNDS_S: [f64; 13] = [
@@ -60,7 +61,7 @@ impl DurationHistogram {
         if let Some(exemplar) = exemplar {
             // The exemplar is skipped if the lock is taken, because the holder of the lock is storing another one or reading them.
             // No call waits for the lock.
-            if let Ok(mut exemplars) = self.exemplars.get_or_init(Box::default).try_lock() {
+            if let Some(mut exemplars) = self.exemplars.get_or_init(Box::default).try_lock() {
                 exemplars[bucket] = Some((exemplar, duration));
             }
         }
@@ -77,9 +78,7 @@ impl DurationHistogram {
     pub(crate) fn write(&self, text: &mut String, name: &str, labels: &str, format: MetricsFormat) {
         let exemplars = self.exemplars.get();
         let exemplars = exemplars.filter(|_| format == MetricsFormat::OpenMetrics);
-        let exemplars = exemplars.map_or_else(Default::default, |exemplars| {
-            *exemplars.lock().unwrap_or_else(PoisonError::into_inner)
-        });
+        let exemplars = exemplars.map_or_else(Default::default, |exemplars| *exemplars.lock());
         let mut count = 0;
         // Writing into a String cannot fail.
         for ((bound, in_bucket), exemplar) in self.buckets().zip(exemplars) {

@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use memchr::memchr_iter;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Maximum size of the known lines in the queue, in bytes: about 16,000 lines of calls, a second or two of a busy gateway.
 const KNOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -159,7 +159,7 @@ impl LogQueueState {
 impl LogQueue {
     /// Adds lines of both classes, and counts the lines for which there is no room. An urgent line is written immediately.
     pub(crate) fn put(&self, known: &[u8], unknown: &[u8], is_urgent: bool) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let LogQueueState { rooms, spare, .. } = &mut *waiting;
         for (class, lines) in LogClass::ALL.into_iter().zip([known, unknown]) {
             if !lines.is_empty() {
@@ -182,45 +182,40 @@ impl LogQueue {
 
     /// Returns the next piece to the writing thread, after its sleep. Returns `None` if there is none until the deadline.
     pub(crate) fn next(&self, until: Option<Instant>) -> Option<(LogClass, Vec<u8>)> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         if !waiting.is_write_due() {
-            waiting = self.pause(waiting, WriterState::Rests, Some(REST));
+            self.pause(&mut waiting, WriterState::Rests, Some(REST));
         }
         while waiting.is_empty() {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return None;
             }
-            waiting = self.pause(waiting, WriterState::Sleeps, left);
+            self.pause(&mut waiting, WriterState::Sleeps, left);
         }
         waiting.take()
     }
 
-    fn pause<'a>(
+    fn pause(
         &self,
-        mut waiting: MutexGuard<'a, LogQueueState>,
+        waiting: &mut MutexGuard<'_, LogQueueState>,
         how: WriterState,
         at_most: Option<Duration>,
-    ) -> MutexGuard<'a, LogQueueState> {
+    ) {
         waiting.writer = how;
         let is_paused = |waiting: &mut LogQueueState| waiting.writer != WriterState::Works;
-        let mut waiting = match at_most {
-            None => {
-                let woken = self.work.wait_while(waiting, is_paused);
-                woken.unwrap_or_else(PoisonError::into_inner)
-            }
+        match at_most {
+            None => self.work.wait_while(waiting, is_paused),
             Some(time) => {
-                let woken = self.work.wait_timeout_while(waiting, time, is_paused);
-                woken.unwrap_or_else(PoisonError::into_inner).0
+                self.work.wait_while_for(waiting, is_paused, time);
             }
-        };
+        }
         waiting.writer = WriterState::Works;
-        waiting
     }
 
     /// Records that the writing thread has written a piece, except for `lost` lines.
     pub(crate) fn done(&self, class: LogClass, mut piece: Vec<u8>, lost: u64) {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         if waiting.writing.take().is_none() {
             // `finish` has already dropped and counted this piece.
             return;
@@ -240,14 +235,13 @@ impl LogQueue {
 
     /// Waits until all lines are written. At the deadline, drops and counts the remaining lines, and returns their number.
     pub(crate) fn finish(&self, within: Duration) -> u64 {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         waiting.is_ending = true;
         waiting.writer = WriterState::Works;
         self.work.notify_one();
         let is_left =
             |waiting: &mut LogQueueState| !waiting.is_empty() || waiting.writing.is_some();
-        let woken = self.written.wait_timeout_while(waiting, within, is_left);
-        let (mut waiting, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        self.written.wait_while_for(&mut waiting, is_left, within);
         let mut left = 0;
         let mut give_up = |class, lines| {
             self.drop_lines(class, lines);
@@ -274,10 +268,6 @@ impl LogQueue {
         if count > 0 {
             self.dropped[class as usize].fetch_add(count, Ordering::Relaxed);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LogQueueState> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Counters that every call updates, indexed by small numbers, so that a call need not hash five labels for each counter.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
 
 use adapter::{Code, OPERATIONS, Operation, Way};
 use hashbrown::{Equivalent, HashMap, HashSet};
+use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -216,7 +217,7 @@ impl Equivalent<SeriesKey> for SeriesKeyRef<'_> {
 impl Requests {
     /// Returns the numbers of successful and of failed requests.
     pub(crate) fn outcome_totals(&self) -> (u64, u64) {
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let handles = self.handles.read();
         let (mut served, mut failed) = handles.gone;
         for (SeriesKey((.., code), _), counter) in &handles.counters {
             let sum = if code.is_none() {
@@ -242,12 +243,12 @@ impl Requests {
         }
         let access = access.unwrap_or(NOBODY);
         let kind = (way_number(way), operation_number(operation), code);
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let handles = self.handles.read();
         if handles.count(kind, access) {
             return;
         }
         drop(handles);
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = self.handles.write();
         let label = if handles.has_room(access) {
             if access != NOBODY {
                 handles.named.entry_ref(access).or_default();
@@ -266,19 +267,16 @@ impl Requests {
 
     /// Gives the busiest accesses their own series. Call it every few seconds.
     pub fn rank(&self) {
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        let handles = self.handles.read();
         if handles.others.is_empty() {
             return;
         }
         drop(handles);
-        self.handles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .rank();
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+        self.handles.write().rank();
+        let handles = self.handles.read();
         let (busiest, least): (Vec<_>, HashSet<_>) = handles.changes().into_iter().unzip();
         drop(handles);
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = self.handles.write();
         for SeriesKey(kind, access) in handles.take(&least) {
             self.family.remove(&labels(kind, &access));
         }
@@ -378,7 +376,7 @@ mod tests {
         requests: &Requests,
         operation: Option<&'static Operation>,
     ) -> (usize, impl Fn(&str) -> u64) {
-        let handles = requests.handles.read().unwrap();
+        let handles = requests.handles.read();
         let kind = (
             way_number(Some(Way::Http)),
             operation_number(operation),
@@ -432,7 +430,7 @@ mod tests {
                 requests.count(Some(Way::Http), None, Some(&number.to_string()), Some(code));
             }
         }
-        let series = requests.handles.read().unwrap().counters.len();
+        let series = requests.handles.read().counters.len();
         assert!(series <= SERIES_MAX + Code::ALL.len(), "{series}");
     }
 }

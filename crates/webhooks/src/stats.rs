@@ -1,7 +1,8 @@
 //! The metrics of webhooks. No label names a webhook, its receiver or its access.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::sender::OUTCOMES;
 
@@ -26,27 +27,22 @@ pub(crate) struct StatsCell(Mutex<WebhookStats>);
 
 impl StatsCell {
     pub(crate) fn count(&self, cause: &'static str) {
-        *self.locked().attempts.entry(cause).or_default() += 1;
+        *self.0.lock().attempts.entry(cause).or_default() += 1;
     }
 
     /// Replaces all figures with those of the latest check, except the counters of attempts, which continue.
     pub(crate) fn replace(&self, found: WebhookStats) {
-        let mut stats = self.locked();
+        let mut stats = self.0.lock();
         let attempts = std::mem::take(&mut stats.attempts);
         *stats = WebhookStats { attempts, ..found };
     }
 
     /// Returns the current figures, with a counter for every outcome.
     pub(crate) fn snapshot(&self) -> WebhookStats {
-        let mut stats = self.locked().clone();
+        let mut stats = self.0.lock().clone();
         for outcome in OUTCOMES {
             stats.attempts.entry(outcome).or_default();
         }
         stats
-    }
-
-    fn locked(&self) -> MutexGuard<'_, WebhookStats> {
-        // No code panics while the lock is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Maximum number of wrong keys that an address may send within a minute: more than a person mistypes.
 pub(crate) const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
@@ -34,7 +35,7 @@ impl Attempts {
         address: Option<IpAddr>,
         (now, replicas): (i64, u32),
     ) -> Option<i64> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.0.lock();
         if window.minute != now / MINUTE_S {
             *window = AttemptWindow {
                 minute: now / MINUTE_S,
@@ -90,7 +91,7 @@ mod tests {
             attempts.note_wrong(Some(address), (0, 1)).is_some()
         });
         let refused = refused.count();
-        assert_eq!(attempts.0.lock().unwrap().wrong.len(), ADDRESSES_MAX + 1);
+        assert_eq!(attempts.0.lock().wrong.len(), ADDRESSES_MAX + 1);
         assert_eq!(
             refused,
             5000 - ADDRESSES_MAX - WRONG_PER_MINUTE.get() as usize

@@ -1,8 +1,7 @@
 //! Counts this month's availability and compares it with the promised availability.
 
-use std::sync::{Mutex, PoisonError};
-
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use parking_lot::Mutex;
 use store::{Store, StoreError, Tally};
 
 /// The promised availability per thousand: at most one of 1,000 calls may end with a status of 500 or more.
@@ -51,7 +50,7 @@ impl Availability {
     /// Continues the count by at most [`ROWS_PER_BATCH`] settled rows. A large journal takes some rounds at first; later rounds cost
     /// next to nothing.
     pub(crate) async fn count(&self, store: &Store, now_ms: i64) {
-        let mut counted = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = *self.0.lock();
         let month_ms = month_start(now_ms);
         if counted.month_ms != month_ms {
             counted = MonthCount {
@@ -64,7 +63,7 @@ impl Availability {
         // The clock counts whole seconds. Add one so that the current second is included.
         let settled_ms = (now_ms - SETTLED_MS).max(month_ms);
         match counted.count_on(store, settled_ms, now_ms + 1000).await {
-            Ok(()) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counted,
+            Ok(()) => *self.0.lock() = counted,
             Err(error) => {
                 tracing::debug!(%error, "the rows of the journal could not be counted")
             }
@@ -73,7 +72,7 @@ impl Availability {
 
     /// Returns the availability according to the rows counted so far.
     pub(crate) fn view(&self) -> AvailabilityView {
-        let counted = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = *self.0.lock();
         let recent = counted.recent.unwrap_or_default();
         AvailabilityView {
             is_whole: counted.is_whole,

@@ -1,9 +1,10 @@
 //! The metrics of the last half hour, in memory.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::metrics_snapshot::MetricsSnapshot;
@@ -60,7 +61,7 @@ struct HistoryState {
 impl History {
     /// Adds the current metrics, and a step since the previous ones.
     pub(crate) fn push(&self, now: MetricsSnapshot, at: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if let Some((last, began)) = &state.last {
             let latency = now.latency.since(&last.latency);
             let step = HistoryStep {
@@ -83,7 +84,7 @@ impl History {
 
     /// Returns the steps, oldest first, and the metrics at the end of the last step.
     pub(crate) fn view(&self) -> (Vec<HistoryStep>, Arc<MetricsSnapshot>) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         let steps = state.steps.iter().cloned().collect();
         let last = state.last.as_ref().map(|(last, _)| Arc::clone(last));
         (steps, last.unwrap_or_default())

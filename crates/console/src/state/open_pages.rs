@@ -1,8 +1,9 @@
 //! Slots for pages that stay open. Each key has a share, so that no key takes the slots of all others.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use store::Role;
 
 /// Maximum number of pages that stay open at the same time, because each page holds a connection of the operators' listener.
@@ -27,7 +28,7 @@ pub(crate) struct OpenPage {
 impl OpenPages {
     /// Takes a slot for a page of this key. Returns `None` if this key, the viewers, or all keys together have too many open pages.
     pub(crate) fn open(self: &Arc<Self>, role: Role, name: &str) -> Option<OpenPage> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         let count = |which: &dyn Fn(&(Role, String)) -> bool| -> usize {
             let which = counts.iter().filter(|(key, _)| which(key));
             which.map(|(_, count)| count).sum()
@@ -51,7 +52,7 @@ impl OpenPages {
 
 impl Drop for OpenPage {
     fn drop(&mut self) {
-        let mut counts = self.pages.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.pages.0.lock();
         if let Some(count) = counts.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
@@ -84,6 +85,6 @@ mod tests {
         held.remove(0);
         assert!(open(Role::Viewer, "a").is_some());
         drop(held);
-        assert!(pages.0.lock().unwrap().is_empty());
+        assert!(pages.0.lock().is_empty());
     }
 }

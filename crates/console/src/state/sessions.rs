@@ -2,8 +2,9 @@
 //! in their shared store.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use store::{
     AdminKey, SecretHasher, SharedSession, Store, StoreError, StoredSecret, new_random_secret,
@@ -70,7 +71,7 @@ impl Sessions {
     }
 
     fn keep(&self, id: &SecretString, session: Session) {
-        let mut all = self.lock();
+        let mut all = self.all.lock();
         all.retain(|_, other| other.is_live(session.began));
         if all.len() >= SESSIONS_MAX {
             let oldest = all.iter().min_by_key(|(_, session)| session.used);
@@ -114,7 +115,7 @@ impl Sessions {
     }
 
     fn find_kept(&self, hash: &str, keys: &[AdminKey], now: i64, is_use: bool) -> Option<Session> {
-        let mut all = self.lock();
+        let mut all = self.all.lock();
         let session = all.get_mut(hash)?;
         // A rotated key has another hash, and a deleted key is not among the keys.
         if !session.is_live(now) || !keys.contains(&session.key) {
@@ -130,7 +131,7 @@ impl Sessions {
     /// Ends the session with this id.
     pub(crate) async fn close(&self, id: &SecretString) {
         let hash = self.hash(id);
-        self.lock().remove(&hash);
+        self.all.lock().remove(&hash);
         if let Some(shared) = self.store.shared_sessions() {
             log_failure(&shared.drop(&hash).await);
         }
@@ -138,14 +139,12 @@ impl Sessions {
 
     /// Ends every session of the key with this name.
     pub(crate) async fn close_all_of(&self, name: &str) {
-        self.lock().retain(|_, session| session.key.name != name);
+        self.all
+            .lock()
+            .retain(|_, session| session.key.name != name);
         if let Some(shared) = self.store.shared_sessions() {
             log_failure(&shared.drop_all_of(name).await);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hash(&self, id: &SecretString) -> String {
@@ -294,6 +293,6 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
-        assert_eq!(sessions.all.lock().unwrap().len(), SESSIONS_MAX);
+        assert_eq!(sessions.all.lock().len(), SESSIONS_MAX);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -11,6 +11,7 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{NotUntil, Quota};
+use parking_lot::Mutex;
 
 use crate::gcra::{CountTable, Limiter};
 use crate::share::Share;
@@ -149,14 +150,10 @@ struct Entries<K> {
 
 impl<K: Copy + Ord + Hash> BoundedTable<K> {
     fn refund(&self, key: K, interval: Nanos) {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         if let Some(full_at) = entries.full_at.get(&key).copied() {
             entries.set(key, full_at.saturating_sub(interval), self.entries_max);
         }
-    }
-
-    fn entries(&self) -> MutexGuard<'_, Entries<K>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,7 +164,7 @@ impl<K: Copy + Ord + Hash> StateStore for BoundedTable<K> {
     where
         F: Fn(Option<Nanos>) -> Result<(R, Nanos), E>,
     {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         let (decision, full_at) = decide(entries.full_at.get(key).copied())?;
         entries.set(*key, full_at, self.entries_max);
         Ok(decision)
@@ -176,13 +173,13 @@ impl<K: Copy + Ord + Hash> StateStore for BoundedTable<K> {
 
 impl<K: Copy + Ord + Hash> CountTable<K> for BoundedTable<K> {
     fn full_at(&self, key: &K) -> Option<Nanos> {
-        self.entries().full_at.get(key).copied()
+        self.entries.lock().full_at.get(key).copied()
     }
 }
 
 impl<K: Copy + Ord + Hash> ShrinkableKeyedStateStore<K> for BoundedTable<K> {
     fn retain_recent(&self, drop_below: Nanos) {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         let is_full = |(full_at, _): &(Nanos, K)| *full_at <= drop_below;
         while entries.in_order.first().is_some_and(is_full) {
             entries.forget_first();
@@ -190,7 +187,7 @@ impl<K: Copy + Ord + Hash> ShrinkableKeyedStateStore<K> for BoundedTable<K> {
     }
 
     fn shrink_to_fit(&self) {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         // Not with every sweep, because shrinking copies the table.
         if entries.full_at.capacity() / 4 > entries.full_at.len() {
             entries.full_at.shrink_to_fit();
@@ -198,7 +195,7 @@ impl<K: Copy + Ord + Hash> ShrinkableKeyedStateStore<K> for BoundedTable<K> {
     }
 
     fn len(&self) -> usize {
-        self.entries().full_at.len()
+        self.entries.lock().full_at.len()
     }
 
     fn is_empty(&self) -> bool {

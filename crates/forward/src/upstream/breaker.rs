@@ -1,8 +1,9 @@
 //! Decides whether an endpoint is asked. After many failures it is left alone for a moment, and then one read probes it. After a
 //! successful probe all calls may use it again. The clock is passed in.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Number of remembered outcomes; no more than come in a moment under load, so that old outcomes don't outweigh new ones.
 const WINDOW: u32 = 20;
@@ -82,7 +83,7 @@ pub(super) struct BreakerPermit<'a> {
 impl Breaker {
     /// Returns whether a call may ask now. It may be a probe only if `may_probe`.
     pub(super) fn permit(&self, now: Instant, may_probe: bool) -> Permission<'_> {
-        let mut data = self.lock();
+        let mut data = self.0.lock();
         let rest = match data.state {
             BreakerState::Closed { .. } => {
                 return Permission::Ask(BreakerPermit {
@@ -117,12 +118,12 @@ impl Breaker {
 
     /// Returns whether only a probe may ask.
     pub(super) fn is_open(&self) -> bool {
-        !matches!(self.lock().state, BreakerState::Closed { .. })
+        !matches!(self.0.lock().state, BreakerState::Closed { .. })
     }
 
     /// Notes that the endpoint asks for a pause. Returns whether no such pause was in effect before.
     pub(super) fn pause(&self, now: Instant, wait: Duration) -> bool {
-        let mut data = self.lock();
+        let mut data = self.0.lock();
         let until = now + wait;
         let before = match data.state {
             BreakerState::Open {
@@ -144,7 +145,7 @@ impl Breaker {
 
     /// Notes a result, with the number of the probe if it was one. Returns whether the breaker has opened because of it.
     fn note(&self, now: Instant, failure: u32, probe: Option<u64>) -> bool {
-        let mut data = self.lock();
+        let mut data = self.0.lock();
         match data.state {
             BreakerState::Closed { outcomes, last } => {
                 let is_old = last.is_some_and(|last| now.saturating_duration_since(last) > MEMORY);
@@ -193,7 +194,7 @@ impl Breaker {
 
     /// Ends a probe without a result.
     fn abandon_probe(&self, probe: u64) {
-        let mut data = self.lock();
+        let mut data = self.0.lock();
         if let BreakerState::HalfOpen {
             rest,
             since,
@@ -207,11 +208,6 @@ impl Breaker {
                 is_asked_for: false,
             };
         }
-    }
-
-    /// Locks the state. It is consistent after every statement, so a panic elsewhere does not damage it.
-    fn lock(&self) -> MutexGuard<'_, BreakerData> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -262,7 +258,7 @@ mod tests {
 
         /// Returns whether a probe is running.
         pub(in crate::upstream) fn is_probing(&self) -> bool {
-            matches!(self.lock().state, BreakerState::HalfOpen { .. })
+            matches!(self.0.lock().state, BreakerState::HalfOpen { .. })
         }
 
         #[track_caller]

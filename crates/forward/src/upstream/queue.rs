@@ -6,9 +6,10 @@
 //! handle (`overload.rs`), only a few may wait, and the others are rejected immediately instead of late.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::adaptive_limit::{AdaptiveLimit, EndedAttempt};
@@ -74,7 +75,7 @@ impl AdmissionQueue {
         permits_max: usize,
         waiting_max: usize,
     ) -> Arc<AdmissionQueue> {
-        let limit = self.lock().limit.clone();
+        let limit = self.state.lock().limit.clone();
         if limit.ceiling() == permits_max && self.waiting_max == waiting_max {
             return Arc::clone(self);
         }
@@ -97,7 +98,7 @@ impl AdmissionQueue {
 
     /// Returns a permit for a new call, if one is free and no call waits for it.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Option<QueuePermit> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.waiting > 0 || state.taken >= state.limit.permits() {
             return None;
         }
@@ -124,7 +125,7 @@ impl AdmissionQueue {
             has_permit: false,
         };
         {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             let room = state.room(self.waiting_max, now);
             if state.waiting >= room {
                 // Abandoned calls are counted until their turn comes.
@@ -143,7 +144,7 @@ impl AdmissionQueue {
         // The sender of an evicted call was dropped.
         (&mut waiter.granted).await.map_err(|_| QueueFull)?;
         waiter.has_permit = true;
-        let in_flight_at_start = self.lock().taken;
+        let in_flight_at_start = self.state.lock().taken;
         Ok(self.permit(in_flight_at_start))
     }
 
@@ -157,7 +158,7 @@ impl AdmissionQueue {
 
     /// Takes a permit back, and gives it to the next waiting call.
     fn release(&self, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.waiting > 0 && state.detect_overload(now) {
             let room = state.room(self.waiting_max, now);
             while state.waiting > room && state.evict_one(0) {}
@@ -168,17 +169,12 @@ impl AdmissionQueue {
 
     /// Returns the occupancy of the queue.
     pub(super) fn occupancy(&self) -> Occupancy {
-        let state = self.lock();
+        let state = self.state.lock();
         Occupancy {
             limit: state.limit.permits(),
             taken: state.taken,
             waiting: state.waiting,
         }
-    }
-
-    /// Locks the state. It is consistent after every statement, so a panic elsewhere does not damage it.
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -280,7 +276,7 @@ impl QueuePermit {
         (began, ended): (Instant, Instant),
         is_success: bool,
     ) {
-        let mut state = self.queue.lock();
+        let mut state = self.queue.state.lock();
         let attempt = EndedAttempt {
             operation,
             took: ended - began,

@@ -45,14 +45,14 @@ impl InFlight {
     /// Removes the deadline, because the service has nothing to send yet and the server does not wait for the peer.
     pub(crate) fn clear_deadline(&mut self) {
         if let Some(number) = &self.number {
-            self.state.deadlines().remove(number);
+            self.state.deadlines.lock().remove(number);
         }
     }
 
     /// Moves the deadline of the request, if the request has a key for it.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         if let Some(number) = self.number {
-            self.state.deadlines().insert(number, deadline);
+            self.state.deadlines.lock().insert(number, deadline);
         }
     }
 }
@@ -61,7 +61,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let InFlight { state, number } = self;
         if let Some(number) = number {
-            state.deadlines().remove(number);
+            state.deadlines.lock().remove(number);
         }
         state.has_completed.store(true, Ordering::Relaxed);
         let before = state.epoch.fetch_add(END, Ordering::AcqRel);

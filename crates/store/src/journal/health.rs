@@ -1,7 +1,8 @@
 //! Tracks whether the store can be written. Readiness reports this state, and sends and reads may be rejected because of it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Duration after which a write counts as failing: a hundred times the duration of a write on a busy disk.
 const STALL: Duration = Duration::from_secs(2);
@@ -26,46 +27,41 @@ impl WriterHealth {
 
     /// Records the start of a write.
     pub(crate) fn begins(&self, now: Instant) {
-        self.state().writing_since = Some(now);
+        self.0.lock().writing_since = Some(now);
     }
 
     /// Records the end of a write whose result does not show whether the journal can be written.
     pub(crate) fn rests(&self) {
-        self.state().writing_since = None;
+        self.0.lock().writing_since = None;
     }
 
     /// Records that the journal was written. Returns whether the previous write had failed.
     pub(crate) fn succeeded(&self) -> bool {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.writing_since = None;
         state.failure.take().is_some()
     }
 
     /// Records that the journal could not be written. Returns whether the previous write had succeeded.
     pub(crate) fn failed(&self, reason: String) -> bool {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.writing_since = None;
         state.failure.replace(reason).is_none()
     }
 
     /// Returns whether the last write of the journal failed.
     pub(crate) fn is_failing(&self) -> bool {
-        self.state().failure.is_some()
+        self.0.lock().failure.is_some()
     }
 
     /// Returns the reason why the journal can't be written, if it can't be written.
     pub(crate) fn trouble(&self, now: Instant) -> Option<String> {
-        let state = self.state();
+        let state = self.0.lock();
         let stalls = || {
             let since = state.writing_since?;
             (now.saturating_duration_since(since) > STALL)
                 .then(|| "store: a write takes too long".to_owned())
         };
         state.failure.clone().or_else(stalls)
-    }
-
-    fn state(&self) -> MutexGuard<'_, HealthState> {
-        // A poisoned lock is usable, because no code panics between two related changes of the state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,10 @@
 //! The counts of a minute, and the decision whether a call is listed separately or counted together with others.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
+use parking_lot::Mutex;
 
 use super::class::CallerClass;
 use super::counted::{CountKey, CountResult, CountedCalls};
@@ -44,7 +45,7 @@ struct CurrentMinute {
 impl MinuteCounts {
     /// Notes a call with this time, in milliseconds since 1970.
     pub(crate) fn note(&self, key: CountKey, at_ms: i64) -> CountResult {
-        let mut minute = self.minute();
+        let mut minute = self.0.lock();
         minute.turn_to(at_ms);
         let class = key.class() as usize;
         if let Some(counted) = minute.counted[class].get(&key) {
@@ -67,7 +68,7 @@ impl MinuteCounts {
 
     /// Returns the counts whose rows must be written.
     pub(crate) fn due(&self) -> Vec<Arc<CountedCalls>> {
-        let minute = self.minute();
+        let minute = self.0.lock();
         let current = minute.counted.iter().flat_map(HashMap::values);
         let all = current.chain(minute.ended.iter().map(|(counted, _)| counted));
         all.filter(|counted| counted.is_due()).cloned().collect()
@@ -75,7 +76,7 @@ impl MinuteCounts {
 
     /// Takes the counts of minutes that have ended by this time, in milliseconds since 1970. Each count is returned once.
     pub(crate) fn take_ended(&self, now_ms: i64) -> Vec<Arc<CountedCalls>> {
-        let mut minute = self.minute();
+        let mut minute = self.0.lock();
         minute.turn_to(now_ms);
         let ended = minute.ended.iter_mut();
         let taken = ended.filter(|(_, is_taken)| !is_taken);
@@ -86,11 +87,6 @@ impl MinuteCounts {
         let taken = taken.collect();
         minute.ended.retain(|(counted, _)| !counted.is_saved());
         taken
-    }
-
-    fn minute(&self) -> MutexGuard<'_, CurrentMinute> {
-        // A poisoned lock is usable, because no code panics between two related changes of the state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -51,7 +51,7 @@ impl Queue {
 
     /// Returns the pending work of a part.
     pub(crate) fn work_of(&self, part: JournalPart) -> PartWork {
-        let waiting = self.waiting();
+        let waiting = self.waiting.lock();
         let lens = part
             .lanes()
             .iter()
@@ -73,7 +73,7 @@ impl Queue {
     /// Takes the next batch of a part, without openings whose callers have given up. The batch counts as under way until
     /// [`Queue::end_batch`].
     pub(crate) fn take_part(&self, part: JournalPart) -> Vec<JournalEntry> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         let taken = waiting.next_in_lanes(part.lanes(), batch_max(part));
         waiting.under_way[part as usize] = taken.first().map(|(number, _)| *number);
         waiting.without_abandoned(taken)
@@ -86,7 +86,7 @@ impl Queue {
         part: JournalPart,
         batch: Vec<JournalEntry>,
     ) -> Vec<JournalEntry> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         waiting.under_way[part as usize] = None;
         waiting.put_back(batch, part.lanes())
     }
@@ -94,7 +94,7 @@ impl Queue {
     /// Records that no batch of the part is under way, and returns the flushes that this completes. A closed and empty queue then
     /// counts as drained.
     pub(crate) fn end_batch(&self, part: JournalPart) -> Vec<Flush> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         waiting.under_way[part as usize] = None;
         let done = waiting.done_flushes();
         let (_, left) = waiting.len();
@@ -113,12 +113,12 @@ impl Queue {
     pub(crate) fn report_lost(&self, id: i64) {
         self.release_outcome();
         if matches!(self.writer.get(), Some(QueueWriter::Parts(_))) {
-            self.waiting().lost.push(id);
+            self.waiting.lock().lost.push(id);
         }
     }
 
     /// Takes the sends that were reported since the last call as never getting an outcome.
     pub(crate) fn take_lost(&self) -> Vec<i64> {
-        std::mem::take(&mut self.waiting().lost)
+        std::mem::take(&mut self.waiting.lock().lost)
     }
 }

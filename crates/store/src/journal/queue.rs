@@ -1,9 +1,10 @@
 //! The journal's queue, bounded in rows and in bytes. A request never waits for the queue unless its row must be on the disk. Rows
 //! of unknown callers wait in a separate, bounded space, and sends are written first.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::thread;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::class::CallerClass;
@@ -17,7 +18,7 @@ pub(crate) const BATCH_ROWS_MAX: usize = 2048;
 
 /// The queue of one writer. It is closed until the journal is started.
 pub(crate) struct Queue {
-    waiting: Mutex<QueuedEntries>,
+    pub(super) waiting: Mutex<QueuedEntries>,
     /// The writer, which is woken by the first entry, by a full batch, by an entry whose caller waits, and by the closing of the
     /// queue.
     pub(super) writer: OnceLock<QueueWriter>,
@@ -50,12 +51,12 @@ impl Queue {
 
     /// Opens the queue, so that it takes entries.
     pub(crate) fn open(&self) {
-        self.waiting().closed = false;
+        self.waiting.lock().closed = false;
     }
 
     /// Takes an entry if there is room for it; otherwise returns the entry.
     pub(crate) fn push(&self, entry: JournalEntry) -> Result<(), JournalEntry> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         // An open row also needs room for its outcome, which must find a place under all circumstances.
         let (rows, bytes) = match &entry {
             JournalEntry::Row(_) | JournalEntry::Counted(_) => (1, entry.weight()),
@@ -92,7 +93,7 @@ impl Queue {
 
     /// Takes the next batch, without openings whose callers have given up. The batch keeps its room until [`Queue::settle`].
     pub(crate) fn take(&self) -> Vec<JournalEntry> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         let mut taken = waiting.next_in_lanes(&Lane::ALL, BATCH_ROWS_MAX);
         taken.extend(waiting.done_flushes());
         waiting.is_urgent = waiting.is_awaited();
@@ -103,12 +104,12 @@ impl Queue {
     /// flushes, so that their callers get an error. The remaining entries are not urgent any more, because the writer tries again
     /// after a pause.
     pub(crate) fn put_back(&self, entries: Vec<JournalEntry>) -> Vec<JournalEntry> {
-        self.waiting().put_back(entries, &Lane::ALL)
+        self.waiting.lock().put_back(entries, &Lane::ALL)
     }
 
     /// Frees the room of entries that have been written.
     pub(crate) fn settle(&self, entries: &[JournalEntry]) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         for entry in entries {
             let room = waiting.room(entry.class());
             room.rows -= usize::from(!matches!(entry, JournalEntry::Flush(_)));
@@ -124,7 +125,7 @@ impl Queue {
 
     /// Frees the place of an outcome that will not come.
     pub(crate) fn release_outcome(&self) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         let room = waiting.room(CallerClass::Known);
         room.rows -= 1;
         room.bytes -= OUTCOME_BYTES;
@@ -133,7 +134,7 @@ impl Queue {
     /// Closes the queue for new rows; outcomes of open rows are still taken. `drained` is dropped when everything is written.
     /// Returns whether the queue was open.
     pub(crate) fn close(&self, drained: oneshot::Sender<()>) -> bool {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         if waiting.closed {
             return false;
         }
@@ -150,14 +151,14 @@ impl Queue {
 
     /// Closes the queue because its writer has ended. Drops `drained`, so that the shutdown does not wait for it.
     pub(crate) fn abandon(&self) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         waiting.closed = true;
         waiting.drained = None;
     }
 
     /// Returns the pending work. A closed and empty queue then counts as drained.
     pub(crate) fn state(&self) -> PendingWork {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         let (known, all) = waiting.len();
         if all == 0 {
             waiting.drained = None;
@@ -170,16 +171,12 @@ impl Queue {
 
     /// Returns the number of rows that are not on the disk yet, plus the number of places reserved for outcomes.
     pub(crate) fn rows(&self) -> usize {
-        self.waiting().rooms.iter().map(|room| room.rows).sum()
+        self.waiting.lock().rooms.iter().map(|room| room.rows).sum()
     }
 
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        self.waiting().rooms.iter().map(|room| room.bytes).sum()
-    }
-
-    pub(super) fn waiting(&self) -> MutexGuard<'_, QueuedEntries> {
-        // A poisoned lock is usable, because no code panics between two related changes of the state.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        let waiting = self.waiting.lock();
+        waiting.rooms.iter().map(|room| room.bytes).sum()
     }
 }

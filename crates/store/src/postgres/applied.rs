@@ -1,6 +1,5 @@
 //! The epochs that this process has applied, and those that it could not apply yet.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
@@ -54,10 +53,7 @@ impl PostgresStore {
     /// not end the change as a failed one.
     pub(super) fn apply_later(&self, stored: KnownEpochs, error: &StoreError) {
         tracing::warn!(%error, "a change is stored, but this replica can't apply it yet");
-        let mut unapplied = self
-            .unapplied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unapplied = self.unapplied.lock();
         *unapplied = unapplied.max(stored);
         drop(unapplied);
         self.wake().notify_one();
@@ -65,9 +61,6 @@ impl PostgresStore {
 
     /// Returns the epochs of the changes that this process has stored, as far as it could not apply them at that time.
     pub(super) fn unapplied(&self) -> KnownEpochs {
-        *self
-            .unapplied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.unapplied.lock()
     }
 }

@@ -20,7 +20,7 @@ impl PostgresStore {
 
     /// Ends the heartbeat and the lease of this replica, so that the others no longer see it.
     pub(crate) async fn leave(&self) {
-        let mut tasks = std::mem::take(&mut *self.heartbeat());
+        let mut tasks = std::mem::take(&mut *self.heartbeat.lock());
         tasks.shutdown().await;
         if let Err(error) = leave(self.pool(), self.ids().replica()).await {
             tracing::warn!(%error, "this replica could not end its lease; the other replicas wait until it expires");

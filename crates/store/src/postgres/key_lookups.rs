@@ -1,8 +1,7 @@
 //! Lookups of idempotency keys, one before each send with a key. Lookups that arrive while a query is under way share the next
 //! query.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
@@ -53,7 +52,7 @@ impl KeyLookups {
     ) -> Result<KeyLookupResult, StoreError> {
         let (reply, looked) = oneshot::channel();
         {
-            let mut waiting = self.waiting();
+            let mut waiting = self.waiting.lock();
             if waiting.len() == LOOKUPS_MAX {
                 return Err(StoreError::new("too many lookups wait"));
             }
@@ -79,15 +78,10 @@ impl KeyLookups {
     }
 
     fn take(&self) -> Vec<KeyLookup> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         waiting.retain(|one| !one.reply.is_closed());
         let count = waiting.len().min(LOOKUPS_PER_QUERY);
         waiting.drain(..count).collect()
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<KeyLookup>> {
-        // No push or drain can panic halfway.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

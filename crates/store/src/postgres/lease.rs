@@ -2,8 +2,9 @@
 //! clock, and the number of replicas.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
 
 /// Safety margin by which this process considers its lease over earlier than the database does, because its clock may lag.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -94,7 +95,7 @@ impl ReplicaLease {
     }
 
     fn extend(&self, now: Instant, extend: impl FnOnce(&mut LeaseTerm)) {
-        let mut term = self.lock();
+        let mut term = self.term.lock();
         if !self.holds(&term, now) {
             term.began = now;
         }
@@ -116,7 +117,7 @@ impl ReplicaLease {
 
     /// Returns the age of the data in memory: it may lack changes that are younger than this.
     pub(crate) fn age(&self) -> Duration {
-        self.lock().current_at.elapsed()
+        self.term.lock().current_at.elapsed()
     }
 
     /// Returns the number of live replicas, including this one.
@@ -126,27 +127,22 @@ impl ReplicaLease {
 
     /// Returns whether no other replica can have taken this one for dead, and the data in memory is no older than a lease.
     pub(crate) fn is_valid(&self, now: Instant) -> bool {
-        self.holds(&self.lock(), now)
+        self.holds(&self.term.lock(), now)
     }
 
     /// Returns whether this has been so since this instant.
     pub(super) fn is_valid_since(&self, since: Instant, now: Instant) -> bool {
-        let term = self.lock();
+        let term = self.term.lock();
         self.holds(&term, now) && term.began <= since
     }
 
     /// Ends the term, because another life with its own lease begins.
     pub(super) fn end_term(&self, now: Instant) {
-        self.lock().began = now;
+        self.term.lock().began = now;
     }
 
     fn holds(&self, term: &LeaseTerm, now: Instant) -> bool {
         now < term.asked_at.min(term.current_at) + self.length.saturating_sub(MARGIN)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LeaseTerm> {
-        // No change of the term can panic halfway.
-        self.term.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns how many days the database is ahead of this process at this time of its clock, in milliseconds since 1970.

@@ -1,10 +1,11 @@
 //! The connections for lookups, changes and operators: a small pool, opened on demand.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -64,7 +65,7 @@ impl PgPool {
     /// Returns how many connections are lent, idle and not open.
     pub(super) fn connections(&self) -> StoreConnections {
         let free = self.permits.available_permits();
-        let idle = self.free().len().min(free);
+        let idle = self.free.lock().len().min(free);
         StoreConnections {
             lent: self.most - free.min(self.most),
             idle,
@@ -108,7 +109,7 @@ impl PgPool {
     /// Takes an idle connection of this kind. If there is none and no room for another connection, closes an idle one of the other
     /// kind.
     fn take_free(&self, keeps_plans: bool) -> Option<PgSession> {
-        let mut free = self.free();
+        let mut free = self.free.lock();
         free.retain(PgSession::is_usable);
         let place = free
             .iter()
@@ -122,7 +123,7 @@ impl PgPool {
     /// Takes a connection back for reuse, if it is still usable.
     pub(super) fn return_connection(&self, lease: PgLease) {
         if lease.session.is_usable() && !self.permits.is_closed() {
-            self.free().push(lease.session);
+            self.free.lock().push(lease.session);
         }
     }
 
@@ -212,18 +213,13 @@ impl PgPool {
     /// Closes the idle connections if this error means that they lead to the same problem.
     pub(super) fn note(&self, error: &PgError) {
         if error.is_lost() {
-            self.free().clear();
+            self.free.lock().clear();
         }
     }
 
     /// Closes all connections. Lent connections close when they are given back.
     pub(super) fn close(&self) {
         self.permits.close();
-        self.free().clear();
-    }
-
-    fn free(&self) -> MutexGuard<'_, Vec<PgSession>> {
-        // No push or pop can panic halfway.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        self.free.lock().clear();
     }
 }

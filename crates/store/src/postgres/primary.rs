@@ -2,8 +2,8 @@
 //! is the primary, on a later timeline. The former primary may come back and accept writes that will never be seen.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio_postgres::Row;
 
 use super::error::PgError;
@@ -47,7 +47,7 @@ impl Primary {
         let (is_replicated, has_standby): (bool, bool) =
             (row.try_get("is_replicated")?, row.try_get("has_standby")?);
         // The lock makes the system identifier and its timeline change together.
-        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut system = self.system.lock();
         let known = self.timeline();
         if *system != 0 && *system != said {
             return Err(PgError::no_connection(

@@ -1,8 +1,8 @@
 //! A store in PostgreSQL: its state, its start and end, and how changes begin and end. Other files have its operations.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
-use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -55,7 +55,7 @@ pub(crate) struct PostgresStore {
     pub(super) filled_day: AtomicU64,
     /// Starts the next heartbeat immediately.
     wake: Arc<Notify>,
-    heartbeat: std::sync::Mutex<JoinSet<()>>,
+    pub(super) heartbeat: parking_lot::Mutex<JoinSet<()>>,
     /// True if this process is about to end.
     pub(super) is_draining: AtomicBool,
     /// The epoch of the signing keys in the database.
@@ -65,13 +65,13 @@ pub(crate) struct PostgresStore {
     /// The epoch as of which this process has last tried to read the signing keys.
     pub(super) signing_keys_tried: AtomicI64,
     /// The epochs of changes that this process has stored and could not apply at that time.
-    pub(super) unapplied: std::sync::Mutex<KnownEpochs>,
+    pub(super) unapplied: parking_lot::Mutex<KnownEpochs>,
     /// The epoch of the accesses in memory. Locked while they are replaced, so that an older state never replaces a newer one.
     accesses_epoch: Mutex<i64>,
     /// The epoch of the operators' keys in memory, locked in the same way.
     admin_keys_epoch: Mutex<i64>,
     /// The ids of webhooks that this process could not read, so that each is logged once.
-    pub(super) unreadable_webhooks: std::sync::Mutex<HashSet<String>>,
+    pub(super) unreadable_webhooks: parking_lot::Mutex<HashSet<String>>,
     /// The server's timeline on which the data in memory was last read completely.
     pub(super) complete_timeline: AtomicI64,
 }
@@ -116,15 +116,15 @@ impl PostgresStore {
             lanes: None,
             filled_day: AtomicU64::new(0),
             wake: Arc::default(),
-            heartbeat: std::sync::Mutex::default(),
+            heartbeat: parking_lot::Mutex::default(),
             is_draining: AtomicBool::new(false),
             signing_keys: watch::Sender::new(signing_keys),
             signing_keys_epoch: AtomicI64::new(signing_keys),
             signing_keys_tried: AtomicI64::new(signing_keys),
-            unapplied: std::sync::Mutex::default(),
+            unapplied: parking_lot::Mutex::default(),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
-            unreadable_webhooks: std::sync::Mutex::default(),
+            unreadable_webhooks: parking_lot::Mutex::default(),
             complete_timeline: AtomicI64::new(complete_timeline),
         };
         let material = store
@@ -151,18 +151,12 @@ impl PostgresStore {
     /// Ends only the heartbeat, like a process that is stopped.
     #[cfg(test)]
     pub(super) fn hush(&self) {
-        drop(std::mem::take(&mut *self.heartbeat()));
-    }
-
-    pub(super) fn heartbeat(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.heartbeat
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        drop(std::mem::take(&mut *self.heartbeat.lock()));
     }
 
     /// Runs the tasks of the heartbeat until the store is closed.
     pub(super) fn keep_heartbeat(&self, tasks: JoinSet<()>) {
-        *self.heartbeat() = tasks;
+        *self.heartbeat.lock() = tasks;
     }
 
     pub(super) fn direct(&self) -> &Arc<PgConnector> {

@@ -4,8 +4,6 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-use std::sync::PoisonError;
-
 use serde_json::{Value as Json, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
@@ -160,10 +158,7 @@ impl PostgresStore {
     /// Returns a webhook that can't be read, as one that is not served, so that other webhooks do not depend on it.
     fn unreadable(&self, row: &Row, error: &StoreError) -> Result<Webhook, StoreError> {
         let id: String = column(row, "id")?;
-        let mut known = self
-            .unreadable_webhooks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.unreadable_webhooks.lock();
         if known.insert(id.clone()) {
             tracing::error!(webhook = id, %error, "this version can't read a webhook, and does not serve it");
         }

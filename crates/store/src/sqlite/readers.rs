@@ -1,9 +1,10 @@
 //! The connections that read the store's file.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -57,13 +58,13 @@ impl Readers {
         let connections = Arc::clone(&self.connections);
         let read = move || {
             let _permit = permit;
-            let open = connections.free().pop();
+            let open = connections.free.lock().pop();
             let connection = match open {
                 Some(connection) => connection,
                 None => open_for_reading(&connections.file)?,
             };
             let found = read(&connection);
-            connections.free().push(connection);
+            connections.free.lock().push(connection);
             found
         };
         spawn_blocking(read).await?
@@ -73,13 +74,6 @@ impl Readers {
     pub(crate) async fn close(&self) {
         let _all = timeout(WAIT_MAX, self.permits.acquire_many(READERS_MAX)).await;
         self.permits.close();
-        self.connections.free().clear();
-    }
-}
-
-impl FreeConnections {
-    fn free(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // A poisoned lock is usable, because no push or pop panics halfway.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections.free.lock().clear();
     }
 }

@@ -2,11 +2,12 @@
 //! this thread as jobs, and the thread writes the journal's rows between the jobs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -90,7 +91,7 @@ impl StoreWriter {
     }
 
     fn hand_over(&self, job: WriteJob) -> Result<(), StoreError> {
-        let sent = match &*locked(&self.jobs) {
+        let sent = match &*self.jobs.lock() {
             Some(jobs) => jobs.try_send(job),
             None => Err(TrySendError::Disconnected(job)),
         };
@@ -105,14 +106,14 @@ impl StoreWriter {
     /// Ends the thread after the waiting jobs.
     pub(crate) async fn close(&self) {
         self.end();
-        let ended = locked(&self.ended).take();
+        let ended = self.ended.lock().take();
         if let Some(ended) = ended {
             let _ = timeout(END_MAX, ended).await;
         }
     }
 
     fn end(&self) {
-        drop(locked(&self.jobs).take());
+        drop(self.jobs.lock().take());
         self.thread.unpark();
     }
 }
@@ -121,11 +122,6 @@ impl Drop for StoreWriter {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A poisoned lock is usable, because nothing panics while the lock is held.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn closed() -> StoreError {

@@ -78,7 +78,7 @@ async fn a_full_queue_rejects_calls_and_cancelled_callers_free_their_slots() {
     tokio::task::yield_now().await;
     drop(first);
     assert_eq!(order.recv().await, Some("c"));
-    assert_eq!(queue.lock().taken, 0);
+    assert_eq!(queue.state.lock().taken, 0);
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ fn a_reconfigured_queue_keeps_its_adaptive_limit() {
     assert!(Arc::ptr_eq(&queue, &queue.reconfigured(400, 10)));
     let mut now = Instant::now();
     {
-        let mut state = queue.lock();
+        let mut state = queue.state.lock();
         // Each call takes a hundred times as long as it takes alone.
         for (in_flight_at_start, took) in [(1, 10), (50, 1000)] {
             for _ in 0..200 {
@@ -279,11 +279,14 @@ async fn concurrent_callers_never_exceed_the_number_of_permits() {
         callers.spawn(async move {
             let access = ["a", "b", "c"][n % 3];
             let _permit = queue.take(access).await.unwrap();
-            most.fetch_max(queue.lock().taken, std::sync::atomic::Ordering::SeqCst);
+            most.fetch_max(
+                queue.state.lock().taken,
+                std::sync::atomic::Ordering::SeqCst,
+            );
             tokio::task::yield_now().await;
         });
     }
     callers.join_all().await;
     assert_eq!(most.load(std::sync::atomic::Ordering::SeqCst), 3);
-    assert_eq!(queue.lock().taken, 0);
+    assert_eq!(queue.state.lock().taken, 0);
 }

@@ -1,10 +1,11 @@
 //! The tasks that write the sends and the journal of one replica.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -76,7 +77,7 @@ impl Lanes {
     /// Ends the lanes, and closes this replica's open sends as unknown, because their outcomes will never come.
     pub(in crate::postgres) async fn close(&self) {
         {
-            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tasks = self.tasks.lock();
             tasks.abort_all();
         }
         self.state.journal.queue.abandon();

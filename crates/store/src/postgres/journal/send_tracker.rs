@@ -1,8 +1,9 @@
 //! Sends whose rows this replica has opened, or may have opened.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::{Claim, JournalRow, Settlement};
 
@@ -52,12 +53,12 @@ struct Sends {
 impl SendTracker {
     /// Records a send whose row is about to be opened.
     pub(super) fn begin(&self, id: i64) {
-        self.sends().held.insert(id, TrackedSend::default());
+        self.0.lock().held.insert(id, TrackedSend::default());
     }
 
     /// Stores the row and the claim of a send that was opened.
     pub(super) fn keep(&self, row: Box<JournalRow>, claim: Option<Claim>) {
-        if let Some(held) = self.sends().held.get_mut(&row.id) {
+        if let Some(held) = self.0.lock().held.get_mut(&row.id) {
             *held = TrackedSend {
                 is_open: true,
                 row: Some(row),
@@ -68,17 +69,17 @@ impl SendTracker {
 
     /// Takes the opened row. The send itself stays under way.
     pub(super) fn take_row(&self, id: i64) -> Option<Box<JournalRow>> {
-        self.sends().held.get_mut(&id)?.row.take()
+        self.0.lock().held.get_mut(&id)?.row.take()
     }
 
     /// Removes a send that has ended or was never opened.
     pub(super) fn end(&self, id: i64) {
-        self.sends().held.remove(&id);
+        self.0.lock().held.remove(&id);
     }
 
     /// Removes a send that has ended, and remembers its outcome for a while.
     pub(super) fn end_with(&self, row: JournalRow, settlement: Option<Settlement>, now: Instant) {
-        let mut sends = self.sends();
+        let mut sends = self.0.lock();
         let held = sends.held.remove(&row.id);
         sends.ended.push_back(EndedSend {
             at: now,
@@ -98,7 +99,7 @@ impl SendTracker {
         &self,
         text: impl Fn(&JournalRow) -> String,
     ) -> Vec<(i64, String, Option<Claim>)> {
-        let sends = self.sends();
+        let sends = self.0.lock();
         let held = sends.held.iter();
         let open = held.filter(|(_, held)| held.is_open);
         let sends = open.map(|(id, held)| {
@@ -113,14 +114,14 @@ impl SendTracker {
 
     /// Takes the sends that have ended recently.
     pub(super) fn take_ended(&self, now: Instant) -> Vec<EndedSend> {
-        let ended = std::mem::take(&mut self.sends().ended);
+        let ended = std::mem::take(&mut self.0.lock().ended);
         let is_young = |send: &EndedSend| now.saturating_duration_since(send.at) <= REMEMBERED;
         ended.into_iter().filter(is_young).collect()
     }
 
     /// Puts back taken sends, which are remembered as long as others.
     pub(super) fn restore_ended(&self, ended: Vec<EndedSend>) {
-        let mut sends = self.sends();
+        let mut sends = self.0.lock();
         for send in ended.into_iter().rev() {
             sends.ended.push_front(send);
         }
@@ -128,14 +129,14 @@ impl SendTracker {
 
     /// Records that a send does not take place although its row may have been opened.
     pub(super) fn abandon(&self, id: i64, now: Instant) {
-        let mut sends = self.sends();
+        let mut sends = self.0.lock();
         sends.held.remove(&id);
         sends.abandoned.insert(id, now);
     }
 
     /// Returns the abandoned sends that still have to be looked for, and forgets the oldest ones.
     pub(super) fn abandoned(&self, now: Instant) -> Vec<i64> {
-        let mut sends = self.sends();
+        let mut sends = self.0.lock();
         let is_looked_for = |since: &Instant| now.saturating_duration_since(*since) < ABANDONED_MAX;
         sends.abandoned.retain(|_, since| is_looked_for(since));
         sends.abandoned.keys().copied().collect()
@@ -143,7 +144,7 @@ impl SendTracker {
 
     /// Forgets abandoned sends whose rows were found.
     pub(super) fn found(&self, ids: &[i64]) {
-        let mut sends = self.sends();
+        let mut sends = self.0.lock();
         for id in ids {
             sends.abandoned.remove(id);
         }
@@ -151,19 +152,14 @@ impl SendTracker {
 
     /// Returns the rows among these that belong to no known send.
     pub(super) fn unknown(&self, mut ids: Vec<i64>) -> Vec<i64> {
-        let sends = self.sends();
+        let sends = self.0.lock();
         ids.retain(|id| !sends.held.contains_key(id) && !sends.abandoned.contains_key(id));
         ids
     }
 
     /// Forgets the sends under way, because the process ends.
     pub(super) fn forget(&self) {
-        self.sends().held.clear();
-    }
-
-    fn sends(&self) -> MutexGuard<'_, Sends> {
-        // Nothing between two related changes can panic halfway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().held.clear();
     }
 }
 

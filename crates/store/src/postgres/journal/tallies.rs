@@ -2,7 +2,8 @@
 //! twice does no harm.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::{JournalKind, JournalRow};
 
@@ -52,7 +53,7 @@ impl MinuteTallies {
             return;
         }
         let calls = i64::try_from(calls).unwrap_or(i64::MAX);
-        let mut sums = self.sums();
+        let mut sums = self.0.lock();
         let minute = JournalRow::time_of(id).div_euclid(MINUTE_MS);
         let sum = sums.by_minute.entry(minute).or_default();
         sum.calls = sum.calls.saturating_add(calls);
@@ -65,12 +66,12 @@ impl MinuteTallies {
 
     /// Returns whether calls were added since the sums were last written.
     pub(super) fn is_due(&self) -> bool {
-        self.sums().is_due
+        self.0.lock().is_due
     }
 
     /// Takes the sums that are to be written. Forgets the oldest minutes beyond [`MINUTES_MAX`].
     pub(super) fn take_due(&self) -> DueSums {
-        let mut sums = self.sums();
+        let mut sums = self.0.lock();
         sums.is_due = false;
         let mut due = DueSums::default();
         for (minute, sum) in &mut sums.by_minute {
@@ -88,17 +89,12 @@ impl MinuteTallies {
 
     /// Marks taken sums as due again, because they were not written.
     pub(super) fn put_back(&self, due: &DueSums) {
-        let mut sums = self.sums();
+        let mut sums = self.0.lock();
         for minute in &due.minutes {
             if let Some(sum) = sums.by_minute.get_mut(minute) {
                 sum.is_written = false;
                 sums.is_due = true;
             }
         }
-    }
-
-    fn sums(&self) -> MutexGuard<'_, Sums> {
-        // Nothing between two related changes can panic halfway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
