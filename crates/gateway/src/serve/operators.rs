@@ -100,7 +100,7 @@ impl console::Gateway for Runtime {
             "version": telemetry::full_version(),
             "public_url": snapshot.public_url,
             "config_generation": snapshot.generation,
-            "last_reload": last.as_ref().map(LastReload::to_json),
+            "last_reload": last.as_deref().map(LastReload::to_json),
             "issuers": snapshot.tokens.issuers(),
             "upstream": upstream(&snapshot.forwarder.upstream_status()),
             "accesses": snapshot.store.accesses().len(),

@@ -2,10 +2,10 @@
 //! which it began until its end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use console::rfc3339;
 use events::Events;
 use secrecy::SecretString;
@@ -29,7 +29,7 @@ pub(crate) struct Runtime {
     pub(crate) process: ProcessContext,
     /// Locked during a change of the snapshot or its signing keys, so that no change is lost.
     pub(crate) loaded: tokio::sync::Mutex<Loaded>,
-    last_reload: Mutex<Option<LastReload>>,
+    last_reload: ArcSwapOption<LastReload>,
     draining: AtomicBool,
 }
 
@@ -122,7 +122,7 @@ impl Runtime {
             policies: policies.map(|policy| Arc::new(ArcSwap::from_pointee(policy))),
             process,
             loaded: tokio::sync::Mutex::new(loaded),
-            last_reload: Mutex::new(None),
+            last_reload: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
         }
     }
@@ -156,18 +156,13 @@ impl Runtime {
     }
 
     /// Returns the result of the last reload, if there was one.
-    pub(crate) fn last_reload(&self) -> Option<LastReload> {
-        let last = self.last_reload.lock();
-        last.unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn last_reload(&self) -> Option<Arc<LastReload>> {
+        self.last_reload.load_full()
     }
 
     /// Stores the result of a reload.
     pub(crate) fn set_last_reload(&self, last: LastReload) {
-        let mut there = self
-            .last_reload
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *there = Some(last);
+        self.last_reload.store(Some(Arc::new(last)));
     }
 
     /// Makes the gateway report that it is not ready.
