@@ -75,7 +75,7 @@ pub trait Adapter: Send + Sync {
     }
 
     /// Rejects a request if the head alone decides that, whatever the body contains. The body of `wire` is empty. Called before a
-    /// client that waits for `100 Continue` is asked for its body (RFC 9110, 10.1.1).
+    /// large body is read, and before a client that waits for `100 Continue` is asked for its body (RFC 9110, 10.1.1).
     ///
     /// # Errors
     /// The error that [`Adapter::decode`] returns for such a head with a readable body.

@@ -14,6 +14,7 @@ use store::{Access, Accesses, SecretHasher, StoreError};
 use crate::allowlist::Networks;
 use crate::answer_budget::{AnswerBudget, AnswerLimits, HeldAnswer};
 use crate::authenticator::{Authenticator, PresentedCredentials};
+use crate::body_budget::{BodyBudget, BodyLimits, PartialBody};
 use crate::boxed::boxed;
 use crate::cache::{CacheConfig, ReadCache};
 use crate::cache_status::CacheStatus;
@@ -43,6 +44,7 @@ pub struct Forwarder {
     pub(crate) daily: Arc<DailyLimits>,
     pub(crate) concurrency: Arc<ConcurrencyLimit>,
     pub(crate) shared_concurrency: Option<Arc<SharedConcurrency>>,
+    bodies: BodyBudget,
     answers: Arc<AnswerBudget>,
     pub(crate) cache: ReadCache,
     upstream: Arc<Upstream>,
@@ -58,6 +60,8 @@ pub struct ForwardConfig {
     pub per_address_per_minute: NonZeroU32,
     /// Limits on the number of wrong secrets that are checked.
     pub guesses: ThrottleLimits,
+    /// Limits on the memory for bodies that have arrived in part.
+    pub bodies: BodyLimits,
     /// Limits on the memory for answers.
     pub answers: AnswerLimits,
     /// Settings of the cache of reads.
@@ -97,6 +101,7 @@ impl Forwarder {
             concurrency: Arc::new(ConcurrencyLimit::new(share)),
             shared_concurrency: counts
                 .map(|counts| Arc::new(SharedConcurrency::new(counts, process_key))),
+            bodies: BodyBudget::new(config.bodies),
             answers: Arc::new(AnswerBudget::new(config.answers)),
             cache: ReadCache::new(config.cache.clone(), counts),
             upstream: Arc::new(Upstream::new(config.upstream.clone())?),
@@ -139,6 +144,7 @@ impl Forwarder {
             daily: Arc::clone(&self.daily),
             concurrency: Arc::clone(&self.concurrency),
             shared_concurrency: self.shared_concurrency.clone(),
+            bodies: self.bodies.reconfigured(config.bodies),
             answers: Arc::new(self.answers.reconfigured(config.answers)),
             cache,
             upstream: self.upstream.reconfigured(&config.upstream)?,
@@ -162,6 +168,11 @@ impl Forwarder {
             }
             Err(error) => (None, Err(error)),
         }
+    }
+
+    /// Begins to count the bytes of a body from this address.
+    pub fn begin_body(&self, address: IpAddr) -> PartialBody {
+        self.bodies.begin(address)
     }
 
     /// Checks an address against the deployment's networks only, and counts nothing.
@@ -207,8 +218,8 @@ impl Forwarder {
         verified.await
     }
 
-    /// Checks a proven access's state, its networks and the way in, in that order. Returns the rejection of networks that only
-    /// report.
+    /// Checks a proven access's state, its networks, the way in and credentials in the URL, in that order. Returns the rejection of
+    /// networks that only report.
     ///
     /// # Errors
     /// ACCESS_DISABLED, IP_NOT_ALLOWED, OPERATION_NOT_ALLOWED.

@@ -7,6 +7,7 @@
 pub mod allowlist;
 mod answer_budget;
 mod authenticator;
+mod body_budget;
 mod boxed;
 mod cache;
 mod cache_status;
@@ -40,6 +41,7 @@ mod verified;
 
 pub use answer_budget::{AnswerLimits, HeldAnswer};
 pub use authenticator::{Authenticator, Issued, PresentedCredentials};
+pub use body_budget::{BodyLimits, PartialBody};
 pub use boxed::boxed;
 pub use cache::CacheConfig;
 pub use cache_status::CacheStatus;

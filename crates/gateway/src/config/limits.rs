@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use forward::{AnswerLimits, ThrottleLimits};
+use forward::{AnswerLimits, BodyLimits, ThrottleLimits};
 use settings::{Reader, ValueKind, parse};
 
 /// Maximum value of the body limit, in bytes. A body is stored in memory as a whole.
 pub(super) const BODY_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Maximum value of the limit for answers in memory, in bytes. It exceeds the memory of any machine.
-const ANSWERS_BYTES_MAX: usize = 1 << 40;
+/// Maximum value of the limits for bodies and answers in memory, in bytes. It exceeds the memory of any machine.
+const MEMORY_BYTES_MAX: usize = 1 << 40;
 
 /// Maximum value of the envelope limit, in bytes. The XML layer does not accept more.
 const SOAP_BYTES_MAX: usize = 256 * 1024;
@@ -42,6 +42,8 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Maximum number of open connections from one peer address.
     pub connections_per_address: usize,
+    /// Maximum number of bytes of bodies that have arrived in part.
+    pub bodies: BodyLimits,
     /// Maximum number of answer bytes that are held in memory for callers that have not taken them.
     pub answers: AnswerLimits,
     /// Maximum number of calls per minute from one address, counted before authentication.
@@ -68,12 +70,20 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
         connections: reader.count("limits.connections", "10000").get() as usize,
         connections_per_address: reader.count("limits.connections_per_address", "256").get()
             as usize,
+        bodies: BodyLimits {
+            bytes: reader.room("limits.bodies_bytes", "32MiB", MEMORY_BYTES_MAX),
+            bytes_per_address: reader.room(
+                "limits.bodies_bytes_per_address",
+                "8MiB",
+                MEMORY_BYTES_MAX,
+            ),
+        },
         answers: AnswerLimits {
-            bytes: reader.room("limits.answers_bytes", "32MiB", ANSWERS_BYTES_MAX),
+            bytes: reader.room("limits.answers_bytes", "32MiB", MEMORY_BYTES_MAX),
             bytes_per_access: reader.room(
                 "limits.answers_bytes_per_access",
                 "16MiB",
-                ANSWERS_BYTES_MAX,
+                MEMORY_BYTES_MAX,
             ),
         },
         per_address_per_minute: reader.count("limits.per_address_per_minute", "600"),

@@ -95,6 +95,7 @@ fn forward_config(
         networks: config.networks.clone(),
         per_address_per_minute: config.limits.per_address_per_minute,
         guesses: config.limits.guesses,
+        bodies: config.limits.bodies,
         answers: config.limits.answers,
         cache: config.cache.clone(),
         upstream,
