@@ -213,6 +213,32 @@ fn a_reload_rejects_by_name_shared_store_settings_that_need_a_restart() {
 }
 
 #[test]
+fn a_reload_rejects_by_name_shared_count_settings_that_need_a_restart() {
+    let read = |password: &str, timeout: &str, before: Option<&Config>| {
+        let sources = Sources {
+            environment: [("CHATGATE__SHARED__PASSWORD", password)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            file: format!("[shared]\nurl = \"redis://counts\"\ntimeout = \"{timeout}\"\n"),
+            ..Sources::default()
+        };
+        Config::read_after(&sources, before)
+    };
+    let before = read("one", "25ms", None).unwrap();
+    assert!(read("one", "25ms", Some(&before)).is_ok());
+    for (password, timeout, key) in [
+        ("two", "25ms", "shared.password"),
+        ("one", "30ms", "shared.timeout"),
+    ] {
+        let refused = read(password, timeout, Some(&before)).err().unwrap();
+        let refused: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        let expected = format!("{key}: it can't change while");
+        assert!(refused[0].contains(&expected), "{refused:?}");
+    }
+}
+
+#[test]
 fn flags_override_the_environment_and_the_environment_overrides_the_file() {
     let mut sources = Sources {
         file: "[limits]\nsoap_bytes = 1\n[server]\nlisten = \"127.0.0.1:1\"".to_owned(),

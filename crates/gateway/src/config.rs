@@ -41,6 +41,7 @@ pub use jwt::{IssuerConfig, JwksSource, JwtConfig, TOKEN_LIFE_MAX_S};
 pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
 pub(crate) use shared_store::ADMIN_KEY_BYTES_MIN;
+use shared_store::SettingHashes;
 pub use shared_store::SharedStore;
 pub(crate) use tracing::TRACE_ID;
 pub use tracing::{TracesConfig, TracingConfig};
@@ -60,6 +61,8 @@ pub struct Config {
     pub shared_store: Option<SharedStore>,
     /// The server on which replicas share their counts. If absent, each process counts for itself.
     pub shared_counts: Option<ValkeyOptions>,
+    /// Hashes of the settings of shared counts. Only a restart can change these settings.
+    counts_pinned: SettingHashes,
     /// The address of the public listener.
     pub listen: SocketAddr,
     /// The address of the admin listener.
@@ -237,7 +240,6 @@ impl Config {
                 "store.kind",
                 self.shared_store.is_some() != next.shared_store.is_some(),
             ),
-            ("shared.url", self.shared_counts != next.shared_counts),
             ("server.listen", self.listen != next.listen),
             (
                 "server.admin_listen",
@@ -253,7 +255,9 @@ impl Config {
         let changes = changes.into_iter().filter(|(_, changes)| *changes);
         let stores = self.shared_store.iter().zip(&next.shared_store);
         let of_store = stores.flat_map(|(store, next)| store.pinned.changed(&next.pinned));
-        changes.map(|(key, _)| key).chain(of_store)
+        let of_counts = self.counts_pinned.changed(&next.counts_pinned);
+        let changes = changes.map(|(key, _)| key);
+        changes.chain(of_store).chain(of_counts)
     }
 
     fn convert(reader: &mut Reader<'_>) -> Config {
@@ -268,10 +272,12 @@ impl Config {
         let own_name = (public_url.is_some() || listen.port() != 0)
             .then(|| callers_url(public_url.as_ref(), tls.as_ref(), listen));
         let upstream = upstream::upstream(reader, &upstream_limits, listen);
+        let (shared_counts, counts_pinned) = shared_counts::shared_counts(reader);
         Config {
             data: reader.text("server.data", "./data", parse::path),
             shared_store: shared_store::shared_store(reader),
-            shared_counts: shared_counts::shared_counts(reader),
+            shared_counts,
+            counts_pinned,
             listen,
             admin_listen,
             admin_hosts: reader.texts("server.admin_hosts", &[], host_name),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::url::ValkeyUrl;
 
@@ -22,22 +22,6 @@ pub struct ValkeyOptions {
     pub authorities: Option<Vec<u8>>,
     /// Longest time that a call waits for an answer.
     pub timeout: Duration,
-}
-
-impl PartialEq for ValkeyOptions {
-    fn eq(&self, other: &ValkeyOptions) -> bool {
-        let secret =
-            |text: &Option<SecretString>| text.as_ref().map(|text| text.expose_secret().to_owned());
-        let parts = |options: &ValkeyOptions| {
-            (
-                options.user.clone(),
-                secret(&options.password),
-                secret(&options.sentinel_password),
-                options.authorities.clone(),
-            )
-        };
-        self.url == other.url && self.timeout == other.timeout && parts(self) == parts(other)
-    }
 }
 
 impl fmt::Debug for ValkeyOptions {

@@ -10,7 +10,7 @@ const SENTINEL_PORT: u16 = 26_379;
 
 /// The URL of the server: `redis://host`, `rediss://` with TLS; `redis+sentinel://host,host/service`; `redis+cluster://host,host`.
 /// `valkey` and `valkeys` mean the same as `redis` and `rediss`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ValkeyUrl {
     pub(crate) has_tls: bool,
     pub(crate) place: ValkeyTopology,
@@ -19,7 +19,7 @@ pub struct ValkeyUrl {
 }
 
 /// The kind of server at the hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ValkeyTopology {
     /// Servers, one of which is writable, and the number of the database there.
     Servers(i64),

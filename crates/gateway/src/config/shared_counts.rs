@@ -6,6 +6,8 @@ use std::time::Duration;
 use settings::{Reader, ValueKind, parse, read_trusted_bytes};
 use shared::{ValkeyOptions, ValkeyUrl};
 
+use super::shared_store::SettingHashes;
+
 /// Maximum time that a call waits for a count. With a longer wait, a server that hangs would delay all calls.
 const TIMEOUT_MAX: Duration = Duration::from_secs(1);
 
@@ -17,8 +19,9 @@ const KEYS_OF_SERVER: [&str; 4] = [
     "shared.ca",
 ];
 
-/// Reads how the server of shared counts is reached. Returns `None` if each process counts for itself.
-pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
+/// Reads how the server of shared counts is reached. The options are `None` if each process counts for itself. Only a restart can
+/// change the hashed settings.
+pub(super) fn shared_counts(reader: &mut Reader<'_>) -> (Option<ValkeyOptions>, SettingHashes) {
     let url = reader.optional_text("shared.url", ValkeyUrl::parse);
     let user = reader.optional_text("shared.user", parse::text);
     let password = reader.secret("shared.password");
@@ -42,12 +45,20 @@ pub(super) fn shared_counts(reader: &mut Reader<'_>) -> Option<ValkeyOptions> {
             }
         }
     }
-    Some(ValkeyOptions {
-        url: url?,
+    let mut pinned = SettingHashes::default();
+    pinned.note("shared.url", &url);
+    pinned.note("shared.user", &user);
+    pinned.note("shared.password", &password);
+    pinned.note("shared.sentinel_password", &sentinel_password);
+    pinned.note("shared.ca", &authorities);
+    pinned.note("shared.timeout", timeout);
+    let options = url.map(|url| ValkeyOptions {
+        url,
         user,
         password: password.map(Into::into),
         sentinel_password: sentinel_password.map(Into::into),
         authorities,
         timeout,
-    })
+    });
+    (options, pinned)
 }

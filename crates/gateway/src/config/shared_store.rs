@@ -62,7 +62,7 @@ pub struct SharedStore {
 pub(super) struct SettingHashes(Vec<(&'static str, u64)>);
 
 impl SettingHashes {
-    fn note(&mut self, key: &'static str, value: impl Hash) {
+    pub(super) fn note(&mut self, key: &'static str, value: impl Hash) {
         let mut hasher = DefaultHasher::new();
         value.hash(&mut hasher);
         self.0.push((key, hasher.finish()));
