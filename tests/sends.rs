@@ -150,23 +150,14 @@ async fn a_send_invalidates_the_cached_reads_of_its_chats() {
     let gateway = Gateway::configured("[cache]\ngetchats = \"1h\"\n", &[]);
     let demo = gateway.demo();
     let read = || {
-        let pairs = [
+        client().post(gateway.url("/api/http/")).form(&[
             ("class", "chat"),
             ("method", "getchats"),
             ("platform", "whatsapp"),
             ("platformid", "100"),
-        ];
-        client()
-            .post(gateway.url("/api/http/"))
-            .form(&pairs)
-            .form(&[
-                ("class", "chat"),
-                ("method", "getchats"),
-                ("platform", "whatsapp"),
-                ("platformid", "100"),
-                ("user", demo.user.as_str()),
-                ("password", demo.password.as_str()),
-            ])
+            ("user", demo.user.as_str()),
+            ("password", demo.password.as_str()),
+        ])
     };
     assert_eq!(
         Answer::of(read()).await.header("cache-status"),
