@@ -66,7 +66,7 @@ codes! {
     IncorrectFileurl = "INCORRECT_FILEURL", 400, ChatApi, "The file URL is not an allowed public URL.";
     IncorrectThumburl = "INCORRECT_THUMBURL", 400, ChatApi, "The thumbnail URL is not an allowed public URL.";
     IpNotAllowed = "IP_NOT_ALLOWED", 403, Gateway, "Calls from this address are not allowed.";
-    OperationNotAllowed = "OPERATION_NOT_ALLOWED", 403, Gateway, "This access may not use this way in, method, platform or channel.";
+    OperationNotAllowed = "OPERATION_NOT_ALLOWED", 403, Gateway, "This access may not use this way in, method, platform or channel, or credentials in a URL.";
     HttpMethodNotAllowed = "HTTP_METHOD_NOT_ALLOWED", 405, Gateway, "This HTTP method is not allowed here.";
     NotFound = "NOT_FOUND", 404, Gateway, "There is nothing at this path.";
     AccessDisabled = "ACCESS_DISABLED", 403, Gateway, "This access is not active.";

@@ -8,7 +8,7 @@ use crate::call::AuthContext;
 use crate::channels;
 use crate::decision::Decision;
 
-/// The rules of a proven access, in the contract's order.
+/// The rules of a proven access, in the contract's order, and after them our own rule about credentials in the URL.
 const RULES: [fn(&Access, &AuthContext) -> Decision; 4] = [state, networks, way, query_credentials];
 
 /// Returns the decisions of the rules about a call. Each rule is evaluated only when the iterator reaches it.
@@ -16,8 +16,8 @@ pub(crate) fn decisions(access: &Access, context: AuthContext) -> impl Iterator<
     RULES.iter().map(move |rule| rule(access, &context))
 }
 
-/// Checks state, networks and way in, in the contract's order. Networks that only report let every address through; their rejection
-/// is returned.
+/// Checks state, networks, way in and credentials in the URL, in that order. Networks that only report let every address through;
+/// their rejection is returned.
 pub(crate) fn authorize(access: &Access, context: AuthContext) -> Result<Option<String>, Error> {
     let mut would_refuse = None;
     for decision in decisions(access, context) {
