@@ -1,4 +1,5 @@
-//! Unmodified third-party clients. Each program does all six operations and reads one error.
+//! Unmodified third-party clients. Most programs call the six methods that the upstream answers and read one error;
+//! `streams::clients` has the programs that call `getevents`.
 
 use std::collections::HashSet;
 use std::io::{Seek, Write};

@@ -60,9 +60,9 @@ pub(crate) enum Command {
     Sample(Box<SampleArgs>),
     /// Search the journal: the callers, their calls, their addresses and the outcomes
     Log(Box<LogArgs>),
-    /// Show the journalled calls that a proposed list of networks would have rejected
+    /// Show the journalled calls that a proposed list of networks would have refused or admitted
     Replay(ReplayArgs),
-    /// Erase data from the journal
+    /// Erase a destination from the journal, receipts, past changes and events
     #[command(subcommand)]
     Journal(JournalCommand),
     /// List and rotate the keys that sign tokens
