@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::Gateway;
-use crate::life::open;
+use crate::lifecycle::open;
 
 const SECRET: &str = "cgs_proxied-proxied-proxied-proxied-proxied-pro";
 
