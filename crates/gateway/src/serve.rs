@@ -122,11 +122,11 @@ async fn serve_until_stopped(
     };
     let runtime = Arc::new(Runtime::new(snapshot, policies, process, loaded));
     let operators = Arc::<Runtime>::clone(&runtime);
-    let (admin_router, looking) = Console::new(operators, Arc::clone(&store), hasher).open();
-    let looking = tokio::spawn(looking);
+    let (admin_router, refresh) = Console::new(operators, Arc::clone(&store), hasher).open();
+    let refresh = tokio::spawn(refresh);
     let served = run(&runtime, public, (admin, admin_router), signals, file).await;
-    looking.abort();
-    let _ = looking.await;
+    refresh.abort();
+    let _ = refresh.await;
     served?;
     if let Some(sandbox) = running {
         sandbox.stop().await;
@@ -212,8 +212,7 @@ async fn run(
 ) -> Result<(), String> {
     let (stop, stopped) = Shutdown::channel();
     let (stop_admin, admin_stopped) = Shutdown::channel();
-    let mut beside = start_background_tasks(runtime, reload_signal, file);
-    let [policy, admin_policy] = runtime.policies.clone();
+    let mut background_tasks = start_background_tasks(runtime, reload_signal, file);
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
     let workers = workers.map_err(|error| format!("threads can't be started: {error}"))?;
     let workers = Arc::new(workers);
@@ -221,14 +220,14 @@ async fn run(
     let admin = tokio::spawn(server::serve(
         admin,
         console,
-        admin_policy,
+        Arc::clone(&runtime.admin_policy),
         None,
         admin_stopped,
     ));
     let public = tokio::spawn(server::serve(
         public,
         PublicRouter(Arc::clone(runtime)),
-        policy,
+        Arc::clone(&runtime.public_policy),
         workers_of_public,
         stopped,
     ));
@@ -256,7 +255,7 @@ async fn run(
     let deadline = deadline.max(Instant::now() + OPERATORS_GRACE);
     stop_admin.send_replace(Some(ShutdownPhase::Ending(deadline)));
     let admin_drained = admin.await;
-    beside.shutdown().await;
+    background_tasks.shutdown().await;
     // The listener has already dropped its clone, and no caller's work remains on the workers.
     if let Ok(workers) = Arc::try_unwrap(workers) {
         let _ = tokio::task::spawn_blocking(|| workers.stop()).await;
@@ -274,24 +273,29 @@ fn start_background_tasks(
     reload_signal: ReloadSignal,
     file: Option<PathBuf>,
 ) -> JoinSet<()> {
-    let mut beside = JoinSet::new();
-    jobs::spawn(&mut beside, ("certificates", runtime), |runtime| {
-        tls::keep_fresh(move || {
-            let policies = runtime.policies.iter().map(|policy| policy.load());
-            policies.filter_map(|policy| policy.tls.clone()).collect()
-        })
-    });
+    let mut background_tasks = JoinSet::new();
+    jobs::spawn(
+        &mut background_tasks,
+        ("certificates", runtime),
+        |runtime| tls::keep_fresh(move || runtime.certificates().map(|(_, tls)| tls).collect()),
+    );
     let keys = ("signing keys", runtime);
-    jobs::spawn(&mut beside, keys, replicas::follow_signing_keys);
-    jobs::spawn(&mut beside, ("housekeeping", runtime), housekeeping::run);
-    beside.spawn(poll::make_events(Arc::clone(runtime)));
-    beside.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
+    jobs::spawn(&mut background_tasks, keys, replicas::follow_signing_keys);
+    jobs::spawn(
+        &mut background_tasks,
+        ("housekeeping", runtime),
+        housekeeping::run,
+    );
+    background_tasks.spawn(poll::make_events(Arc::clone(runtime)));
+    background_tasks.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
     if let Some(file) = file {
-        jobs::spawn(&mut beside, ("configuration", runtime), move |runtime| {
-            reload::on_change(runtime, file.clone())
-        });
+        jobs::spawn(
+            &mut background_tasks,
+            ("configuration", runtime),
+            move |runtime| reload::on_change(runtime, file.clone()),
+        );
     }
-    beside
+    background_tasks
 }
 
 /// Prepares a thread that serves connections.

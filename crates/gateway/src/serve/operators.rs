@@ -82,7 +82,7 @@ impl console::Gateway for Runtime {
     }
 
     fn admin_has_tls(&self) -> bool {
-        self.policies[1].load().tls.is_some()
+        self.admin_policy.load().tls.is_some()
     }
 
     fn is_admin_host(&self, name: &str) -> bool {

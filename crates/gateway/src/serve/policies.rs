@@ -7,6 +7,7 @@ use server::{ConnectionPolicy, Deadlines, fd_limit};
 use settings::read_trusted_bytes;
 
 use crate::config::Config;
+use crate::state::current::ListenerPolicies;
 
 /// Number of open files other than the counted connections: the store and its readers, the lock, logs, event queues, issuers' keys,
 /// a backup, and closed connections that the system still holds.
@@ -19,7 +20,7 @@ const OPERATORS_MAX: usize = 128;
 ///
 /// # Errors
 /// A sentence, when certificates can't be read.
-pub(crate) fn from_config(config: &Config) -> Result<[ConnectionPolicy; 2], String> {
+pub(crate) fn from_config(config: &Config) -> Result<ListenerPolicies, String> {
     let open = |files: &Option<TlsFiles>| {
         let opened = files
             .as_ref()
@@ -35,7 +36,7 @@ pub(crate) fn from_config(config: &Config) -> Result<[ConnectionPolicy; 2], Stri
         connections_max: config.limits.connections.min(OPERATORS_MAX),
         ..policy(config, open(&config.admin_tls)?)
     };
-    Ok([public, admin])
+    Ok(ListenerPolicies { public, admin })
 }
 
 /// Returns the maximum number of connections of callers: the configured number, reduced if necessary to fit into the limit of open
@@ -46,17 +47,17 @@ fn connections_max(config: &Config) -> usize {
     let is_sandbox = config.upstream.is_none();
     let upstream = calls.saturating_mul(if is_sandbox { 2 } else { 1 });
     let others = upstream.saturating_add(OWN_FILES + OPERATORS_MAX);
-    let (wanted, files) = (config.limits.connections, fd_limit::open_files_max());
-    let fitting = wanted.min(fd_limit::room_for_connections(files, others));
-    if fitting < wanted {
+    let (configured, open_files) = (config.limits.connections, fd_limit::open_files_max());
+    let allowed = configured.min(fd_limit::room_for_connections(open_files, others));
+    if allowed < configured {
         tracing::warn!(
-            fitting,
-            wanted,
-            files,
+            fitting = allowed,
+            wanted = configured,
+            files = open_files,
             "the limit of open files allows fewer connections than limits.connections"
         );
     }
-    fitting
+    allowed
 }
 
 /// Returns the policy as configured, without PROXY headers.

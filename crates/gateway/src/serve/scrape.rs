@@ -89,7 +89,10 @@ fn webhook_samples(stats: &WebhookStats, now_ms: i64) -> Vec<MetricSample> {
     });
     let oldest = stats.oldest_ms.map_or(0, |at| now_ms - at);
     let others = [
-        ("chatgate_webhook_unsettled", stats.unsettled as f64),
+        (
+            "chatgate_webhook_unsettled",
+            stats.unsettled as f64,
+        ),
         (
             "chatgate_webhook_oldest_seconds",
             oldest.max(0) as f64 / 1e3,
@@ -126,9 +129,8 @@ fn config_samples(snapshot: &Snapshot) -> Vec<MetricSample> {
 
 /// Returns the expiry of each listener's certificate, in seconds since 1970, UTC.
 fn expiries(runtime: &Runtime) -> impl Iterator<Item = (&'static str, i64)> {
-    let listeners = ["public", "admin"].into_iter().zip(&runtime.policies);
-    listeners
-        .filter_map(|(listener, policy)| Some((listener, policy.load().tls.as_ref()?.expires())))
+    let certificates = runtime.certificates();
+    certificates.map(|(listener, tls)| (listener, tls.expires()))
 }
 
 fn certificate_samples(runtime: &Runtime) -> Vec<MetricSample> {

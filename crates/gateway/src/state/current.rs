@@ -11,6 +11,7 @@ use events::Events;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use server::ConnectionPolicy;
+use server::tls::Tls;
 use settings::{ConfigSource, Sources};
 use shared::SharedCounts;
 use store::{SecretHasher, Store};
@@ -24,13 +25,21 @@ use crate::state::snapshot::Snapshot;
 /// The state of a running gateway that outlives a single configuration.
 pub(crate) struct Runtime {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    /// The connection policies of the public and the admin listener, replaced together with the snapshot.
-    pub(crate) policies: [Arc<ArcSwap<ConnectionPolicy>>; 2],
+    /// The connection policy of the public listener, replaced together with the snapshot.
+    pub(crate) public_policy: Arc<ArcSwap<ConnectionPolicy>>,
+    /// The connection policy of the admin listener, replaced together with the snapshot.
+    pub(crate) admin_policy: Arc<ArcSwap<ConnectionPolicy>>,
     pub(crate) process: ProcessContext,
     /// Locked during a change of the snapshot or its signing keys, so that no change is lost.
     pub(crate) loaded: tokio::sync::Mutex<Loaded>,
     last_reload: ArcSwapOption<LastReload>,
     draining: AtomicBool,
+}
+
+/// The connection policies of the listeners under one configuration.
+pub(crate) struct ListenerPolicies {
+    pub(crate) public: ConnectionPolicy,
+    pub(crate) admin: ConnectionPolicy,
 }
 
 /// The values that stay the same for the lifetime of the process, whatever the configuration contains.
@@ -111,7 +120,7 @@ impl LastReload {
 impl Runtime {
     pub(crate) fn new(
         snapshot: Snapshot,
-        policies: [ConnectionPolicy; 2],
+        policies: ListenerPolicies,
         process: ProcessContext,
         loaded: Loaded,
     ) -> Runtime {
@@ -119,7 +128,8 @@ impl Runtime {
         snapshot.load().set_current(&snapshot);
         Runtime {
             snapshot,
-            policies: policies.map(|policy| Arc::new(ArcSwap::from_pointee(policy))),
+            public_policy: Arc::new(ArcSwap::from_pointee(policies.public)),
+            admin_policy: Arc::new(ArcSwap::from_pointee(policies.admin)),
             process,
             loaded: tokio::sync::Mutex::new(loaded),
             last_reload: ArcSwapOption::empty(),
@@ -133,12 +143,21 @@ impl Runtime {
     }
 
     /// Makes this snapshot current for new requests, and these policies for new connections.
-    pub(crate) fn swap(&self, snapshot: Snapshot, policies: [ConnectionPolicy; 2]) {
+    pub(crate) fn swap(&self, snapshot: Snapshot, policies: ListenerPolicies) {
         snapshot.set_current(&self.snapshot);
         self.snapshot.store(Arc::new(snapshot));
-        for (there, policy) in self.policies.iter().zip(policies) {
-            there.store(Arc::new(policy));
-        }
+        self.public_policy.store(Arc::new(policies.public));
+        self.admin_policy.store(Arc::new(policies.admin));
+    }
+
+    /// Returns the certificates of the listeners that have TLS, with the name of each listener.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = (&'static str, Arc<Tls>)> {
+        let listeners = [
+            ("public", &self.public_policy),
+            ("admin", &self.admin_policy),
+        ];
+        let listeners = listeners.into_iter();
+        listeners.filter_map(|(name, policy)| Some((name, policy.load().tls.clone()?)))
     }
 
     /// Removes signing keys whose last token has expired. Does nothing during a reload, whose files may take long to read. Call it
