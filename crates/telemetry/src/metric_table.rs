@@ -86,7 +86,7 @@ metrics! {
 
     Gauge "chatgate_webhooks" ["state"] "Webhooks by state: active, resting while their receivers fail, paused, or disabled";
     Counter "chatgate_webhook_attempts_total" ["outcome"] "Attempted deliveries of this process, by outcome";
-    Gauge "chatgate_webhook_unsettled" [] "Deliveries whose outcome this process has not stored";
+    Gauge "chatgate_webhook_pending_deliveries" [] "Deliveries whose outcome this process has not stored";
     Gauge "chatgate_webhook_oldest_seconds" [] "Age of the oldest event among these deliveries";
     Gauge "chatgate_webhook_lost" [] "Times that events of a webhook were deleted from the log before they were sent";
 
@@ -111,7 +111,7 @@ metrics! {
     Gauge "chatgate_replica_draining" [] "1 if this replica is shutting down, otherwise 0" "PostgreSQL";
     Gauge "chatgate_replica_clock_ahead_seconds" [] "Lead of the database's clock over this machine's" "PostgreSQL";
     Gauge "chatgate_limits_degraded" [] "1 if shared counts can't be reached, so that this replica enforces its own share of each limit, otherwise 0" "shared.url";
-    Counter "chatgate_shared_questions_total" [] "Requests to the server of shared counts" "shared.url";
+    Counter "chatgate_shared_requests_total" [] "Requests to the server of shared counts" "shared.url";
     Counter "chatgate_shared_failures_total" [] "Requests that the server of shared counts did not answer in time" "shared.url";
 
     Counter "chatgate_events_total" ["type"] "Events written to the log";

@@ -71,7 +71,7 @@ fn shared_samples(counts: &SharedCounts) -> [MetricSample; 3] {
     let away = f64::from(u8::from(!status.is_up));
     [
         MetricSample::of("chatgate_limits_degraded", away),
-        MetricSample::of("chatgate_shared_questions_total", status.asked as f64),
+        MetricSample::of("chatgate_shared_requests_total", status.asked as f64),
         MetricSample::of("chatgate_shared_failures_total", status.failed as f64),
     ]
 }
@@ -90,7 +90,7 @@ fn webhook_samples(stats: &WebhookStats, now_ms: i64) -> Vec<MetricSample> {
     let oldest = stats.oldest_ms.map_or(0, |at| now_ms - at);
     let others = [
         (
-            "chatgate_webhook_unsettled",
+            "chatgate_webhook_pending_deliveries",
             stats.unsettled as f64,
         ),
         (
