@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Answer, ClosedPort, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, admin, binary, client, client_from,
-    has_line, load, stays, until,
+    Answer, ClosedPort, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, UPSTREAM_PASSWORD, admin, binary,
+    client, client_from, has_line, load, stays, until,
 };
 use crate::streams::reading::{self, SALES, Stream, now, warm};
 
@@ -104,8 +104,12 @@ async fn a_reload_applies_to_the_next_request_on_an_open_connection() {
         has_line(&metrics, "chatgate_config_generation 2"),
         "{metrics}"
     );
-    let taken = "chatgate_config_reloads_total{outcome=\"taken\"} 1";
-    assert!(has_line(&metrics, taken), "{metrics}");
+    for line in [
+        "chatgate_config_reloads_total{outcome=\"taken\"} 1",
+        "chatgate_config_last_reload_successful 1",
+    ] {
+        assert!(has_line(&metrics, line), "{line}: {metrics}");
+    }
 }
 
 async fn ask(stream: &mut TcpStream) -> String {
@@ -163,8 +167,13 @@ async fn a_reload_rejects_a_broken_file_and_reports_every_mistake_with_its_posit
         line.contains("configuration rejected")
     });
     assert!(line.contains("10.0.0.0/8"), "{line}");
-    let refused = "chatgate_config_reloads_total{outcome=\"refused\"} 1";
-    assert!(has_line(&gateway.metrics().await, refused));
+    let metrics = gateway.metrics().await;
+    for line in [
+        "chatgate_config_reloads_total{outcome=\"refused\"} 1",
+        "chatgate_config_last_reload_successful 0",
+    ] {
+        assert!(has_line(&metrics, line), "{line}: {metrics}");
+    }
     let failed = reload_command(&gateway);
     assert_eq!(failed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&failed.stderr).contains("10.0.0.0/8"));
@@ -226,12 +235,12 @@ async fn a_signal_and_a_changed_file_reload_the_configuration() {
     let line = gateway.process.wait_for("the changed file", |line| {
         line.contains("configuration reloaded")
     });
-    assert!(line.contains("\"by\":\"changed file\""), "{line}");
+    assert!(line.contains("\"trigger\":\"changed file\""), "{line}");
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 403);
     gateway.process.signal("HUP");
     let line = gateway
         .process
-        .wait_for("the signal", |line| line.contains("\"by\":\"SIGHUP\""));
+        .wait_for("the signal", |line| line.contains("\"trigger\":\"SIGHUP\""));
     assert!(
         line.contains("\"generation\":3") && line.contains("\"changed\":\"\""),
         "{line}"
@@ -263,6 +272,70 @@ async fn a_signal_and_a_changed_file_reload_the_configuration() {
         status(&gateway).await["config_generation"] == 6
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_reported_once_until_it_is_back() {
+    let gateway = gateway("[log]\nlevel = \"info\"");
+    let folder = gateway.folder.path();
+    let (file, aside) = (folder.join("chatgate.toml"), folder.join("aside"));
+    let is = async |outcome: &str, gauge: u8| {
+        let metric = format!("chatgate_config_last_reload_successful {gauge}");
+        let metrics = gateway.metrics().await;
+        status(&gateway).await["last_reload"]["outcome"] == outcome && has_line(&metrics, &metric)
+    };
+    std::fs::rename(&file, &aside).unwrap();
+    assert_rejected_once(&gateway, 1).await;
+    assert!(is("refused", 0).await);
+    assert!(gateway.process.lines().join("\n").contains("No such file"));
+    std::fs::rename(&aside, &file).unwrap();
+    until("the file is back", async || is("taken", 1).await).await;
+    // Not UTF-8, in one step.
+    std::fs::write(folder.join("next"), b"# \xff\n").unwrap();
+    std::fs::rename(folder.join("next"), &file).unwrap();
+    assert_rejected_once(&gateway, 2).await;
+    assert!(gateway.process.lines().join("\n").contains("not UTF-8"));
+    write(&gateway, "[log]\nlevel = \"info\"");
+    until("another file", async || is("taken", 1).await).await;
+}
+
+#[tokio::test]
+async fn a_changed_secret_file_is_applied_and_named() {
+    let sandbox = Sandbox::start();
+    let folder = tempfile::TempDir::new().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "another password").unwrap();
+    let upstream = sandbox.as_upstream();
+    let upstream = upstream.replace(
+        "env:UPSTREAM_PASSWORD",
+        &format!("file:{}", password.display()),
+    );
+    let gateway = gateway(&upstream);
+    let refused = Answer::of(call(&gateway, [127, 0, 0, 1])).await;
+    assert!(
+        refused.body.contains("UPSTREAM_REFUSED_CREDENTIALS"),
+        "{}",
+        refused.body
+    );
+    std::fs::write(&password, UPSTREAM_PASSWORD).unwrap();
+    let line = gateway.process.wait_for("the changed secret", |line| {
+        line.contains("configuration reloaded")
+    });
+    assert!(line.contains("\"changed\":\"upstream.password\""), "{line}");
+    assert!(!line.contains(UPSTREAM_PASSWORD), "{line}");
+    assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 1])).await.status, 200);
+    // A secret that is gone is reported once, and read again when it is back.
+    std::fs::remove_file(&password).unwrap();
+    assert_rejected_once(&gateway, 1).await;
+    std::fs::write(&password, UPSTREAM_PASSWORD).unwrap();
+    until("the secret is back", async || {
+        status(&gateway).await["last_reload"]["outcome"] == "taken"
+    })
+    .await;
+    // The command names a changed secret, too.
+    std::fs::write(&password, "another password").unwrap();
+    let printed = String::from_utf8(reload_command(&gateway).stdout).unwrap();
+    assert!(printed.contains("changed: upstream.password"), "{printed}");
 }
 
 #[tokio::test]

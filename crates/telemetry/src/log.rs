@@ -129,12 +129,12 @@ pub(crate) fn dropped_lines(class: LogClass) -> u64 {
 /// Logs a panic. It is not written to standard error, because that may be a pipe that nobody reads, which would block a serving
 /// thread.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string);
+    let location = panic.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
     tracing::error!(
         target: "chatgate::defect",
-        place,
+        location,
         cause = panic.payload_as_str(),
         backtrace = backtrace.as_ref().map(tracing::field::display),
         "a thread panicked"

@@ -100,7 +100,7 @@ mod tests {
             .with_writer(move || output.clone());
         tracing::subscriber::with_default(subscriber.finish(), || {
             let cause = "a\nlevel=ERROR \"b\" \\ \u{202e}";
-            tracing::warn!(target: "chatgate::x", cause, count = 7, is_ok = true, error = %"e=1", "not well");
+            tracing::warn!(target: "chatgate::x", cause, count = 7, accepted = true, error = %"e=1", "not well");
         });
         let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let (time, rest) = line.split_once(' ').unwrap();
@@ -111,7 +111,7 @@ mod tests {
         );
         assert_eq!(
             rest,
-            "level=WARN message=\"not well\" cause=\"a\\nlevel=ERROR \\\"b\\\" \\\\ \\u202e\" count=7 is_ok=true error=\"e=1\" \
+            "level=WARN message=\"not well\" cause=\"a\\nlevel=ERROR \\\"b\\\" \\\\ \\u202e\" count=7 accepted=true error=\"e=1\" \
              target=chatgate::x\n"
         );
     }

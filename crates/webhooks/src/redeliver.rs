@@ -75,8 +75,8 @@ impl Webhooks {
         let body = Bytes::from(json(&ping, Payload::Full));
         let sender = self.sender();
         let sent = sender.send(&webhook, (&event_id, body), at / 1000).await;
-        let is_ok = sent.outcome == Outcome::Delivered;
-        tracing::info!(webhook = id, is_ok, cause = sent.cause, "webhook tested");
+        let accepted = sent.outcome == Outcome::Delivered;
+        tracing::info!(webhook = id, accepted, cause = sent.cause, "webhook tested");
         Ok(WebhookAttempt {
             position: position_at(at),
             event_id,

@@ -138,7 +138,7 @@ pub(crate) async fn ensure_first_operator(
     let there = data.read_admin_key()?;
     let keys = store.admin_keys();
     let file = data.admin_key().display().to_string();
-    let mend = "to make a new key, stop the gateway and run: chatgate admin-key reset";
+    let hint = "to make a new key, stop the gateway and run: chatgate admin-key reset";
     match there {
         Some(key) if keys.is_empty() => {
             if key.expose_secret().chars().count() < ADMIN_KEY_BYTES_MIN {
@@ -154,7 +154,7 @@ pub(crate) async fn ensure_first_operator(
         Some(_) => {
             tracing::warn!(
                 file,
-                mend,
+                hint,
                 "the key in this file is not an admin key of the store"
             );
             Ok(())
@@ -162,7 +162,7 @@ pub(crate) async fn ensure_first_operator(
         None => {
             tracing::warn!(
                 file,
-                mend,
+                hint,
                 "the file with the first operator's key is missing"
             );
             Ok(())

@@ -51,9 +51,9 @@ fn connections_max(config: &Config) -> usize {
     let allowed = configured.min(fd_limit::room_for_connections(open_files, others));
     if allowed < configured {
         tracing::warn!(
-            fitting = allowed,
-            wanted = configured,
-            files = open_files,
+            connections_allowed = allowed,
+            connections_configured = configured,
+            open_files,
             "the limit of open files allows fewer connections than limits.connections"
         );
     }

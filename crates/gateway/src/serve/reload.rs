@@ -27,7 +27,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reads the configuration again and makes it current, unless it contains mistakes. Returns the result of the reload.
-pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
+pub(crate) async fn reload(runtime: &Arc<Runtime>, trigger: &str) -> LastReload {
     let mut loaded = runtime.loaded.lock().await;
     let outcome = renew(runtime, &mut loaded).await;
     let snapshot = runtime.snapshot();
@@ -37,7 +37,7 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
         Ok(changed) => {
             tracing::info!(
                 generation,
-                by,
+                trigger,
                 changed = changed.in_force.join(" "),
                 without_effect = changed.without_effect.join("; "),
                 "configuration reloaded"
@@ -47,14 +47,14 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, by: &str) -> LastReload {
             let mistakes = Value::from(mistakes.clone()).to_string();
             tracing::error!(
                 generation,
-                by,
+                trigger,
                 mistakes,
                 "configuration rejected, the old one stays"
             );
         }
     }
     let last = LastReload {
-        by: by.to_owned(),
+        trigger: trigger.to_owned(),
         at: Snapshot::now(),
         generation,
         outcome,

@@ -85,7 +85,7 @@ pub(crate) struct Loaded {
 #[derive(Clone)]
 pub(crate) struct LastReload {
     /// The person or event that triggered the reload.
-    pub(crate) by: String,
+    pub(crate) trigger: String,
     /// The time of the reload, in seconds since 1970, UTC.
     pub(crate) at: i64,
     /// The generation that was current after the reload.
@@ -99,7 +99,7 @@ impl LastReload {
     pub(crate) fn to_json(&self) -> Value {
         let mut json = json!({
             "at": rfc3339(self.at),
-            "by": self.by,
+            "by": self.trigger,
             "config_generation": self.generation,
         });
         match &self.outcome {

@@ -151,13 +151,13 @@ impl OutsideIssuer {
                 .iter()
                 .take(ODD_KEYS_SHOWN_MAX)
                 .map(describe);
-            let passed_over: Vec<_> = shown.collect();
+            let skipped_keys: Vec<_> = shown.collect();
             let (issuer, usable) = (&self.config.issuer, set.keys.len());
-            let passed_over = passed_over.join(" ");
+            let skipped_keys = skipped_keys.join(" ");
             tracing::warn!(
                 issuer,
                 usable,
-                passed_over,
+                skipped_keys,
                 "some keys of an issuer can't be used"
             );
         }

@@ -48,17 +48,22 @@ impl LaneState {
         );
         if before != 0 && now > before {
             let open = self.sends.under_way(|row| OpenRow::text_of(row, &self.key));
-            let (held, mut back) = (open.len(), self.put_back(session, open).await?);
+            let (under_way, mut restored) = (open.len(), self.put_back(session, open).await?);
             // These include sends that have ended since the sends above were listed.
             let ended = self.sends.take_ended(Instant::now());
             let closed = self.reopen_ended(session, &ended).await;
             self.sends.restore_ended(ended);
-            back += closed?;
+            restored += closed?;
             self.journal.failovers.fetch_add(1, Ordering::Relaxed);
             let cause = format!(
-                "timeline {now} after {before}: {back} sends were restored, {held} are under way"
+                "timeline {now} after {before}: {restored} sends were restored, {under_way} are under way"
             );
-            tracing::warn!(timeline = now, back, held, "the database has failed over");
+            tracing::warn!(
+                timeline = now,
+                restored,
+                under_way,
+                "the database has failed over"
+            );
             self.journal.add(JournalRow {
                 kind: JournalKind::Failover,
                 at_ms: now_ms(),
@@ -105,7 +110,7 @@ impl LaneState {
             let row = OpenRow::text_of(&send.row, &self.key);
             (send.row.id, row, send.claim.clone())
         });
-        let back = self.put_back(session, open.collect()).await?;
+        let restored = self.put_back(session, open.collect()).await?;
         let closings = ended.iter().map(|send| {
             let closing = Closing {
                 row: send.row.clone(),
@@ -118,6 +123,6 @@ impl LaneState {
         if !closings.is_empty() {
             self.close_rows(session, &closings).await?;
         }
-        Ok(back)
+        Ok(restored)
     }
 }
