@@ -170,9 +170,7 @@ async fn a_reload_cannot_expose_the_sandbox_beyond_loopback() {
     process.wait_for("the upstream", |line| line.starts_with("Upstream"));
     std::fs::write(&file, "").unwrap();
     process.signal("HUP");
-    let refused = process.wait_for("the refusal", |line| {
-        line.contains("configuration rejected")
-    });
+    let refused = process.wait_for("the refusal", |line| line.contains("configuration refused"));
     assert!(refused.contains("upstream.sandbox = true"), "{refused}");
 }
 

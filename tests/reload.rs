@@ -38,7 +38,7 @@ async fn assert_rejected_once(gateway: &Gateway, times: usize) {
         let lines = gateway.process.lines();
         let refusals = lines
             .iter()
-            .filter(|line| line.contains("configuration rejected"));
+            .filter(|line| line.contains("configuration refused"));
         refusals.count()
     };
     until("the refusal", async || refusals().await == times).await;
@@ -163,9 +163,9 @@ async fn a_reload_rejects_a_broken_file_and_reports_every_mistake_with_its_posit
         (&json!(1), &json!("refused"))
     );
     assert_eq!(status["last_reload"]["mistakes"], errors);
-    let line = gateway.process.wait_for("the refusal", |line| {
-        line.contains("configuration rejected")
-    });
+    let line = gateway
+        .process
+        .wait_for("the refusal", |line| line.contains("configuration refused"));
     assert!(line.contains("10.0.0.0/8"), "{line}");
     let metrics = gateway.metrics().await;
     for line in [

@@ -270,9 +270,9 @@ async fn a_changed_certificate_applies_to_new_connections_and_open_ones_continue
 
     files.write("tls.key", &old.key);
     gateway.process.signal("HUP");
-    let reported = gateway.process.wait_for("the refusal", |line| {
-        line.contains("configuration rejected")
-    });
+    let reported = gateway
+        .process
+        .wait_for("the refusal", |line| line.contains("configuration refused"));
     assert!(reported.contains("the key does not belong"), "{reported}");
     assert_eq!(shown(&connect(&connector, &gateway).await), new.der());
 }

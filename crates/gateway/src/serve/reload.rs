@@ -49,7 +49,7 @@ pub(crate) async fn reload(runtime: &Arc<Runtime>, trigger: &str) -> LastReload 
                 generation,
                 trigger,
                 mistakes,
-                "configuration rejected, the old one stays"
+                "configuration refused, the old one stays"
             );
         }
     }
