@@ -125,6 +125,7 @@ metrics! {
     Gauge "chatgate_config_generation" [] "The number of the current configuration";
     Gauge "chatgate_config_loaded_timestamp_seconds" [] "Time at which the current configuration was read";
     Counter "chatgate_config_reloads_total" ["outcome"] "Reloads of the configuration, by outcome";
+    Gauge "chatgate_config_last_reload_successful" [] "0 if the last reload was refused, otherwise 1";
     Gauge "chatgate_tls_certificate_expiry_timestamp_seconds" ["listener"] "Time at which the certificate of a listener expires" "TLS";
     Gauge "chatgate_signing_key_created_timestamp_seconds" [] "Time at which the key that signs tokens was created";
     Gauge "chatgate_issuer_keys_fetched_timestamp_seconds" ["issuer"] "Time at which the keys of an outside issuer were last fetched, 0 if never" "jwt.issuers";

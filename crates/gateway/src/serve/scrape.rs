@@ -31,6 +31,12 @@ pub(super) fn samples(runtime: &Runtime) -> Vec<MetricSample> {
     samples.extend(event_samples(&runtime.process.events.status()));
     samples.extend(log_samples());
     samples.extend(config_samples(&snapshot));
+    let last = runtime.last_reload();
+    let is_successful = last.is_none_or(|last| last.outcome.is_ok());
+    samples.push(MetricSample::of(
+        "chatgate_config_last_reload_successful",
+        f64::from(u8::from(is_successful)),
+    ));
     samples.extend(certificate_samples(runtime));
     samples.extend(process_samples());
     samples
