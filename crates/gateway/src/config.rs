@@ -4,6 +4,7 @@
 mod cache;
 mod events;
 mod exposure;
+mod files;
 mod journal;
 mod jwt;
 mod limits;
@@ -18,6 +19,7 @@ mod upstream;
 mod ways;
 mod webhooks;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -27,7 +29,7 @@ use forward::allowlist::Networks;
 use forward::{CacheConfig, UpstreamConfig, UpstreamLimits};
 use ipnet::IpNet;
 use server::tls::{TlsFiles, scheme};
-use settings::{ConfigError, Reader, Sources, parse};
+use settings::{ConfigError, Reader, SecretSource, Sources, parse};
 use shared::ValkeyOptions;
 use store::{ReceiptRoom, Retention};
 use telemetry::LogConfig;
@@ -37,6 +39,7 @@ use crate::client_addr::ForwardedHeader;
 use exposure::{access_networks, forwarded_header, is_loopback, networks, proxy_protocol};
 use parse_chatgate::{host_name, origin, public_url};
 
+pub(crate) use files::ConfigFiles;
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig, TOKEN_LIFE_MAX_S};
 pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
@@ -123,6 +126,8 @@ pub struct Config {
     pub accesses: Vec<SeedAccess>,
     /// Files outside the data folder that contain a secret.
     pub secret_files: Vec<PathBuf>,
+    /// The secrets that are used after the first start, by key.
+    secrets: BTreeMap<String, SecretSource>,
 }
 
 /// The keys that a reload has changed.
@@ -196,19 +201,6 @@ impl Config {
     /// bound address. It is never taken from a request.
     pub(crate) fn callers_url(&self, address: SocketAddr) -> String {
         callers_url(self.public_url.as_ref(), self.tls.as_ref(), address)
-    }
-
-    /// Logs a warning for each secret file that every user of the machine can read. Only files of this user are reported, because
-    /// this user cannot change files of other users, such as files that an orchestrator mounts.
-    pub(crate) fn warn_of_exposed_secrets(&self) {
-        for file in self
-            .secret_files
-            .iter()
-            .filter(|file| settings::is_exposed(file))
-        {
-            let file = file.display();
-            ::tracing::warn!(%file, "every user of this machine can read the file of a secret; run chmod 600 on it");
-        }
     }
 
     /// Returns the keys that differ between two files, without their values.
@@ -316,6 +308,7 @@ impl Config {
             traces: tracing::traces(reader),
             accesses: seeds::seeds(reader),
             secret_files: std::mem::take(&mut reader.secret_files),
+            secrets: files::secrets(reader),
         }
     }
 }

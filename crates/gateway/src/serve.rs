@@ -20,7 +20,6 @@ mod traces;
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 use webhooks::{WebhookEnvironment, Webhooks};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigFiles};
 use crate::request::record::log_counts;
 use crate::router::PublicRouter;
 use crate::serve::assemble::assemble;
@@ -91,7 +90,6 @@ async fn serve_until_stopped(
     }
     let demo = bootstrap::first_start(&store, &hasher, &config, &data).await?;
     let (running, sandbox) = start_sandbox(&config, &data).await?.unzip();
-    let file = source.file.clone();
     let events = open_events(&store, &config).await?;
     let process = ProcessContext {
         config_source: source,
@@ -115,8 +113,10 @@ async fn serve_until_stopped(
         sandbox: running.as_ref().map(Sandbox::url),
         demo: demo.as_ref(),
     });
+    let files = ConfigFiles::of(&process.config_source, &sources, &config);
     let loaded = Loaded {
-        tried: Some(sources.file.clone()),
+        tried: Some(files.clone()),
+        polled: files,
         sources,
         config: Arc::new(config),
     };
@@ -124,7 +124,7 @@ async fn serve_until_stopped(
     let operators = Arc::<Runtime>::clone(&runtime);
     let (admin_router, refresh) = Console::new(operators, Arc::clone(&store), hasher).open();
     let refresh = tokio::spawn(refresh);
-    let served = run(&runtime, public, (admin, admin_router), signals, file).await;
+    let served = run(&runtime, public, (admin, admin_router), signals).await;
     refresh.abort();
     let _ = refresh.await;
     served?;
@@ -208,11 +208,10 @@ async fn run(
     public: TcpListener,
     (admin, console): (TcpListener, Router),
     (mut stop_signal, reload_signal): (StopSignal, ReloadSignal),
-    file: Option<PathBuf>,
 ) -> Result<(), String> {
     let (stop, stopped) = Shutdown::channel();
     let (stop_admin, admin_stopped) = Shutdown::channel();
-    let mut background_tasks = start_background_tasks(runtime, reload_signal, file);
+    let mut background_tasks = start_background_tasks(runtime, reload_signal);
     let workers = Workers::start(forward::workers(), begin_worker, telemetry::write_lines);
     let workers = workers.map_err(|error| format!("threads can't be started: {error}"))?;
     let workers = Arc::new(workers);
@@ -268,11 +267,7 @@ async fn run(
 }
 
 /// Starts the jobs that run next to the requests until the shutdown.
-fn start_background_tasks(
-    runtime: &Arc<Runtime>,
-    reload_signal: ReloadSignal,
-    file: Option<PathBuf>,
-) -> JoinSet<()> {
+fn start_background_tasks(runtime: &Arc<Runtime>, reload_signal: ReloadSignal) -> JoinSet<()> {
     let mut background_tasks = JoinSet::new();
     jobs::spawn(
         &mut background_tasks,
@@ -288,13 +283,11 @@ fn start_background_tasks(
     );
     background_tasks.spawn(poll::make_events(Arc::clone(runtime)));
     background_tasks.spawn(reload::on_signal(Arc::clone(runtime), reload_signal));
-    if let Some(file) = file {
-        jobs::spawn(
-            &mut background_tasks,
-            ("configuration", runtime),
-            move |runtime| reload::on_change(runtime, file.clone()),
-        );
-    }
+    jobs::spawn(
+        &mut background_tasks,
+        ("configuration", runtime),
+        reload::on_change,
+    );
     background_tasks
 }
 

@@ -17,6 +17,7 @@ pub use changes::changed;
 pub use error::ConfigError;
 pub use read_within::hanging_files;
 pub use reader::Reader;
+pub use reader::secret::{SecretSource, secret_hash};
 pub use schema::ValueKind;
 pub use source::{ConfigSource, Flag, Sources};
 pub use trusted_file::{

@@ -1,7 +1,9 @@
 //! Reads settings one by one, from flag, environment or file in that order, and collects all errors.
 
+pub(crate) mod secret;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
@@ -10,7 +12,7 @@ use crate::error::{ConfigError, Location, SourceMap};
 use crate::schema::{KeySchema, ValueKind, document};
 use crate::source::{Sources, variable};
 use crate::toml_value::{lookup, scalar, too_large};
-use crate::trusted_file::read_trusted;
+use secret::SecretSource;
 
 /// An unparsed value from any of the three sources.
 enum RawValue {
@@ -29,6 +31,8 @@ pub struct Reader<'a> {
     errors: Vec<ConfigError>,
     /// The files that secrets were read from.
     pub secret_files: Vec<PathBuf>,
+    /// The secrets that were read, by key.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// The schema of each key that was read, if schemas are recorded (see [`Reader::recording`]).
     schemas: Option<BTreeMap<String, KeySchema>>,
 }
@@ -46,6 +50,7 @@ impl<'a> Reader<'a> {
             known: BTreeSet::new(),
             errors: Vec::new(),
             secret_files: Vec::new(),
+            secrets: BTreeMap::new(),
             schemas: None,
         };
         for error in errors {
@@ -182,42 +187,6 @@ impl<'a> Reader<'a> {
             }
         }
         values
-    }
-
-    /// Reads a secret: `env:NAME` or `file:PATH`. A plain secret is allowed only in an environment variable, because files get
-    /// shared.
-    pub fn secret(&mut self, key: &str) -> Option<String> {
-        self.record(key, || KeySchema::new(ValueKind::Secret));
-        if let Some(RawValue::Scalar(text, _)) = self.raw(key) {
-            let file = text.strip_prefix("file:").map(PathBuf::from);
-            self.secret_files.extend(file);
-        }
-        let Sources {
-            environment,
-            not_text,
-            ..
-        } = self.sources;
-        let from_environment = environment.contains_key(&self.variable(key));
-        self.read(key, |text| {
-            if let Some(name) = text.strip_prefix("env:") {
-                let is = if not_text.contains(name) {
-                    "not UTF-8"
-                } else {
-                    "not set"
-                };
-                let value = environment.get(name).cloned();
-                value.ok_or_else(|| format!("the environment variable {name} is {is}"))
-            } else if let Some(path) = text.strip_prefix("file:") {
-                let text = read_trusted(Path::new(path))?;
-                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-            } else if from_environment {
-                Ok(text.to_owned())
-            } else {
-                let error =
-                    "a secret must not be in the configuration file; write \"env:NAME\" or \"file:PATH\"";
-                Err(error.to_owned())
-            }
-        })
     }
 
     /// Returns one prefix for each element of an array of tables. The settings of the element are read under that prefix.

@@ -2,7 +2,6 @@
 //! configuration or nothing of it. Log, metrics and status report the result.
 
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,17 @@ use settings::ConfigError;
 use store::sha256;
 use tokio::time::timeout;
 
-use crate::config::{ChangedKeys, Config};
+use crate::config::{ChangedKeys, Config, ConfigFiles};
 use crate::serve::assemble::assemble;
 use crate::serve::policies;
 use crate::state::current::{LastReload, Loaded, Runtime};
 use crate::state::snapshot::Snapshot;
 
-/// How often the file is read. A change counts once two readings in a row are equal, so that no half-written file is applied.
+/// How often the files are read. A change counts once two readings in a row are equal, so that no half-written file is applied.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Number of readings in a row after which a file that can't be read is reported. A missing file is probably being replaced.
+const UNREADABLE_POLLS: u32 = 5;
 
 /// Maximum time for reading all files of a configuration. Each single file has a shorter limit. It is less than the time that a
 /// command waits for its answer.
@@ -68,6 +70,7 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     let sentence = |text: String| vec![json!({ "text": text })];
     let old = Arc::clone(&loaded.config);
     let reading = Arc::clone(runtime);
+    loaded.tried = None;
     // On a blocking thread, because this also reads and checks certificates and keys.
     let read = tokio::task::spawn_blocking(move || {
         let sources = reading.process.config_source.read()?;
@@ -77,10 +80,17 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     let read = timeout(READ_TIMEOUT, read).await;
     let read = read.map_err(|_| sentence(not_read()))?;
     let read = read.map_err(|panic| sentence(panic.to_string()))?;
-    loaded.tried = read.as_ref().ok().map(|(sources, _)| sources.file.clone());
+    // The reading of a poll is older, so a later change differs from it.
+    let mut tried = loaded.polled.clone();
+    if let Ok((sources, _)) = &read {
+        tried.set_text(&sources.file);
+    }
+    loaded.tried = Some(tried);
     let (sources, config) = read.map_err(sentence)?;
     let config = config
         .map_err(|mistakes| -> Vec<_> { mistakes.iter().map(ConfigError::to_json).collect() })?;
+    let source = &runtime.process.config_source;
+    loaded.tried = Some(ConfigFiles::of(source, &sources, &config));
     let policies = policies::from_config(&config).map_err(sentence)?;
     let current = runtime.snapshot();
     let assembled = assemble(&config, &runtime.process, Some(&current)).await;
@@ -96,7 +106,12 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     runtime.process.events.configure(config.events.clone());
     runtime.process.webhooks.configure(sender);
     current.store.configured(&sha256(sources.file.as_bytes()));
-    let changed = Config::changed(&loaded.sources, &sources);
+    let mut changed = Config::changed(&loaded.sources, &sources);
+    for key in loaded.config.changed_secrets(&config) {
+        if !changed.in_force.iter().any(|known| known == key) {
+            changed.in_force.push(key.to_owned());
+        }
+    }
     (loaded.sources, loaded.config) = (sources, Arc::new(config));
     Ok(changed)
 }
@@ -125,26 +140,40 @@ pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
     }
 }
 
-/// Reloads after the file has changed and then stayed the same, until the task is aborted.
-pub(crate) async fn on_change(runtime: Arc<Runtime>, file: PathBuf) {
+/// Reloads after the file, or a file with one of its secrets, has changed and then stayed the same, until the task is aborted.
+pub(crate) async fn on_change(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     let (mut seen, mut taken) = (None, None);
+    // The number of equal readings in a row.
+    let mut polls = 0;
     loop {
         interval.tick().await;
-        // A missing file is probably being replaced. A reload that somebody requests at that time reports the file as missing.
-        let path = file.clone();
-        let read = tokio::task::spawn_blocking(move || settings::read_to_compare(&path));
-        let Ok(Ok(read)) = read.await else {
+        let config = Arc::clone(&runtime.loaded.lock().await.config);
+        let reading = Arc::clone(&runtime);
+        let read = tokio::task::spawn_blocking(move || {
+            ConfigFiles::read(&reading.process.config_source, &config)
+        });
+        let Ok(read) = read.await else {
             continue;
         };
-        let is_new = runtime.loaded.lock().await.tried.as_ref() != Some(&read.0);
+        let is_new = {
+            let mut loaded = runtime.loaded.lock().await;
+            loaded.polled.clone_from(&read);
+            loaded.tried.as_ref() != Some(&read)
+        };
+        let needed = if read.is_readable() {
+            2
+        } else {
+            UNREADABLE_POLLS
+        };
         let read = Some(read);
+        polls = if seen == read { polls + 1 } else { 1 };
         if !is_new {
             // What was taken before is new again if the file is put back.
             taken = None;
         }
-        // A file that can't be loaded is tried once, and again when its text or its permissions change.
-        if is_new && seen == read && taken != read {
+        // Files that can't be loaded are tried once, and again when their contents or their permissions change.
+        if is_new && polls >= needed && taken != read {
             reload(&runtime, "changed file").await;
             taken.clone_from(&read);
         }

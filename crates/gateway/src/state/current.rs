@@ -19,7 +19,7 @@ use telemetry::LogLevel;
 use url::Url;
 use webhooks::Webhooks;
 
-use crate::config::{ChangedKeys, Config};
+use crate::config::{ChangedKeys, Config, ConfigFiles};
 use crate::state::snapshot::Snapshot;
 
 /// The state of a running gateway that outlives a single configuration.
@@ -77,8 +77,10 @@ impl SandboxUpstream {
 pub(crate) struct Loaded {
     pub(crate) sources: Sources,
     pub(crate) config: Arc<Config>,
-    /// The text of the file that was last tried, even if it was rejected.
-    pub(crate) tried: Option<String>,
+    /// The files as the last poll found them.
+    pub(crate) polled: ConfigFiles,
+    /// The files that were last tried, even if they were rejected. `None` if they could not be read in time.
+    pub(crate) tried: Option<ConfigFiles>,
 }
 
 /// The result of the last reload.
