@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::harness::{Gateway, binary, on_a_terminal};
+use crate::harness::{Gateway, binary, is_of_files, on_a_terminal};
 
 pub(crate) fn printed_calls(gateway: &Gateway) -> Vec<String> {
     // The fifth line is the last one that a first start prints.
@@ -46,6 +46,48 @@ fn every_printed_call_returns_success_and_contains_no_secret() {
     }
     assert!(said.contains("demo.json"), "{said}");
     assert_calls_succeed(&calls);
+}
+
+#[test]
+fn the_password_file_of_a_seeded_access_may_be_removed_after_the_first_start() {
+    if is_of_files("the password file must stay") {
+        return;
+    }
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let [password, file, data] = ["apw", "seeds.toml", "data"].map(|name| folder.path().join(name));
+    let toml = format!(
+        "[[accesses]]\nname = \"a\"\nuser = \"a\"\npassword = \"file:{}\"\nallow = [\"127.0.0.1\"]\n",
+        password.display()
+    );
+    std::fs::write(&file, &toml).unwrap();
+    let check = || {
+        let mut check = Command::new(binary());
+        check.args(["check", "--config"]).arg(&file);
+        check.arg("--data").arg(&data).output().unwrap()
+    };
+    let is_named = |line: &str| line.contains("accesses.0.password") && line.contains("apw");
+    let printed = check();
+    let wrong = String::from_utf8_lossy(&printed.stderr);
+    assert_eq!(printed.status.code(), Some(64), "{wrong}");
+    assert!(is_named(&wrong), "{wrong}");
+    std::fs::write(&password, "a seeded password").unwrap();
+    let gateway = Gateway::over(Arc::clone(&folder), &toml, &[]);
+    std::fs::remove_file(&password).unwrap();
+    let mut reload = Command::new(binary());
+    reload.args(["reload", "--admin", &gateway.admin.to_string()]);
+    let reloaded = reload.arg("--data").arg(&data).output().unwrap();
+    assert!(
+        reloaded.status.success(),
+        "{}",
+        String::from_utf8_lossy(&reloaded.stderr)
+    );
+    gateway.process.signal("TERM");
+    assert_eq!(gateway.process.ended().0, Some(0));
+    let printed = check();
+    let warned = String::from_utf8_lossy(&printed.stderr);
+    assert!(printed.status.success() && is_named(&warned), "{warned}");
+    let gateway = Gateway::over(folder, &toml, &[]);
+    gateway.process.wait_for("the warning", is_named);
 }
 
 /// On a terminal, which `script` provides, the lines contain the secrets themselves.

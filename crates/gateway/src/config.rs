@@ -53,6 +53,9 @@ pub use ways::WaysConfig;
 /// The prefix of our environment variables, such as `CHATGATE__SERVER__LISTEN`.
 const ENVIRONMENT_PREFIX: &str = "CHATGATE__";
 
+/// The name of a store's file in the data folder.
+pub(crate) const STORE_FILE: &str = "chatgate.db";
+
 /// The example configuration, which documents every key.
 const EXAMPLE: &str = include_str!("../../../config/chatgate.toml");
 
@@ -124,6 +127,8 @@ pub struct Config {
     pub traces: TracesConfig,
     /// Accesses that are created in an empty store.
     pub accesses: Vec<SeedAccess>,
+    /// The errors of the passwords of further such accesses that can't be read. A store that has started does not need them.
+    pub(crate) unread_seeds: Vec<ConfigError>,
     /// Files outside the data folder that contain a secret.
     pub secret_files: Vec<PathBuf>,
     /// The secrets that are used after the first start, by key.
@@ -157,7 +162,7 @@ impl Config {
         in_force: Option<&Config>,
     ) -> Result<Config, Vec<ConfigError>> {
         let mut reader = Reader::new(sources, ENVIRONMENT_PREFIX);
-        let config = Config::convert(&mut reader);
+        let config = Config::convert(&mut reader, in_force.is_some());
         for key in in_force.iter().flat_map(|old| old.pinned(&config)) {
             reader.reject(
                 key,
@@ -185,7 +190,10 @@ impl Config {
             "server.trusted_proxies is \"any\": every client can choose the address that networks, limits and the journal use"
                 .to_owned()
         });
-        mute.chain(everybody)
+        let unread = self.unread_seeds.iter().map(|error| {
+            format!("{error}; only the first start of a store needs it, so it is ignored")
+        });
+        mute.chain(everybody).chain(unread)
     }
 
     /// Returns the JSON Schema of the file. It contains the keys that the conversion reads, described by the example's comments.
@@ -193,7 +201,7 @@ impl Config {
     pub fn schema() -> serde_json::Value {
         let nothing = Sources::default();
         let mut reader = Reader::recording(&nothing, ENVIRONMENT_PREFIX);
-        Config::convert(&mut reader);
+        Config::convert(&mut reader, false);
         reader.json_schema("The configuration file of Chatgate", EXAMPLE)
     }
 
@@ -252,7 +260,12 @@ impl Config {
         changes.chain(of_store).chain(of_counts)
     }
 
-    fn convert(reader: &mut Reader<'_>) -> Config {
+    /// Converts the sources. `is_running` is true if the store has been opened.
+    fn convert(reader: &mut Reader<'_>, is_running: bool) -> Config {
+        let data = reader.text("server.data", "./data", parse::path);
+        let shared_store = shared_store::shared_store(reader);
+        let has_started = is_running || shared_store.is_none() && data.join(STORE_FILE).exists();
+        let (accesses, unread_seeds) = seeds::seeds(reader, has_started);
         let upstream_limits = upstream::upstream_limits(reader);
         let trusted_proxies = access_networks(reader, "server.trusted_proxies");
         let listen = reader.address("server.listen", "127.0.0.1:8080");
@@ -266,8 +279,8 @@ impl Config {
         let upstream = upstream::upstream(reader, &upstream_limits, listen);
         let (shared_counts, counts_pinned) = shared_counts::shared_counts(reader);
         Config {
-            data: reader.text("server.data", "./data", parse::path),
-            shared_store: shared_store::shared_store(reader),
+            data,
+            shared_store,
             shared_counts,
             counts_pinned,
             listen,
@@ -306,7 +319,8 @@ impl Config {
             jwt: jwt::jwt(reader, own_name.as_deref()),
             log: log::log(reader),
             traces: tracing::traces(reader),
-            accesses: seeds::seeds(reader),
+            accesses,
+            unread_seeds,
             secret_files: std::mem::take(&mut reader.secret_files),
             secrets: files::secrets(reader),
         }

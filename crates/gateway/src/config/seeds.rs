@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use adapter::{OPERATIONS, Way};
 use ipnet::IpNet;
 use secrecy::SecretString;
-use settings::{Reader, ValueKind, parse};
+use settings::{ConfigError, Reader, ValueKind, parse};
 use store::{CachePolicy, JournalLevel, check_password, parse_network};
 
 use super::exposure::access_networks;
@@ -39,24 +39,41 @@ pub struct SeedAccess {
     pub cache: CachePolicy,
 }
 
-pub(super) fn seeds(reader: &mut Reader<'_>) -> Vec<SeedAccess> {
+/// Reads the accesses. After the first start of a store, when `has_started` is true, a password that can't be read is not an error,
+/// because nothing needs it any more. Returns the errors of such passwords in addition to the accesses.
+pub(super) fn seeds(
+    reader: &mut Reader<'_>,
+    has_started: bool,
+) -> (Vec<SeedAccess>, Vec<ConfigError>) {
     let prefixes = reader.tables("accesses");
+    let mut unread = Vec::new();
     let seeds: Vec<_> = prefixes
         .iter()
-        .filter_map(|prefix| seed(reader, prefix))
+        .filter_map(|prefix| seed(reader, prefix, has_started.then_some(&mut unread)))
         .collect();
     reader.reject_duplicates("accesses", "name", seeds.iter().map(|seed| &seed.name));
     reader.reject_duplicates("accesses", "user", seeds.iter().map(|seed| &seed.user));
-    seeds
+    (seeds, unread)
 }
 
-fn seed(reader: &mut Reader<'_>, prefix: &str) -> Option<SeedAccess> {
+/// Reads an access. Adds the error of a password that can't be read to `unread` if there is such a list.
+fn seed(
+    reader: &mut Reader<'_>,
+    prefix: &str,
+    unread: Option<&mut Vec<ConfigError>>,
+) -> Option<SeedAccess> {
     let key = |name: &str| format!("{prefix}.{name}");
     let way_names = Way::ALL.map(Way::name);
     let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
     let name = reader.required_text(&key("name"), access_name);
     let user = reader.required_text(&key("user"), |text| bounded(text, adapter::USER_BYTES_MAX));
-    let password = reader.secret(&key("password"));
+    let password = match unread {
+        Some(unread) => reader.try_secret(&key("password")).unwrap_or_else(|error| {
+            unread.push(error);
+            None
+        }),
+        None => reader.secret(&key("password")),
+    };
     if !reader.is_set(&key("password")) || password.as_ref().is_some_and(String::is_empty) {
         reader.reject(&key("password"), "an access needs a password");
     } else if let Some(Err(wrong)) = password.as_deref().map(check_password) {

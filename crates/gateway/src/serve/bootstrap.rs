@@ -87,6 +87,9 @@ pub(crate) async fn first_start(
         }
         return Ok(None);
     }
+    if let Some(unread) = config.unread_seeds.first() {
+        return Err(format!("{unread}; the first start of a store needs it"));
+    }
     if config.accesses.is_empty() && config.demo {
         return create_demo(store, hasher, data).await.map(Some);
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use store::{StoreError, random_bytes};
 
+use crate::config::STORE_FILE;
 use crate::serve::file_rights;
 
 /// Number of random bytes in an admin key.
@@ -114,7 +115,7 @@ impl DataFolder {
     /// Returns the path of the store.
     #[must_use]
     pub fn store(&self) -> PathBuf {
-        self.0.join("chatgate.db")
+        self.0.join(STORE_FILE)
     }
 
     /// Returns the path of the embedded sandbox's database.
