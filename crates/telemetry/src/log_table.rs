@@ -77,6 +77,7 @@ fields! {
     Text "role" "chatgate.role" "The role of the admin key";
     Number "erased" "chatgate.erased" "The number of journal rows that were erased";
     Text "webhook" "chatgate.webhook" "The id of a webhook";
+    Text "event" "chatgate.event" "The id of an event";
     Text "state" "chatgate.state" "The state of the webhook";
     Flag "accepted" "chatgate.accepted" "True if the webhook's receiver accepted the test";
 

@@ -86,6 +86,7 @@ metrics! {
 
     Gauge "chatgate_webhooks" ["state"] "Webhooks by state: active, resting while their receivers fail, paused, or disabled";
     Counter "chatgate_webhook_attempts_total" ["outcome"] "Attempted deliveries of this process, by outcome";
+    Counter "chatgate_webhook_given_up_total" [] "Events that this process has given up, because their deliveries failed while others succeeded";
     Gauge "chatgate_webhook_pending_deliveries" [] "Deliveries whose outcome this process has not stored";
     Gauge "chatgate_webhook_oldest_seconds" [] "Age of the oldest event among these deliveries";
     Gauge "chatgate_webhook_lost" [] "Times that events of a webhook were deleted from the log before they were sent";

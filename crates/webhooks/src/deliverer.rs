@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use events::{Events, InterestGuard};
-use store::Event;
+use store::{Event, WebhookSettlement};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -19,6 +19,7 @@ use crate::manage::Webhooks;
 use crate::schedule::Changes;
 use crate::served::{ACTOR, ServedWebhook};
 use crate::state_transition::StateTransition;
+use crate::stats::StatsCell;
 
 /// Maximum number of concurrent attempts, over all webhooks.
 const CONCURRENT_MAX: usize = 64;
@@ -246,6 +247,7 @@ impl Deliverer {
                         self.webhooks.changed().notify_one();
                     } else {
                         served.committed = settlement.progress.position;
+                        report_given_up(settlement, self.webhooks.stats_cell());
                         transitions.extend(served.record_state(self.webhooks.store(), now));
                     }
                 }
@@ -274,6 +276,22 @@ impl Deliverer {
                 .record(self.webhooks.store(), (ACTOR, now / 1000))
                 .await;
         }
+    }
+}
+
+/// Logs and counts the events that were given up, once that is stored.
+fn report_given_up(settlement: &WebhookSettlement, stats: &StatsCell) {
+    for row in settlement.deliveries.iter().filter(|row| row.is_dead) {
+        stats.count_given_up();
+        let (webhook, event, cause) = (&settlement.id, &row.event_id, &row.cause);
+        let hint = format!("chatgate webhook redeliver {webhook} --dead");
+        tracing::warn!(
+            webhook,
+            event,
+            cause,
+            hint,
+            "an event of a webhook was given up"
+        );
     }
 }
 

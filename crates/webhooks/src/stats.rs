@@ -11,6 +11,8 @@ use crate::sender::OUTCOMES;
 pub struct WebhookStats {
     /// Attempts since the start, by outcome.
     pub attempts: BTreeMap<&'static str, u64>,
+    /// Events given up since the start.
+    pub given_up: u64,
     /// The number of webhooks in each state, by the state's word.
     pub states: BTreeMap<&'static str, u64>,
     /// The number of unsettled deliveries.
@@ -30,11 +32,20 @@ impl StatsCell {
         *self.0.lock().attempts.entry(cause).or_default() += 1;
     }
 
-    /// Replaces all figures with those of the latest check, except the counters of attempts, which continue.
+    pub(crate) fn count_given_up(&self) {
+        self.0.lock().given_up += 1;
+    }
+
+    /// Replaces all figures with those of the latest check, except the counters of attempts and of events given up, which continue.
     pub(crate) fn replace(&self, found: WebhookStats) {
         let mut stats = self.0.lock();
         let attempts = std::mem::take(&mut stats.attempts);
-        *stats = WebhookStats { attempts, ..found };
+        let given_up = stats.given_up;
+        *stats = WebhookStats {
+            attempts,
+            given_up,
+            ..found
+        };
     }
 
     /// Returns the current figures, with a counter for every outcome.

@@ -103,6 +103,7 @@ fn webhook_samples(stats: &WebhookStats, now_ms: i64) -> Vec<MetricSample> {
             "chatgate_webhook_oldest_seconds",
             oldest.max(0) as f64 / 1e3,
         ),
+        ("chatgate_webhook_given_up_total", stats.given_up as f64),
         ("chatgate_webhook_lost", stats.lost as f64),
     ];
     let others = others.map(|(name, value)| MetricSample::of(name, value));

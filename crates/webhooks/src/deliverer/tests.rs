@@ -5,6 +5,7 @@ mod stage;
 mod stopped;
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Mutex;
 
@@ -13,6 +14,8 @@ use client::Roots;
 use store::{Access, Channel, EventKind, EventRetention, WebhookState};
 use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
+use tracing::field::Field;
+use tracing::{Metadata, Subscriber, span};
 
 use self::stage::*;
 use super::*;
@@ -63,6 +66,80 @@ async fn events_are_delivered_signed_once_and_in_chat_order() {
             .iter()
             .all(|one| one.status == Some(204) && one.cause == "ok")
     );
+}
+
+/// Collects the fields of all events that are logged.
+#[derive(Clone, Default)]
+struct LoggedFields(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for LoggedFields {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = event.metadata().level().to_string();
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            line.push_str(&format!(" {field}={value:?}"));
+        });
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// The receiver rejects one event for more than half an hour of the fast clock and accepts others.
+#[tokio::test]
+async fn an_event_that_is_given_up_is_logged_and_counted_once() {
+    let logged = LoggedFields::default();
+    let _logging = tracing::subscriber::set_default(logged.clone());
+    let sending = Sending::new().await;
+    let (port, got) = receiver(|_, id| if id == "evt_10" { 500 } else { 200 }).await;
+    let (id, _) = sending.webhook(port, &["message.received"]).await;
+    sending.receive(EventKind::MessageReceived, 0..1).await;
+    let others = async {
+        for number in (1..).filter(|number| number % 10 > 0) {
+            if sending.webhooks.stats().given_up > 0 {
+                break;
+            }
+            sending.reached_within(&got, number..number + 1).await;
+        }
+    };
+    let given_up = tokio::time::timeout(Duration::from_secs(60), others);
+    given_up.await.expect("it is not given up");
+    assert_eq!(sending.webhooks.stats().given_up, 1);
+    let rows = sending.webhooks.deliveries(&id).await.unwrap();
+    assert!(
+        rows.iter()
+            .any(|row| row.is_dead && row.event_id == "evt_10")
+    );
+    let logged = logged.0.lock().unwrap();
+    let lines: Vec<_> = logged
+        .iter()
+        .filter(|line| line.contains("given up"))
+        .collect();
+    let [line] = lines.as_slice() else {
+        panic!("{lines:?}")
+    };
+    for part in [
+        "WARN",
+        &id,
+        "event=\"evt_10\"",
+        "cause=\"status\"",
+        "redeliver",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
 }
 
 #[tokio::test]
