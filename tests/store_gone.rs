@@ -2,6 +2,7 @@
 //! process, so nothing is sent until the file is back.
 
 use std::fs;
+use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -46,6 +47,41 @@ async fn refuses(gateway: &Gateway, (demo, sandbox): (&Demo, &Sandbox), suspend:
         let change = client().patch(url).bearer_auth(key).body(suspended);
         assert_eq!(Answer::of(change).await.status, 503);
     }
+}
+
+#[tokio::test]
+async fn a_store_whose_log_is_removed_fails_and_a_stop_saves_its_data() {
+    if is_of_files("there is no log") {
+        return;
+    }
+    let sandbox = Sandbox::start();
+    let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
+    let (demo, data) = (gateway.demo(), gateway.data());
+    let with = (&demo, &sandbox);
+    assert_eq!(send(&gateway, &demo, "first").await.status, 200);
+    let (log, aside) = (data.join("chatgate.db-wal"), data.join("aside"));
+    fs::rename(&log, &aside).unwrap();
+    until("a moved log fails", async || is_failing(&gateway).await).await;
+    let found = |line: &str| line.contains("\"ERROR\"") && line.contains("chatgate.db-wal");
+    gateway.process.wait_for("the error", found);
+    fs::rename(&aside, &log).unwrap();
+    until("the same log is back", async || {
+        ready(&gateway).await.status == 200
+    })
+    .await;
+    assert_eq!(send(&gateway, &demo, "second").await.status, 200);
+
+    fs::remove_file(&log).unwrap();
+    until("a removed log fails", async || is_failing(&gateway).await).await;
+    refuses(&gateway, with, None).await;
+    let folder = Arc::clone(&gateway.folder);
+    gateway.process.signal("TERM");
+    assert_eq!(gateway.process.ended().0, Some(0));
+    let gateway = Gateway::over(folder, &sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
+    for key in ["first", "second"] {
+        assert_eq!(send(&gateway, &demo, key).await.status, 200);
+    }
+    assert_eq!(sandbox.sent().await["sends"], 2);
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Opens the store's file, and defines the one connection that writes it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use super::store_file::StoreFile;
 use crate::StoreError;
 
 /// Time that a statement waits for another process's lock before it fails. Only an operator's own tool ever holds such a lock.
@@ -66,13 +67,13 @@ fn open(file: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 
 /// The connection for all writes.
 pub(crate) struct WriteConnection {
-    file: PathBuf,
+    file: StoreFile,
     /// The open connection; absent after a transaction that could not be ended. The next write opens a new one.
     connection: Option<Connection>,
 }
 
 impl WriteConnection {
-    pub(crate) fn new(file: PathBuf, connection: Connection) -> WriteConnection {
+    pub(super) fn new(file: StoreFile, connection: Connection) -> WriteConnection {
         WriteConnection {
             file,
             connection: Some(connection),
@@ -82,7 +83,7 @@ impl WriteConnection {
     fn connection(&mut self) -> Result<&mut Connection, StoreError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => open_for_writing(&self.file)?,
+            None => open_for_writing(self.file.path())?,
         };
         Ok(self.connection.insert(connection))
     }
@@ -101,6 +102,7 @@ impl WriteConnection {
         // next write must not become part of the failed transaction.
         if !connection.is_autocommit() {
             self.connection = None;
+            self.file.forget_log();
         }
         written
     }

@@ -71,9 +71,10 @@ impl SqliteStore {
         let accesses = read_accesses(&connection)?;
         let last_uses = read_last_uses(&connection, &accesses)?;
         let admin_keys = read_admin_keys(&connection)?;
+        place.note_log();
         let memory = StoreMemory::new(accesses, admin_keys, last_uses);
         let writer = StoreWriter::start(
-            WriteConnection::new(file.clone(), connection),
+            WriteConnection::new(place.clone(), connection),
             JournalWriter::new(Arc::clone(&memory.journal), journal_key.clone()),
             Arc::clone(&pages),
         )?;
