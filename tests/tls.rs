@@ -1,6 +1,7 @@
 //! Tests of TLS on both listeners: handshakes, certificates that change, client certificates, and refusals.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::configuration::mistakes;
 use crate::first_start::{paste, printed_calls};
-use crate::harness::{Answer, Gateway};
+use crate::harness::{Answer, Gateway, binary, until};
 
 /// A self-signed certificate for this machine, and its key.
 pub struct Pair {
@@ -36,8 +37,16 @@ impl Pair {
 
     /// Makes a pair whose certificate expires after this time.
     pub fn ending_in(left: Duration) -> Pair {
+        Pair::ending_at(SystemTime::now() + left)
+    }
+
+    fn ending_at(end: SystemTime) -> Pair {
         let mut certificate = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        certificate.not_after = (SystemTime::now() + left).into();
+        certificate.not_after = end.into();
+        Pair::of(&certificate)
+    }
+
+    fn of(certificate: &CertificateParams) -> Pair {
         let key = rcgen::KeyPair::generate().unwrap();
         Pair {
             cert: certificate.self_signed(&key).unwrap().pem(),
@@ -287,6 +296,64 @@ async fn a_changed_certificate_is_loaded_without_a_signal() {
     });
     let stream = connect(&connector(&[&new]), &gateway).await;
     assert_eq!(shown(&stream), new.der());
+}
+
+#[tokio::test]
+async fn an_expired_certificate_does_not_replace_a_valid_one_and_is_reported() {
+    let day = Duration::from_secs(86_400);
+    let (old, new) = (Pair::new(), Pair::new());
+    let expired = Pair::ending_at(SystemTime::now() - day);
+    let (gateway, files) = gateway(&old, "");
+    let connector = connector(&[&old, &new]);
+    let toml = files.section("tls", &expired);
+    let line = gateway.process.wait_for("the refusal", |line| {
+        line.contains("certificate not reloaded")
+    });
+    assert!(line.contains("it expired at"), "{line}");
+    gateway.process.signal("HUP");
+    gateway
+        .process
+        .wait_for("the reload", |line| line.contains("configuration reloaded"));
+    let is_warning =
+        |line: &str| line.contains("server.tls.cert") && line.contains("it expired at");
+    gateway.process.wait_for("the warning", is_warning);
+    assert_eq!(shown(&connect(&connector, &gateway).await), old.der());
+    files.section("tls", &new);
+    gateway.process.wait_for("the new certificate", |line| {
+        line.contains("certificate reloaded")
+    });
+    assert_eq!(shown(&connect(&connector, &gateway).await), new.der());
+    // A certificate that becomes valid later is used then.
+    let mut early = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    early.not_before = (SystemTime::now() + Duration::from_secs(3)).into();
+    let early = Pair::of(&early);
+    files.section("tls", &early);
+    gateway.process.signal("HUP");
+    gateway.process.wait_for("the early certificate", |line| {
+        line.contains("certificate not reloaded") && line.contains("it is not valid before")
+    });
+    until("the early certificate is used", async || {
+        let connector = connector_of(&[&new, &early], rustls::ALL_VERSIONS);
+        shown(&connect(&connector, &gateway).await) == early.der()
+    })
+    .await;
+    // If there is no valid certificate, the gateway starts all the same.
+    drop(gateway);
+    files.section("tls", &expired);
+    let check = Command::new(binary())
+        .args(["check", "--config"])
+        .arg(files.write("check.toml", &toml))
+        .output();
+    let check = check.unwrap();
+    let warned = String::from_utf8_lossy(&check.stderr);
+    assert!(
+        check.status.success() && warned.lines().any(is_warning),
+        "{warned}"
+    );
+    files
+        .start(&toml)
+        .process
+        .wait_for("the warning", is_warning);
 }
 
 #[tokio::test]

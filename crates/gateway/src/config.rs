@@ -87,6 +87,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// TLS of the admin listener; plain HTTP when absent.
     pub admin_tls: Option<TlsFiles>,
+    /// A warning for each certificate that is not valid now.
+    tls_warnings: Vec<String>,
     /// Networks from which the deployment accepts calls.
     pub networks: Networks,
     /// Browser origins that may call. If empty, CORS is off.
@@ -193,7 +195,8 @@ impl Config {
         let unread = self.unread_seeds.iter().map(|error| {
             format!("{error}; only the first start of a store needs it, so it is ignored")
         });
-        mute.chain(everybody).chain(unread)
+        let tls = self.tls_warnings.iter().cloned();
+        mute.chain(everybody).chain(unread).chain(tls)
     }
 
     /// Returns the JSON Schema of the file. It contains the keys that the conversion reads, described by the example's comments.
@@ -272,7 +275,9 @@ impl Config {
         let admin_listen = reader.address("server.admin_listen", "127.0.0.1:8081");
         exposure::check_ports(reader, listen, admin_listen);
         let public_url = reader.optional_text("server.public_url", public_url);
-        let tls = tls::public(reader);
+        let mut tls_warnings = Vec::new();
+        let tls = tls::public(reader, &mut tls_warnings);
+        let admin_tls = tls::admin(reader, &mut tls_warnings);
         // With port 0 the system chooses another port at each start, so the name is unknown.
         let own_name = (public_url.is_some() || listen.port() != 0)
             .then(|| callers_url(public_url.as_ref(), tls.as_ref(), listen));
@@ -292,7 +297,8 @@ impl Config {
             proxy_protocol: proxy_protocol(reader, &trusted_proxies),
             trusted_proxies,
             tls,
-            admin_tls: tls::admin(reader),
+            admin_tls,
+            tls_warnings,
             networks: networks(reader),
             cors_origins: reader.texts("server.cors_origins", &[], origin),
             limits: limits::limits(reader),

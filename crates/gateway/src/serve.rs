@@ -81,7 +81,7 @@ async fn serve_until_stopped(
     let public = bind("server.listen", config.listen)?;
     let admin = bind("server.admin_listen", config.admin_listen)?;
     let (address, admin_address) = (local(&public)?, local(&admin)?);
-    let policies = policies::from_config(&config)?;
+    let policies = policies::from_config(&config, &[])?;
 
     let hasher = Arc::new(bootstrap::open_hasher(&store).await?);
     match &config.shared_store {

@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
@@ -19,6 +18,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+use x509_cert::time::Validity;
 
 /// How often the files are checked. Certificates are renewed days before they expire, so this is often enough.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,12 +57,26 @@ type Fingerprint = [u8; SHA256_OUTPUT_LEN];
 pub struct Tls {
     files: TlsFiles,
     read: ReadFile,
-    /// The configuration is replaced as a whole, so that sessions of an old certificate or an old authority can't be resumed.
-    config: ArcSwap<ServerConfig>,
-    /// The time at which the certificate expires, in seconds since 1970, UTC.
-    expires: AtomicI64,
-    /// The hash of the contents that were tried last, usable or not; `None` if they could not be read.
-    tried: Mutex<Option<Fingerprint>>,
+    /// The pair is replaced as a whole, so that sessions of an old certificate or an old authority can't be resumed.
+    current: ArcSwap<TlsPair>,
+    tried: Mutex<TriedFiles>,
+}
+
+/// A usable certificate with its key.
+struct TlsPair {
+    config: Arc<ServerConfig>,
+    /// The earliest time at which a certificate of the chain expires, in seconds since 1970, UTC.
+    expires: i64,
+    /// The time in which the first certificate is valid, if it can be read.
+    validity: Option<Validity>,
+}
+
+/// The files that were tried last.
+struct TriedFiles {
+    /// The hash of the contents, usable or not; `None` if they could not be read.
+    fingerprint: Option<Fingerprint>,
+    /// The pair in the files, if it is not valid now and therefore has not replaced a valid pair.
+    postponed: Option<Arc<TlsPair>>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -81,45 +95,82 @@ impl Tls {
         Ok(Tls {
             files: files.clone(),
             read,
-            config: ArcSwap::from_pointee(contents.config(files)?),
-            expires: AtomicI64::new(expires(&contents.cert)),
-            tried: Mutex::new(Some(contents.fingerprint())),
+            current: ArcSwap::from_pointee(contents.pair(files)?),
+            tried: Mutex::new(TriedFiles {
+                fingerprint: Some(contents.fingerprint()),
+                postponed: None,
+            }),
         })
+    }
+
+    /// Returns the files.
+    pub fn files(&self) -> &TlsFiles {
+        &self.files
     }
 
     /// Returns the acceptor for the next handshake.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.load_full())
+        TlsAcceptor::from(Arc::clone(&self.current.load().config))
     }
 
     /// Returns the earliest time at which a certificate of the current chain expires, in seconds since 1970, UTC.
     pub fn expires(&self) -> i64 {
-        self.expires.load(Ordering::Relaxed)
+        self.current.load().expires
     }
 
-    /// Reads the files again if they have changed. Unusable files are logged once, and the old certificate stays.
-    fn renew(&self) {
+    /// Returns a sentence if the current certificate is not valid now.
+    pub fn invalidity(&self) -> Option<String> {
+        self.current.load().invalidity()
+    }
+
+    /// Reads the files again if they have changed. Files that are unusable, or not valid while the old certificate is, are logged
+    /// once, and the old certificate stays.
+    pub fn renew(&self) {
         let contents = FileContents::read(&self.files, self.read);
         let fingerprint = contents.as_ref().ok().map(FileContents::fingerprint);
-        let before = std::mem::replace(&mut *self.tried.lock(), fingerprint);
-        if fingerprint == before {
+        let mut tried = self.tried.lock();
+        let is_known = tried.fingerprint == fingerprint;
+        let postponed = tried.postponed.take();
+        let read = match postponed {
+            Some(pair) if is_known => Ok(pair),
+            None if is_known => return,
+            _ => contents.and_then(|contents| contents.pair(&self.files).map(Arc::new)),
+        };
+        tried.fingerprint = fingerprint;
+        let cert = self.files.cert.display();
+        let pair = match read {
+            Ok(pair) => pair,
+            Err(error) => {
+                tracing::warn!(%cert, %error, "certificate not reloaded, the old one stays");
+                return;
+            }
+        };
+        let invalidity = pair.invalidity();
+        if let (Some(error), None) = (&invalidity, self.invalidity()) {
+            if !is_known {
+                tracing::warn!(%cert, error, "certificate not reloaded, the old one stays");
+            }
+            tried.postponed = Some(pair);
             return;
         }
-        let cert = self.files.cert.display();
-        let read = contents.and_then(|contents| {
-            let config = contents.config(&self.files)?;
-            Ok((config, expires(&contents.cert)))
-        });
-        match read {
-            Ok((config, expires)) => {
-                self.config.store(Arc::new(config));
-                self.expires.store(expires, Ordering::Relaxed);
-                tracing::info!(%cert, "certificate reloaded");
-            }
-            Err(error) => {
-                tracing::warn!(%cert, %error, "certificate not reloaded, the old one stays")
-            }
+        self.current.store(pair);
+        match invalidity {
+            None => tracing::info!(%cert, "certificate reloaded"),
+            Some(error) => tracing::warn!(%cert, error, "certificate reloaded"),
         }
+    }
+}
+
+impl TlsPair {
+    /// Returns a sentence if the first certificate is not valid now.
+    fn invalidity(&self) -> Option<String> {
+        let validity = self.validity?;
+        let now = SystemTime::now();
+        if now > validity.not_after.to_system_time() {
+            return Some(format!("it expired at {}", validity.not_after));
+        }
+        let is_early = now < validity.not_before.to_system_time();
+        is_early.then(|| format!("it is not valid before {}", validity.not_before))
     }
 }
 
@@ -154,6 +205,15 @@ impl FileContents {
         let mut fingerprint = [0; SHA256_OUTPUT_LEN];
         fingerprint.copy_from_slice(context.finish().as_ref());
         fingerprint
+    }
+
+    fn pair(&self, files: &TlsFiles) -> Result<TlsPair, String> {
+        let (expires, validity) = validities(&self.cert);
+        Ok(TlsPair {
+            config: Arc::new(self.config(files)?),
+            expires,
+            validity,
+        })
     }
 
     fn config(&self, files: &TlsFiles) -> Result<ServerConfig, String> {
@@ -209,16 +269,21 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
-/// Returns the earliest time at which a certificate of a PEM text expires, in seconds since 1970, UTC. Returns `i64::MAX` if no
-/// certificate can be read.
-fn expires(pem: &[u8]) -> i64 {
+/// Returns the earliest time at which a certificate of a PEM text expires, in seconds since 1970, UTC, and the validity of the first
+/// certificate. The time is `i64::MAX` if no certificate can be read.
+fn validities(pem: &[u8]) -> (i64, Option<Validity>) {
     let certificates = certificates(pem).unwrap_or_default();
-    let ends = certificates.iter().filter_map(|certificate| {
+    let validities = certificates.iter().map(|certificate| {
         let certificate = Certificate::from_der(certificate).ok()?;
-        let end = certificate.tbs_certificate.validity.not_after;
-        i64::try_from(end.to_unix_duration().as_secs()).ok()
+        Some(certificate.tbs_certificate.validity)
     });
-    ends.min().unwrap_or(i64::MAX)
+    let validities: Vec<_> = validities.collect();
+    let ends = validities
+        .iter()
+        .flatten()
+        .filter_map(|validity| i64::try_from(validity.not_after.to_unix_duration().as_secs()).ok());
+    let first = validities.first().copied().flatten();
+    (ends.min().unwrap_or(i64::MAX), first)
 }
 
 /// Parses the first private key of a PEM text.

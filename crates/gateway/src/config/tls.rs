@@ -6,17 +6,18 @@ use std::path::PathBuf;
 use server::tls::{self, Tls, TlsFiles};
 use settings::{Reader, read_trusted_bytes};
 
-/// Reads the TLS of the public listener. Its callers authenticate with their credentials, not with certificates.
-pub(super) fn public(reader: &mut Reader<'_>) -> Option<TlsFiles> {
+/// Reads the TLS of the public listener. Its callers authenticate with their credentials, not with certificates. Adds a warning if
+/// the certificate is not valid now.
+pub(super) fn public(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TlsFiles> {
     let h2 = reader.boolean("server.h2", "true");
-    files(reader, "server.tls", None, h2)
+    files(reader, ("server.tls", None, h2), warnings)
 }
 
-/// Reads the TLS of the admin listener, which may require client certificates.
-pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
+/// Reads the TLS of the admin listener, which may require client certificates. Adds a warning if the certificate is not valid now.
+pub(super) fn admin(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
     let client_ca = reader.optional_text(key, |text| checked(text, tls::client_authorities));
-    let files = files(reader, "server.admin_tls", client_ca, false);
+    let files = files(reader, ("server.admin_tls", client_ca, false), warnings);
     if reader.is_set(key) && !reader.is_set("server.admin_tls.cert") {
         reader.reject(key, "client certificates require server.admin_tls.cert");
     }
@@ -25,9 +26,8 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<TlsFiles> {
 
 fn files(
     reader: &mut Reader<'_>,
-    section: &str,
-    client_ca: Option<PathBuf>,
-    h2: bool,
+    (section, client_ca, h2): (&str, Option<PathBuf>, bool),
+    warnings: &mut Vec<String>,
 ) -> Option<TlsFiles> {
     let names = ["cert", "key"].map(|name| format!("{section}.{name}"));
     let [cert_name, key_name] = &names;
@@ -46,7 +46,12 @@ fn files(
     };
     reader.secret_files.push(files.key.clone());
     match Tls::open(&files, read_trusted_bytes) {
-        Ok(_) => Some(files),
+        Ok(tls) => {
+            let cert = files.cert.display();
+            let invalidity = tls.invalidity();
+            warnings.extend(invalidity.map(|text| format!("{cert_name}: {cert}: {text}")));
+            Some(files)
+        }
         Err(error) => {
             reader.reject(key_name, &error);
             None

@@ -16,15 +16,26 @@ const OWN_FILES: usize = 128;
 /// Maximum number of open connections of operators: people, a scraper, probes.
 const OPERATORS_MAX: usize = 128;
 
-/// Returns the policies of the public and the admin listener.
+/// Returns the policies of the public and the admin listener. A certificate whose files are those of a `current` one is renewed, so
+/// that an expired certificate does not replace a valid one.
 ///
 /// # Errors
 /// A sentence, when certificates can't be read.
-pub(crate) fn from_config(config: &Config) -> Result<ListenerPolicies, String> {
+pub(crate) fn from_config(
+    config: &Config,
+    current: &[Arc<Tls>],
+) -> Result<ListenerPolicies, String> {
     let open = |files: &Option<TlsFiles>| {
-        let opened = files
-            .as_ref()
-            .map(|files| Tls::open(files, read_trusted_bytes));
+        let opened = files.as_ref().map(|files| {
+            let current = current.iter().find(|tls| tls.files() == files);
+            match current {
+                Some(tls) => {
+                    tls.renew();
+                    Ok(Arc::clone(tls))
+                }
+                None => Tls::open(files, read_trusted_bytes).map(Arc::new),
+            }
+        });
         opened.transpose()
     };
     let public = ConnectionPolicy {
@@ -61,7 +72,7 @@ fn connections_max(config: &Config) -> usize {
 }
 
 /// Returns the policy as configured, without PROXY headers.
-fn policy(config: &Config, tls: Option<Tls>) -> ConnectionPolicy {
+fn policy(config: &Config, tls: Option<Arc<Tls>>) -> ConnectionPolicy {
     ConnectionPolicy {
         deadlines: Deadlines {
             head: config.limits.header_timeout,
@@ -75,6 +86,6 @@ fn policy(config: &Config, tls: Option<Tls>) -> ConnectionPolicy {
         per_address_max: config.limits.connections_per_address,
         trusted_proxies: config.trusted_proxies.clone(),
         proxy_protocol: false,
-        tls: tls.map(Arc::new),
+        tls,
     }
 }

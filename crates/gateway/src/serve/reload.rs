@@ -91,7 +91,8 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
         .map_err(|mistakes| -> Vec<_> { mistakes.iter().map(ConfigError::to_json).collect() })?;
     let source = &runtime.process.config_source;
     loaded.tried = Some(ConfigFiles::of(source, &sources, &config));
-    let policies = policies::from_config(&config).map_err(sentence)?;
+    let certificates: Vec<_> = runtime.certificates().map(|(_, tls)| tls).collect();
+    let policies = policies::from_config(&config, &certificates).map_err(sentence)?;
     let current = runtime.snapshot();
     let assembled = assemble(&config, &runtime.process, Some(&current)).await;
     let snapshot = assembled.map_err(sentence)?;
