@@ -101,6 +101,8 @@ async fn pressing_new_secret_of_a_webhook_twice_creates_one_secret() {
     let gateway = Gateway::configured(CONFIGURATION, &[]);
     let visitor = Visitor::first(&gateway).await;
     let path = webhook(&gateway, json!({})).await;
+    let question = visitor.page("/console/accesses/demo/delete").await.body;
+    assert!(question.contains("webhooks (1)"), "{question}");
     let page = format!("/console/{path}");
     let form = OpenForm::of(&visitor, &page, &format!("{page}/act")).await;
     let revoke = "Revoke old secret";

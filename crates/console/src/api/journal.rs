@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use serde_json::{Value, json};
-use store::JournalOrder;
+use store::{JournalOrder, Store, StoreError};
 
 use crate::access::bounds::ID_BYTES_MAX;
 use crate::access::draft::bounded;
@@ -92,6 +92,7 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
     let order = query.order.unwrap_or(JournalOrder::NewestFirst);
     let from = (order, query.beyond);
     let (store, filter, limit) = (&console.store, &query.filter, query.limit());
+    let settled_to = settled_to(store).await?;
     let with_answers = filter.request_id.is_some();
     let page = if with_answers {
         store.journal_page(filter, from, limit).await?
@@ -104,7 +105,7 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
     // The search also passed rows that do not match the filter.
     let looked_at = page.next.filter(|_| order == JournalOrder::OldestFirst);
     let newest = newest.chain(looked_at).max();
-    let follow = newest.map(|id| id_text(console.store.reread_from(id)));
+    let follow = newest.map(|id| id_text(store.reread_from(id).min(settled_to)));
     let rows: Vec<Value> = page
         .rows
         .into_iter()
@@ -114,6 +115,14 @@ async fn page(console: &Console, query: JournalQuery) -> ApiResult {
         StatusCode::OK,
         &json!({"rows": rows, "next": page.next.map(id_text), "searched_to": searched_to, "follow": follow}),
     ))
+}
+
+/// Returns the number of the newest row, or of the row before the oldest send in progress. A client that follows the journal reads
+/// later rows again, so that it also gets the outcomes of these sends.
+async fn settled_to(store: &Store) -> Result<i64, StoreError> {
+    let newest = store.newest_row().await?;
+    let sends = store.sends_under_way().await?.into_iter();
+    Ok(sends.map(|id| id - 1).fold(newest, i64::min))
 }
 
 /// Erases the data that the journal stores about one destination.

@@ -87,7 +87,11 @@ impl Store {
         Ok(())
     }
 
-    async fn sends_under_way(&self) -> Result<Vec<i64>, StoreError> {
+    /// Returns the numbers of the rows of sends in progress, which get their outcomes later.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn sends_under_way(&self) -> Result<Vec<i64>, StoreError> {
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.sends_under_way().await,
             Engine::Postgres(postgres) => postgres.sends_under_way().await,

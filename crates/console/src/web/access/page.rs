@@ -228,6 +228,8 @@ struct DeletePage {
     layout: PageLayout,
     name: String,
     version: i64,
+    /// The number of webhooks that are deleted together with the access.
+    webhooks: usize,
     facts: Vec<(&'static str, String)>,
 }
 
@@ -239,7 +241,12 @@ pub(crate) async fn confirm_deletion(
 ) -> PageResult {
     visitor.operator()?;
     let access = find(&console, &name)?;
+    let webhooks = console.webhooks().list().await.map_err(Problem::from)?;
+    let of_it = webhooks
+        .iter()
+        .filter(|(_, of)| of.client_id == access.client_id);
     let page = DeletePage {
+        webhooks: of_it.count(),
         layout: visitor.layout("accesses", format!("Delete {}", access.name)),
         name: access.name.clone(),
         version: access.version,

@@ -7,7 +7,7 @@ use store::JournalRow;
 use crate::journal::rows::row_view;
 
 /// The columns: all fields of a row that are not objects.
-const COLUMNS: &str = "time id kind count request_id caller_request_id trace_id access way method http_method path peer client \
+const COLUMNS: &str = "time id kind open count request_id caller_request_id trace_id access way method http_method path peer client \
     status canonical code upstream_code delivery attempts queue_us upstream_us total_us cache limited_by \
     limit_left user_agent cause would_refuse actor parameters";
 
