@@ -1,6 +1,7 @@
 //! Tests of the journal: every request leaves one row, and operators find the row.
 
 mod erasure;
+mod follow;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

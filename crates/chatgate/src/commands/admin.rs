@@ -1,5 +1,6 @@
 //! The client of a running gateway's admin listener.
 
+use std::path::Path;
 use std::time::Duration;
 
 use client::call::{CallError, GatewayAnswer, GatewayCall, call, save};
@@ -22,6 +23,9 @@ pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum wait for commands that process the whole journal: a replay or an erasure.
 pub(crate) const LONG_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The pause between two attempts while the gateway does not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The admin listener of one gateway, and its key.
 pub(crate) struct Admin {
     client: Client,
@@ -39,7 +43,13 @@ impl Admin {
     pub(crate) fn new(args: &AdminArgs, timeout: Duration) -> Result<Admin, String> {
         let file = args.admin_key_file.clone();
         let file = file.unwrap_or_else(|| DataFolder::new(&args.data).admin_key());
-        let key = read_key(&file).map_err(|error| {
+        let key = read_key(&file).and_then(|key| {
+            if key.expose_secret().contains(char::is_control) {
+                return Err(format!("{}: the key is not a single line", file.display()));
+            }
+            Ok(key)
+        });
+        let key = key.map_err(|error| {
             format!(
                 "{error}; give the gateway's data folder with --data, or its key with --admin-key-file"
             )
@@ -74,6 +84,33 @@ impl Admin {
     /// A line that includes the remedy.
     pub(crate) async fn get(&self, path: &str) -> Result<Value, String> {
         self.send_call(self.call(path, None)?).await
+    }
+
+    /// Reads a document. While the gateway does not answer, as during its restart, prints one warning and tries again.
+    ///
+    /// # Errors
+    /// A line that includes the remedy.
+    pub(crate) async fn get_patiently(&self, path: &str) -> Result<Value, String> {
+        let mut is_warned = false;
+        loop {
+            let error = match self.answer(self.call(path, None)?).await {
+                Ok(answer) => return document(&answer.body),
+                Err(error) => error,
+            };
+            let text = explained(&self.address, &error);
+            let is_away = matches!(
+                error,
+                CallError::NoAnswer(_) | CallError::Refused { status: 503, .. }
+            );
+            if !is_away {
+                return Err(text);
+            }
+            if !is_warned {
+                print_warning(&format!("{text}; trying again"));
+                is_warned = true;
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
     }
 
     /// Reads a document and its ETag.
@@ -142,12 +179,15 @@ impl Admin {
     pub(crate) async fn post_and_save(
         &self,
         path: &str,
-        file: &mut (impl AsyncWrite + Unpin),
+        (copy, file): (&mut (impl AsyncWrite + Unpin), &Path),
         progress: &TransferProgress,
     ) -> Result<(), String> {
         let come = |bytes, all| progress.set(bytes, all);
-        let saved = save(&self.client, self.call(path, Some(&[]))?, file, come).await;
-        saved.map_err(|error| explained(&self.address, &error))
+        let saved = save(&self.client, self.call(path, Some(&[]))?, copy, come).await;
+        saved.map_err(|error| match error {
+            CallError::NotWritten(error) => format!("{}: {error}", file.display()),
+            error => explained(&self.address, &error),
+        })
     }
 
     /// Returns the HTTP client.
@@ -251,14 +291,30 @@ pub(crate) fn member(answer: &Value, name: &str) -> Result<String, String> {
     text.ok_or_else(|| format!("the answer has no {name}"))
 }
 
+/// Returns the remedy for a missing answer.
+fn remedy(why: &str) -> &'static str {
+    let has = |text: &str| why.contains(text);
+    // These are texts of rustls. The alerts are about the client's own certificate.
+    let alerts = ["Certificate", "UnknownCA", "AccessDenied", "DecryptError"];
+    if has("received fatal alert") && alerts.iter().any(|alert| has(alert)) {
+        "give a client certificate that the gateway accepts, and its key, with --cert"
+    } else if has("certificate expired") {
+        "renew the certificate of its admin listener"
+    } else if has("not valid for name") {
+        "give a name or address that its certificate contains with --admin"
+    } else if has("invalid peer certificate") {
+        "give its certificate, or that of its authority, with --cacert"
+    } else {
+        "give the address of its admin listener with --admin"
+    }
+}
+
 /// Returns the error of a call with its remedy.
 pub(crate) fn explained(address: &Url, error: &CallError) -> String {
     let address = address.authority();
     match error {
         CallError::NoAnswer(why) => {
-            format!(
-                "no gateway answers at {address}: {why}; give the address of its admin listener with --admin"
-            )
+            format!("no gateway answers at {address}: {why}; {}", remedy(why))
         }
         CallError::Refused { status: 401, .. } => format!(
             "the gateway at {address} does not accept this key; give its data folder with --data, or its key with \
@@ -275,5 +331,27 @@ pub(crate) fn explained(address: &Url, error: &CallError) -> String {
             )
         }
         CallError::NotWritten(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_error_names_the_option_that_mends_it() {
+        for (why, expected) in [
+            (
+                "client error: received fatal alert: CertificateRequired",
+                "--cert",
+            ),
+            ("invalid peer certificate: UnknownIssuer", "--cacert"),
+            ("invalid peer certificate: BadSignature", "--cacert"),
+            ("certificate not valid for name \"gate\"", "--admin"),
+            ("invalid peer certificate: certificate expired", "listener"),
+            ("Connection refused (os error 111)", "--admin"),
+        ] {
+            assert!(remedy(why).ends_with(expected), "{why}: {}", remedy(why));
+        }
     }
 }

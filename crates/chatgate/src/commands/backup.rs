@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway::data_folder::random_text;
+use server::signals::StopSignal;
 use tokio::fs::{File, OpenOptions};
 
 use super::admin::Admin;
@@ -39,6 +40,8 @@ pub(crate) async fn run(args: BackupArgs) -> Result<(), String> {
 
 async fn save(admin: &Admin, file: &Path, partial: &Path) -> Result<(), String> {
     let at = |error: std::io::Error| format!("{}: {error}", file.display());
+    // From here on a signal no longer ends the process with the incomplete file left behind.
+    let mut stop_signal = StopSignal::listen()?;
     let mut options = OpenOptions::new();
     let made = options
         .write(true)
@@ -47,7 +50,13 @@ async fn save(admin: &Admin, file: &Path, partial: &Path) -> Result<(), String> 
         .open(partial);
     let mut copy: File = made.await.map_err(at)?;
     let progress = TransferProgress::default();
-    let saving = admin.post_and_save("/admin/v1/backup", &mut copy, &progress);
+    let saving = async {
+        tokio::select! {
+            biased;
+            saved = admin.post_and_save("/admin/v1/backup", (&mut copy, file), &progress) => saved,
+            () = stop_signal.wait() => Err("the backup was interrupted; no copy was made".to_owned()),
+        }
+    };
     during("Copying the store", &progress, saving).await?;
     copy.sync_all().await.map_err(at)?;
     name(partial, file)?;

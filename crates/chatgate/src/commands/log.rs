@@ -1,6 +1,6 @@
 //! `chatgate log`: searches the journal.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use visible::visible_json;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::log_row::{header, render};
-use super::output::{cell, print_while_read};
+use super::output::{cell, has_reader, print_while_read};
 use super::terminal::width;
 use crate::args::journal::LogArgs;
 
@@ -34,26 +34,48 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
     if !print_while_read(header + &lines(&args, &rows))? || !args.follow {
         return Ok(());
     }
-    let mut shown: BTreeSet<String> = rows.iter().map(id_of).collect();
+    let follow = follow.unwrap_or_else(|| "0".to_owned());
+    tokio::select! {
+        ended = follow_rows(&admin, &args, &rows, follow) => ended,
+        () = reader_leaves() => Ok(()),
+    }
+}
+
+/// Prints new rows after the given ones, and a send in progress a second time when it has ended. Returns when standard output is
+/// closed.
+async fn follow_rows(
+    admin: &Admin,
+    args: &LogArgs,
+    first: &[Value],
+    mut follow: String,
+) -> Result<(), String> {
+    // Each row that was read, and whether it was open.
+    let mut shown: BTreeMap<String, bool> =
+        first.iter().map(|row| (id_of(row), is_open(row))).collect();
     // If the limit omitted rows, rows that are older than the oldest shown row are read again and must be skipped.
-    let is_full = rows.len() >= args.limit as usize;
-    let mut oldest = shown.first().cloned().filter(|_| is_full);
-    let mut follow = follow.unwrap_or_else(|| "0".to_owned());
+    let is_full = first.len() >= args.limit as usize;
+    let mut oldest = shown.keys().next().cloned().filter(|_| is_full);
     let mut cursor = follow.clone();
     loop {
         let query = [("order", "oldest"), ("follow", "true"), ("cursor", &cursor)];
-        let page = admin.get(&path(&args, &query, FOLLOW_ROWS)).await?;
-        // Rows of several gateways arrive late and out of order, so some rows are read again.
-        let rows = rows_of(&page).iter();
-        let rows: Vec<Value> = rows
-            .filter(|row| shown.insert(id_of(row)))
-            .filter(|row| oldest.as_ref().is_none_or(|oldest| id_of(row) > *oldest))
-            .cloned()
-            .collect();
-        if !print_while_read(lines(&args, &rows))? {
+        let page = admin
+            .get_patiently(&path(args, &query, FOLLOW_ROWS))
+            .await?;
+        let mut rows = rows_of(&page).to_vec();
+        // Rows of several gateways arrive late and out of order, and open rows change, so some rows are read again.
+        rows.retain(|row| {
+            let before = shown.insert(id_of(row), is_open(row));
+            let is_omitted =
+                before.is_none() && oldest.as_ref().is_some_and(|oldest| id_of(row) < *oldest);
+            before.is_none_or(|was_open| was_open && !is_open(row)) && !is_omitted
+        });
+        if !print_while_read(lines(args, &rows))? {
             return Ok(());
         }
-        if let Some(again) = page["follow"].as_str() {
+        if let Some(again) = page["follow"]
+            .as_str()
+            .filter(|again| *again > follow.as_str())
+        {
             again.clone_into(&mut follow);
         }
         match page["next"].as_str() {
@@ -67,6 +89,17 @@ pub(crate) async fn run(args: LogArgs) -> Result<(), String> {
             }
         }
     }
+}
+
+/// Waits until standard output has no reader.
+async fn reader_leaves() {
+    while has_reader() {
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+fn is_open(row: &Value) -> bool {
+    row["open"] == true
 }
 
 fn id_of(row: &Value) -> String {

@@ -88,8 +88,12 @@ fn cells(row: &Value) -> [String; 9] {
     let by = |what: &str| format!("{what} by {}", cell(&row["actor"]));
     let result = match kind {
         "request" => {
+            let usual = match row["open"] == true {
+                true => "in progress",
+                false => "SUCCESS",
+            };
             // The code is escaped because the upstream chooses its own codes.
-            let code = visible(row["code"].as_str().unwrap_or("SUCCESS"));
+            let code = visible(row["code"].as_str().unwrap_or(usual));
             let outcome = [&*code, row["delivery"].as_str().unwrap_or_default()].join(" ");
             // The count comes first, so that a narrow terminal cuts the code and not the count.
             match row["count"].as_u64() {
@@ -196,6 +200,12 @@ mod tests {
         assert_eq!(cells(&row)[6], "×57000 RATE_LIMITED");
         let row = json!({"kind": "request", "status": 429, "code": "RATE_LIMITED", "count": 1});
         assert_eq!(cells(&row)[6], "RATE_LIMITED");
+    }
+
+    #[test]
+    fn an_open_row_is_in_progress() {
+        let row = json!({"kind": "request", "method": "sendmessage", "open": true});
+        assert_eq!(cells(&row)[6], "in progress");
     }
 
     #[test]

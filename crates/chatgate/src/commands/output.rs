@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 
 use anstream::AutoStream;
 use comfy_table::{ContentArrangement, Table, presets};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use visible::{visible, visible_json, visible_lines};
 
@@ -49,6 +50,17 @@ pub(crate) fn printed(written: std::io::Result<()>) -> Result<bool, String> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(format!("standard output: {error}")),
     }
+}
+
+/// Returns whether standard output still has a reader, without writing anything. Only the end of a pipe or terminal is noticed.
+pub(crate) fn has_reader() -> bool {
+    let stdout = std::io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let without_waiting = poll(&mut polled, Some(&Timespec::default()));
+    let is_closed = polled[0]
+        .revents()
+        .intersects(PollFlags::ERR | PollFlags::HUP);
+    without_waiting.is_err() || !is_closed
 }
 
 /// Prints a document for a program. Invisible characters in it become JSON escapes.
