@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::harness::{Answer, Gateway, Process, binary, client, run, run_on, start_on};
+use crate::harness::{Answer, Gateway, Process, binary, client, run, run_on, start_on, until};
 use crate::signing_keys::{by_password, by_token, published_kids, token};
 
 #[test]
@@ -21,6 +21,11 @@ fn commands_without_a_gateway_or_a_key_name_the_missing_option() {
     std::fs::write(folder.path().join("admin.key"), "cgk_wrong\n").unwrap();
     run(&["keys", "list", "--data", data, "--admin", &free]).failed(1, "with --admin");
     run(&["healthcheck", "--admin", &free]).failed(1, "with --admin");
+    let twice = folder.path().join("twice.key");
+    std::fs::write(&twice, "cgk_one\ncgk_two\n").unwrap();
+    let with_both = ["keys", "list", "--admin-key-file", twice.to_str().unwrap()];
+    run(&with_both).failed(1, "the key is not a single line");
+    std::fs::remove_file(twice).unwrap();
     let gateway = Gateway::start();
     let admin = gateway.admin.to_string();
     for command in [
@@ -158,6 +163,26 @@ fn a_backup_overwrites_no_existing_file() {
 }
 
 #[tokio::test]
+async fn an_interrupted_backup_leaves_no_file_behind() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("admin.key"), "a-key\n").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = listener.local_addr().unwrap().to_string();
+    let copies = TempDir::new().unwrap();
+    let file = copies.path().join("copy.db");
+    let [file, data] = [file.as_path(), folder.path()].map(|path| path.to_str().unwrap());
+    // The connection is accepted by the system, and no answer ever comes.
+    let arguments = ["backup", file, "--admin", &admin, "--data", data];
+    let backup = Process::start(&arguments, &[]);
+    let files = || std::fs::read_dir(copies.path()).unwrap().count();
+    until("the copy begins", async || files() == 1).await;
+    backup.signal("TERM");
+    let (code, lines) = backup.ended();
+    assert_eq!((code, files()), (Some(1), 0), "{lines:?}");
+    assert!(lines[0].contains("was interrupted"), "{lines:?}");
+}
+
+#[tokio::test]
 async fn key_rotation_and_backup_require_the_admin_key_and_the_right_method() {
     let gateway = Gateway::start();
     let url = |path: &str| format!("http://{}/admin/v1/{path}", gateway.admin);
@@ -272,6 +297,28 @@ fn a_full_output_is_an_error_and_a_lost_secret_can_be_rotated() {
     assert!(error.contains("run the command again"), "{error}");
     let rotated = run_on(&gateway, &mend);
     assert!(rotated.output.contains("cgs_"), "{}", rotated.error);
+}
+
+#[test]
+fn limits_and_expiry_can_be_removed() {
+    let gateway = Gateway::start();
+    let changed = |words: &[&str]| {
+        let access = ["access", words[0], "shop", "--json"];
+        let changed = run_on(&gateway, &[&access, &words[1..]].concat());
+        changed.succeeded();
+        let access = changed.json();
+        ["rate", "per_day", "expires"].map(|field| access[field].clone())
+    };
+    let limits = ["--rate", "60/min", "--rate", "1000/day", "--expires", "30d"];
+    let made = changed(&[&["create"][..], &limits].concat());
+    assert!(made.iter().all(|value| !value.is_null()), "{made:?}");
+    let [rate, per_day, _] = changed(&["set", "--rate", "5/day", "--rate", "none"]);
+    assert_eq!((rate.is_null(), per_day.as_str()), (true, Some("5/day")));
+    let removed = changed(&["set", "--rate", "none", "--expires", "never"]);
+    assert!(
+        removed.iter().all(serde_json::Value::is_null),
+        "{removed:?}"
+    );
 }
 
 #[test]

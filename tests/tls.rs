@@ -427,7 +427,7 @@ async fn the_admin_listener_can_require_a_client_certificate() {
     assert!(with(&stranger).get(&livez).send().await.is_err());
     assert_eq!(Answer::of(with(&client).get(&livez)).await.status, 200);
 
-    let token = |identity: &str| {
+    let token = |identity: &str, cacert: &str| {
         let identity = files.write("client.pem", identity);
         std::process::Command::new(crate::harness::binary())
             .args([
@@ -438,15 +438,22 @@ async fn the_admin_listener_can_require_a_client_certificate() {
             ])
             .arg(gateway.data())
             .arg("--cacert")
-            .arg(files.0.path().join("admin_tls.crt"))
+            .arg(files.0.path().join(cacert))
             .arg("--cert")
             .arg(identity)
             .output()
             .unwrap()
     };
-    let got = token(&client);
+    let got = token(&client, "admin_tls.crt");
     assert!(got.status.success(), "{got:?}");
-    assert!(!token(&stranger).status.success());
+    for (identity, cacert, mend) in [
+        (&stranger, "admin_tls.crt", "with --cert\n"),
+        (&client, "ca.crt", "with --cacert\n"),
+    ] {
+        let refused = token(identity, cacert);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.ends_with(mend), "{said}");
+    }
 }
 
 #[test]

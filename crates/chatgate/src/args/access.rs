@@ -96,10 +96,10 @@ pub(crate) struct FieldArgs {
     /// The methods that the access may call [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) methods: Option<Vec<String>>,
-    /// A rate limit, such as 60/min or 1000/day; may be repeated [default: no limit]
+    /// A rate limit, such as 60/min or 1000/day; may be repeated; none removes both limits [default: no limit]
     #[arg(long)]
     pub(crate) rate: Vec<String>,
-    /// The time (UTC) at which the access expires: 2027-01-31, 2027-01-31T12:00:00Z, or from now 90s, 12h, 30d, 1w
+    /// The time (UTC) at which the access expires: 2027-01-31, 2027-01-31T12:00:00Z, from now 90s, 12h, 30d, 1w, or never
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     /// Answer reads from the cache: on, off, or the lifetimes in seconds, as getchats=5,getchatchannels=300 [default: on]

@@ -99,7 +99,7 @@ fn fields(args: FieldArgs) -> Result<Value, CommandError> {
     let optional = [
         ("ways", args.ways.map(Value::from)),
         ("methods", args.methods.map(Value::from)),
-        ("expires", args.expires.map(Value::from)),
+        ("expires", args.expires.map(time_or_never)),
         ("journal", args.journal.map(Value::from)),
         ("owner", args.owner.map(Value::from)),
         ("note", args.note.map(Value::from)),
@@ -109,7 +109,13 @@ fn fields(args: FieldArgs) -> Result<Value, CommandError> {
             draft[name] = value;
         }
     }
-    for rate in args.rate {
+    let is_none = |rate: &String| rate == "none";
+    if args.rate.iter().any(is_none) {
+        // Limits that are given in addition replace these.
+        draft["rate"] = Value::Null;
+        draft["per_day"] = Value::Null;
+    }
+    for rate in args.rate.into_iter().filter(|rate| !is_none(rate)) {
         // The part after the slash selects the field; the server validates the value.
         let field = if rate.ends_with("/day") {
             "per_day"
@@ -127,6 +133,14 @@ fn fields(args: FieldArgs) -> Result<Value, CommandError> {
         draft["cache"] = cache_policy(&args.cache)?;
     }
     Ok(draft)
+}
+
+/// Returns a time; null for `never`.
+fn time_or_never(text: String) -> Value {
+    match text.as_str() {
+        "never" => Value::Null,
+        _ => text.into(),
+    }
 }
 
 fn cache_policy(words: &[String]) -> Result<Value, CommandError> {

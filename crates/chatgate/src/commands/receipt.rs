@@ -28,9 +28,29 @@ pub(crate) async fn run(args: ReceiptArgs) -> Result<(), String> {
 
 /// Returns the path of a key. A key may contain any character, so the key is escaped.
 fn path(access: &str, key: &str) -> Result<String, String> {
+    if [".", ".."].contains(&key) {
+        // Every URL parser removes these segments, also in their escaped forms.
+        return Err(format!(
+            "the key {key} can't be part of a URL; find the send with chatgate log"
+        ));
+    }
     let mut url = Url::parse("http://any/admin/v1/receipts").map_err(|error| error.to_string())?;
     url.path_segments_mut()
         .map_err(|()| "no path".to_owned())?
         .extend([access, key]);
     Ok(url.path().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_escaped_and_keys_that_no_url_contains_are_rejected() {
+        let path_of = |key| path("shop", key);
+        assert_eq!(path_of("a/?b").unwrap(), "/admin/v1/receipts/shop/a%2F%3Fb");
+        for key in [".", ".."] {
+            assert!(path_of(key).unwrap_err().contains("can't be part of a URL"));
+        }
+    }
 }
