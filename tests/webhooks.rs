@@ -340,7 +340,13 @@ async fn operators_manage_a_webhook_and_no_record_contains_its_secret() {
         (&made["state"], &made["cause"]),
         (&json!("paused"), &json!(cause))
     );
-    assert_eq!(say(&["test", id, "--json"]).json()["outcome"], "connect");
+    let tested = say(&["test", id, "--json"]);
+    assert_eq!(tested.json()["outcome"], "connect");
+    assert!(
+        tested.code == Some(1) && tested.error.contains("connect"),
+        "{}",
+        tested.error
+    );
     let rotated = say(&["rotate", id, "--json"]).json();
     assert_eq!(rotated["secrets"].as_array().unwrap().len(), 2);
     say(&["retire", id]).succeeded();
@@ -356,6 +362,8 @@ async fn operators_manage_a_webhook_and_no_record_contains_its_secret() {
     check_changes(&gateway, id).await;
     let again = say(&["redeliver", id, "--dead", "--json"]).json();
     assert_eq!(again["deliveries"], 0);
+    let since = say(&["redeliver", id, "--since", "1h"]).output;
+    assert_eq!(since, "All events since 1h are sent again.\n");
     let both = say(&["redeliver", id, "--dead", "--since", "1h"]);
     assert_eq!(both.code, Some(64), "{}", both.error);
     let new = rotated["secret"].as_str().unwrap();

@@ -22,7 +22,7 @@ pub(crate) async fn run(command: WebhookCommand) -> Result<(), String> {
             print_fields(&args.request, &webhook)
         }
         WebhookCommand::Set(args) => set(args).await,
-        WebhookCommand::Test(args) => post(&args, "/test", &json!({})).await,
+        WebhookCommand::Test(args) => test(&args).await,
         WebhookCommand::Rotate(args) => {
             let body = json!({"grace_s": args.grace});
             post(&args.one, "/rotate", &body).await
@@ -104,21 +104,45 @@ async fn log(args: WebhookArgs) -> Result<(), String> {
     ))
 }
 
+/// Sends a test event. Fails if the receiver does not accept the event.
+async fn test(args: &WebhookChangeArgs) -> Result<(), String> {
+    let attempt = posted(args, "/test", &json!({})).await?;
+    print_fields(&args.change.request, &attempt)?;
+    match attempt["outcome"].as_str() {
+        Some("ok") => Ok(()),
+        _ => Err(format!(
+            "the receiver did not accept the test event: {}, status {}",
+            cell(&attempt["outcome"]),
+            cell(&attempt["status"])
+        )),
+    }
+}
+
 async fn redeliver(args: WebhookRedeliverArgs) -> Result<(), String> {
     let which = args.which;
-    let which = match (which.event, which.since, which.dead) {
+    let body = match (&which.event, &which.since, which.dead) {
         (Some(event), ..) => json!({ "event": event }),
         (None, Some(since), _) => json!({ "since": since }),
         (None, None, dead) => json!({ "dead": dead }),
     };
-    post(&args.one, "/redeliver", &which).await
+    let answer = posted(&args.one, "/redeliver", &body).await?;
+    match which.since {
+        // Such events are not counted in advance.
+        Some(since) if !args.one.change.request.json => {
+            print(format!("All events since {since} are sent again.\n"))
+        }
+        _ => print_fields(&args.one.change.request, &answer),
+    }
 }
 
 async fn post(args: &WebhookChangeArgs, rest: &str, body: &Value) -> Result<(), String> {
-    let answer = Admin::for_change(&args.change)?
-        .send(Method::POST, &path(&args.id, rest), body)
-        .await?;
+    let answer = posted(args, rest, body).await?;
     print_fields(&args.change.request, &answer)
+}
+
+async fn posted(args: &WebhookChangeArgs, rest: &str, body: &Value) -> Result<Value, String> {
+    let admin = Admin::for_change(&args.change)?;
+    admin.send(Method::POST, &path(&args.id, rest), body).await
 }
 
 fn admin(args: &RequestArgs) -> Result<Admin, String> {
