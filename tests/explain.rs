@@ -152,6 +152,12 @@ async fn explain_and_calls_report_the_same_first_refusing_rule() {
         let asked = (json!({"secret_in_url": true}), "/api/http/?", READ);
         agree((&gateway, &secret), &format!("rule-{n}"), asked, expected).await;
     }
+    let unseen = json!({"query_credentials": false, "ways": ["basic"]});
+    let changed = admin(&gateway, Method::PATCH, "accesses/shop", &unseen).await;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    // Basic reads no secret from the URL.
+    let question = json!({"secret_in_url": true, "way": "basic"});
+    assert_eq!(verdict(&explained(&gateway, question).await), ["", ""]);
 }
 
 #[tokio::test]

@@ -316,7 +316,22 @@ async fn with_events_disabled_getevents_does_not_exist() {
             "{path}"
         );
     }
-    for path in ["/docs/operations", "/docs/openapi.json", "/api/soap/?wsdl"] {
+    let demo = gateway.demo();
+    let asked = [
+        ("grant_type", "client_credentials"),
+        ("client_id", &demo.client_id),
+        ("client_secret", &demo.client_secret),
+        ("scope", "getevents"),
+    ];
+    let token = Answer::of(client().post(gateway.url("/oauth/token")).form(&asked)).await;
+    assert_eq!(token.json()["error"], "invalid_scope", "{}", token.body);
+    let metadata = "/.well-known/oauth-authorization-server";
+    for path in [
+        metadata,
+        "/docs/operations",
+        "/docs/openapi.json",
+        "/api/soap/?wsdl",
+    ] {
         let page = Answer::of(client().get(gateway.url(path))).await;
         assert_eq!(page.status, 200);
         assert!(!page.body.contains("getevents"), "{path}");

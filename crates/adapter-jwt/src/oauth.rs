@@ -191,11 +191,13 @@ pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The path of the metadata of the token issuer (RFC 8414).
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// Returns the RFC 8414 document. `public_url` is the issuer, character for character.
+/// Returns the RFC 8414 document. `public_url` is the issuer, character for character; `is_offered` returns whether the gateway
+/// offers an operation.
 #[must_use]
-pub fn metadata(public_url: &str) -> String {
+pub fn metadata(public_url: &str, is_offered: impl Fn(&Operation) -> bool) -> String {
     let base = public_url.trim_end_matches('/');
-    let methods = OPERATIONS.iter().map(|Operation { method, .. }| *method);
+    let offered = OPERATIONS.iter().filter(|operation| is_offered(operation));
+    let methods = offered.map(|operation| operation.method);
     let scopes: Vec<&str> = std::iter::once(EVERYTHING).chain(methods).collect();
     json!({
         "issuer": public_url,

@@ -60,7 +60,7 @@ async fn other(
         paths::TOKEN => token_endpoint::answer(&snapshot, record, body).await,
         paths::JWKS => document(&snapshot, record, Snapshot::jwks),
         paths::METADATA => document(&snapshot, record, |snapshot| {
-            adapter_jwt::metadata(&snapshot.public_url)
+            adapter_jwt::metadata(&snapshot.public_url, |operation| snapshot.offers(operation))
         }),
         paths::EVENTS => event_stream::answer(runtime, snapshot, record).await,
         paths::DOCS => documentation(&snapshot, record),

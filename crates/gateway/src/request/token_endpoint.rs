@@ -1,7 +1,7 @@
 //! Answers `/oauth/token`: OAuth 2.0 client credentials (RFC 6749, 4.4). A token request is authorized like a call, and then a
 //! token is signed.
 
-use adapter::{Answer, Code, Error, Reply, Response as Success, Way};
+use adapter::{Answer, Code, Error, Operation, Reply, Response as Success, Way};
 use adapter_jwt::{OauthError, granted_scope, read_token_request, refuse_token_head, token_reply};
 use axum::body::Body;
 use axum::body::Bytes;
@@ -104,7 +104,10 @@ async fn issue(
     };
     progress.enter(CallStep::Authorize, context);
     let (access, _) = authorize(snapshot, progress, proof, auth).await?;
-    let is_allowed = |method: &str| access.methods.iter().any(|allowed| allowed == method);
+    let is_allowed = |method: &str| {
+        Operation::named(method).is_some_and(|operation| snapshot.offers(operation))
+            && access.methods.iter().any(|allowed| allowed == method)
+    };
     let scope = granted_scope(request.scope.as_deref(), is_allowed)?;
     let counting = snapshot.forwarder.count(&access, None, &progress.wait);
     let counted = counting.await;

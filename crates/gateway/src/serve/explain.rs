@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use adapter::{Code, Effect, Error, Operation};
+use adapter::{Code, Effect, Error, Operation, Way};
 use console::{AnswerFuture, ExplainQuestion, Explains};
 use forward::{AuthContext, CacheDecision, Explanation, METHOD};
 use serde_json::{Value, json};
@@ -78,7 +78,8 @@ impl Snapshot {
                 address,
                 way: question.way,
                 now: self.auth_now(),
-                secret_in_url: question.secret_in_url,
+                // Only this way accepts a secret in the URL.
+                secret_in_url: question.secret_in_url && question.way == Way::Http,
             },
         };
         let mut of_call = self.forwarder.explain_call(accesses, &asked).await;

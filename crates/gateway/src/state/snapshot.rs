@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use adapter::{Adapter, Code, Error, Way};
+use adapter::{Adapter, Code, Effect, Error, Operation, Way};
 use adapter_basic::BasicAdapter;
 use adapter_http::HttpAdapter;
 use adapter_jwt::JwtAdapter;
@@ -170,6 +170,11 @@ impl Snapshot {
         let is_on = self.events.config().enabled;
         let off = || Error::refused(Code::IncorrectMethod).because("events are switched off");
         is_on.then_some(&self.events).ok_or_else(off)
+    }
+
+    /// Returns whether an operation is switched on.
+    pub(crate) fn offers(&self, operation: &Operation) -> bool {
+        operation.effect != Effect::Watch || self.events().is_ok()
     }
 
     /// Returns the description of the public interface for the documentation.
