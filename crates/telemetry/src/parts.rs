@@ -48,7 +48,7 @@ pub fn store_samples(store: &Store) -> Vec<MetricSample> {
     samples.extend(store.file().map(disk_samples).unwrap_or_default());
     if let Some(connections) = store.connections() {
         let states = [
-            ("lent", connections.lent),
+            ("in use", connections.lent),
             ("idle", connections.idle),
             ("not open", connections.not_open),
         ];
