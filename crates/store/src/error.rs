@@ -1,6 +1,7 @@
 //! The error type of the store.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// A failure of the store, as one sentence.
 #[derive(Debug)]
@@ -10,6 +11,11 @@ impl StoreError {
     /// Makes an error for a failure outside SQL.
     pub fn new(text: impl Into<Cow<'static, str>>) -> StoreError {
         StoreError(text.into())
+    }
+
+    /// Names the file that the failure is about.
+    pub(crate) fn in_file(self, file: &Path) -> StoreError {
+        StoreError::new(format!("{}: {}", file.display(), self.0))
     }
 }
 

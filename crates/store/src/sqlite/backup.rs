@@ -17,7 +17,8 @@ impl SqliteStore {
         let copy = move || {
             let _copying = copying;
             remove_copy(&store)?;
-            let copied = copy(&store, &copy_of(&store));
+            let path = copy_of(&store);
+            let copied = copy(&store, &path).map_err(|error| error.in_file(&path));
             remove_copy(&store)?;
             copied
         };
@@ -51,11 +52,15 @@ mod tests {
         let file = folder.path().join("chatgate.db");
         let store = Store::open(&file).await.unwrap();
         let id = store.add_key("tokens/A", &[7; 9], 3).await.unwrap();
-        std::fs::write(folder.path().join("chatgate.db.copy"), "left over").unwrap();
+        let left = ["chatgate.db.copy", "chatgate.db.copy-journal"];
+        let left = left.map(|name| folder.path().join(name));
+        for left in &left {
+            std::fs::write(left, "left over").unwrap();
+        }
         let mut bytes = Vec::new();
         let mut copy = store.backup().await.unwrap();
         copy.read_to_end(&mut bytes).unwrap();
-        assert!(!folder.path().join("chatgate.db.copy").exists());
+        assert!(left.iter().all(|left| !left.exists()));
 
         let restored = folder.path().join("restored.db");
         std::fs::write(&restored, bytes).unwrap();

@@ -88,6 +88,11 @@ impl WriteConnection {
         Ok(self.connection.insert(connection))
     }
 
+    /// Returns the path of the store's file.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Runs `write` in one transaction.
     ///
     /// # Errors

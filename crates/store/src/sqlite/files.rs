@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::StoreError;
+
 /// Returns the path of SQLite's write-ahead log.
 pub(crate) fn log_of(store: &Path) -> PathBuf {
     let mut name = store.to_owned().into_os_string();
@@ -15,10 +17,15 @@ pub(crate) fn copy_of(store: &Path) -> PathBuf {
     store.with_extension("db.copy")
 }
 
-/// Removes the incomplete copy that a killed process left behind.
-pub(crate) fn remove_copy(store: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(copy_of(store)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Removes the incomplete copy that a killed process left behind, and SQLite's journal of this copy.
+pub(crate) fn remove_copy(store: &Path) -> Result<(), StoreError> {
+    for left in [copy_of(store), store.with_extension("db.copy-journal")] {
+        match std::fs::remove_file(&left) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(StoreError::from(error).in_file(&left));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }

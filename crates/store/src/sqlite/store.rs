@@ -44,8 +44,9 @@ pub(crate) struct SqliteStore {
 
 impl SqliteStore {
     pub(crate) async fn open(file: &Path) -> Result<SqliteStore, StoreError> {
-        let file = file.to_owned();
-        tokio::task::spawn_blocking(|| SqliteStore::open_now(file)).await?
+        let path = file.to_owned();
+        let opened = tokio::task::spawn_blocking(|| SqliteStore::open_now(path)).await?;
+        opened.map_err(|error| error.in_file(file))
     }
 
     fn open_now(file: PathBuf) -> Result<SqliteStore, StoreError> {
@@ -56,9 +57,8 @@ impl SqliteStore {
             .mode(0o600)
             .open(&file);
         opened.map_err(|error| {
-            let shown = file.display();
             StoreError::new(format!(
-                "{shown}: {error}; the gateway's user has to be able to write this file and its folder"
+                "{error}; the gateway's user has to be able to write this file and its folder"
             ))
         })?;
         let place = StoreFile::of(&file)?;

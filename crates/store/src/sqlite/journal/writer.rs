@@ -71,6 +71,7 @@ impl JournalWriter {
             // A gateway that is not ready may get no calls, and without calls only this write shows that the store can be written
             // again.
             let tried = connection.within(|transaction| try_writing(transaction));
+            let tried = tried.map_err(|error: StoreError| error.in_file(connection.path()));
             self.journal.judge(JournalPart::Rows, &tried);
             tried
         };
@@ -90,6 +91,7 @@ impl JournalWriter {
         let key = &self.key;
         let written =
             connection.within(|transaction| Batch::of(transaction, key).write(&mut batch));
+        let written = written.map_err(|error: StoreError| error.in_file(connection.path()));
         // The health is recorded first, so that a caller that gets a reply sees a health that matches the reply.
         self.journal.judge(JournalPart::Rows, &written);
         match &written {
