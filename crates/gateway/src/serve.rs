@@ -115,7 +115,7 @@ async fn serve_until_stopped(
     });
     let files = ConfigFiles::of(&process.config_source, &sources, &config);
     let loaded = Loaded {
-        tried: Some(files.clone()),
+        tried: files.clone(),
         polled: files,
         sources,
         config: Arc::new(config),

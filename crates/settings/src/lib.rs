@@ -8,6 +8,7 @@ pub mod parse;
 mod read_within;
 mod reader;
 mod schema;
+mod secret_source;
 mod source;
 mod toml_value;
 mod trusted_file;
@@ -17,8 +18,8 @@ pub use changes::changed;
 pub use error::ConfigError;
 pub use read_within::hanging_files;
 pub use reader::Reader;
-pub use reader::secret::{SecretSource, secret_hash};
 pub use schema::ValueKind;
+pub use secret_source::{SecretSource, secret_hash};
 pub use source::{ConfigSource, Flag, Sources};
 pub use trusted_file::{
     effective_user, is_exposed, read_to_compare, read_trusted, read_trusted_bytes, shell_quoted,

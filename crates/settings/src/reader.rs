@@ -1,6 +1,6 @@
 //! Reads settings one by one, from flag, environment or file in that order, and collects all errors.
 
-pub(crate) mod secret;
+mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{ConfigError, Location, SourceMap};
 use crate::schema::{KeySchema, ValueKind, document};
+use crate::secret_source::SecretSource;
 use crate::source::{Sources, variable};
 use crate::toml_value::{lookup, scalar, too_large};
-use secret::SecretSource;
 
 /// An unparsed value from any of the three sources.
 enum RawValue {

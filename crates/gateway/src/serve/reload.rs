@@ -70,7 +70,8 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     let sentence = |text: String| vec![json!({ "text": text })];
     let old = Arc::clone(&loaded.config);
     let reading = Arc::clone(runtime);
-    loaded.tried = None;
+    // The reading of a poll is older, so a later change differs from it.
+    loaded.tried = loaded.polled.clone();
     // On a blocking thread, because this also reads and checks certificates and keys.
     let read = tokio::task::spawn_blocking(move || {
         let sources = reading.process.config_source.read()?;
@@ -80,17 +81,14 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     let read = timeout(READ_TIMEOUT, read).await;
     let read = read.map_err(|_| sentence(not_read()))?;
     let read = read.map_err(|panic| sentence(panic.to_string()))?;
-    // The reading of a poll is older, so a later change differs from it.
-    let mut tried = loaded.polled.clone();
     if let Ok((sources, _)) = &read {
-        tried.set_text(&sources.file);
+        loaded.tried.set_text(&sources.file);
     }
-    loaded.tried = Some(tried);
     let (sources, config) = read.map_err(sentence)?;
     let config = config
         .map_err(|mistakes| -> Vec<_> { mistakes.iter().map(ConfigError::to_json).collect() })?;
     let source = &runtime.process.config_source;
-    loaded.tried = Some(ConfigFiles::of(source, &sources, &config));
+    loaded.tried = ConfigFiles::of(source, &sources, &config);
     let certificates: Vec<_> = runtime.certificates().map(|(_, tls)| tls).collect();
     let policies = policies::from_config(&config, &certificates).map_err(sentence)?;
     let current = runtime.snapshot();
@@ -144,7 +142,7 @@ pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
 /// Reloads after the file, or a file with one of its secrets, has changed and then stayed the same, until the task is aborted.
 pub(crate) async fn on_change(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
-    let (mut seen, mut taken) = (None, None);
+    let mut seen = None;
     // The number of equal readings in a row.
     let mut polls = 0;
     loop {
@@ -160,7 +158,7 @@ pub(crate) async fn on_change(runtime: Arc<Runtime>) {
         let is_new = {
             let mut loaded = runtime.loaded.lock().await;
             loaded.polled.clone_from(&read);
-            loaded.tried.as_ref() != Some(&read)
+            loaded.tried != read
         };
         let needed = if read.is_readable() {
             2
@@ -169,14 +167,9 @@ pub(crate) async fn on_change(runtime: Arc<Runtime>) {
         };
         let read = Some(read);
         polls = if seen == read { polls + 1 } else { 1 };
-        if !is_new {
-            // What was taken before is new again if the file is put back.
-            taken = None;
-        }
         // Files that can't be loaded are tried once, and again when their contents or their permissions change.
-        if is_new && polls >= needed && taken != read {
+        if is_new && polls >= needed {
             reload(&runtime, "changed file").await;
-            taken.clone_from(&read);
         }
         seen = read;
     }

@@ -79,8 +79,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Arc<Config>,
     /// The files as the last poll found them.
     pub(crate) polled: ConfigFiles,
-    /// The files that were last tried, even if they were rejected. `None` if they could not be read in time.
-    pub(crate) tried: Option<ConfigFiles>,
+    /// The files that were last tried, even if they were rejected.
+    pub(crate) tried: ConfigFiles,
 }
 
 /// The result of the last reload.

@@ -1,22 +1,12 @@
-//! Reads secrets from the environment and from files.
+//! Reads the settings that are secrets.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use super::{RawValue, Reader};
 use crate::error::ConfigError;
 use crate::schema::{KeySchema, ValueKind};
+use crate::secret_source::{SecretSource, secret_in};
 use crate::source::Sources;
-use crate::trusted_file::read_trusted;
-
-/// A secret that was read, without its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretSource {
-    /// The file that contains the secret; `None` if it is in the environment.
-    pub file: Option<PathBuf>,
-    /// A hash of the value. Only hashes of the same process can be compared.
-    pub hash: u64,
-}
 
 impl Reader<'_> {
     /// Reads a secret: `env:NAME` or `file:PATH`. A plain secret is allowed only in an environment variable, because files get
@@ -53,8 +43,7 @@ impl Reader<'_> {
                 Err(error.to_owned())
             }
         })?;
-        let hash = hash(&secret);
-        let source = SecretSource { file, hash };
+        let source = SecretSource::of(&secret, file);
         self.secrets.insert(key.to_owned(), source);
         Some(secret)
     }
@@ -68,23 +57,4 @@ impl Reader<'_> {
         let secret = self.secret(key);
         self.errors.drain(known..).next().map_or(Ok(secret), Err)
     }
-}
-
-/// Reads the secret in a file and returns its hash, as in [`SecretSource`].
-///
-/// # Errors
-/// The errors of [`read_trusted`].
-pub fn secret_hash(file: &Path) -> Result<u64, String> {
-    Ok(hash(&secret_in(file)?))
-}
-
-fn secret_in(file: &Path) -> Result<String, String> {
-    let text = read_trusted(file)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn hash(secret: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    secret.hash(&mut hasher);
-    hasher.finish()
 }
