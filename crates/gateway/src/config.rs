@@ -275,9 +275,7 @@ impl Config {
         let admin_listen = reader.address("server.admin_listen", "127.0.0.1:8081");
         exposure::check_ports(reader, listen, admin_listen);
         let public_url = reader.optional_text("server.public_url", public_url);
-        let mut tls_warnings = Vec::new();
-        let tls = tls::public(reader, &mut tls_warnings);
-        let admin_tls = tls::admin(reader, &mut tls_warnings);
+        let (tls, admin_tls, tls_warnings) = tls::of_both_listeners(reader);
         // With port 0 the system chooses another port at each start, so the name is unknown.
         let own_name = (public_url.is_some() || listen.port() != 0)
             .then(|| callers_url(public_url.as_ref(), tls.as_ref(), listen));
@@ -312,11 +310,7 @@ impl Config {
             cache: cache::cache(reader),
             retention: journal::retention(reader),
             journals_all: reader.choice("journal.rows", "all", &[("all", true), ("sends", false)]),
-            serves_without_store: reader.choice(
-                "journal.on_store_failure",
-                "serve",
-                &[("serve", true), ("refuse", false)],
-            ),
+            serves_without_store: journal::serves_without_store(reader),
             receipts_kept_s: journal::receipts_kept_s(reader),
             receipt_room: journal::receipt_room(reader),
             docs: reader

@@ -41,7 +41,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 use webhooks::{WebhookEnvironment, Webhooks};
 
-use crate::config::{Config, ConfigFiles};
+use crate::config::Config;
 use crate::request::record::log_counts;
 use crate::router::PublicRouter;
 use crate::serve::assemble::assemble;
@@ -113,13 +113,7 @@ async fn serve_until_stopped(
         sandbox: running.as_ref().map(Sandbox::url),
         demo: demo.as_ref(),
     });
-    let files = ConfigFiles::of(&process.config_source, &sources, &config);
-    let loaded = Loaded {
-        tried: files.clone(),
-        polled: files,
-        sources,
-        config: Arc::new(config),
-    };
+    let loaded = Loaded::new(&process.config_source, sources, config);
     let runtime = Arc::new(Runtime::new(snapshot, policies, process, loaded));
     let operators = Arc::<Runtime>::clone(&runtime);
     let (admin_router, refresh) = Console::new(operators, Arc::clone(&store), hasher).open();

@@ -53,6 +53,12 @@ pub(super) fn receipt_room(reader: &mut Reader<'_>) -> ReceiptRoom {
     ReceiptRoom { per_access, all }
 }
 
+/// Returns whether reads are served while the store can't be written.
+pub(super) fn serves_without_store(reader: &mut Reader<'_>) -> bool {
+    let choices = [("serve", true), ("refuse", false)];
+    reader.choice("journal.on_store_failure", "serve", &choices)
+}
+
 /// Reads how long receipts are stored, in seconds.
 pub(super) fn receipts_kept_s(reader: &mut Reader<'_>) -> i64 {
     reader.value("receipts.keep", "24h", ValueKind::Time, |text| {

@@ -6,15 +6,24 @@ use std::path::PathBuf;
 use server::tls::{self, Tls, TlsFiles};
 use settings::{Reader, read_trusted_bytes};
 
-/// Reads the TLS of the public listener. Its callers authenticate with their credentials, not with certificates. Adds a warning if
-/// the certificate is not valid now.
-pub(super) fn public(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TlsFiles> {
+/// Reads the TLS of the public and of the admin listener, with a warning for each certificate that is not valid now.
+pub(super) fn of_both_listeners(
+    reader: &mut Reader<'_>,
+) -> (Option<TlsFiles>, Option<TlsFiles>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let public = public(reader, &mut warnings);
+    let admin = admin(reader, &mut warnings);
+    (public, admin, warnings)
+}
+
+/// Reads the TLS of the public listener. Its callers authenticate with their credentials, not with certificates.
+fn public(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TlsFiles> {
     let h2 = reader.boolean("server.h2", "true");
     files(reader, ("server.tls", None, h2), warnings)
 }
 
-/// Reads the TLS of the admin listener, which may require client certificates. Adds a warning if the certificate is not valid now.
-pub(super) fn admin(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TlsFiles> {
+/// Reads the TLS of the admin listener, which may require client certificates.
+fn admin(reader: &mut Reader<'_>, warnings: &mut Vec<String>) -> Option<TlsFiles> {
     let key = "server.admin_tls.client_ca";
     let client_ca = reader.optional_text(key, |text| checked(text, tls::client_authorities));
     let files = files(reader, ("server.admin_tls", client_ca, false), warnings);

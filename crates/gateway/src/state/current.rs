@@ -83,6 +83,19 @@ pub(crate) struct Loaded {
     pub(crate) tried: ConfigFiles,
 }
 
+impl Loaded {
+    /// Returns the configuration that was read from these sources at the start.
+    pub(crate) fn new(source: &ConfigSource, sources: Sources, config: Config) -> Loaded {
+        let files = ConfigFiles::of(source, &sources, &config);
+        Loaded {
+            sources,
+            config: Arc::new(config),
+            polled: files.clone(),
+            tried: files,
+        }
+    }
+}
+
 /// The result of the last reload.
 #[derive(Clone)]
 pub(crate) struct LastReload {
