@@ -17,6 +17,7 @@ mod interests;
 mod json;
 mod list;
 mod notice;
+mod observation_queue;
 mod observe;
 mod observed_call;
 mod orders;

@@ -6,7 +6,7 @@ use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::json::quoted;
-use crate::recorder::Observation;
+use crate::observation_queue::Observation;
 
 /// A notice that a channel has stalled or has resumed.
 struct ChannelNotice {

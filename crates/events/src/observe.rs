@@ -6,8 +6,8 @@ use forward::{CallObserver, KeptSignal};
 use store::EventChannel;
 
 use crate::diff::ListKind;
+use crate::observation_queue::Observation;
 use crate::observed_call::ObservedCall;
-use crate::recorder::Observation;
 use crate::service::Events;
 
 impl CallObserver for Events {

@@ -15,9 +15,10 @@ use crate::config::{EventDepth, EventsConfig};
 use crate::counts::EventCounts;
 use crate::diff::{compared, is_before};
 use crate::interests::now_ms;
+use crate::observation_queue::{Observation, RecorderHandle};
 use crate::poll_interval::PollOutcome;
 use crate::polled_chat::PolledChat;
-use crate::recorder::{Observation, RecorderHandle, floor_of_new_chats, tips_of};
+use crate::recorder::{floor_of_new_chats, tips_of};
 use crate::row::{ListedRow, listed_rows};
 use crate::upstream::{CallBudget, PolledUpstream, request};
 

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use store::{
-    ChannelMemory, ChatMemory, EventChannel, EventKind, Floor, NewEvent, ObservedChannel,
+    ChannelMemory, ChatMemory, Event, EventChannel, EventKind, Floor, NewEvent, ObservedChannel,
     ObservedChat, RequestedChats, Store, StoreError,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use crate::caught::caught;
 use crate::config::EventDepth;
@@ -17,109 +17,13 @@ use crate::diff::ListKind;
 use crate::hub::EventHub;
 use crate::id::EventIds;
 use crate::interests::now_ms;
+use crate::observation_queue::{KeptReply, Observation, QueuedObservation, RecorderHandle};
 use crate::orders::ListOrders;
 use crate::polled_chat::{PolledChat, list_changes};
 use crate::row::{ListedRow, listed_rows};
 
-/// Maximum number of queued observations. Callers wait for their own, and a commit takes only as long as the disk needs.
-const QUEUE_MAX: usize = 1024;
-
-/// Maximum size of queued lists, in KiB: as much as one answer may have. The lists may outlive their callers' calls.
-const QUEUE_KIB_MAX: u32 = 16 * 1024;
-
 /// Maximum number of observations in one commit.
 const BATCH_MAX: usize = 256;
-
-/// An observation that may cause events.
-pub(crate) enum Observation {
-    /// A poll has found changed chats.
-    Poll {
-        channel: EventChannel,
-        /// The largest datetime of the poll, as in [`ChannelMemory::newest`], once all of its chats are stored.
-        newest: Option<String>,
-        chats: Vec<PolledChat>,
-        /// True if all chats of the poll are history.
-        is_first: bool,
-        /// The floor of unknown chats: everything before it is history.
-        floor: Floor,
-        depth: EventDepth,
-    },
-    /// A list of a chat in the answer to a caller.
-    List {
-        channel: EventChannel,
-        destination: String,
-        kind: ListKind,
-        result: adapter::Response,
-        keeps_texts: bool,
-    },
-    /// A change of a channel as a whole.
-    Channel {
-        channel: EventChannel,
-        stalled_at: Option<i64>,
-        kind: EventKind,
-        what: String,
-        row: String,
-    },
-    /// An observation that panics.
-    #[cfg(test)]
-    Defect,
-}
-
-/// An observation that waits to be stored.
-struct QueuedObservation {
-    seen: Observation,
-    waiting: KeptReply,
-}
-
-/// Released when an observation has been stored or dropped: the sender that reports it, and the queue room.
-struct KeptReply {
-    kept: oneshot::Sender<()>,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-/// The handle that queues observations for the recorder.
-#[derive(Clone)]
-pub(crate) struct RecorderHandle {
-    queue: mpsc::Sender<QueuedObservation>,
-    /// Remaining room for queued lists, in KiB.
-    room: Arc<Semaphore>,
-    /// The sort orders that the recorder has learned.
-    pub(crate) orders: Arc<ListOrders>,
-}
-
-impl Observation {
-    /// Returns the queue room that the observation needs, in KiB; 0 for small ones.
-    fn kib(&self) -> u32 {
-        let Observation::List { result, .. } = self else {
-            return 0;
-        };
-        let kib = u32::try_from(result.bytes() / 1024);
-        kib.unwrap_or(u32::MAX).min(QUEUE_KIB_MAX)
-    }
-}
-
-impl RecorderHandle {
-    /// Queues an observation if there is room. The returned receiver completes once it is stored, and fails if that fails.
-    pub(crate) fn queue(&self, seen: Observation) -> Option<oneshot::Receiver<()>> {
-        let room = match seen.kib() {
-            0 => None,
-            kib => Some(Arc::clone(&self.room).try_acquire_many_owned(kib).ok()?),
-        };
-        let (kept, is_kept) = oneshot::channel();
-        let waiting = KeptReply { kept, _room: room };
-        let queued = QueuedObservation { seen, waiting };
-        self.queue.try_send(queued).ok()?;
-        Some(is_kept)
-    }
-
-    /// Queues an observation, waits, and returns whether it is stored.
-    pub(crate) async fn keep(&self, seen: Observation) -> bool {
-        let (kept, is_kept) = oneshot::channel();
-        let waiting = KeptReply { kept, _room: None };
-        let queued = QueuedObservation { seen, waiting };
-        self.queue.send(queued).await.is_ok() && is_kept.await.is_ok()
-    }
-}
 
 /// Stores observations.
 pub(crate) struct Recorder {
@@ -140,19 +44,13 @@ impl Recorder {
         ids: EventIds,
         counts: Arc<EventCounts>,
     ) -> (RecorderHandle, Recorder) {
-        let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let orders = Arc::<ListOrders>::default();
-        let handle = RecorderHandle {
-            queue: sender,
-            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
-            orders: Arc::clone(&orders),
-        };
+        let (handle, queue) = RecorderHandle::new();
         let recorder = Recorder {
             store,
             hub,
             ids,
             counts,
-            orders,
+            orders: Arc::clone(&handle.orders),
             queue,
             committed: Arc::default(),
         };
@@ -163,33 +61,52 @@ impl Recorder {
     pub(crate) async fn run(mut self) {
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            let batch = batch.drain(..).map(|queued| (queued.seen, queued.waiting));
-            let (seen, waiting): (Vec<_>, Vec<_>) = batch.unzip();
-            let is_list = |seen: &&Observation| matches!(seen, Observation::List { .. });
-            let lists = seen.iter().filter(is_list).count();
-            let panicked = || Err(StoreError::new("a panic while events were stored"));
-            match caught(self.keep(seen)).await.unwrap_or_else(panicked) {
+            let lists = batch.iter().filter(|queued| queued.waiting.is_list).count();
+            let stored = self.keep(batch.drain(..)).await;
+            let stored_lists = stored.iter().filter(|waiting| waiting.is_list).count();
+            self.counts.unharvested(lists - stored_lists);
+            for waiting in stored {
                 // A send fails only if the waiting caller has disconnected.
-                Ok(()) => waiting.into_iter().for_each(|waiting| {
-                    let _ = waiting.kept.send(());
-                }),
-                Err(error) => {
-                    self.counts.unharvested(lists);
-                    tracing::warn!(%error, "events could not be stored; the next polls will find them again");
-                }
+                let _ = waiting.kept.send(());
             }
         }
     }
 
-    async fn keep(&mut self, seen: Vec<Observation>) -> Result<(), StoreError> {
-        let mut observations = Vec::new();
-        for observation in seen {
-            observations.extend(self.compare(observation).await?);
+    /// Stores a batch without the observations that panic or that the store refuses. Returns those who wait for the stored ones.
+    async fn keep(&mut self, batch: impl Iterator<Item = QueuedObservation>) -> Vec<KeptReply> {
+        let (mut stored, mut observations, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        for queued in batch {
+            match caught(self.compare(queued.seen)).await {
+                Some(Ok(None)) => stored.push(queued.waiting),
+                Some(Ok(Some(observed))) => {
+                    observations.push(observed);
+                    waiting.push(queued.waiting);
+                }
+                None => warn_of_loss(&StoreError::new("a panic while events were compared")),
+                Some(Err(error)) => {
+                    warn_of_loss(&error);
+                    if !error.is_row_fault() {
+                        // The store would fail for each further observation as well.
+                        return stored;
+                    }
+                }
+            }
         }
         if observations.is_empty() {
-            return Ok(());
+            return stored;
         }
-        let events = self.store.record_observed(observations, now_ms()).await?;
+        let storing = caught(self.store.record_batch(observations, now_ms()));
+        let batch = storing.await.unwrap_or_default();
+        if let Some(error) = batch.error {
+            warn_of_loss(&error);
+        }
+        self.publish(batch.events);
+        let waiting = waiting.into_iter().zip(batch.is_stored);
+        stored.extend(waiting.filter_map(|(waiting, is_stored)| is_stored.then_some(waiting)));
+        stored
+    }
+
+    fn publish(&self, events: Vec<Event>) {
         self.counts.record_events(&events);
         if self.store.shares_events() {
             // Others may have written in between, so the new events are read from the log.
@@ -197,7 +114,6 @@ impl Recorder {
         } else {
             self.hub.publish(events.into_iter().map(Arc::new));
         }
-        Ok(())
     }
 
     async fn compare(&mut self, seen: Observation) -> Result<Option<ObservedChannel>, StoreError> {
@@ -322,6 +238,10 @@ impl Recorder {
     }
 }
 
+fn warn_of_loss(error: &StoreError) {
+    tracing::warn!(%error, "events could not be stored; the next polls will find them again");
+}
+
 /// Returns an empty sighting of a channel.
 fn blank(channel: EventChannel) -> ObservedChannel {
     ObservedChannel {
@@ -345,36 +265,4 @@ pub(crate) fn floor_of_new_chats(channel: &ChannelMemory) -> Floor {
 pub(crate) fn tips_of(rows: Vec<ListedRow>) -> HashMap<String, ListedRow> {
     let named = |row: ListedRow| Some((row.destination.clone()?, row));
     rows.into_iter().filter_map(named).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queued_lists_are_bounded_by_their_total_size() {
-        let (queue, mut waits) = mpsc::channel(QUEUE_MAX);
-        let handle = RecorderHandle {
-            queue,
-            room: Arc::new(Semaphore::new(QUEUE_KIB_MAX as usize)),
-            orders: Arc::default(),
-        };
-        let list = |mib: usize| Observation::List {
-            channel: EventChannel {
-                account: "host".to_owned(),
-                platform: "webchat".to_owned(),
-                platformid: "1".to_owned(),
-            },
-            destination: "a".to_owned(),
-            kind: ListKind::Whole,
-            result: adapter::Response::of(&format!("\"{}\"", "x".repeat(mib << 20))).unwrap(),
-            keeps_texts: true,
-        };
-        // A list that exceeds the whole room is accepted if no other list waits.
-        assert!(handle.queue(list(20)).is_some());
-        assert!(handle.queue(list(1)).is_none());
-        drop(waits.try_recv().unwrap());
-        let waiting: Vec<_> = (0..20).map(|_| handle.queue(list(1))).collect();
-        assert_eq!(waiting.iter().flatten().count(), 16);
-    }
 }

@@ -12,9 +12,10 @@ use crate::counts::{EventCounts, EventsStatus};
 use crate::hub::EventHub;
 use crate::id::EventIds;
 use crate::interests::{Interests, now_ms};
+use crate::observation_queue::RecorderHandle;
 use crate::observed_call::{ObservedCall, WatchedNames};
 use crate::reader::EventReader;
-use crate::recorder::{Recorder, RecorderHandle};
+use crate::recorder::Recorder;
 use crate::stream_limiter::StreamLimiter;
 use crate::upstream::PolledUpstream;
 

@@ -1,11 +1,13 @@
 //! The log of events, and the memory of the upstream's state by which new events are recognized.
 
+mod batch;
 mod event;
 mod observation;
 mod position;
 
 use std::time::Duration;
 
+pub use batch::StoredBatch;
 pub use event::{Event, EventKind, EventPage};
 pub use observation::{
     ChannelMemory, ChatMemory, EventChannel, Floor, KnownMessage, NewEvent, ObservedChannel,

@@ -59,7 +59,7 @@ pub use error::StoreError;
 pub use events::{
     BadCursor, ChannelMemory, ChatMemory, Event, EventChannel, EventKind, EventPage,
     EventRetention, Floor, KnownMessage, NewEvent, ObservedChannel, ObservedChat, ObservedMessage,
-    Position, RequestedChats, Tip,
+    Position, RequestedChats, StoredBatch, Tip,
 };
 pub use journal::{
     AccessCalls, COUNTED_KEYS_MAX, CallerClass, Calls, CountKey, CountResult, CountedCalls,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use adapter::{Request, Response};
 use forward::CallObserver;
 use store::{Access, EventKind, Position, Store};
 use tokio::sync::mpsc;
@@ -13,7 +14,7 @@ use super::model::{CHANNEL, Model, chat_name};
 use super::nobody::{SHAPE, with_events};
 use super::shapes::config;
 use crate::config::EventDepth;
-use crate::recorder::Observation;
+use crate::observation_queue::Observation;
 use crate::service::Events;
 use crate::upstream::request;
 use crate::watcher::Watcher;
@@ -153,7 +154,7 @@ async fn the_watcher_task_continues_after_a_panic() {
 }
 
 #[tokio::test]
-async fn a_batch_that_panics_fails_and_later_batches_are_stored() {
+async fn an_observation_that_panics_takes_no_other_of_its_batch_with_it() {
     let Listened {
         events,
         model,
@@ -161,6 +162,37 @@ async fn a_batch_that_panics_fails_and_later_batches_are_stored() {
         _folder,
     } = listened().await;
     model.add(0, false);
+    let (asked, response) = unread_answer(&model);
+    // All are queued before the recorder runs, so they are in one batch.
+    let before = events.recorder.queue(Observation::Defect).unwrap();
+    let kept = events.observe(&asked, &response).unwrap();
+    let after = events.recorder.queue(Observation::Defect).unwrap();
+    assert!(before.await.is_err() && after.await.is_err());
+    kept.await.unwrap();
+    assert_eq!(kinds(&events).await, [EventKind::MessageReceived]);
+    assert_eq!(events.status().unharvested, 0);
+}
+
+#[tokio::test]
+async fn lists_that_an_unavailable_store_has_not_stored_are_counted() {
+    let Listened {
+        events,
+        model,
+        watcher: _,
+        _folder,
+    } = listened().await;
+    model.add(0, false);
+    let (asked, response) = unread_answer(&model);
+    events.store.close().await;
+    let lost = [(); 3].map(|()| events.observe(&asked, &response).unwrap());
+    for lost in lost {
+        assert!(lost.await.is_err());
+    }
+    assert_eq!(events.status().unharvested, 3);
+}
+
+/// Returns a call for the unread messages of the first chat, and the model's answer.
+fn unread_answer(model: &Model) -> (Request, Response) {
     let (destination, [platform, platformid]) = (chat_name(0), CHANNEL);
     let values = [
         ("platform", platform),
@@ -169,11 +201,5 @@ async fn a_batch_that_panics_fails_and_later_batches_are_stored() {
     ];
     let asked = request("getunreadmessages", &values).unwrap();
     let response = model.answer(&asked).unwrap();
-    // Both are queued before the recorder runs, so they are in one batch.
-    let defect = events.recorder.queue(Observation::Defect).unwrap();
-    let lost = events.observe(&asked, &response).unwrap();
-    assert!(defect.await.is_err() && lost.await.is_err());
-    assert_eq!(events.status().unharvested, 1);
-    events.observe(&asked, &response).unwrap().await.unwrap();
-    assert_eq!(kinds(&events).await, [EventKind::MessageReceived]);
+    (asked, response)
 }

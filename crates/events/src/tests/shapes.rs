@@ -14,8 +14,9 @@ use crate::counts::EventCounts;
 use crate::diff::ListKind;
 use crate::hub::EventHub;
 use crate::id::EventIds;
+use crate::observation_queue::{Observation, RecorderHandle};
 use crate::poll::{ChannelState, Poller};
-use crate::recorder::{Observation, Recorder, RecorderHandle};
+use crate::recorder::Recorder;
 use crate::stream_limiter::StreamLimits;
 use crate::upstream::{CallBudget, request};
 

@@ -21,6 +21,7 @@ on_every_engine!(
     interests_survive_a_restart_until_they_expire,
     erasing_a_destination_deletes_its_events,
     events_that_arrive_during_an_erasure_are_erased,
+    a_refused_observation_takes_no_other_one_with_it,
 );
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -362,6 +363,31 @@ async fn erasing_a_destination_deletes_its_events(engine: TestEngine) {
     journal.stop().await;
     store.close().await;
     assert!(!engine.holds("34600000000").await);
+}
+
+async fn a_refused_observation_takes_no_other_one_with_it(engine: TestEngine) {
+    let store = engine.open().await;
+    let refuse = match &engine {
+        TestEngine::Sqlite(_) => {
+            "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.id = 'evt_b_received' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        }
+        TestEngine::Postgres(_) => "ALTER TABLE events ADD CHECK (id <> 'evt_b_received')",
+    };
+    engine.execute(refuse).await;
+    let of = |id| observation(chat(vec![message(id, "received")]));
+    let batch = store
+        .record_batch(vec![of("a"), of("b"), of("c")], NOW_MS)
+        .await;
+    assert_eq!(batch.is_stored, [true, false, true]);
+    assert!(batch.error.unwrap().is_row_fault());
+    let stored: Vec<_> = batch.events.iter().map(|event| event.id.clone()).collect();
+    assert_eq!(stored, ["evt_a_received", "evt_c_received"]);
+    assert_eq!(ids(&store, Position::ZERO).await, stored);
+    // Another failure concerns all observations.
+    engine.read_only(&store, true).await;
+    let batch = store.record_batch(vec![of("d"), of("e")], NOW_MS).await;
+    assert_eq!(batch.is_stored, [false, false]);
+    assert!(!batch.error.unwrap().is_row_fault());
 }
 
 #[tokio::test]

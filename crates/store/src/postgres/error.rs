@@ -205,7 +205,11 @@ fn fault_of(code: &SqlState, message: &str) -> PgErrorKind {
 
 impl From<PgError> for StoreError {
     fn from(error: PgError) -> StoreError {
-        StoreError::new(error.text)
+        if error.is_row_fault() {
+            StoreError::of_row(error.text)
+        } else {
+            StoreError::new(error.text)
+        }
     }
 }
 

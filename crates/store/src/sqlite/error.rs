@@ -7,7 +7,15 @@ use crate::{ChangeError, StoreError};
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
-        StoreError::new(format!("{error}{}", remedy(&error)))
+        let is_of_row = matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+        );
+        if is_of_row {
+            StoreError::of_row(error.to_string())
+        } else {
+            StoreError::new(format!("{error}{}", remedy(&error)))
+        }
     }
 }
 
