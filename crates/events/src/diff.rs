@@ -4,8 +4,9 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use store::{ChatMemory, EventKind, Floor};
+use store::{ChatMemory, EventKind};
 
+use crate::history::{ChatHistory, StepBack, compared};
 use crate::row::ListedRow;
 
 /// The content of a list.
@@ -40,41 +41,31 @@ pub struct RowChange<'r> {
 }
 
 /// Returns the changes in a list of one chat, oldest first. `order` is the known sort order of the upstream's lists, for a list
-/// that does not show its own. `tip` is the chat's last message according to a poll; it may be missing from the list.
+/// that does not show its own. `tip` is the chat's last message according to a poll; it may be missing from the list. `yesterday`
+/// is the beginning of yesterday.
 #[must_use]
 pub fn diff<'r>(
     memory: &ChatMemory,
     rows: &'r [ListedRow],
     (kind, order): (ListKind, Option<ListOrder>),
     tip: Option<&'r ListedRow>,
+    yesterday: &str,
 ) -> Vec<RowChange<'r>> {
     let is_known = |row: &ListedRow| memory.known.contains_key(&row.id);
-    let is_floor = |row: &ListedRow| memory.floor.id.as_ref() == Some(&row.id);
-    let is_older = |row: &ListedRow| is_before(&memory.floor, row.datetime.as_deref());
-    // A new last message from before the floor: the upstream's clock was set back, or the floor was in the future. Datetimes prove
-    // nothing then.
-    let is_set_back =
-        tip.is_some_and(|tip| !is_known(tip) && !is_floor(tip) && is_older(tip) == Some(true));
-    let is_older = |row: &ListedRow| is_older(row).filter(|_| !is_set_back);
+    let step_back = StepBack::of(memory, tip, yesterday);
     let order = order_by_datetime(rows)
         .or(order)
         .or_else(|| order_by_memory(memory, rows));
-    let is_ordered = !is_set_back && (order.is_some() || rows.len() < 2);
+    let is_sorted = order.is_some() || rows.len() < 2;
     let inserted = tip.filter(|tip| !rows.iter().any(|row| row.id == tip.id));
     let rows = oldest_first(rows, (kind, order), inserted);
-    let floor_at = rows.iter().position(|row| is_floor(row));
-    let is_history = |at: usize, row: &ListedRow| match floor_at {
-        Some(floor) => (at == floor || (is_ordered && at < floor)) && is_older(row) != Some(false),
-        None => is_older(row) == Some(true),
-    };
-    // History that only its datetimes show is no base, because the upstream's clock may have been set back since.
-    let has_base = rows.iter().any(|row| is_known(row) || is_floor(row));
+    let history = ChatHistory::new(memory, &rows, is_sorted, step_back);
     let last_known = rows.iter().rposition(|row| is_known(row));
     // The position of a sent message that was in no list is uncertain, because a message received at the same time may be older or
     // newer.
     let is_doubted = |row: &ListedRow| {
         let mut news = rows.iter().enumerate().filter(|(at, other)| {
-            other.id != row.id && !is_known(other) && !is_history(*at, other)
+            other.id != row.id && !is_known(other) && !history.contains(*at, other)
         });
         inserted.is_some_and(|tip| tip.is_sent && tip.id == row.id)
             && news.any(|(_, other)| by_datetime(other, row).is_none_or(Ordering::is_eq))
@@ -97,15 +88,15 @@ pub fn diff<'r>(
             }
             continue;
         }
-        if is_history(at, row) {
+        if history.contains(at, row) {
             continue;
         }
         let gap = match kind {
-            ListKind::Unread => is_first && !has_base,
+            ListKind::Unread => is_first && !history.has_base(),
             ListKind::Whole => at == 0,
         };
         // The order of two messages is unknown if the sort order of their list is unknown.
-        let is_sure = is_ordered || (is_first && !has_base);
+        let is_sure = history.is_ordered() || (is_first && !history.has_base());
         let late = last_known.is_some_and(|last| at < last) || !is_sure || is_doubted(row);
         is_first = false;
         changes.push(change(kind_of(row), gap, late));
@@ -121,22 +112,6 @@ pub(crate) fn kind_of(row: &ListedRow) -> EventKind {
     } else {
         EventKind::MessageReceived
     }
-}
-
-/// Returns whether a datetime is before a floor; `None` if that is unknown, as for equal datetimes.
-pub(crate) fn is_before(floor: &Floor, datetime: Option<&str>) -> Option<bool> {
-    match compared(datetime?, floor.datetime.as_deref()?)? {
-        Ordering::Less => Some(true),
-        Ordering::Equal => None,
-        Ordering::Greater => Some(false),
-    }
-}
-
-/// Compares two datetimes as texts; `None` if their formats differ.
-pub(crate) fn compared(one: &str, other: &str) -> Option<Ordering> {
-    let shape = |byte: u8| if byte.is_ascii_digit() { b'0' } else { byte };
-    let shapes = one.bytes().map(shape).eq(other.bytes().map(shape));
-    (shapes && one.bytes().any(|byte| byte.is_ascii_digit())).then(|| one.cmp(other))
 }
 
 /// Returns the rows, oldest first. A tip that is not in the list is inserted.

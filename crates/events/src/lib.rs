@@ -7,10 +7,12 @@
 mod caught;
 mod config;
 mod counts;
+mod days;
 mod diff;
 mod filter;
 mod find_order;
 mod frame;
+mod history;
 mod hub;
 mod id;
 mod interests;

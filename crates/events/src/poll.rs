@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Request, Response};
-use jiff::Timestamp;
 use store::{ChannelMemory, EventChannel, Floor, Store, Tip};
 
 use crate::config::{EventDepth, EventsConfig};
 use crate::counts::EventCounts;
-use crate::diff::{compared, is_before};
+use crate::days::Days;
+use crate::history::{compared, is_before};
 use crate::interests::now_ms;
 use crate::observation_queue::{Observation, RecorderHandle};
 use crate::poll_interval::PollOutcome;
@@ -24,9 +24,6 @@ use crate::upstream::{CallBudget, PolledUpstream, request};
 
 /// Number of chats from which a list without any known chat may belong to another account.
 const OTHER_CHATS_MIN: usize = 10;
-
-/// Number of milliseconds of a day.
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The dependencies of a poll.
 #[derive(Clone)]
@@ -123,7 +120,7 @@ impl Poller {
             return Some(PollOutcome::Quiet);
         }
         let tips = tips_of(listed_rows(response.result(), self.config.keeps_texts)?);
-        let newest = newest_of(&tips, self.store.judged_ms(now_ms()));
+        let newest = newest_of(&tips, Days::around(self.store.judged_ms(now_ms())));
         let is_other = is_other_account(&state.memory, &tips);
         if is_other && !state.is_first {
             tracing::warn!(
@@ -304,12 +301,14 @@ fn is_other_account(memory: &ChannelMemory, tips: &HashMap<String, ListedRow>) -
 
 /// Returns the largest datetime of a poll, but none since the beginning of yesterday. Later messages in new chats may be new, because
 /// the upstream's clock may show the time of any time zone, and may be set back. Without comparable datetimes all messages may be new.
-fn newest_of(tips: &HashMap<String, ListedRow>, now_ms: i64) -> Option<String> {
+fn newest_of(tips: &HashMap<String, ListedRow>, days: Days) -> Option<String> {
     let datetimes = tips.values().filter_map(|tip| tip.datetime.as_ref());
     let later = |one: &&String, other: &&String| compared(one, other).unwrap_or(Ordering::Equal);
     let newest = datetimes.max_by(later)?;
-    let yesterday = Timestamp::from_millisecond(now_ms - DAY_MS).ok()?;
-    let yesterday = yesterday.strftime("%F 00:00:00").to_string();
-    let is_older = compared(newest, &yesterday)? == Ordering::Less;
-    Some(if is_older { newest.clone() } else { yesterday })
+    let is_older = compared(newest, &days.yesterday)? == Ordering::Less;
+    Some(if is_older {
+        newest.clone()
+    } else {
+        days.yesterday
+    })
 }

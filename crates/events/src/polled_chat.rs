@@ -5,7 +5,9 @@ use store::{
 };
 
 use crate::config::EventDepth;
-use crate::diff::{ListKind, diff, is_before, kind_of};
+use crate::days::Days;
+use crate::diff::{ListKind, diff, kind_of};
+use crate::history::is_before;
 use crate::id::EventIds;
 use crate::orders::ListOrders;
 use crate::row::ListedRow;
@@ -45,7 +47,7 @@ impl PolledChat {
     /// Returns the new content of the polled chat. `floor` is the floor of an unknown chat: everything before it is history.
     pub(crate) fn changes(
         &self,
-        (ids, channel): (&EventIds, &EventChannel),
+        maker: ChannelEventMaker<'_>,
         memory: Option<ChatMemory>,
         (floor, depth): (&Floor, EventDepth),
         orders: &ListOrders,
@@ -62,8 +64,7 @@ impl PolledChat {
             ..ObservedChat::default()
         };
         let maker = EventMaker {
-            ids,
-            channel,
+            of_channel: maker,
             destination: &self.destination,
         };
         // An old chat that reappears is not an event.
@@ -84,7 +85,7 @@ impl PolledChat {
 
 /// Returns the new content of a list of a chat.
 pub(crate) fn list_changes(
-    (ids, channel): (&EventIds, &EventChannel),
+    maker: ChannelEventMaker<'_>,
     destination: &str,
     (memory, floor): (Option<ChatMemory>, Floor),
     (rows, kind): (&[ListedRow], ListKind),
@@ -95,8 +96,7 @@ pub(crate) fn list_changes(
         ..ChatMemory::default()
     });
     let maker = EventMaker {
-        ids,
-        channel,
+        of_channel: maker,
         destination,
     };
     ObservedChat {
@@ -107,10 +107,17 @@ pub(crate) fn list_changes(
     }
 }
 
+/// Creates the events of one channel.
+#[derive(Clone, Copy)]
+pub(crate) struct ChannelEventMaker<'a> {
+    pub(crate) ids: &'a EventIds,
+    pub(crate) channel: &'a EventChannel,
+    pub(crate) days: &'a Days,
+}
+
 /// Creates the events of one chat.
 struct EventMaker<'a> {
-    ids: &'a EventIds,
-    channel: &'a EventChannel,
+    of_channel: ChannelEventMaker<'a>,
     destination: &'a str,
 }
 
@@ -126,8 +133,9 @@ impl EventMaker<'_> {
         (rows, kind, tip): (&[ListedRow], ListKind, Option<&ListedRow>),
         orders: &ListOrders,
     ) -> Vec<ObservedMessage> {
-        let order = orders.learn(self.channel, kind, (memory, rows));
-        let changes = diff(memory, rows, (kind, order), tip).into_iter();
+        let ChannelEventMaker { channel, days, .. } = self.of_channel;
+        let order = orders.learn(channel, kind, (memory, rows));
+        let changes = diff(memory, rows, (kind, order), tip, &days.yesterday).into_iter();
         let message = |change: crate::diff::RowChange<'_>| ObservedMessage {
             id: change.row.id.clone(),
             status: change.row.status.clone(),
@@ -144,10 +152,9 @@ impl EventMaker<'_> {
         } else {
             row.status.as_str()
         };
+        let ChannelEventMaker { ids, channel, .. } = self.of_channel;
         NewEvent {
-            id: self
-                .ids
-                .id(self.channel, self.destination, kind, [&row.id, status]),
+            id: ids.id(channel, self.destination, kind, [&row.id, status]),
             kind,
             gap,
             late,

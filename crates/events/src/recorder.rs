@@ -13,13 +13,14 @@ use tokio::sync::{Notify, mpsc};
 use crate::caught::caught;
 use crate::config::EventDepth;
 use crate::counts::EventCounts;
+use crate::days::Days;
 use crate::diff::ListKind;
 use crate::hub::EventHub;
 use crate::id::EventIds;
 use crate::interests::now_ms;
 use crate::observation_queue::{KeptReply, Observation, QueuedObservation, RecorderHandle};
 use crate::orders::ListOrders;
-use crate::polled_chat::{PolledChat, list_changes};
+use crate::polled_chat::{ChannelEventMaker, PolledChat, list_changes};
 use crate::row::{ListedRow, listed_rows};
 
 /// Maximum number of observations in one commit.
@@ -190,12 +191,17 @@ impl Recorder {
                 rows.map(|row| row.id.clone()).collect(),
             )
         });
+        let days = self.days();
         let memories = self.memories(channel, wanted.collect()).await?;
-        let (ids, orders) = (&self.ids, &self.orders);
+        let maker = ChannelEventMaker {
+            ids: &self.ids,
+            channel,
+            days: &days,
+        };
         let seen = chats
             .iter()
             .zip(memories)
-            .map(|(chat, memory)| chat.changes((ids, channel), memory, (floor, depth), orders));
+            .map(|(chat, memory)| chat.changes(maker, memory, (floor, depth), &self.orders));
         Ok(seen.collect())
     }
 
@@ -208,6 +214,7 @@ impl Recorder {
     ) -> Result<Option<ObservedChat>, StoreError> {
         let ids = rows.iter().map(|row| row.id.clone()).collect();
         let wanted = vec![(destination.to_owned(), ids)];
+        let days = self.days();
         let memory = self.memories(channel, wanted).await?.pop().flatten();
         let mut floor = Floor::default();
         if memory.is_none() {
@@ -216,8 +223,13 @@ impl Recorder {
             };
             floor = floor_of_new_chats(&known);
         }
+        let maker = ChannelEventMaker {
+            ids: &self.ids,
+            channel,
+            days: &days,
+        };
         let seen = list_changes(
-            (&self.ids, channel),
+            maker,
             destination,
             (memory, floor),
             (rows, kind),
@@ -235,6 +247,10 @@ impl Recorder {
             return Ok(Vec::new());
         }
         self.store.chat_memories(channel, wanted).await
+    }
+
+    fn days(&self) -> Days {
+        Days::around(self.store.judged_ms(now_ms()))
     }
 }
 

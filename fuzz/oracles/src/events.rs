@@ -6,6 +6,9 @@ use std::collections::{HashMap, HashSet};
 use events::{ListKind, ListOrder, ListedRow, RowChange, diff, listed_rows};
 use store::{ChatMemory, EventKind, Floor, KnownMessage, Position};
 
+/// The beginning of yesterday.
+const YESTERDAY: &str = "2026-01-01 00:00:02";
+
 pub(crate) fn judge(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -27,9 +30,9 @@ pub(crate) fn judge(bytes: &[u8]) {
     };
     for (how, rows) in lists {
         for tip in [None, last.first()] {
-            chat.take(&diff(&chat.memory, &rows, how, tip), &rows, tip);
+            chat.take(&diff(&chat.memory, &rows, how, tip, YESTERDAY), &rows, tip);
             // A list that was processed contains nothing new. Only the status of a row that it contains twice may change again.
-            let again = diff(&chat.memory, &rows, how, tip);
+            let again = diff(&chat.memory, &rows, how, tip, YESTERDAY);
             let is_status = |change: &RowChange<'_>| change.kind == EventKind::MessageStatus;
             assert!(again.iter().all(is_status), "{again:?}");
         }

@@ -1,8 +1,9 @@
 //! Tests of each rule that decides whether a row is new.
 
-use store::{KnownMessage, Position};
+use store::{Floor, KnownMessage, Position};
 
 use super::*;
+use crate::history::is_before;
 
 fn row(id: &str, datetime: Option<u32>) -> ListedRow {
     ListedRow {
@@ -70,7 +71,22 @@ fn check_sorted(
     tip: Option<&ListedRow>,
     expected: &str,
 ) {
-    let changes = diff(memory, rows, list, tip);
+    check_since("2026-01-01 00:00:00", memory, (rows, list, tip), expected);
+}
+
+/// Checks the changes that are reported if yesterday began at this time.
+#[track_caller]
+fn check_since(
+    yesterday: &str,
+    memory: &ChatMemory,
+    (rows, list, tip): (
+        &[ListedRow],
+        (ListKind, Option<ListOrder>),
+        Option<&ListedRow>,
+    ),
+    expected: &str,
+) {
+    let changes = diff(memory, rows, list, tip, yesterday);
     let shown = changes.iter().map(|change| {
         let flags = [(change.gap, "?"), (change.late, "<")];
         let flags = flags
@@ -119,6 +135,33 @@ fn a_new_row_after_the_floor_may_have_an_older_datetime() {
     shown(&rows[1..], "m? n<");
     // Without the floor, the first row may be from before it.
     shown(&dated_rows(&[("m", 3), ("n", 6)]), "n?");
+}
+
+#[test]
+fn an_old_message_that_becomes_the_last_one_frees_no_older_history() {
+    let floor = memory(Some(("f", Some(9))), &[]);
+    let unread = |order| (ListKind::Unread, order);
+    let yesterday = |second: u32| row("", Some(second)).datetime.unwrap();
+    // The floor was deleted, so that `n` is the last message. Messages since yesterday may be new, because the upstream's clock may
+    // have been set back.
+    let rows = dated_rows(&[("h", 1), ("m", 3), ("n", 5)]);
+    for (second, expected) in [(2, "m? n<"), (3, "m? n<"), (4, "n?"), (6, "n?")] {
+        let list = (&*rows, unread(None), rows.last());
+        check_since(&yesterday(second), &floor, list, expected);
+    }
+    // The floor is still in the list. A message after it is new, a message before it is not.
+    let rows = dated_rows(&[("h", 1), ("f", 9), ("m", 2), ("n", 3)]);
+    let sorted = unread(Some(ListOrder::OldestFirst));
+    let list = (&*rows, sorted, rows.last());
+    check_since(&yesterday(10), &floor, list, "m< n<");
+    // Without a known order only the last message is certainly new.
+    let list = (&rows[..3], unread(None), rows[..3].last());
+    check_since(&yesterday(10), &floor, list, "m<");
+    // A known message is a base like the floor.
+    let known = memory(Some(("f", Some(9))), &["k"]);
+    let rows = dated_rows(&[("h", 1), ("k", 9), ("m", 2), ("n", 3)]);
+    let list = (&*rows, sorted, rows.last());
+    check_since(&yesterday(10), &known, list, "m< n<");
 }
 
 #[test]
@@ -298,7 +341,7 @@ mod property {
             let kind = if whole { ListKind::Whole } else { ListKind::Unread };
             let order = newest_first.map(|is| if is { ListOrder::NewestFirst } else { ListOrder::OldestFirst });
             let mut seen = HashSet::new();
-            for change in diff(&memory, &list, (kind, order), tip.first()) {
+            for change in diff(&memory, &list, (kind, order), tip.first(), "2026-01-01 00:00:02") {
                 prop_assert!(seen.insert(change.row.id.clone()), "twice: {}", change.row.id);
                 let is_known = memory.known.contains_key(&change.row.id);
                 prop_assert_eq!(is_known, change.kind == EventKind::MessageStatus);

@@ -1,4 +1,4 @@
-//! Tests that no odd datetime, closed chat or refused list of an upstream silences messages.
+//! Tests that no odd datetime, closed chat or refused list of an upstream silences messages, or brings history back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// An upstream with one channel, whose unread marks nobody clears.
 #[derive(Default)]
-struct OddUpstream {
+pub(super) struct OddUpstream {
     /// The rows of each chat.
     chats: Mutex<BTreeMap<String, Vec<Value>>>,
     /// The chat whose unread messages are refused.
@@ -31,22 +31,33 @@ struct OddUpstream {
 }
 
 impl OddUpstream {
-    /// Adds a message with a datetime that is so many seconds ahead of the clock.
-    fn add(&self, chat: &str, text: &str, ahead: i64) {
+    /// Adds a message with a datetime that is so many seconds ahead of the clock. The text of a sent message begins with `s`.
+    pub(super) fn add(&self, chat: &str, text: &str, ahead: i64) {
         let at = Timestamp::from_second(now_ms() / 1000 + ahead).unwrap();
+        let (sent, status) = if text.starts_with('s') {
+            ("1", "sent")
+        } else {
+            ("0", "received")
+        };
         let row = json!({
-            "destination": chat, "messageid": text, "message": text, "sent": "0", "status": "received",
+            "destination": chat, "messageid": text, "message": text, "sent": sent, "status": status,
             "datetime": at.strftime("%F %T").to_string(),
         });
         let mut chats = self.chats.lock().unwrap();
         chats.entry(chat.to_owned()).or_default().push(row);
     }
 
+    /// Deletes the last message of a chat.
+    pub(super) fn delete_last(&self, chat: &str) {
+        let mut chats = self.chats.lock().unwrap();
+        chats.get_mut(chat).unwrap().pop().unwrap();
+    }
+
     fn close(&self, chat: &str) {
         self.chats.lock().unwrap().remove(chat).unwrap();
     }
 
-    fn answer(&self, request: &Request) -> Result<Response, Error> {
+    pub(super) fn answer(&self, request: &Request) -> Result<Response, Error> {
         let chats = self.chats.lock().unwrap();
         let chat = request.value("destination").unwrap_or_default();
         let list: Vec<Value> = match request.operation().method {
@@ -56,6 +67,10 @@ impl OddUpstream {
                 .filter_map(|rows| rows.last().cloned())
                 .collect(),
             _ if *self.refused.lock().unwrap() == Some(chat) => Vec::new(),
+            "getunreadmessages" => {
+                let rows = chats.get(chat).into_iter().flatten();
+                rows.filter(|row| row["sent"] == "0").cloned().collect()
+            }
             _ => chats.get(chat).cloned().unwrap_or_default(),
         };
         if list.is_empty() {
@@ -82,31 +97,37 @@ impl PolledUpstream for OddUpstream {
 }
 
 /// The events of the upstream for one listener.
-struct ObservedCall {
-    upstream: Arc<OddUpstream>,
-    events: Arc<Events>,
-    watcher: Watcher,
+pub(super) struct OddEvents {
+    pub(super) upstream: Arc<OddUpstream>,
+    pub(super) events: Arc<Events>,
+    pub(super) watcher: Watcher,
     read_to: Position,
     _folder: tempfile::TempDir,
 }
 
-impl ObservedCall {
+impl OddEvents {
     /// Starts with a first poll of the channel, which has these chats.
-    async fn start_with_chats(chats: &[(&str, i64)]) -> ObservedCall {
+    async fn start_with_chats(chats: &[(&str, i64)]) -> OddEvents {
+        OddEvents::start(EventDepth::Unread, chats).await
+    }
+
+    /// Starts at this depth with a first poll of the channel, which has these chats.
+    pub(super) async fn start(depth: EventDepth, chats: &[(&str, i64)]) -> OddEvents {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let store = Arc::new(store.unwrap());
         let access = with_events(Access::new("listens", "listens", "cga_listens"));
         store.put_accesses(("test", 1), &[access]).await.unwrap();
-        let events = Events::open(&store, config(EventDepth::Unread)).await;
+        let events = Events::open(&store, config(depth)).await;
         let events = events.unwrap();
         let upstream = Arc::<OddUpstream>::default();
-        for (chat, ahead) in chats {
-            upstream.add(chat, &format!("{chat}0"), *ahead);
+        for (at, (chat, ahead)) in chats.iter().enumerate() {
+            let earlier = chats[..at].iter().filter(|(other, _)| other == chat);
+            upstream.add(chat, &format!("{chat}{}", earlier.count()), *ahead);
         }
         events.start_recorder(Arc::<OddUpstream>::clone(&upstream));
         events.interests.touch("cga_listens");
-        let mut heard = ObservedCall {
+        let mut heard = OddEvents {
             watcher: Watcher::new(Arc::clone(&events), Arc::<OddUpstream>::clone(&upstream)),
             upstream,
             events,
@@ -119,23 +140,33 @@ impl ObservedCall {
         heard
     }
 
-    /// Polls the channel and returns the texts of the new messages, each with `?` if messages before it may be missing.
-    async fn next(&mut self) -> String {
+    /// Polls the channel and returns the new events, like [`OddEvents::new_events`].
+    pub(super) async fn next(&mut self) -> String {
         self.watcher.age(Duration::ZERO);
         self.watcher.round().await;
+        self.new_events().await
+    }
+
+    /// Returns the texts of the new messages, each with `?` if messages before it may be missing, and of the last messages of
+    /// changed chats, each with `*`.
+    pub(super) async fn new_events(&mut self) -> String {
         let page = self.events.reader.page(self.read_to, 100).await.unwrap();
         self.read_to = page.read_up_to(self.read_to);
         let texts = page.events.iter().map(|event| {
-            assert_eq!(event.kind, EventKind::MessageReceived);
             let row: Value = serde_json::from_str(event.row.as_ref().unwrap()).unwrap();
-            let gap = if event.gap { "?" } else { "" };
-            format!("{}{gap}", row["message"].as_str().unwrap())
+            let flag = match event.kind {
+                EventKind::ChatChanged => "*",
+                EventKind::MessageReceived | EventKind::MessageSent if event.gap => "?",
+                EventKind::MessageReceived | EventKind::MessageSent => "",
+                kind => panic!("{kind:?}"),
+            };
+            format!("{}{flag}", row["message"].as_str().unwrap())
         });
         texts.collect::<Vec<_>>().join(" ")
     }
 
     /// Returns the new messages after this message has arrived.
-    async fn after(&mut self, chat: &str, text: &str, ahead: i64) -> String {
+    pub(super) async fn after(&mut self, chat: &str, text: &str, ahead: i64) -> String {
         self.upstream.add(chat, text, ahead);
         self.next().await
     }
@@ -143,7 +174,7 @@ impl ObservedCall {
 
 #[tokio::test]
 async fn a_future_datetime_hides_no_new_messages() {
-    let mut heard = ObservedCall::start_with_chats(&[("a", -HOUR), ("b", 1000 * DAY)]).await;
+    let mut heard = OddEvents::start_with_chats(&[("a", -HOUR), ("b", 1000 * DAY)]).await;
     // The last message of a chat at the first poll is in the future.
     assert_eq!(heard.after("b", "b1", 0).await, "b1");
     assert_eq!(heard.after("b", "b2", 1).await, "b2");
@@ -160,7 +191,7 @@ async fn a_future_datetime_hides_no_new_messages() {
 
 #[tokio::test]
 async fn an_upstream_clock_that_is_set_back_hides_no_new_messages() {
-    let mut heard = ObservedCall::start_with_chats(&[("a", 0), ("b", -DAY)]).await;
+    let mut heard = OddEvents::start_with_chats(&[("a", 0), ("b", -DAY)]).await;
     assert_eq!(heard.after("b", "b1", 1).await, "b1");
     assert_eq!(heard.after("c", "c1", 2 - HOUR).await, "c1?");
     assert_eq!(heard.after("a", "a1", 3 - HOUR).await, "a1");
@@ -172,7 +203,7 @@ async fn an_upstream_clock_that_is_set_back_hides_no_new_messages() {
 
 #[tokio::test]
 async fn a_new_chat_is_reported_after_all_other_chats_are_closed() {
-    let mut heard = ObservedCall::start_with_chats(&[("a", -HOUR)]).await;
+    let mut heard = OddEvents::start_with_chats(&[("a", -HOUR)]).await;
     heard.upstream.close("a");
     assert_eq!(heard.next().await, "");
     assert_eq!(heard.after("b", "b1", 0).await, "b1?");
@@ -188,7 +219,7 @@ async fn a_new_chat_is_reported_after_all_other_chats_are_closed() {
 
 #[tokio::test]
 async fn a_chat_whose_unread_messages_are_rejected_does_not_stall_its_channel() {
-    let mut heard = ObservedCall::start_with_chats(&[("a", -HOUR)]).await;
+    let mut heard = OddEvents::start_with_chats(&[("a", -HOUR)]).await;
     *heard.upstream.refused.lock().unwrap() = Some("b");
     assert_eq!(heard.after("b", "b1", 0).await, "b1?");
     assert_eq!(heard.after("a", "a1", 1).await, "a1");
@@ -202,15 +233,30 @@ async fn a_chat_whose_unread_messages_are_rejected_does_not_stall_its_channel() 
 
 #[tokio::test]
 async fn the_first_chat_of_a_channel_is_reported() {
-    let mut heard = ObservedCall::start_with_chats(&[]).await;
+    let mut heard = OddEvents::start_with_chats(&[]).await;
     assert_eq!(heard.after("a", "a1", 0).await, "a1?");
     assert_eq!(heard.after("a", "a2", 1).await, "a2");
 }
 
 #[tokio::test]
+async fn a_deleted_last_message_brings_no_old_unread_messages_back() {
+    let history = [
+        ("a", -40 * DAY),
+        ("a", -3 * HOUR),
+        ("a", -2 * HOUR),
+        ("a", -60),
+    ];
+    let mut heard = OddEvents::start_with_chats(&history).await;
+    heard.upstream.delete_last("a");
+    // As if the upstream's clock was set back: messages since yesterday may be new.
+    assert_eq!(heard.next().await, "a1? a2");
+    assert_eq!(heard.after("a", "a4", 0).await, "a4");
+}
+
+#[tokio::test]
 async fn erased_messages_are_not_reported_again() {
     let chat = "34600111222";
-    let mut heard = ObservedCall::start_with_chats(&[(chat, -DAY)]).await;
+    let mut heard = OddEvents::start_with_chats(&[(chat, -DAY)]).await;
     assert_eq!(heard.after(chat, "a1", 0).await, "a1");
     heard.upstream.add(chat, "a2", 1);
     assert_eq!(heard.after(chat, "a3", 2).await, "a2 a3");
