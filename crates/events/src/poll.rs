@@ -302,6 +302,10 @@ fn is_other_account(memory: &ChannelMemory, tips: &HashMap<String, ListedRow>) -
 /// Returns the largest datetime of a poll, but none since the beginning of yesterday. Later messages in new chats may be new, because
 /// the upstream's clock may show the time of any time zone, and may be set back. Without comparable datetimes all messages may be new.
 fn newest_of(tips: &HashMap<String, ListedRow>, days: Days) -> Option<String> {
+    if tips.is_empty() {
+        // A channel whose chats appear later has a history as well.
+        return Some(days.yesterday);
+    }
     let datetimes = tips.values().filter_map(|tip| tip.datetime.as_ref());
     let later = |one: &&String, other: &&String| compared(one, other).unwrap_or(Ordering::Equal);
     let newest = datetimes.max_by(later)?;

@@ -254,6 +254,20 @@ async fn a_deleted_last_message_brings_no_old_unread_messages_back() {
 }
 
 #[tokio::test]
+async fn the_history_of_a_channel_without_chats_at_its_first_poll_is_not_reported() {
+    for (chats, new) in [(3, "new?"), (12, "new")] {
+        let mut heard = OddEvents::start_with_chats(&[]).await;
+        for number in 0..chats {
+            let chat = format!("c{number}");
+            heard.upstream.add(&chat, "old", (number - 51) * DAY);
+        }
+        assert_eq!(heard.next().await, "", "{chats} chats");
+        assert_eq!(heard.after("c2", "new", 0).await, new);
+        assert_eq!(heard.after("d", "d1", 1).await, "d1?");
+    }
+}
+
+#[tokio::test]
 async fn erased_messages_are_not_reported_again() {
     let chat = "34600111222";
     let mut heard = OddEvents::start_with_chats(&[(chat, -DAY)]).await;
