@@ -59,15 +59,22 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::event;
 
     #[test]
-    fn a_notice_frame_carries_no_cursor_and_a_comment_may_carry_one() {
+    fn only_events_and_comments_carry_a_cursor() {
         let mut frames = Frames::default();
         frames.push_retry(2719);
         frames.push_comment(Some(Position::of(1)));
         frames.push_comment(None);
         frames.push_notice("reset", r#"{"oldest":"0000000000001"}"#);
-        let expected = "retry: 2719\n:\nid: 0000000000001\n\n:\n\nevent: reset\ndata: {\"oldest\":\"0000000000001\"}\n\n";
+        let event = event(2, 0);
+        frames.push_event(&event);
+        let line = json(&event, Payload::Full);
+        let expected = format!(
+            "retry: 2719\n:\nid: 0000000000001\n\n:\n\nevent: reset\ndata: {{\"oldest\":\"0000000000001\"}}\n\n\
+             id: 0000000000002\ndata: {line}\n\n"
+        );
         assert_eq!(frames.bytes(), expected.len());
         assert_eq!(frames.into_text(), expected);
     }

@@ -182,7 +182,9 @@ mod tests {
         hub.publish([event(1, 1)]);
         woken.changed().await.unwrap();
         assert_eq!(*woken.borrow_and_update(), Position::of(1));
+        assert_eq!(numbers(&hub, 0, 9), Some(vec![1]));
         hub.publish([event(1, 1)]);
         assert!(!woken.has_changed().unwrap());
+        assert_eq!(numbers(&hub, 0, 9), Some(vec![1]));
     }
 }
