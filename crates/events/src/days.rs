@@ -10,6 +10,8 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 pub(crate) struct Days {
     /// The beginning of yesterday.
     pub(crate) yesterday: String,
+    /// The beginning of the day after tomorrow.
+    pub(crate) after_tomorrow: String,
 }
 
 impl Days {
@@ -21,6 +23,7 @@ impl Days {
         };
         Days {
             yesterday: day(now_ms - DAY_MS),
+            after_tomorrow: day(now_ms + 2 * DAY_MS),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Finds the new rows of a list, as a pure function. Sets of ids decide; datetimes decide only about rows from before the chat was
-//! first seen, and never about a last message. In doubt a row is new, because a duplicate does no harm and a lost event does.
+//! first seen or erased, and about a last message only after an erasure. In doubt a row is new, because a duplicate does no harm and
+//! a lost event does.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -83,7 +84,7 @@ pub fn diff<'r>(
             late,
         };
         if let Some(known) = memory.known.get(&row.id) {
-            if rises(&known.status, &row.status) {
+            if !known.is_erased && rises(&known.status, &row.status) {
                 changes.push(change(EventKind::MessageStatus, false, false));
             }
             continue;

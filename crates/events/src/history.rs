@@ -28,13 +28,14 @@ pub(crate) struct StepBack<'a> {
 }
 
 impl<'a> StepBack<'a> {
-    /// Returns the step back that a chat's last message shows.
+    /// Returns the step back that a chat's last message shows. In an erased chat it shows a deletion, because an erased message must
+    /// not become an event again.
     pub(crate) fn of(
         memory: &ChatMemory,
         tip: Option<&'a ListedRow>,
         yesterday: &'a str,
     ) -> Option<StepBack<'a>> {
-        let tip = tip.filter(|tip| !is_base(memory, tip))?;
+        let tip = tip.filter(|tip| !memory.is_erased && !is_base(memory, tip))?;
         (is_older(memory, tip) == Some(true)).then_some(StepBack { tip, yesterday })
     }
 }
@@ -70,11 +71,12 @@ impl<'a> ChatHistory<'a> {
     /// Returns whether this row, at this index, is history. In doubt it is not.
     pub(crate) fn contains(&self, at: usize, row: &ListedRow) -> bool {
         let is_older = is_older(self.memory, row).filter(|_| !self.is_undated(at, row));
+        let is_erased = self.memory.is_erased;
         match self.floor_at {
-            Some(floor) if at == floor => is_older != Some(false),
+            Some(floor) if at == floor => is_erased || is_older != Some(false),
             Some(floor) if self.is_ordered() => at < floor && is_older != Some(false),
             // Without a known order a row may have come after the floor, whatever its datetime.
-            Some(_) => self.step_back.is_some() && is_older == Some(true),
+            Some(_) => (is_erased || self.step_back.is_some()) && is_older == Some(true),
             None => is_older == Some(true),
         }
     }
@@ -98,9 +100,21 @@ fn is_base(memory: &ChatMemory, row: &ListedRow) -> bool {
     memory.known.contains_key(&row.id) || is_floor(memory, row)
 }
 
-/// Returns whether a row is older than the floor of its chat; `None` if that is unknown.
+/// Returns whether the last message of a chat is a message from before the chat's erasure.
+pub(crate) fn is_erased(memory: &ChatMemory, tip: &ListedRow) -> bool {
+    memory.is_erased
+        && match memory.known.get(&tip.id) {
+            Some(known) => known.is_erased,
+            None => is_floor(memory, tip) || is_older(memory, tip) == Some(true),
+        }
+}
+
+/// Returns whether a row is older than the floor of its chat; `None` if that is unknown. In an erased chat a row with the floor's
+/// datetime counts as older, because it was most likely erased.
 fn is_older(memory: &ChatMemory, row: &ListedRow) -> Option<bool> {
-    is_before(&memory.floor, row.datetime.as_deref())
+    let datetime = row.datetime.as_deref();
+    let is_equal = datetime.is_some() && row.datetime == memory.floor.datetime;
+    is_before(&memory.floor, datetime).or((memory.is_erased && is_equal).then_some(true))
 }
 
 /// Returns whether a datetime is before a floor; `None` if that is unknown, as for equal datetimes.

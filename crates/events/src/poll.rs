@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter::{Request, Response};
-use store::{ChannelMemory, EventChannel, Floor, Store, Tip};
+use store::{ChannelMemory, EventChannel, Store, Tip};
 
 use crate::config::{EventDepth, EventsConfig};
 use crate::counts::EventCounts;
@@ -247,16 +247,12 @@ impl ChangedChannel<'_> {
             .map(|chat| (chat.destination.clone(), chat.to_tip()))
             .collect();
         let newest = self.newest.clone().filter(|_| is_end);
-        let floor = match &*chats {
-            [chat] => floor_of(&state.memory, &chat.destination),
-            _ => floor_of_new_chats(&state.memory),
-        };
         let kept = self.poller.recorder.keep(Observation::Poll {
             channel: self.channel.clone(),
             newest: newest.clone(),
             chats,
             is_first: self.is_first,
-            floor,
+            floor: floor_of_new_chats(&state.memory),
             depth: self.poller.config.depth,
         });
         if !kept.await {
@@ -269,17 +265,6 @@ impl ChangedChannel<'_> {
         state.memory.newest = newest.or(state.memory.newest.take());
         true
     }
-}
-
-/// Returns the floor of a chat that the store does not know. If it was known until data was erased, its last message was the last of
-/// its history.
-fn floor_of(channel: &ChannelMemory, destination: &str) -> Floor {
-    let erased = channel.tips.get(destination).and_then(Option::as_ref);
-    let floor = erased.map(|tip| Floor {
-        id: Some(tip.id.clone()),
-        datetime: None,
-    });
-    floor.unwrap_or_else(|| floor_of_new_chats(channel))
 }
 
 fn polled(destination: String, tip: ListedRow) -> PolledChat {

@@ -7,7 +7,7 @@ use store::{
 use crate::config::EventDepth;
 use crate::days::Days;
 use crate::diff::{ListKind, diff, kind_of};
-use crate::history::is_before;
+use crate::history::{is_before, is_erased};
 use crate::id::EventIds;
 use crate::orders::ListOrders;
 use crate::row::ListedRow;
@@ -28,6 +28,7 @@ impl PolledChat {
         Tip {
             id: self.tip.id.clone(),
             status: self.tip.status.clone(),
+            datetime: self.tip.datetime.clone(),
         }
     }
 
@@ -73,6 +74,7 @@ impl PolledChat {
             return seen;
         }
         match depth {
+            EventDepth::Hint if is_erased(&memory, &self.tip) => {}
             EventDepth::Hint => seen.changed = Some(maker.changed(&self.tip)),
             EventDepth::Unread => {
                 let list = (&*self.unread, ListKind::Unread, Some(&self.tip));

@@ -1,6 +1,7 @@
 //! The only place in a process that creates events. Observations are taken in order of arrival, compared with the stored state, and
 //! stored in batches. No reader gets an event before its commit.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::config::EventDepth;
 use crate::counts::EventCounts;
 use crate::days::Days;
 use crate::diff::ListKind;
+use crate::history::compared;
 use crate::hub::EventHub;
 use crate::id::EventIds;
 use crate::interests::now_ms;
@@ -192,7 +194,7 @@ impl Recorder {
             )
         });
         let days = self.days();
-        let memories = self.memories(channel, wanted.collect()).await?;
+        let memories = self.memories(channel, wanted.collect(), &days).await?;
         let maker = ChannelEventMaker {
             ids: &self.ids,
             channel,
@@ -215,7 +217,8 @@ impl Recorder {
         let ids = rows.iter().map(|row| row.id.clone()).collect();
         let wanted = vec![(destination.to_owned(), ids)];
         let days = self.days();
-        let memory = self.memories(channel, wanted).await?.pop().flatten();
+        let memory = self.memories(channel, wanted, &days).await?;
+        let memory = memory.into_iter().next().flatten();
         let mut floor = Floor::default();
         if memory.is_none() {
             let Some(known) = self.store.channel_memory(channel).await? else {
@@ -242,11 +245,21 @@ impl Recorder {
         &self,
         channel: &EventChannel,
         wanted: RequestedChats,
+        days: &Days,
     ) -> Result<Vec<Option<ChatMemory>>, StoreError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        self.store.chat_memories(channel, wanted).await
+        let mut memories = self.store.chat_memories(channel, wanted).await?;
+        for memory in memories.iter_mut().flatten() {
+            // A datetime in the future would silence an erased chat until then.
+            let is_future = |datetime: &mut String| {
+                memory.is_erased
+                    && compared(datetime, &days.after_tomorrow) == Some(Ordering::Greater)
+            };
+            memory.floor.datetime.take_if(is_future);
+        }
+        Ok(memories)
     }
 
     fn days(&self) -> Days {

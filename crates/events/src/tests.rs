@@ -1,5 +1,6 @@
 //! Tests of polls and observed lists with a model of the upstream.
 
+mod erased;
 mod model;
 mod nobody;
 mod observed;

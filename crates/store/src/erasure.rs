@@ -1,6 +1,7 @@
 //! Erases a destination from the store.
 
 mod destination_forms;
+pub(crate) mod hashed_chat;
 pub(crate) mod target;
 mod under_way;
 
@@ -17,8 +18,9 @@ use target::{ErasureTarget, SearchedTable, TABLES};
 impl Store {
     /// Deletes all stored data about a destination: parameters and answers of calls to it, its events, and every mention of it in
     /// texts of the journal, of receipts and of past changes, in whatever notation. Receipts stay valid, so that nothing is sent
-    /// twice. A journal row records the erasure and its actor, but not the destination. Returns the number of rows from which
-    /// something was deleted. Afterwards the file contains nothing of the destination.
+    /// twice. Chats stay as keyed hashes, so that their messages do not become events again. A journal row records the erasure and
+    /// its actor, but not the destination. Returns the number of rows from which something was deleted. Afterwards the file contains
+    /// nothing of the destination but hashes.
     ///
     /// # Errors
     /// When the store can't be written, or when sends that may still write about the destination take too long: repeat the call

@@ -116,6 +116,7 @@ impl TestEngine {
                     "changes",
                     "events",
                     "event_chats",
+                    "event_messages",
                 ];
                 for table in tables {
                     let find = format!(

@@ -25,6 +25,7 @@ pub(crate) fn judge(bytes: &[u8]) {
         memory: ChatMemory {
             floor: floor.unwrap_or_default(),
             known: HashMap::new(),
+            is_erased: before.len() % 2 == 1,
         },
         shown: HashSet::new(),
     };
@@ -70,6 +71,7 @@ impl Chat {
                 status: String::new(),
                 position: next,
                 is_late: change.late,
+                is_erased: false,
             });
             known.status.clone_from(&change.row.status);
         }

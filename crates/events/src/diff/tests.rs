@@ -40,6 +40,7 @@ fn memory(floor: Option<(&str, Option<u32>)>, known: &[&str]) -> ChatMemory {
             // Each message has a different millisecond.
             position: Position::of(number << 20),
             is_late: false,
+            is_erased: false,
         };
         memory.known.insert((*id).to_owned(), message);
     }
@@ -162,6 +163,35 @@ fn an_old_message_that_becomes_the_last_one_frees_no_older_history() {
     let rows = dated_rows(&[("h", 1), ("k", 9), ("m", 2), ("n", 3)]);
     let list = (&*rows, sorted, rows.last());
     check_since(&yesterday(10), &known, list, "m< n<");
+}
+
+#[test]
+fn messages_up_to_the_floor_of_an_erased_chat_stay_history() {
+    let mut erased = memory(Some(("f", Some(5))), &["k"]);
+    erased.is_erased = true;
+    erased.known.get_mut("k").unwrap().is_erased = true;
+    let list = |rows: &[ListedRow], expected| {
+        check_sorted(
+            &erased,
+            rows,
+            (ListKind::Unread, None),
+            rows.last(),
+            expected,
+        );
+    };
+    // A message that becomes the last one again, and one of the floor's second.
+    list(&dated_rows(&[("h", 1), ("m", 3)]), "");
+    list(&dated_rows(&[("h", 1), ("m", 5)]), "");
+    list(&dated_rows(&[("h", 1), ("e", 5), ("m", 6)]), "m?");
+    // The order of this list is unknown.
+    list(
+        &dated_rows(&[("m", 4), ("f", 5), ("n", 4), ("o", 6), ("p", 4)]),
+        "o<",
+    );
+    // An erased message has no status, and the floor has no other datetime.
+    let mut rows = dated_rows(&[("k", 2), ("f", 7), ("m", 8)]);
+    rows[0].status = "read".to_owned();
+    list(&rows, "m");
 }
 
 #[test]
@@ -332,7 +362,7 @@ mod property {
                 .map(|text| listed_rows(&text, true).unwrap_or_default());
             let mut memory = ChatMemory::default();
             for (number, row) in (1..).zip(&known) {
-                let message = KnownMessage { status: row.status.clone(), position: Position::of(number << 20), is_late: false };
+                let message = KnownMessage { status: row.status.clone(), position: Position::of(number << 20), is_late: false, is_erased: false };
                 memory.known.insert(row.id.clone(), message);
             }
             if let Some(floor) = floor.first() {

@@ -1,9 +1,11 @@
 //! The places in a store that may contain a destination, and its removal from them.
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::hmac;
 use serde_json::Value;
 
-use super::destination_forms::DestinationForms;
+use super::destination_forms::{DestinationForms, ERASED};
 use crate::journal::row::destination_hash;
 
 /// A table that may hold a destination.
@@ -14,8 +16,18 @@ pub(crate) struct SearchedTable {
     /// True if the row numbers are times, so that rows added since a time can be found by number.
     pub(crate) is_timed: bool,
     pub(crate) columns: &'static [(&'static str, ColumnContent)],
-    /// True if a row is deleted as a whole when part of it must be erased.
-    pub(crate) deletes_row: bool,
+    pub(crate) erasure: RowErasure,
+}
+
+/// The way in which a row with the destination is erased.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowErasure {
+    /// The row is deleted as a whole.
+    Delete,
+    /// Another text replaces the destination.
+    Redact,
+    /// Keyed hashes replace the destination and the ids of a chat, so that its messages are still recognized.
+    HashChat,
 }
 
 /// The kind of data in a column.
@@ -46,7 +58,7 @@ pub(crate) static TABLES: [SearchedTable; 6] = [
             ("parameters", ColumnContent::Text),
             ("answer", ColumnContent::Text),
         ],
-        deletes_row: true,
+        erasure: RowErasure::Delete,
     },
     SearchedTable {
         name: "journal",
@@ -62,7 +74,7 @@ pub(crate) static TABLES: [SearchedTable; 6] = [
             ("cause", ColumnContent::Text),
             ("would_refuse", ColumnContent::Text),
         ],
-        deletes_row: false,
+        erasure: RowErasure::Redact,
     },
     SearchedTable {
         name: "receipts",
@@ -72,7 +84,7 @@ pub(crate) static TABLES: [SearchedTable; 6] = [
             ("request_id", ColumnContent::Text),
             ("answer", ColumnContent::Result),
         ],
-        deletes_row: false,
+        erasure: RowErasure::Redact,
     },
     SearchedTable {
         name: "changes",
@@ -82,7 +94,7 @@ pub(crate) static TABLES: [SearchedTable; 6] = [
             ("before", ColumnContent::Document),
             ("after", ColumnContent::Document),
         ],
-        deletes_row: false,
+        erasure: RowErasure::Redact,
     },
     SearchedTable {
         name: EVENTS,
@@ -92,23 +104,44 @@ pub(crate) static TABLES: [SearchedTable; 6] = [
             ("destination", ColumnContent::Text),
             ("\"row\"", ColumnContent::Text),
         ],
-        deletes_row: true,
+        erasure: RowErasure::Delete,
     },
-    // The messages of a chat are deleted with the chat.
+    // The messages of a chat are erased with the chat.
     SearchedTable {
         name: "event_chats",
         id: "id",
         is_timed: false,
         columns: &[("destination", ColumnContent::Text)],
-        deletes_row: true,
+        erasure: RowErasure::HashChat,
     },
 ];
+
+/// Number of characters of a hash in an erased chat.
+const HASH_CHARACTERS: usize = 32;
+
+/// Returns the form in which an erased chat stores its destination or an id: a keyed hash, by which the same text is recognized.
+pub(crate) fn erased_form(key: &hmac::Key, text: &str) -> String {
+    let mut form = ERASED.to_owned();
+    for byte in destination_hash(key, text) {
+        // Writing into a String cannot fail.
+        let _ = write!(form, "{byte:02x}");
+    }
+    form
+}
+
+fn is_erased_form(text: &str) -> bool {
+    let is_hash = |hash: &str| {
+        hash.len() == HASH_CHARACTERS && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    text.strip_prefix(ERASED).is_some_and(is_hash)
+}
 
 /// The destination that is searched for.
 pub(crate) struct ErasureTarget {
     forms: DestinationForms,
     /// The hashes under which calls to the destination are found.
     hashes: Vec<Vec<u8>>,
+    key: hmac::Key,
 }
 
 impl SearchedTable {
@@ -129,7 +162,23 @@ impl ErasureTarget {
         ErasureTarget {
             hashes: hashes.collect(),
             forms,
+            key: key.clone(),
         }
+    }
+
+    /// Returns the form in which an erased chat stores its destination or an id. The id may be in this form since an earlier
+    /// erasure.
+    pub(crate) fn erased_form(&self, text: String) -> String {
+        if is_erased_form(&text) {
+            text
+        } else {
+            erased_form(&self.key, &text)
+        }
+    }
+
+    /// Returns the datetime that an erased chat may still store.
+    pub(crate) fn kept_datetime(&self, datetime: Option<String>) -> Option<String> {
+        datetime.filter(|datetime| !self.occurs_in(datetime))
     }
 
     /// Returns whether this is the hash of a form of the destination.

@@ -22,6 +22,8 @@ pub struct Tip {
     pub id: String,
     /// The message's status.
     pub status: String,
+    /// The message's datetime, by the upstream's clock. It becomes the end of the chat's history at an erasure.
+    pub datetime: Option<String>,
 }
 
 /// The end of a chat's history: messages up to it make no events.
@@ -41,7 +43,7 @@ pub struct ChannelMemory {
     pub newest: Option<String>,
     /// The time since which no poll has succeeded, in milliseconds since 1970, UTC; `None` while polls succeed.
     pub stalled_at: Option<i64>,
-    /// The last message of each chat, by destination; `None` for a chat that no poll has returned.
+    /// The last message of each chat, by destination; `None` for a chat that no poll has returned. An erased chat has another name.
     pub tips: HashMap<String, Option<Tip>>,
 }
 
@@ -52,6 +54,9 @@ pub struct ChatMemory {
     pub floor: Floor,
     /// The known messages among the requested ones, by id.
     pub known: HashMap<String, KnownMessage>,
+    /// True if the chat was erased. Its history then ends with its last message before the erasure or later, and no message of the
+    /// history may become an event again.
+    pub is_erased: bool,
 }
 
 /// A message that has had an event.
@@ -63,6 +68,8 @@ pub struct KnownMessage {
     pub position: Position,
     /// True if its order among the other messages is uncertain, because its event was late or is no longer in the log.
     pub is_late: bool,
+    /// True if its event was erased. No later status of it may become an event.
+    pub is_erased: bool,
 }
 
 /// The observations of a channel from a poll or from a list that passed through the gateway. They are stored in one commit.
@@ -94,6 +101,13 @@ pub struct ObservedChat {
     pub changed: Option<NewEvent>,
     /// Its new or changed messages, oldest first.
     pub messages: Vec<ObservedMessage>,
+}
+
+impl ObservedChat {
+    /// Returns whether the observation may cause events.
+    pub(crate) fn has_events(&self) -> bool {
+        self.changed.is_some() || !self.messages.is_empty()
+    }
 }
 
 /// A message that is new or has another status.

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use crate::memory::COUNT_HOLDS;
 use crate::test_engine::{TestEngine, on_every_engine};
 use crate::{
-    EventChannel, EventKind, EventRetention, Floor, Journal, JournalRow, NewEvent, ObservedChannel,
-    ObservedChat, ObservedMessage, OpenResult, Position, Settlement, Store, Tip,
+    ChatMemory, EventChannel, EventKind, EventRetention, Floor, Journal, JournalRow, NewEvent,
+    ObservedChannel, ObservedChat, ObservedMessage, OpenResult, Position, Settlement, Store, Tip,
 };
 
 on_every_engine!(
@@ -21,6 +21,9 @@ on_every_engine!(
     interests_survive_a_restart_until_they_expire,
     erasing_a_destination_deletes_its_events,
     events_that_arrive_during_an_erasure_are_erased,
+    an_erased_chat_is_known_by_hashes_only,
+    an_erased_chat_is_stored_again_only_with_a_new_event,
+    erased_messages_that_are_forgotten_stay_history,
     a_refused_observation_takes_no_other_one_with_it,
 );
 
@@ -82,9 +85,17 @@ pub(crate) fn stalled(id: &str) -> ObservedChannel {
     }
 }
 
+/// The destination of the chat.
+pub(crate) const DESTINATION: &str = "34600000000";
+
+/// Records a received message of the chat. Returns the ids of the events.
+pub(crate) async fn recorded(store: &Store, id: &str) -> Vec<String> {
+    record(store, chat(vec![message(id, "received")])).await
+}
+
 fn chat(messages: Vec<ObservedMessage>) -> ObservedChat {
     ObservedChat {
-        destination: "34600000000".to_owned(),
+        destination: DESTINATION.to_owned(),
         messages,
         ..ObservedChat::default()
     }
@@ -94,6 +105,28 @@ async fn record(store: &Store, chat: ObservedChat) -> Vec<String> {
     let recorded = store.record_observed(vec![observation(chat)], NOW_MS).await;
     let events = recorded.unwrap().into_iter();
     events.map(|event| event.id).collect()
+}
+
+/// Returns whether the chat is known by its destination.
+async fn is_listed(store: &Store) -> bool {
+    let memory = store.channel_memory(&channel()).await.unwrap().unwrap();
+    memory.tips.contains_key("34600000000")
+}
+
+/// Returns the memory of the chat and of these messages.
+async fn memory(store: &Store, ids: &[&str]) -> Option<ChatMemory> {
+    let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    let wanted = vec![("34600000000".to_owned(), ids)];
+    let memories = store.chat_memories(&channel(), wanted).await;
+    memories.unwrap().pop().unwrap()
+}
+
+/// Erases the chat.
+async fn erase(store: &Arc<Store>) {
+    let journal = Journal::start(store).await.unwrap();
+    let erased = store.erase_destination(("ann", NOW_MS), "+34 600 000 000");
+    erased.await.unwrap();
+    journal.stop().await;
 }
 
 async fn ids(store: &Store, after: Position) -> Vec<String> {
@@ -154,6 +187,7 @@ async fn chat_memory_survives_a_restart(engine: TestEngine) {
     let tip = Tip {
         id: "m".to_owned(),
         status: "received".to_owned(),
+        datetime: Some("2026-01-01".to_owned()),
     };
     seen.tip = Some(tip.clone());
     seen.floor = Floor {
@@ -324,8 +358,7 @@ async fn events_that_arrive_during_an_erasure_are_erased(engine: TestEngine) {
     intent.settle(row, Settlement::Free).await.unwrap();
     erasing.await.unwrap().unwrap();
     assert!(ids(&store, Position::ZERO).await.is_empty());
-    let memory = store.channel_memory(&channel()).await.unwrap().unwrap();
-    assert!(memory.tips.is_empty(), "{:?}", memory.tips.keys());
+    assert!(!is_listed(&store).await);
 }
 
 async fn erasing_a_destination_deletes_its_events(engine: TestEngine) {
@@ -358,11 +391,113 @@ async fn erasing_a_destination_deletes_its_events(engine: TestEngine) {
     };
     store.trim_events(now_ms, &room).await.unwrap();
     assert_eq!(ids(&store, Position::ZERO).await, ["evt_c_received"]);
+    assert!(!is_listed(&store).await);
     let memory = store.channel_memory(&channel()).await.unwrap().unwrap();
-    assert_eq!(memory.tips.keys().collect::<Vec<_>>(), ["34600000001"]);
+    assert!(memory.tips.contains_key("34600000001"));
     journal.stop().await;
     store.close().await;
     assert!(!engine.holds("34600000000").await);
+}
+
+/// Returns the chat with a message, and with the last message that a poll has found.
+fn polled_chat(ids: &[&str], tip: &str) -> ObservedChat {
+    let mut seen = chat(ids.iter().map(|id| message(id, "received")).collect());
+    seen.tip = Some(Tip {
+        id: tip.to_owned(),
+        status: "for 34600000000".to_owned(),
+        datetime: Some("2026-01-03".to_owned()),
+    });
+    seen
+}
+
+async fn an_erased_chat_is_known_by_hashes_only(engine: TestEngine) {
+    let store = Arc::new(engine.open().await);
+    let tip = "tip-of-34600000000";
+    record(&store, polled_chat(&["id-of-34600000000", "other-id"], tip)).await;
+    erase(&store).await;
+    store.close().await;
+    for text in ["34600000000", "other-id", "tip-of"] {
+        assert!(!engine.holds(text).await, "{text} is still in the store");
+    }
+    let store = engine.open().await;
+    let found = memory(&store, &["other-id", "new", tip, "id-of-34600000000"]).await;
+    let found = found.unwrap();
+    assert!(found.is_erased && found.known.values().all(|known| known.is_erased));
+    assert_eq!(found.floor.id.as_deref(), Some(tip));
+    assert_eq!(found.floor.datetime.as_deref(), Some("2026-01-03"));
+    let mut known: Vec<_> = found.known.keys().map(String::as_str).collect();
+    known.sort_unstable();
+    assert_eq!(known, ["id-of-34600000000", "other-id"]);
+    // Without the last message in the list, the floor is none of its messages.
+    let found = memory(&store, &["other-id"]).await.unwrap();
+    assert!(
+        found
+            .floor
+            .id
+            .is_some_and(|id| id != "other-id" && id != tip)
+    );
+    let others = vec![("34600000001".to_owned(), vec!["other-id".to_owned()])];
+    let others = store.chat_memories(&channel(), others).await.unwrap();
+    assert_eq!(others, [None]);
+}
+
+async fn an_erased_chat_is_stored_again_only_with_a_new_event(engine: TestEngine) {
+    let store = Arc::new(engine.open().await);
+    record(&store, polled_chat(&["a"], "b")).await;
+    erase(&store).await;
+    assert!(record(&store, polled_chat(&[], "b")).await.is_empty());
+    assert!(!is_listed(&store).await);
+    assert_eq!(
+        record(&store, polled_chat(&["c"], "c")).await,
+        ["evt_c_received"]
+    );
+    assert!(is_listed(&store).await);
+    let found = memory(&store, &["a", "b", "c"]).await.unwrap();
+    assert_eq!(
+        (found.is_erased, found.floor.id.as_deref()),
+        (true, Some("b"))
+    );
+    assert!(found.known["a"].is_erased && !found.known["c"].is_erased);
+    // The status of an erased message makes no event.
+    assert!(
+        record(&store, chat(vec![message("a", "read")]))
+            .await
+            .is_empty()
+    );
+    erase(&store).await;
+    assert!(!is_listed(&store).await);
+    let found = memory(&store, &["a", "b", "c"]).await.unwrap();
+    assert_eq!(found.floor.id.as_deref(), Some("c"));
+    assert!(found.known["a"].is_erased && found.known["c"].is_erased);
+    store.close().await;
+    assert!(!engine.holds("34600000000").await);
+}
+
+async fn erased_messages_that_are_forgotten_stay_history(engine: TestEngine) {
+    let store = Arc::new(engine.open().await);
+    record(&store, polled_chat(&["a"], "b")).await;
+    erase(&store).await;
+    let forget = async |store: &Store| {
+        engine
+            .execute("UPDATE event_messages SET position = 1")
+            .await;
+        let keep = EventRetention {
+            age: Duration::from_secs(86_400),
+            bytes: 1 << 20,
+        };
+        store.trim_events(NOW_MS, &keep).await.unwrap();
+        memory(store, &["a", "b", "c"]).await.unwrap()
+    };
+    let found = forget(&store).await;
+    assert!(found.known.is_empty());
+    assert_eq!(found.floor.id.as_deref(), Some("b"));
+    // Later messages end the history as usual.
+    record(&store, chat(vec![message("c", "received")])).await;
+    let found = forget(&store).await;
+    assert_eq!(
+        (found.is_erased, found.floor.id.as_deref()),
+        (true, Some("c"))
+    );
 }
 
 async fn a_refused_observation_takes_no_other_one_with_it(engine: TestEngine) {

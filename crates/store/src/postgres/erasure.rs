@@ -2,6 +2,7 @@
 //! cleared immediately. The destination stays in the database's own log and backups until those are deleted. Slow statements use a
 //! connection outside the pool, so that callers do not wait for an erasure.
 
+mod chats;
 mod under_way;
 
 use tokio_postgres::Row;
@@ -11,7 +12,9 @@ use super::error::PgError;
 use super::session::Value;
 use super::slow::SlowConnection;
 use super::store::PostgresStore;
-use crate::erasure::target::{ColumnContent, EVENTS, ErasureTarget, SearchedTable, TABLES};
+use crate::erasure::target::{
+    ColumnContent, EVENTS, ErasureTarget, RowErasure, SearchedTable, TABLES,
+};
 use crate::events::EVENT_BYTES;
 use crate::{JournalKind, StoreError};
 
@@ -24,7 +27,7 @@ const READ_BYTES: i64 = 4 * 1024 * 1024;
 /// Maximum number of rows in one deletion; with the longest answers 64 MiB.
 const DELETED_PER_BATCH: usize = 250;
 
-/// The tables from which an erasure deletes rows indirectly: the messages of deleted chats, and the rows of sends that have ended.
+/// The tables that an erasure changes indirectly: the messages of erased chats, and the rows of sends that have ended.
 const OTHER_TABLES: [&str; 2] = ["event_messages", "intents"];
 
 impl PostgresStore {
@@ -71,10 +74,16 @@ impl PostgresStore {
                 return Ok(erased);
             };
             beyond = last.try_get("number").map_err(PgError::from)?;
-            erased += if table.deletes_row {
-                delete_found(&mut slow, table, sought, &rows).await?
-            } else {
-                change_found(&mut slow, table, sought, &rows).await?
+            erased += match table.erasure {
+                RowErasure::Delete => delete_found(&mut slow, table, sought, &rows).await?,
+                RowErasure::Redact => change_found(&mut slow, table, sought, &rows).await?,
+                RowErasure::HashChat => {
+                    let found = found(table, sought, &rows)?;
+                    if !found.is_empty() {
+                        chats::hash_chats(&mut slow, sought, &found).await?;
+                    }
+                    found.len() as u64
+                }
             };
         }
     }
@@ -105,16 +114,22 @@ async fn delete_found(
             WHERE name = 'bytes'"
         );
     }
-    let mut found = Vec::new();
-    for row in rows {
-        if occurs_in(table, sought, row)? {
-            found.push(row.try_get::<_, i64>("number")?);
-        }
-    }
+    let found = found(table, sought, rows)?;
     for ids in found.chunks(DELETED_PER_BATCH) {
         slow.ask(&delete, &[(&ids, Type::INT8_ARRAY)]).await?;
     }
     Ok(found.len() as u64)
+}
+
+/// Returns the numbers of the rows that contain the destination.
+fn found(table: &SearchedTable, sought: &ErasureTarget, rows: &[Row]) -> Result<Vec<i64>, PgError> {
+    let mut found = Vec::new();
+    for row in rows {
+        if occurs_in(table, sought, row)? {
+            found.push(row.try_get("number")?);
+        }
+    }
+    Ok(found)
 }
 
 /// Removes the destination from the texts of the rows. Returns the number of rows that contained it.

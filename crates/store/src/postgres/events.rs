@@ -5,6 +5,9 @@ mod memory;
 mod record;
 mod trim;
 
+pub(super) use memory::tip;
+pub(super) use record::LOCK;
+
 use std::sync::Arc;
 use std::time::Instant;
 

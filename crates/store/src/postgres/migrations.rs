@@ -18,12 +18,13 @@ use crate::StoreError;
 type PgMigration = (i32, &'static str, &'static str);
 
 #[rustfmt::skip]
-const MIGRATIONS: [PgMigration; 5] = [
+const MIGRATIONS: [PgMigration; 6] = [
     (1, "deployment", include_str!("migrations/0001_deployment.sql")),
     (2, "sends and journal", include_str!("migrations/0002_sends_and_journal.sql")),
     (3, "receipt room", include_str!("migrations/0003_receipt_room.sql")),
     (4, "events", include_str!("migrations/0004_events.sql")),
     (5, "webhooks", include_str!("migrations/0005_webhooks.sql")),
+    (6, "erased chats", include_str!("migrations/0006_erased_chats.sql")),
 ];
 
 const _: () = assert!(MIGRATIONS[MIGRATIONS.len() - 1].0 == SCHEMA);

@@ -13,7 +13,7 @@ use super::session::{PgSession, Value};
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Maximum number of attempts for a statement.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 
 /// A connection for slow statements, opened on demand.
 pub(super) struct SlowConnection<'c> {
@@ -63,7 +63,11 @@ impl SlowConnection<'_> {
         self.connected().await?.batch(sql).await
     }
 
-    async fn connected(&mut self) -> Result<&mut PgSession, PgError> {
+    /// Returns the open connection, or opens another one if it is not usable.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub(super) async fn connected(&mut self) -> Result<&mut PgSession, PgError> {
         let session = match self.session.take().filter(PgSession::is_usable) {
             Some(session) => session,
             None => {

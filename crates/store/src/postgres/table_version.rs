@@ -10,7 +10,7 @@ use super::session::PgSession;
 use crate::{StoreError, TableMisfit};
 
 /// The number of the last migration.
-pub(super) const SCHEMA: i32 = 5;
+pub(super) const SCHEMA: i32 = 6;
 
 /// The contract of the tables that this program knows. It may write tables whose `contract` is this or less.
 pub(super) const CONTRACT: i32 = 1;

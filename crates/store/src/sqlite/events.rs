@@ -4,6 +4,8 @@ mod memory;
 mod record;
 mod trim;
 
+pub(super) use memory::tip;
+
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row};

@@ -14,7 +14,7 @@ use crate::StoreError;
 type Migration = (i64, &'static str, &'static str);
 
 #[rustfmt::skip]
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     (1, "accesses and keys", include_str!("migrations/0001_accesses_and_keys.sql")),
     (2, "changes and admin keys", include_str!("migrations/0002_changes_and_admin_keys.sql")),
     (3, "journal", include_str!("migrations/0003_journal.sql")),
@@ -26,6 +26,7 @@ const MIGRATIONS: [Migration; 11] = [
     (10, "facts", include_str!("migrations/0010_facts.sql")),
     (11, "events", include_str!("migrations/0011_events.sql")),
     (12, "webhooks", include_str!("migrations/0012_webhooks.sql")),
+    (13, "erased chats", include_str!("migrations/0013_erased_chats.sql")),
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
@@ -132,6 +133,7 @@ mod tests {
             (10, "facts", "230ddfa4597c0ab3"),
             (11, "events", "402664dff6b99111"),
             (12, "webhooks", "4f5b90d58c9585a6"),
+            (13, "erased chats", "974136f5a2bc74dd"),
         ];
         let expected =
             expected.map(|(version, what, sum)| (version, what.to_owned(), sum.to_owned()));

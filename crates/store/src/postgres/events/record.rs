@@ -1,8 +1,10 @@
 //! Records sightings: memory and events in one transaction.
 
+use aws_lc_rs::hmac;
 use tokio_postgres::types::Type;
 
 use super::memory::key;
+use crate::erasure::target::erased_form;
 use crate::events::EVENT_BYTES;
 use crate::postgres::error::PgError;
 use crate::postgres::session::{PgSession, Value};
@@ -14,7 +16,7 @@ use crate::{
 
 /// The advisory lock of transactions that assign positions: "chatevts" as a number. The next position by the database's clock is
 /// read under this lock.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7163376095306970227)";
+pub(in crate::postgres) const LOCK: &str = "SELECT pg_advisory_xact_lock(7163376095306970227)";
 
 const NEXT: &str = "SELECT greatest(value + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 20) AS next
     FROM chatgate.event_marks WHERE name = 'newest'";
@@ -24,9 +26,18 @@ const CHANNEL: &str = "INSERT INTO chatgate.event_channels AS c (account, platfo
 
 const STALLED: &str = "UPDATE chatgate.event_channels SET stalled_at = $2 WHERE id = $1";
 
-const CHAT: &str = "INSERT INTO chatgate.event_chats AS h (channel, destination, floor, floor_datetime, tip, tip_status)
-    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (channel, destination) DO UPDATE SET
-        tip = coalesce(excluded.tip, h.tip), tip_status = coalesce(excluded.tip_status, h.tip_status) RETURNING id";
+/// Inserts or updates a chat, but does nothing if the chat was erased and has no new row since.
+const CHAT: &str = "INSERT INTO chatgate.event_chats AS h (channel, destination, floor, floor_datetime, tip, tip_status, tip_datetime)
+    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE EXISTS (SELECT FROM chatgate.event_chats WHERE channel = $1 AND destination = $2)
+        OR NOT EXISTS (SELECT FROM chatgate.event_chats WHERE channel = $1 AND destination = $8)
+    ON CONFLICT (channel, destination) DO UPDATE SET
+        tip = coalesce(excluded.tip, h.tip), tip_status = coalesce(excluded.tip_status, h.tip_status),
+        tip_datetime = CASE WHEN excluded.tip IS NULL THEN h.tip_datetime ELSE excluded.tip_datetime END RETURNING id";
+
+/// Stores the destination of an erased chat again.
+const REVIVED: &str =
+    "UPDATE chatgate.event_chats SET destination = $2, tip = $4, tip_status = $5, tip_datetime = $6
+    WHERE channel = $1 AND destination = $3 RETURNING id";
 
 const STATUS: &str = "UPDATE chatgate.event_messages SET status = $3 WHERE chat = $1 AND id = $2 AND status <> $3 RETURNING chat";
 
@@ -46,7 +57,7 @@ impl PostgresStore {
         observations: Vec<ObservedChannel>,
     ) -> Result<Vec<Event>, StoreError> {
         let mut lease = self.pool().take().await?;
-        let recorded = record(&mut lease.session, observations).await;
+        let recorded = record(&mut lease.session, &self.journal_key, observations).await;
         if let Err(error) = &recorded {
             self.pool().note(error);
         }
@@ -56,6 +67,7 @@ impl PostgresStore {
 
 async fn record(
     session: &mut PgSession,
+    key: &hmac::Key,
     observations: Vec<ObservedChannel>,
 ) -> Result<Vec<Event>, PgError> {
     session.begin().await?;
@@ -67,6 +79,7 @@ async fn record(
     let mut recording = PgRecording {
         next: Position::of(next.try_get("next")?),
         session,
+        key,
         events: Vec::new(),
         bytes: 0,
     };
@@ -79,6 +92,7 @@ async fn record(
 /// The events of one commit.
 struct PgRecording<'s> {
     session: &'s mut PgSession,
+    key: &'s hmac::Key,
     next: Position,
     events: Vec<Event>,
     bytes: i64,
@@ -109,17 +123,9 @@ impl PgRecording<'_> {
         number: i64,
         chat: ObservedChat,
     ) -> Result<(), PgError> {
-        let tip = chat.tip.as_ref();
-        let (tip, status) = (tip.map(|tip| &tip.id), tip.map(|tip| &tip.status));
-        let values: [Value<'_>; 6] = [
-            (&number, Type::INT8),
-            (&chat.destination, Type::TEXT),
-            (&chat.floor.id, Type::TEXT),
-            (&chat.floor.datetime, Type::TEXT),
-            (&tip, Type::TEXT),
-            (&status, Type::TEXT),
-        ];
-        let id = self.returned(CHAT, &values).await?.unwrap_or(0);
+        let Some(id) = self.chat_number(number, &chat).await? else {
+            return Ok(());
+        };
         let destination = Some(&chat.destination);
         for message in chat.messages {
             if self.message(id, &message).await? {
@@ -130,6 +136,42 @@ impl PgRecording<'_> {
             Some(changed) => self.event(channel, destination, changed).await,
             None => Ok(()),
         }
+    }
+
+    /// Returns the number of the chat's row, which may be new. Returns `None` for an erased chat without events: its destination is
+    /// stored again only with an event.
+    async fn chat_number(
+        &mut self,
+        channel: i64,
+        chat: &ObservedChat,
+    ) -> Result<Option<i64>, PgError> {
+        let form = erased_form(self.key, &chat.destination);
+        let tip = chat.tip.as_ref();
+        let (tip_id, status) = (tip.map(|tip| &tip.id), tip.map(|tip| &tip.status));
+        let datetime = tip.and_then(|tip| tip.datetime.as_ref());
+        let values: [Value<'_>; 8] = [
+            (&channel, Type::INT8),
+            (&chat.destination, Type::TEXT),
+            (&chat.floor.id, Type::TEXT),
+            (&chat.floor.datetime, Type::TEXT),
+            (&tip_id, Type::TEXT),
+            (&status, Type::TEXT),
+            (&datetime, Type::TEXT),
+            (&form, Type::TEXT),
+        ];
+        let id = self.returned(CHAT, &values).await?;
+        if id.is_some() || !chat.has_events() {
+            return Ok(id);
+        }
+        let values: [Value<'_>; 6] = [
+            (&channel, Type::INT8),
+            (&chat.destination, Type::TEXT),
+            (&form, Type::TEXT),
+            (&tip_id, Type::TEXT),
+            (&status, Type::TEXT),
+            (&datetime, Type::TEXT),
+        ];
+        self.returned(REVIVED, &values).await
     }
 
     /// Records a message or its status. Returns whether this version of the message is new.

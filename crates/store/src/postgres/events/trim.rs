@@ -24,11 +24,12 @@ const TRIM: &str = "WITH taken AS (
         FROM cut WHERE cut.position IS NOT NULL AND m.name IN ('trimmed', 'bytes')
     ) SELECT events FROM cut";
 
-/// Deletes old messages. The last deleted message of a chat becomes its floor; all messages up to the floor are history.
+/// Deletes old messages. The last deleted message of a chat becomes its floor; all messages up to the floor are history. Erased
+/// messages are history since the erasure.
 const FORGET: &str = "WITH gone AS (
         DELETE FROM chatgate.event_messages WHERE position < $1 RETURNING chat, id, datetime, position
     ), last AS (
-        SELECT DISTINCT ON (chat) chat, id, datetime FROM gone ORDER BY chat, position DESC
+        SELECT DISTINCT ON (chat) chat, id, datetime FROM gone WHERE id NOT LIKE '(erased)%' ORDER BY chat, position DESC
     ) UPDATE chatgate.event_chats h SET floor = last.id, floor_datetime = last.datetime FROM last WHERE h.id = last.chat";
 
 impl PostgresStore {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension};
+use aws_lc_rs::hmac;
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use crate::erasure::target::erased_form;
 use crate::events::RequestedChats;
 use crate::sqlite::store::SqliteStore;
 use crate::{
@@ -24,12 +26,10 @@ impl SqliteStore {
             let (newest, stalled_at) = connection
                 .prepare_cached(known)?
                 .query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let tips = "SELECT destination, tip, tip_status FROM event_chats WHERE channel = ?";
+            let tips = "SELECT destination, tip, tip_status, tip_datetime FROM event_chats WHERE channel = ?";
             let mut tips = connection.prepare_cached(tips)?;
             let tips = tips.query_map([number], |row| {
-                let tip: (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
-                let tip = tip.0.zip(tip.1).map(|(id, status)| Tip { id, status });
-                Ok((row.get(0)?, tip))
+                Ok((row.get(0)?, tip(row)?))
             })?;
             Ok(Some(ChannelMemory {
                 newest,
@@ -45,17 +45,28 @@ impl SqliteStore {
         channel: &EventChannel,
         wanted: RequestedChats,
     ) -> Result<Vec<Option<ChatMemory>>, StoreError> {
-        let channel = channel.clone();
+        let (channel, key) = (channel.clone(), self.journal_key().clone());
         self.read(move |connection| {
             let number = channel_number(connection, &channel)?;
-            let memory = |(destination, ids)| match number {
-                Some(number) => chat_memory(connection, number, destination, ids),
+            let memory = |(destination, ids): (String, Vec<String>)| match number {
+                Some(number) => chat_memory(connection, &key, (number, &destination), ids),
                 None => Ok(None),
             };
             wanted.into_iter().map(memory).collect()
         })
         .await
     }
+}
+
+/// Reads the last message of a chat from a row with its columns after the destination.
+pub(in crate::sqlite) fn tip(row: &Row<'_>) -> Result<Option<Tip>, rusqlite::Error> {
+    let (id, status): (Option<_>, Option<_>) = (row.get(1)?, row.get(2)?);
+    let datetime = row.get(3)?;
+    Ok(id.zip(status).map(|(id, status)| Tip {
+        id,
+        status,
+        datetime,
+    }))
 }
 
 pub(super) fn channel_number(
@@ -69,40 +80,53 @@ pub(super) fn channel_number(
     Ok(number.query_row(key, |row| row.get(0)).optional()?)
 }
 
+/// Reads the memory of a chat. In an erased chat, ids may be stored as hashes; the memory contains them as they were requested.
 fn chat_memory(
     connection: &Connection,
-    channel: i64,
-    destination: String,
+    key: &hmac::Key,
+    (channel, destination): (i64, &str),
     ids: Vec<String>,
 ) -> Result<Option<ChatMemory>, StoreError> {
-    let chat =
-        "SELECT id, floor, floor_datetime FROM event_chats WHERE channel = ? AND destination = ?";
+    let chat = "SELECT id, floor, floor_datetime, erased FROM event_chats WHERE channel = ?1 AND destination IN (?2, ?3)";
     let mut chat = connection.prepare_cached(chat)?;
-    let chat = chat.query_row((channel, destination), |row| {
-        let floor = Floor {
-            id: row.get(1)?,
-            datetime: row.get(2)?,
-        };
-        Ok((row.get::<_, i64>(0)?, floor))
-    });
-    let Some((chat, floor)) = chat.optional()? else {
+    let chat = chat.query_row(
+        (channel, destination, erased_form(key, destination)),
+        |row| {
+            let floor = Floor {
+                id: row.get(1)?,
+                datetime: row.get(2)?,
+            };
+            Ok((row.get::<_, i64>(0)?, floor, row.get::<_, bool>(3)?))
+        },
+    );
+    let Some((chat, mut floor, is_erased)) = chat.optional()? else {
         return Ok(None);
     };
     let mut known = HashMap::new();
-    let message = "SELECT m.status, m.position, coalesce(e.late, 1) FROM event_messages m
-        LEFT JOIN events e ON e.position = m.position WHERE m.chat = ? AND m.id = ?";
+    let message =
+        "SELECT m.status, m.position, coalesce(e.late, 1), m.id <> ?2 FROM event_messages m
+        LEFT JOIN events e ON e.position = m.position WHERE m.chat = ?1 AND m.id IN (?2, ?3)";
     let mut message = connection.prepare_cached(message)?;
     for id in ids {
-        let found = message.query_row((chat, &id), |row| {
+        let form = is_erased.then(|| erased_form(key, &id));
+        let found = message.query_row((chat, &id, &form), |row| {
             Ok(KnownMessage {
                 status: row.get(0)?,
                 position: Position::of(row.get(1)?),
                 is_late: row.get(2)?,
+                is_erased: row.get(3)?,
             })
         });
+        if form.is_some() && form == floor.id {
+            floor.id = Some(id.clone());
+        }
         if let Some(found) = found.optional()? {
             known.insert(id, found);
         }
     }
-    Ok(Some(ChatMemory { floor, known }))
+    Ok(Some(ChatMemory {
+        floor,
+        known,
+        is_erased,
+    }))
 }

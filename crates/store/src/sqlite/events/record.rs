@@ -1,9 +1,11 @@
 //! Stores observations: memory and events in one transaction.
 
-use rusqlite::Transaction;
+use aws_lc_rs::hmac;
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::mark;
 use super::memory::channel_number;
+use crate::erasure::target::erased_form;
 use crate::events::EVENT_BYTES;
 use crate::sqlite::store::SqliteStore;
 use crate::{
@@ -17,9 +19,11 @@ impl SqliteStore {
         observations: Vec<ObservedChannel>,
         now_ms: i64,
     ) -> Result<Vec<Event>, StoreError> {
+        let key = self.journal_key().clone();
         self.write(move |transaction| {
             let mut recording = SqliteRecording {
                 transaction,
+                key: &key,
                 next: Position::first_at(now_ms).max(mark(transaction, "newest")?.next()),
                 events: Vec::new(),
                 bytes: 0,
@@ -36,6 +40,7 @@ impl SqliteStore {
 /// The recording of one commit.
 struct SqliteRecording<'t> {
     transaction: &'t Transaction<'t>,
+    key: &'t hmac::Key,
     next: Position,
     events: Vec<Event>,
     bytes: i64,
@@ -86,24 +91,13 @@ impl SqliteRecording<'_> {
         number: i64,
         chat: ObservedChat,
     ) -> Result<(), StoreError> {
-        let add = "INSERT INTO event_chats (channel, destination, floor, floor_datetime) VALUES (?, ?, ?, ?)
-             ON CONFLICT (channel, destination) DO NOTHING";
-        let floor = (&chat.floor.id, &chat.floor.datetime);
-        self.transaction.prepare_cached(add)?.execute((
-            number,
-            &chat.destination,
-            floor.0,
-            floor.1,
-        ))?;
-        let find = "SELECT id FROM event_chats WHERE channel = ? AND destination = ?";
-        let find = self
-            .transaction
-            .prepare_cached(find)?
-            .query_row((number, &chat.destination), |row| row.get::<_, i64>(0));
-        let id = find?;
+        let Some(id) = self.chat_number(number, &chat)? else {
+            return Ok(());
+        };
         if let Some(tip) = &chat.tip {
-            let set = "UPDATE event_chats SET tip = ?, tip_status = ? WHERE id = ?";
-            let values = (&tip.id, &tip.status, id);
+            let set =
+                "UPDATE event_chats SET tip = ?, tip_status = ?, tip_datetime = ? WHERE id = ?";
+            let values = (&tip.id, &tip.status, &tip.datetime, id);
             self.transaction.prepare_cached(set)?.execute(values)?;
         }
         let destination = Some(&chat.destination);
@@ -115,6 +109,40 @@ impl SqliteRecording<'_> {
         match chat.changed {
             Some(changed) => self.event(channel, destination, changed),
             None => Ok(()),
+        }
+    }
+
+    /// Returns the number of the chat's row, which may be new. Returns `None` for an erased chat without events: its destination is
+    /// stored again only with an event.
+    fn chat_number(&self, channel: i64, chat: &ObservedChat) -> Result<Option<i64>, StoreError> {
+        let form = erased_form(self.key, &chat.destination);
+        let find = "SELECT id, destination = ?3 FROM event_chats WHERE channel = ?1 AND destination IN (?2, ?3)";
+        let found = self
+            .transaction
+            .prepare_cached(find)?
+            .query_row((channel, &chat.destination, form), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            });
+        match found.optional()? {
+            Some((_, true)) if !chat.has_events() => Ok(None),
+            Some((id, true)) => {
+                let set = "UPDATE event_chats SET destination = ? WHERE id = ?";
+                let values = (&chat.destination, id);
+                self.transaction.prepare_cached(set)?.execute(values)?;
+                Ok(Some(id))
+            }
+            Some((id, false)) => Ok(Some(id)),
+            None => {
+                let add = "INSERT INTO event_chats (channel, destination, floor, floor_datetime) VALUES (?, ?, ?, ?)";
+                let values = (
+                    channel,
+                    &chat.destination,
+                    &chat.floor.id,
+                    &chat.floor.datetime,
+                );
+                let id = self.transaction.prepare_cached(add)?.insert(values)?;
+                Ok(Some(id))
+            }
         }
     }
 

@@ -83,11 +83,13 @@ fn trim(transaction: &Transaction<'_>, below: Position, bytes: i64) -> Result<i6
     Ok(count)
 }
 
-/// Removes messages from the memory. The messages of a chat up to the last removed one count as history from now on.
+/// Removes messages from the memory. The messages of a chat up to the last removed one count as history from now on. Erased
+/// messages count as history since the erasure.
 fn forget(transaction: &Transaction<'_>, below: Position) -> Result<(), StoreError> {
     transaction.execute(
         "UPDATE event_chats SET floor = gone.id, floor_datetime = gone.datetime
-         FROM (SELECT chat, id, datetime, max(position) FROM event_messages WHERE position < ? GROUP BY chat) AS gone
+         FROM (SELECT chat, id, datetime, max(position) FROM event_messages
+               WHERE position < ? AND id NOT LIKE '(erased)%' GROUP BY chat) AS gone
          WHERE event_chats.id = gone.chat",
         [below.number()],
     )?;

@@ -26,7 +26,7 @@ async fn lookup_statements_use_indexes_instead_of_table_scans() {
     session.keep_plans().await.unwrap();
     session.batch(FILL).await.unwrap();
     let channel = "'host', 'whatsapp', '1'";
-    let chats = format!("{channel}, '{{0}}', '{{20}}', '{{0, 0}}', '{{20, 2020}}'");
+    let chats = format!("{channel}, '{{0}}', '{{20}}', '{{x}}', '{{0, 0}}', '{{20, 2020}}'");
     for (statement, values) in [
         (CHANNEL, channel),
         (CHATS, chats.as_str()),
