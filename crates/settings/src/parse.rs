@@ -67,7 +67,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
 }
 
 /// Parses a number of bytes between one and a maximum.
-pub fn room(text: &str, most: usize) -> Result<usize, String> {
+pub fn size_up_to(text: &str, most: usize) -> Result<usize, String> {
     match bytes(text)? {
         size if (1..=most).contains(&size) => Ok(size),
         _ => Err(format!("{text} is not between 1 byte and {most}")),

@@ -25,9 +25,9 @@ enum RawValue {
 pub struct Reader<'a> {
     sources: &'a Sources,
     prefix: &'static str,
-    map: SourceMap<'a>,
+    source_map: SourceMap<'a>,
     root: DeTable<'a>,
-    known: BTreeSet<String>,
+    requested: BTreeSet<String>,
     errors: Vec<ConfigError>,
     /// The files that secrets were read from.
     pub secret_files: Vec<PathBuf>,
@@ -45,9 +45,9 @@ impl<'a> Reader<'a> {
         let mut reader = Reader {
             sources,
             prefix,
-            map: SourceMap::of(&sources.file),
+            source_map: SourceMap::of(&sources.file),
             root: table.into_inner(),
-            known: BTreeSet::new(),
+            requested: BTreeSet::new(),
             errors: Vec::new(),
             secret_files: Vec::new(),
             secrets: BTreeMap::new(),
@@ -55,12 +55,12 @@ impl<'a> Reader<'a> {
         };
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
-            reader.push(reader.map.at(at), error.message().to_owned());
+            reader.push_error(reader.source_map.at(at), error.message().to_owned());
         }
         let too_large: Vec<_> = reader.root.values().flat_map(too_large).collect();
         for at in too_large {
             let text = "the number does not fit into 64 bits, as TOML requires";
-            reader.push(reader.map.at(at), text.to_owned());
+            reader.push_error(reader.source_map.at(at), text.to_owned());
         }
         reader
     }
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn push(&mut self, location: Location, text: String) {
+    fn push_error(&mut self, location: Location, text: String) {
         self.errors.push(ConfigError { location, text });
     }
 
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
     }
 
     fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let (text, location) = match self.raw(key)? {
+        let (text, location) = match self.raw_value(key)? {
             RawValue::Scalar(text, location) => (text, location),
             RawValue::List(_) => {
                 self.reject(key, "write one value, not a list");
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         };
         let parsed = parse(&text);
         parsed
-            .map_err(|error| self.push(location, format!("{key}: {error}")))
+            .map_err(|error| self.push_error(location, format!("{key}: {error}")))
             .ok()
     }
 
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
         self.record(key, || KeySchema::new(kind).many().or(default));
-        let elements = match self.raw(key) {
+        let elements = match self.raw_value(key) {
             None => default
                 .iter()
                 .map(|text| ((*text).to_owned(), Location::Nowhere))
@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
         for (text, location) in elements {
             match parse(&text) {
                 Ok(value) => values.push(value),
-                Err(error) => self.push(location, format!("{key}: {error}")),
+                Err(error) => self.push_error(location, format!("{key}: {error}")),
             }
         }
         values
@@ -191,11 +191,11 @@ impl<'a> Reader<'a> {
 
     /// Returns one prefix for each element of an array of tables. The settings of the element are read under that prefix.
     pub fn tables(&mut self, key: &str) -> Vec<String> {
-        self.known.insert(key.to_owned());
+        self.requested.insert(key.to_owned());
         let variable = self.variable(key);
         if self.sources.environment.contains_key(&variable) {
             let text = "it is a list of tables, which can be set only in the file".to_owned();
-            self.push(Location::Environment(variable), text);
+            self.push_error(Location::Environment(variable), text);
         }
         if self.schemas.is_some() {
             self.record(key, || KeySchema::new(ValueKind::Table).many());
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
 
     /// Records an error about a key, at the location of its value.
     pub fn reject(&mut self, key: &str, text: &str) {
-        let location = match self.raw(key) {
+        let location = match self.raw_value(key) {
             Some(RawValue::Scalar(_, location) | RawValue::Table(location)) => location,
             Some(RawValue::List(elements)) => elements
                 .into_iter()
@@ -224,12 +224,12 @@ impl<'a> Reader<'a> {
                 .map_or(Location::Nowhere, |(_, location)| location),
             None => Location::Nowhere,
         };
-        self.push(location, format!("{key}: {text}"));
+        self.push_error(location, format!("{key}: {text}"));
     }
 
     /// Returns whether any source sets the key.
     pub fn is_set(&mut self, key: &str) -> bool {
-        self.raw(key).is_some()
+        self.raw_value(key).is_some()
     }
 
     /// Returns all errors. A key that is set but was never read is an error too.
@@ -238,14 +238,18 @@ impl<'a> Reader<'a> {
         let mut unknown = Vec::new();
         self.find_unknown("", &self.root, &mut unknown);
         self.errors.extend(unknown);
-        let variables: BTreeSet<_> = self.known.iter().map(|key| self.variable(key)).collect();
-        let ours = |name: &&String| name.starts_with(self.prefix);
-        let unknown = self.sources.environment.keys().filter(ours);
+        let variables: BTreeSet<_> = self
+            .requested
+            .iter()
+            .map(|key| self.variable(key))
+            .collect();
+        let has_prefix = |name: &&String| name.starts_with(self.prefix);
+        let unknown = self.sources.environment.keys().filter(has_prefix);
         let unknown = unknown.filter(|name| !variables.contains(*name));
-        let not_text = self.sources.not_text.iter().filter(ours);
+        let not_utf8 = self.sources.not_utf8.iter().filter(has_prefix);
         let wrong = unknown
             .map(|name| (name, "there is no such setting"))
-            .chain(not_text.map(|name| (name, "it is not UTF-8")));
+            .chain(not_utf8.map(|name| (name, "it is not UTF-8")));
         self.errors.extend(wrong.map(|(name, text)| ConfigError {
             location: Location::Environment(name.clone()),
             text: text.to_owned(),
@@ -258,12 +262,12 @@ impl<'a> Reader<'a> {
     fn find_unknown(&self, prefix: &str, table: &DeTable<'_>, unknown: &mut Vec<ConfigError>) {
         for (name, value) in table {
             let mut is_unknown = |text| {
-                let location = self.map.at(name.span().start);
+                let location = self.source_map.at(name.span().start);
                 unknown.push(ConfigError { location, text });
             };
             let key = format!("{prefix}{}", name.get_ref());
             let inner = format!("{key}.");
-            let has_inner = self.known.iter().any(|known| known.starts_with(&inner));
+            let has_inner = self.requested.iter().any(|key| key.starts_with(&inner));
             match value.get_ref() {
                 // One quoted name that contains a dot. In joined form it would look like an existing setting, but it is not read.
                 _ if name.get_ref().contains('.') => {
@@ -280,14 +284,14 @@ impl<'a> Reader<'a> {
                         }
                     }
                 }
-                _ if self.known.contains(&key) => {}
+                _ if self.requested.contains(&key) => {}
                 _ => is_unknown(format!("{key}: there is no such setting")),
             }
         }
     }
 
-    fn raw(&mut self, key: &str) -> Option<RawValue> {
-        self.known.insert(key.to_owned());
+    fn raw_value(&mut self, key: &str) -> Option<RawValue> {
+        self.requested.insert(key.to_owned());
         if let Some(flag) = self.sources.flags.get(key) {
             return Some(RawValue::Scalar(
                 flag.value.clone(),
@@ -299,7 +303,7 @@ impl<'a> Reader<'a> {
             return Some(RawValue::Scalar(text.clone(), Location::Environment(name)));
         }
         let value = lookup(&self.root, key)?;
-        let at = |value: &toml::Spanned<DeValue<'_>>| self.map.at(value.span().start);
+        let at = |value: &toml::Spanned<DeValue<'_>>| self.source_map.at(value.span().start);
         Some(match value.get_ref() {
             DeValue::Table(_) => RawValue::Table(at(value)),
             DeValue::Array(elements) => RawValue::List(
@@ -308,7 +312,7 @@ impl<'a> Reader<'a> {
                     .map(|element| (scalar(element.get_ref()), at(element)))
                     .collect(),
             ),
-            single => RawValue::Scalar(scalar(single), at(value)),
+            scalar_value => RawValue::Scalar(scalar(scalar_value), at(value)),
         })
     }
 

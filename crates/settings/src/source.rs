@@ -31,7 +31,7 @@ pub struct Sources {
     /// The environment, with at least the variables that settings and secrets may name.
     pub environment: BTreeMap<String, String>,
     /// The names of variables whose name or value is not UTF-8. Invalid parts of a name are replaced.
-    pub not_text: BTreeSet<String>,
+    pub not_utf8: BTreeSet<String>,
     /// Flags of the command line, by the key that each flag sets.
     pub flags: BTreeMap<&'static str, Flag>,
 }
@@ -52,18 +52,18 @@ impl ConfigSource {
                 _ => error.text(path),
             })?,
         };
-        let (mut environment, mut not_text) = (BTreeMap::new(), BTreeSet::new());
+        let (mut environment, mut not_utf8) = (BTreeMap::new(), BTreeSet::new());
         for (name, value) in std::env::vars_os() {
             match (name.into_string(), value.into_string()) {
                 (Ok(name), Ok(value)) => drop(environment.insert(name, value)),
-                (Ok(name), Err(_)) => drop(not_text.insert(name)),
-                (Err(name), _) => drop(not_text.insert(name.to_string_lossy().into_owned())),
+                (Ok(name), Err(_)) => drop(not_utf8.insert(name)),
+                (Err(name), _) => drop(not_utf8.insert(name.to_string_lossy().into_owned())),
             }
         }
         Ok(Sources {
             file,
             environment,
-            not_text,
+            not_utf8,
             flags: self.flags.clone(),
         })
     }

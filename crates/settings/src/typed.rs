@@ -85,9 +85,9 @@ impl Reader<'_> {
     }
 
     /// Reads a number of bytes between one and a maximum.
-    pub fn room(&mut self, key: &str, default: &str, most: usize) -> usize {
+    pub fn size_up_to(&mut self, key: &str, default: &str, most: usize) -> usize {
         self.value(key, default, ValueKind::Bytes, |text| {
-            parse::room(text, most)
+            parse::size_up_to(text, most)
         })
     }
 

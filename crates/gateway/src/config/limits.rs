@@ -54,13 +54,13 @@ pub struct LimitsConfig {
 
 pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
     LimitsConfig {
-        body_bytes: reader.room("limits.body_bytes", "1MiB", BODY_BYTES_LIMIT),
-        soap_bytes: reader.room("limits.soap_bytes", "256KiB", SOAP_BYTES_MAX),
+        body_bytes: reader.size_up_to("limits.body_bytes", "1MiB", BODY_BYTES_LIMIT),
+        soap_bytes: reader.size_up_to("limits.soap_bytes", "256KiB", SOAP_BYTES_MAX),
         header_timeout: reader.timeout("limits.header_timeout", "10s"),
         body_timeout: reader.timeout("limits.body_timeout", "10s"),
         write_timeout: reader.timeout("limits.write_timeout", "30s"),
         rate: reader.value("limits.rate", "1KiB", ValueKind::Bytes, |text| {
-            let bytes = parse::room(text, BODY_BYTES_LIMIT)?;
+            let bytes = parse::size_up_to(text, BODY_BYTES_LIMIT)?;
             u32::try_from(bytes).map_err(|_| format!("{text} is too much"))
         }),
         idle_timeout: reader.timeout("limits.idle_timeout", "75s"),
@@ -71,16 +71,16 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> LimitsConfig {
         connections_per_address: reader.count("limits.connections_per_address", "256").get()
             as usize,
         bodies: BodyLimits {
-            bytes: reader.room("limits.bodies_bytes", "32MiB", MEMORY_BYTES_MAX),
-            bytes_per_address: reader.room(
+            bytes: reader.size_up_to("limits.bodies_bytes", "32MiB", MEMORY_BYTES_MAX),
+            bytes_per_address: reader.size_up_to(
                 "limits.bodies_bytes_per_address",
                 "8MiB",
                 MEMORY_BYTES_MAX,
             ),
         },
         answers: AnswerLimits {
-            bytes: reader.room("limits.answers_bytes", "32MiB", MEMORY_BYTES_MAX),
-            bytes_per_access: reader.room(
+            bytes: reader.size_up_to("limits.answers_bytes", "32MiB", MEMORY_BYTES_MAX),
+            bytes_per_access: reader.size_up_to(
                 "limits.answers_bytes_per_access",
                 "16MiB",
                 MEMORY_BYTES_MAX,

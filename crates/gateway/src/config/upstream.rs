@@ -27,7 +27,7 @@ pub(super) fn upstream_limits(reader: &mut Reader<'_>) -> UpstreamLimits {
         connect_timeout: reader.timeout("upstream.connect_timeout", "3s"),
         connection_life: reader.timeout("upstream.connection_life", "5m"),
         timeout: reader.timeout("upstream.timeout", "15s"),
-        response_bytes: reader.room("upstream.response_bytes", "4MiB", BODY_BYTES_LIMIT),
+        response_bytes: reader.size_up_to("upstream.response_bytes", "4MiB", BODY_BYTES_LIMIT),
         roots: reader.text("upstream.roots", "bundled", parse_roots),
     }
 }

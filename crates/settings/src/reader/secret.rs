@@ -13,26 +13,26 @@ impl Reader<'_> {
     /// shared.
     pub fn secret(&mut self, key: &str) -> Option<String> {
         self.record(key, || KeySchema::new(ValueKind::Secret));
-        let file = match self.raw(key) {
+        let file = match self.raw_value(key) {
             Some(RawValue::Scalar(text, _)) => text.strip_prefix("file:").map(PathBuf::from),
             _ => None,
         };
         self.secret_files.extend(file.clone());
         let Sources {
             environment,
-            not_text,
+            not_utf8,
             ..
         } = self.sources;
         let from_environment = environment.contains_key(&self.variable(key));
         let secret = self.read(key, |text| {
             if let Some(name) = text.strip_prefix("env:") {
-                let is = if not_text.contains(name) {
+                let problem = if not_utf8.contains(name) {
                     "not UTF-8"
                 } else {
                     "not set"
                 };
                 let value = environment.get(name).cloned();
-                value.ok_or_else(|| format!("the environment variable {name} is {is}"))
+                value.ok_or_else(|| format!("the environment variable {name} is {problem}"))
             } else if let Some(path) = text.strip_prefix("file:") {
                 secret_in(Path::new(path))
             } else if from_environment {
