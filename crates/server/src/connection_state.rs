@@ -46,13 +46,13 @@ pub(crate) struct ConnectionState {
     /// True if the service did not read a body to its end, so that more bytes of the body may still arrive.
     has_unread_body: AtomicBool,
     /// The index of this connection among the connections of its address. The limiter reads and writes it under its lock.
-    pub(crate) permit_place: AtomicUsize,
+    pub(crate) permit_index: AtomicUsize,
     is_evicted: AtomicBool,
     /// The task of the connection, woken when the connection is evicted. The task checks for an eviction at every poll; with a
     /// `Notify` this check would cost six times as much.
     eviction: AtomicWaker,
     /// True if the connection has been idle for long enough to rest.
-    rests: AtomicBool,
+    rest_requested: AtomicBool,
     /// Number of body bytes that the service has received.
     body_bytes: AtomicU64,
     /// Number of requests that the peer abandoned, minus the number of answers that it waited for.
@@ -75,10 +75,10 @@ impl Default for ConnectionState {
             task: AtomicWaker::new(),
             wakes: AtomicU32::new(0),
             has_unread_body: AtomicBool::new(false),
-            permit_place: AtomicUsize::new(0),
+            permit_index: AtomicUsize::new(0),
             is_evicted: AtomicBool::new(false),
             eviction: AtomicWaker::new(),
-            rests: AtomicBool::new(false),
+            rest_requested: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
             abandoned: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
@@ -257,13 +257,15 @@ impl ConnectionState {
     }
 
     /// Asks the connection to rest.
-    pub(crate) fn rest(&self) {
-        self.rests.store(true, Ordering::Relaxed);
+    pub(crate) fn request_rest(&self) {
+        self.rest_requested.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether the connection has to rest. Returns `true` only once for each [`rest`](ConnectionState::rest).
-    pub(crate) fn take_rest(&self) -> bool {
-        self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::Relaxed)
+    /// Returns whether the connection has to rest. Returns `true` only once for each
+    /// [`request_rest`](ConnectionState::request_rest).
+    pub(crate) fn take_rest_request(&self) -> bool {
+        self.rest_requested.load(Ordering::Relaxed)
+            && self.rest_requested.swap(false, Ordering::Relaxed)
     }
 
     /// Closes the connection immediately.

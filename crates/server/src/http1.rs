@@ -138,7 +138,7 @@ where
             let mut cx = Context::from_waker(&waker);
             match Pin::new(&mut *connection).poll(&mut cx) {
                 Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                Poll::Pending if peer.state.take_rest() => Poll::Ready(None),
+                Poll::Pending if peer.state.take_rest_request() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         })

@@ -25,10 +25,10 @@ use crate::workers::Workers;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the listener continues to accept connections that had begun before the shutdown: a few round trips to a load balancer.
-const LAST_CONNECTIONS: Duration = Duration::from_millis(20);
+const ACCEPT_GRACE: Duration = Duration::from_millis(20);
 
 /// How long connections without a request stay open after that. A peer may have sent a request before it could notice the shutdown.
-const LAST_REQUESTS: Duration = Duration::from_millis(200);
+const IDLE_GRACE: Duration = Duration::from_millis(200);
 
 /// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -64,20 +64,20 @@ pub async fn serve<D: Dispatch>(
     workers: Option<Arc<Workers>>,
     mut shutdown: Shutdown,
 ) {
-    let (leave, leaving) = Shutdown::channel();
+    let (stop_connections, connection_shutdown) = Shutdown::channel();
     let mut connections = ListenerConnections {
         dispatch,
         policy,
         workers,
         limiter: Arc::default(),
         graceful: GracefulShutdown::new(),
-        leaving,
+        connection_shutdown,
         tasks: JoinSet::new(),
     };
     connections
         .accept_until(&listener, shutdown.announced())
         .await;
-    leave.send_replace(Some(ShutdownPhase::Announced));
+    stop_connections.send_replace(Some(ShutdownPhase::Announced));
     let deadline = connections
         .accept_until(&listener, shutdown.requested())
         .await;
@@ -85,12 +85,12 @@ pub async fn serve<D: Dispatch>(
         tracing::debug!(%error, "new connections can't be held off during shutdown");
     }
     connections
-        .accept_until(&listener, sleep(LAST_CONNECTIONS))
+        .accept_until(&listener, sleep(ACCEPT_GRACE))
         .await;
     drop(listener);
-    let all_end = async { while connections.tasks.join_next().await.is_some() {} };
-    let _ = timeout_at(deadline.min(Instant::now() + LAST_REQUESTS), all_end).await;
-    leave.send_replace(Some(ShutdownPhase::Ending(deadline)));
+    let all_closed = async { while connections.tasks.join_next().await.is_some() {} };
+    let _ = timeout_at(deadline.min(Instant::now() + IDLE_GRACE), all_closed).await;
+    stop_connections.send_replace(Some(ShutdownPhase::Ending(deadline)));
     connections.end(deadline).await;
 }
 
@@ -102,7 +102,7 @@ struct ListenerConnections<D> {
     limiter: Arc<ConnectionLimiter>,
     graceful: GracefulShutdown,
     /// The shutdown of the connections. It follows the shutdown of the listener.
-    leaving: Shutdown,
+    connection_shutdown: Shutdown,
     tasks: JoinSet<()>,
 }
 
@@ -149,7 +149,7 @@ impl<D: Dispatch> ListenerConnections<D> {
         };
         let handles = ShutdownHandles {
             watcher: self.graceful.watcher(),
-            shutdown: self.leaving.clone(),
+            shutdown: self.connection_shutdown.clone(),
         };
         self.tasks
             .spawn_on(connection::serve(accepted, context, handles), &runtime);
@@ -172,14 +172,14 @@ impl<D: Dispatch> ListenerConnections<D> {
 /// callers have sent requests.
 fn drop_handshakes(listener: &TcpListener) -> std::io::Result<()> {
     // Instructions of classic BPF: load a byte, mask it, jump if it is equal, return the number of bytes of the packet to keep.
-    let [load, and, is, keep] = [0x30, 0x54, 0x15, 0x06];
+    let [load, and, jump_if_equal, return_bytes] = [0x30, 0x54, 0x15, 0x06];
     let (flags_at, syn, ack) = (13, 0x02, 0x10);
     let filter = [
         SockFilter::new(load, 0, 0, flags_at),
         SockFilter::new(and, 0, 0, syn | ack),
-        SockFilter::new(is, 0, 1, syn),
-        SockFilter::new(keep, 0, 0, 0),
-        SockFilter::new(keep, 0, 0, u32::MAX),
+        SockFilter::new(jump_if_equal, 0, 1, syn),
+        SockFilter::new(return_bytes, 0, 0, 0),
+        SockFilter::new(return_bytes, 0, 0, u32::MAX),
     ];
     SockRef::from(listener).attach_filter(&filter)
 }

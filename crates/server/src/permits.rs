@@ -59,7 +59,7 @@ impl ConnectionLimiter {
         open.total += 1;
         let of_address = open.by_address.entry(address).or_default();
         state
-            .permit_place
+            .permit_index
             .store(of_address.len(), Ordering::Relaxed);
         of_address.push(Arc::clone(&state));
         drop(open);
@@ -110,14 +110,14 @@ impl OpenConnections {
             return;
         };
         // The connection is found by its index, not by a search, because one proxy may have all connections.
-        let place = state.permit_place.load(Ordering::Relaxed);
+        let index = state.permit_index.load(Ordering::Relaxed);
         if open
-            .get(place)
+            .get(index)
             .is_some_and(|other| Arc::ptr_eq(other, state))
         {
-            open.swap_remove(place);
-            if let Some(moved) = open.get(place) {
-                moved.permit_place.store(place, Ordering::Relaxed);
+            open.swap_remove(index);
+            if let Some(moved) = open.get(index) {
+                moved.permit_index.store(index, Ordering::Relaxed);
             }
             self.total -= 1;
         }

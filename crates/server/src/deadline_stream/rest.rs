@@ -41,7 +41,7 @@ impl<S> DeadlineStream<S> {
         if let Some(rest_at) = self.rest_at().filter(|rest_at| *rest_at < deadline) {
             self.set_read_timer(rest_at);
             ready!(self.read_timer.as_mut().poll(cx));
-            self.state.rest();
+            self.state.request_rest();
         }
         self.set_read_timer(deadline);
         self.read_timer.as_mut().poll(cx)

@@ -335,9 +335,9 @@ async fn an_idle_connection_rests_and_later_returns_unread_bytes_first() {
     drop(ConnectionState::begin(&state));
     let began = Instant::now();
     reads_nothing_for(999, &mut stream).await;
-    assert!(!state.take_rest());
+    assert!(!state.take_rest_request());
     reads_nothing_for(2, &mut stream).await;
-    assert!(state.take_rest() && !state.take_rest());
+    assert!(state.take_rest_request() && !state.take_rest_request());
     let ended = stream.readable().await.unwrap_err();
     assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
     assert!(is_about(began.elapsed(), 75), "{:?}", began.elapsed());
@@ -350,16 +350,16 @@ async fn an_idle_connection_rests_and_later_returns_unread_bytes_first() {
     assert_eq!(&head, b"GET");
     // A head has begun: the head deadline applies, and the connection does not rest.
     assert!(is_about(times_out_after(&mut stream).await, 10));
-    assert!(!state.take_rest());
+    assert!(!state.take_rest_request());
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_an_idle_connection_after_its_first_request_rests() {
     let (_peer, mut stream, state) = stream(64);
     times_out_after(&mut stream).await;
-    assert!(!state.take_rest());
+    assert!(!state.take_rest_request());
     let in_flight = ConnectionState::begin(&state);
     reads_nothing_for(20_000, &mut stream).await;
-    assert!(!state.take_rest());
+    assert!(!state.take_rest_request());
     drop(in_flight);
 }
