@@ -22,7 +22,7 @@ use crate::state_transition::StateTransition;
 use crate::stats::StatsCell;
 
 /// Maximum number of concurrent attempts, over all webhooks.
-const CONCURRENT_MAX: usize = 64;
+const TOTAL_MAX: usize = 64;
 
 /// Maximum time that a finished attempt waits for others that are written in the same commit.
 const COMMIT_AFTER: Duration = Duration::from_millis(50);
@@ -38,8 +38,8 @@ const PAGE_EVENTS: usize = 64;
 pub async fn deliver(webhooks: Arc<Webhooks>, events: Arc<Events>) {
     let mut newest = events.hub.subscribe();
     let changed = Arc::clone(webhooks.changed());
-    let mut looking = interval(REFRESH_INTERVAL);
-    looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut refresh = interval(REFRESH_INTERVAL);
+    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut deliverer = Deliverer {
         webhooks,
         events,
@@ -52,14 +52,14 @@ pub async fn deliver(webhooks: Arc<Webhooks>, events: Arc<Events>) {
         lease_until: Instant::now(),
     };
     loop {
-        let wakes = deliverer.next_due();
+        let next_due = deliverer.next_due();
         let attempts = &mut deliverer.attempts;
         tokio::select! {
-            _ = looking.tick() => deliverer.refresh().await,
+            _ = refresh.tick() => deliverer.refresh().await,
             () = changed.notified() => deliverer.refresh().await,
             Ok(()) = newest.changed() => {}
             Some(ended) = attempts.join_next() => if let Ok(ended) = ended { deliverer.ended(ended) },
-            () = sleep_until(wakes) => {}
+            () = sleep_until(next_due) => {}
         }
         while let Some(ended) = deliverer.attempts.try_join_next() {
             if let Ok(ended) = ended {
@@ -92,19 +92,19 @@ impl Deliverer {
     /// Returns the time at which the task has to wake up if nothing wakes it earlier.
     fn next_due(&self) -> Instant {
         let (now, now_ms) = (Instant::now(), self.webhooks.now_ms());
-        let has_place = self.attempts.len() < CONCURRENT_MAX && now < self.lease_until;
+        let has_capacity = self.attempts.len() < TOTAL_MAX && now < self.lease_until;
         let due = self
             .served
             .values()
-            .filter(|served| has_place && served.is_serving)
+            .filter(|served| has_capacity && served.is_serving)
             .filter_map(|served| {
                 let at = served.schedule.next_due()?;
                 let wait = u64::try_from(at.saturating_sub(now_ms)).unwrap_or(0);
                 Some(now + Duration::from_millis(wait))
             });
-        let more = self.served.values().any(|served| served.may_have_more);
-        let more = more.then_some(now);
-        let all = due.chain(self.commit_at).chain(more);
+        let has_more = self.served.values().any(|served| served.may_have_more);
+        let next_page = has_more.then_some(now);
+        let all = due.chain(self.commit_at).chain(next_page);
         all.min().unwrap_or(now + REFRESH_INTERVAL)
     }
 
@@ -182,7 +182,7 @@ impl Deliverer {
         while has_started {
             has_started = false;
             for id in &ids {
-                if self.attempts.len() >= CONCURRENT_MAX {
+                if self.attempts.len() >= TOTAL_MAX {
                     return;
                 }
                 if let Some(served) = self.served.get_mut(id)

@@ -19,7 +19,7 @@ use crate::pauses::of_event;
 pub(crate) const UNSETTLED_MAX: usize = 256;
 
 /// Maximum number of concurrent attempts of a webhook.
-pub(crate) const CONCURRENT_MAX: usize = 4;
+pub(crate) const PER_WEBHOOK_MAX: usize = 4;
 
 /// The changes of a webhook's deliveries that have to be written.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,7 +77,7 @@ impl Schedule {
         Schedule {
             progress: webhook.progress.clone(),
             pending: pending.collect(),
-            window: CONCURRENT_MAX,
+            window: PER_WEBHOOK_MAX,
             probes: 0,
             succeeded_at: 0,
             is_changed: false,

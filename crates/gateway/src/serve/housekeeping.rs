@@ -24,10 +24,14 @@ const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 /// Runs the jobs until the task is aborted. A slow issuer, upstream or disk does not delay other jobs.
 pub(super) async fn run(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(INTERVAL);
-    let (mut trying, mut clearing) = (JoinSet::new(), JoinSet::new());
-    let mut looking = JoinSet::new();
-    jobs::spawn(&mut looking, ("file of the store", &runtime), check_file);
-    jobs::spawn(&mut looking, ("webhooks", &runtime), |runtime| {
+    let (mut account_trial, mut clearing) = (JoinSet::new(), JoinSet::new());
+    let mut endless_jobs = JoinSet::new();
+    jobs::spawn(
+        &mut endless_jobs,
+        ("file of the store", &runtime),
+        check_file,
+    );
+    jobs::spawn(&mut endless_jobs, ("webhooks", &runtime), |runtime| {
         let (webhooks, events) = (&runtime.process.webhooks, &runtime.process.events);
         webhooks::deliver(Arc::clone(webhooks), Arc::clone(events))
     });
@@ -41,9 +45,9 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
         snapshot.save_uses().await;
         runtime.prune_expired_keys().await;
         snapshot.tokens.refresh(snapshot.auth_now());
-        if trying.try_join_next().is_some() || trying.is_empty() {
+        if account_trial.try_join_next().is_some() || account_trial.is_empty() {
             let snapshot = Arc::clone(&snapshot);
-            trying.spawn(async move { snapshot.forwarder.try_next_account().await });
+            account_trial.spawn(async move { snapshot.forwarder.try_next_account().await });
         }
         if clearing.try_join_next().is_some() || clearing.is_empty() {
             let by_age = round % ROUNDS_BETWEEN_CLEARINGS == 0;

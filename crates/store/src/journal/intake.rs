@@ -35,7 +35,7 @@ pub struct Journal {
     /// True if the store's file is not at its path any more, so that new data would be lost when the process ends.
     is_gone: AtomicBool,
     /// The health of the heartbeat to a shared store, which shows that the store answers even while nothing is written.
-    pub(crate) heard: WriterHealth,
+    pub(crate) heartbeat_health: WriterHealth,
     pub(crate) dropped: ByClass,
     /// Number of rows that the store rejected.
     pub(crate) refused: ByClass,
@@ -64,7 +64,7 @@ impl Journal {
             counts: MinuteCounts::default(),
             health: JournalPart::ALL.map(|_| WriterHealth::new()),
             is_gone: AtomicBool::new(false),
-            heard: WriterHealth::new(),
+            heartbeat_health: WriterHealth::new(),
             dropped: ByClass::default(),
             refused: ByClass::default(),
             failovers: AtomicU64::new(0),
@@ -193,7 +193,7 @@ impl Journal {
             return Some(error.to_string());
         }
         let now = Instant::now();
-        let mut all = self.health.iter().chain([&self.heard]);
+        let mut all = self.health.iter().chain([&self.heartbeat_health]);
         all.find_map(|health| health.trouble(now))
     }
 

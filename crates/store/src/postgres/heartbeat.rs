@@ -109,13 +109,13 @@ async fn beat_on(store: Weak<PostgresStore>, wake: Arc<Notify>) {
 }
 
 async fn beat_and_apply(store: &PostgresStore, connection: &mut Option<PgSession>) {
-    let heard = &store.memory().journal.heard;
-    heard.begins(Instant::now());
+    let health = &store.memory().journal.heartbeat_health;
+    health.begins(Instant::now());
     match beat_once(store, connection).await {
-        Err(error) if heard.failed(error.to_string()) => {
+        Err(error) if health.failed(error.to_string()) => {
             tracing::error!(%error, "this replica's heartbeat failed: it may lack changes of other replicas");
         }
-        Ok(()) if heard.succeeded() => {
+        Ok(()) if health.succeeded() => {
             tracing::warn!("this replica's heartbeat succeeds again");
         }
         _ => {}

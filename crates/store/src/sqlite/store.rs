@@ -37,7 +37,7 @@ pub(crate) struct SqliteStore {
     /// Held while a copy is made, because a copy has a fixed file name.
     copying: Arc<Mutex<()>>,
     /// True if rows were deleted from the beginning of the journal, so that their remains in the file must be overwritten.
-    edges_due: Arc<AtomicBool>,
+    edge_scrub_due: Arc<AtomicBool>,
     /// The raw file, which must be closed last.
     pages: Arc<Pages>,
 }
@@ -88,7 +88,7 @@ impl SqliteStore {
             change: Arc::default(),
             copying: Arc::default(),
             // The process before this one may have ended before it overwrote them.
-            edges_due: Arc::new(AtomicBool::new(true)),
+            edge_scrub_due: Arc::new(AtomicBool::new(true)),
             pages,
         })
     }
@@ -161,8 +161,8 @@ impl SqliteStore {
         &self.file
     }
 
-    pub(crate) fn edges_due(&self) -> &Arc<AtomicBool> {
-        &self.edges_due
+    pub(crate) fn edge_scrub_due(&self) -> &Arc<AtomicBool> {
+        &self.edge_scrub_due
     }
 
     pub(crate) fn pages(&self) -> &Arc<Pages> {

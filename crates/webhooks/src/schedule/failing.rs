@@ -8,7 +8,7 @@ use crate::pauses::{
     EVENT_AGE, EVENT_ATTEMPTS_MAX, FAILURES_MAX, GIVE_UP, GONE_APART, RETRY_AFTER_MAX, later,
     of_event, of_rest,
 };
-use crate::schedule::CONCURRENT_MAX;
+use crate::schedule::PER_WEBHOOK_MAX;
 
 impl Schedule {
     pub(super) fn succeeded(&mut self, position: u64, now: i64) {
@@ -18,7 +18,7 @@ impl Schedule {
         self.progress.failing_since = None;
         self.progress.gone_at = None;
         match self.progress.state {
-            WebhookState::Active => self.window = (self.window * 2).min(CONCURRENT_MAX),
+            WebhookState::Active => self.window = (self.window * 2).min(PER_WEBHOOK_MAX),
             WebhookState::Resting => {
                 self.window = 1;
                 self.change_state(WebhookState::Active, "", now);

@@ -59,20 +59,20 @@ impl SqliteStore {
     }
 
     async fn scrub_step(&self) -> Result<ScrubStep, StoreError> {
-        let (file, edges_due) = (self.file().to_owned(), Arc::clone(self.edges_due()));
+        let (file, edge_scrub_due) = (self.file().to_owned(), Arc::clone(self.edge_scrub_due()));
         let pages = Arc::clone(self.pages());
         let prepare = move || {
             // The step uses a separate connection, whose write makes the other connections read their pages again.
             let connection = open_for_writing(&file)?;
             connection.busy_timeout(READERS_WAIT)?;
-            if next_page(&connection)?.is_none() && !edges_due.load(Ordering::Acquire) {
+            if next_page(&connection)?.is_none() && !edge_scrub_due.load(Ordering::Acquire) {
                 return Ok(None);
             }
             // Most of the log is copied to the file concurrently with other work.
             empty_log(&connection, "PASSIVE")?;
             Ok::<_, StoreError>(Some(Scrubber {
                 connection,
-                edges_due,
+                edge_scrub_due,
                 pages,
                 log: log_of(&file),
             }))
@@ -88,7 +88,7 @@ impl SqliteStore {
 /// Overwrites the unused parts of one store's pages.
 struct Scrubber {
     connection: Connection,
-    edges_due: Arc<AtomicBool>,
+    edge_scrub_due: Arc<AtomicBool>,
     pages: Arc<Pages>,
     log: PathBuf,
 }
@@ -96,10 +96,10 @@ struct Scrubber {
 impl Scrubber {
     /// Makes one step. If it fails, the edges are due again.
     fn step(&mut self) -> Result<ScrubStep, StoreError> {
-        let edges_are_due = self.edges_due.swap(false, Ordering::AcqRel);
+        let edges_are_due = self.edge_scrub_due.swap(false, Ordering::AcqRel);
         let step = self.try_step(edges_are_due);
         if edges_are_due && !matches!(step, Ok(ScrubStep::Done | ScrubStep::Some)) {
-            self.edges_due.store(true, Ordering::Release);
+            self.edge_scrub_due.store(true, Ordering::Release);
         }
         step
     }

@@ -34,11 +34,11 @@ impl SqliteStore {
             return Ok(());
         }
         loop {
-            let edges_due = Arc::clone(self.edges_due());
+            let edge_scrub_due = Arc::clone(self.edge_scrub_due());
             let trim = self.write(move |transaction| {
                 let trimmed = trim(transaction, below, bytes)?;
                 if trimmed > 0 {
-                    edges_due.store(true, Ordering::Release);
+                    edge_scrub_due.store(true, Ordering::Release);
                 }
                 Ok(trimmed)
             });

@@ -57,7 +57,7 @@ impl SqliteStore {
         clearing: &mut Clearing,
         (rows_below, payloads_below): (i64, i64),
     ) -> Result<bool, StoreError> {
-        let (mut cleared, edges_due) = (*clearing, Arc::clone(self.edges_due()));
+        let (mut cleared, edge_scrub_due) = (*clearing, Arc::clone(self.edge_scrub_due()));
         let clear = self.write(move |transaction| {
             let cut = first_beyond(transaction, rows_below.max(payloads_below))?;
             let up_to = |below: i64| cut.map_or(below, |cut| below.min(cut));
@@ -76,7 +76,7 @@ impl SqliteStore {
             cleared.rows += rows as u64;
             cleared.payloads += payloads as u64;
             cleared.record(transaction)?;
-            edges_due.store(true, Ordering::Release);
+            edge_scrub_due.store(true, Ordering::Release);
             let has_more = cut.is_some() || rows.max(payloads) == DELETED_PER_BATCH as usize;
             Ok((cleared, has_more))
         });
