@@ -99,8 +99,8 @@ impl AnswerBudget {
         Ok(())
     }
 
-    /// Holds an answer for a caller. Small answers are not counted. An answer with `must` always has room, and so has an answer
-    /// larger than the limit if nothing else is held.
+    /// Holds an answer for a caller. Small answers are not counted. An answer with `must_deliver` always has room, and so has an
+    /// answer larger than the limit if nothing else is held.
     ///
     /// # Errors
     /// OVERLOADED.
@@ -108,7 +108,7 @@ impl AnswerBudget {
         &self,
         access: &str,
         response: &Arc<Response>,
-        must: bool,
+        must_deliver: bool,
     ) -> Result<Option<HeldAnswer>, Error> {
         if response.bytes() < LARGE_BYTES {
             return Ok(None);
@@ -117,7 +117,7 @@ impl AnswerBudget {
         let address = address_of(response);
         let is_first = !held.callers.contains_key(&address);
         let bytes = CALLER_BYTES + if is_first { response.bytes() } else { 0 };
-        let fits = |held: usize, most: usize| must || held == 0 || held + bytes <= most;
+        let fits = |held: usize, most: usize| must_deliver || held == 0 || held + bytes <= most;
         if !fits(held.total, self.limits.bytes) {
             return Err(overloaded(
                 "there is no room for the answer beside those held for slow callers",
@@ -160,9 +160,9 @@ impl Drop for HeldAnswer {
             }
         }
         held.total -= bytes;
-        if let Some(mine) = held.by_access.get_mut(&self.access) {
-            *mine -= bytes;
-            if *mine == 0 {
+        if let Some(of_access) = held.by_access.get_mut(&self.access) {
+            *of_access -= bytes;
+            if *of_access == 0 {
                 held.by_access.remove(&self.access);
             }
         }

@@ -169,8 +169,12 @@ impl ReadCache {
             return Box::pin(self.refresh(key, ttl, fetch())).await;
         }
         if let Some(entry) = self.entries.get(&key).await {
-            let left = entry.until.saturating_duration_since(Instant::now());
-            return forwarded(Ok(entry.response), CacheStatus::Hit(left.as_secs()), None);
+            let remaining = entry.until.saturating_duration_since(Instant::now());
+            return forwarded(
+                Ok(entry.response),
+                CacheStatus::Hit(remaining.as_secs()),
+                None,
+            );
         }
         self.fetch_once(key, ttl, fetch()).land(ttl).await
     }

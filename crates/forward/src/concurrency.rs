@@ -30,8 +30,8 @@ pub(crate) struct ConcurrencyLimit {
 pub struct ConcurrencyPermit {
     concurrency: Arc<ConcurrencyLimit>,
     access: String,
-    /// The call's turn among the calls of all processes, if these are counted together.
-    _turn: Option<ConcurrencyLease>,
+    /// The call's lease among the calls of all processes, if these are counted together.
+    _lease: Option<ConcurrencyLease>,
 }
 
 impl ConcurrencyLimit {
@@ -55,22 +55,22 @@ impl ConcurrencyLimit {
             return Ok(None);
         };
         let mut under_way = concurrency.under_way.lock();
-        let mine = under_way.entry(access.name.clone()).or_insert(0);
-        free(*mine, most)?;
-        *mine += 1;
+        let own = under_way.entry(access.name.clone()).or_insert(0);
+        free(*own, most)?;
+        *own += 1;
         Ok(Some(ConcurrencyPermit {
             concurrency: Arc::clone(concurrency),
             access: access.name.clone(),
-            _turn: None,
+            _lease: None,
         }))
     }
 
-    /// Returns the permit of a call that has a turn among the calls of all processes. The call is counted here too, in case the
+    /// Returns the permit of a call that has a lease among the calls of all processes. The call is counted here too, in case the
     /// shared counts become unreachable.
     pub(crate) fn permit_of(
         concurrency: &Arc<ConcurrencyLimit>,
         access: &Access,
-        turn: ConcurrencyLease,
+        lease: ConcurrencyLease,
     ) -> ConcurrencyPermit {
         *concurrency
             .under_way
@@ -80,7 +80,7 @@ impl ConcurrencyLimit {
         ConcurrencyPermit {
             concurrency: Arc::clone(concurrency),
             access: access.name.clone(),
-            _turn: Some(turn),
+            _lease: Some(lease),
         }
     }
 
@@ -91,13 +91,13 @@ impl ConcurrencyLimit {
     ) -> Option<(Remaining, Result<(), Error>)> {
         let most = concurrency.most(access)?;
         let under_way = concurrency.under_way.lock();
-        let mine = under_way.get(&access.name).copied().unwrap_or(0);
-        let left = Remaining {
+        let own = under_way.get(&access.name).copied().unwrap_or(0);
+        let remaining = Remaining {
             most: most.get().into(),
-            left: most.get().saturating_sub(mine).into(),
+            remaining: most.get().saturating_sub(own).into(),
             window_s: None,
         };
-        Some((left, free(mine, most)))
+        Some((remaining, free(own, most)))
     }
 
     /// Returns the maximum number of calls in progress in this process.
@@ -122,27 +122,27 @@ pub(crate) fn all_taken() -> Error {
 
 /// Returns the same as [`ConcurrencyLimit::peek`] for all processes together.
 pub(crate) async fn peek_shared(
-    turns: &SharedConcurrency,
+    shared: &SharedConcurrency,
     access: &Access,
 ) -> Result<Option<(Remaining, Result<(), Error>)>, CountsUnavailable> {
     let Some(most) = access.limits.concurrent else {
         return Ok(None);
     };
-    let under_way = turns.count(access).await?;
-    let left = Remaining {
+    let under_way = shared.count(access).await?;
+    let remaining = Remaining {
         most: most.get().into(),
-        left: most.get().saturating_sub(under_way).into(),
+        remaining: most.get().saturating_sub(under_way).into(),
         window_s: None,
     };
-    Ok(Some((left, free(under_way, most))))
+    Ok(Some((remaining, free(under_way, most))))
 }
 
 impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
         let mut under_way = self.concurrency.under_way.lock();
-        if let Some(mine) = under_way.get_mut(&self.access) {
-            *mine -= 1;
-            if *mine == 0 {
+        if let Some(own) = under_way.get_mut(&self.access) {
+            *own -= 1;
+            if *own == 0 {
                 under_way.remove(&self.access);
             }
         }
@@ -164,7 +164,7 @@ mod tests {
             let permit = ConcurrencyLimit::acquire(&concurrency, &access).unwrap();
             assert!(permit.is_some() && ConcurrencyLimit::acquire(&concurrency, &access).is_err());
             let panicked = catch_unwind(AssertUnwindSafe(|| {
-                let _turn = permit;
+                let _lease = permit;
                 resume_unwind(Box::new(()));
             }));
             assert!(panicked.is_err());
@@ -179,10 +179,10 @@ mod tests {
         assert!(ConcurrencyLimit::peek(&concurrency, &access).is_none());
         access.limits.concurrent = NonZeroU32::new(2);
         let mut permits = Vec::new();
-        for left in [2, 1, 0] {
+        for expected in [2, 1, 0] {
             let (remaining, free) = ConcurrencyLimit::peek(&concurrency, &access).unwrap();
-            assert_eq!((remaining.most, remaining.left), (2, left));
-            assert_eq!(free.is_ok(), left > 0);
+            assert_eq!((remaining.most, remaining.remaining), (2, expected));
+            assert_eq!(free.is_ok(), expected > 0);
             permits.push(ConcurrencyLimit::acquire(&concurrency, &access));
         }
         assert!(permits.pop().unwrap().is_err());

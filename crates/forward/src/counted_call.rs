@@ -21,8 +21,8 @@ pub struct CountedCall {
 
 impl CountedCall {
     /// Applies the result of a limit. A rejection only counts as a would-be rejection if the limits of the access only report.
-    pub(crate) fn apply<T>(&mut self, access: &Access, said: Result<T, Error>) -> Option<T> {
-        match said {
+    pub(crate) fn apply<T>(&mut self, access: &Access, result: Result<T, Error>) -> Option<T> {
+        match result {
             Ok(value) => return Some(value),
             Err(error) if access.limits.report => {
                 self.would_refuse = error.cause().map(str::to_owned);

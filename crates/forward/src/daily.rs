@@ -101,8 +101,8 @@ impl DailyLimits {
         let until = Instant::now() + BLOCK_WAIT_MAX;
         loop {
             match counter.take(today, per_day) {
-                CountOutcome::Counted { used, left } => {
-                    if left <= self.block(per_day) / 2 && used + left < per_day {
+                CountOutcome::Counted { used, remaining } => {
+                    if remaining <= self.block(per_day) / 2 && used + remaining < per_day {
                         self.reserve_block(&counter, access, (today, per_day));
                     }
                     return (used, Ok(()));

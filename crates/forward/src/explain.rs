@@ -49,7 +49,7 @@ pub struct Explanation {
     /// True if the rule lets the call through anyway and only reports.
     pub reports_only: bool,
     /// The remaining calls; `None` if it is not a limit.
-    pub left: Option<Remaining>,
+    pub remaining: Option<Remaining>,
 }
 
 /// The state of a limit per minute, if there is one.
@@ -83,23 +83,28 @@ impl Explanation {
             says,
             refusal: outcome.err(),
             reports_only: false,
-            left: None,
+            remaining: None,
         }
     }
 
     fn of_limit(
         rule: &'static str,
-        left: Option<Remaining>,
+        remaining: Option<Remaining>,
         counted: Result<(), Error>,
         reports_only: bool,
     ) -> Explanation {
-        let says = match (&left, &counted) {
+        let says = match (&remaining, &counted) {
             (None, Ok(())) => "none".to_owned(),
             (None, Err(error)) => error.cause().unwrap_or_default().to_owned(),
-            (Some(Remaining { most, left, .. }), counted) => {
+            (
+                Some(Remaining {
+                    most, remaining, ..
+                }),
+                counted,
+            ) => {
                 let wait_s = counted.as_ref().err().and_then(Error::retry_after_s);
                 let wait = wait_s.map(|s| format!("; the next call in {s} s"));
-                format!("{left} of {most} left{}", wait.unwrap_or_default())
+                format!("{remaining} of {most} left{}", wait.unwrap_or_default())
             }
         };
         Explanation {
@@ -107,12 +112,12 @@ impl Explanation {
             says,
             refusal: counted.err(),
             reports_only,
-            left,
+            remaining,
         }
     }
 
     fn counted_by(mut self, who: CountedBy) -> Explanation {
-        match (self.left, who) {
+        match (self.remaining, who) {
             (None, _) | (_, CountedBy::Unsaid) => {}
             (Some(_), CountedBy::All) => self.says.push_str("; counted by all replicas"),
             (Some(_), CountedBy::OneOfMany) => {
@@ -134,7 +139,7 @@ impl From<Decision> for Explanation {
             says: decision.says.to_string(),
             refusal,
             reports_only: decision.reports_only,
-            left: None,
+            remaining: None,
         }
     }
 }
@@ -150,10 +155,10 @@ impl Forwarder {
             },
         };
         let (state, counted) = self.limits.peek_address(address);
-        let left = state.map(|state| before(state, &counted));
+        let remaining = state.map(|state| before(state, &counted));
         vec![
             self.decide_deployment(address).into(),
-            Explanation::of_limit(PER_ADDRESS, left, counted, false).counted_by(counted_by),
+            Explanation::of_limit(PER_ADDRESS, remaining, counted, false).counted_by(counted_by),
         ]
     }
 
@@ -225,12 +230,12 @@ impl Forwarder {
         operation: &Operation,
         destination: Option<&str>,
     ) -> impl Iterator<Item = Explanation> {
-        let of_rate = |rule, (looked, counted_by): (Option<_>, _)| {
-            let (left, counted) = match looked {
+        let of_rate = |rule, (peeked, counted_by): (Option<_>, _)| {
+            let (remaining, counted) = match peeked {
                 None => (None, Ok(())),
                 Some((state, counted)) => (Some(before(state, &counted)), counted),
             };
-            let explanation = Explanation::of_limit(rule, left, counted, access.limits.report);
+            let explanation = Explanation::of_limit(rule, remaining, counted, access.limits.report);
             explanation.counted_by(counted_by)
         };
         let per_access = of_rate(PER_ACCESS, self.peek_rate(access, None).await);
@@ -241,33 +246,36 @@ impl Forwarder {
                 Ok("depends on the destination"),
             )),
             (_, destination) => {
-                let looked = self.peek_rate(access, Some(destination.unwrap_or_default()));
-                Some(of_rate(PER_DESTINATION, looked.await))
+                let peeked = self.peek_rate(access, Some(destination.unwrap_or_default()));
+                Some(of_rate(PER_DESTINATION, peeked.await))
             }
         };
         // Calls that wait for events take no turn from other calls.
         let at_once = match operation.effect {
             Effect::Watch => None,
-            Effect::Read | Effect::Consume | Effect::Send => Some(self.explain_turns(access).await),
+            Effect::Read | Effect::Consume | Effect::Send => {
+                Some(self.explain_concurrency(access).await)
+            }
         };
-        let (left, free) = match self.daily.peek_decision(access) {
+        let (remaining, free) = match self.daily.peek_decision(access) {
             None => (None, Ok(())),
-            Some((day, free)) => (Some(left_of_day(day)), free),
+            Some((day, free)) => (Some(remaining_of_day(day)), free),
         };
-        let per_day = Explanation::of_limit(PER_DAY, left, free, access.limits.report);
+        let per_day = Explanation::of_limit(PER_DAY, remaining, free, access.limits.report);
         [Some(per_access), per_destination, at_once, Some(per_day)]
             .into_iter()
             .flatten()
     }
 
     /// Explains the concurrency limit.
-    async fn explain_turns(&self, access: &Access) -> Explanation {
-        let (looked, counted_by) = self.peek_concurrency(access).await;
-        let (left, free) = match looked {
+    async fn explain_concurrency(&self, access: &Access) -> Explanation {
+        let (peeked, counted_by) = self.peek_concurrency(access).await;
+        let (remaining, free) = match peeked {
             None => (None, Ok(())),
-            Some((left, free)) => (Some(left), free),
+            Some((remaining, free)) => (Some(remaining), free),
         };
-        let at_once = Explanation::of_limit(concurrency::AT_ONCE, left, free, access.limits.report);
+        let at_once =
+            Explanation::of_limit(concurrency::AT_ONCE, remaining, free, access.limits.report);
         at_once.counted_by(counted_by)
     }
 
@@ -279,8 +287,8 @@ impl Forwarder {
         let local = || ConcurrencyLimit::peek(&self.concurrency, access);
         match &self.shared_concurrency {
             None => (local(), CountedBy::Unsaid),
-            Some(turns) => match concurrency::peek_shared(turns, access).await {
-                Ok(looked) => (looked, CountedBy::All),
+            Some(shared) => match concurrency::peek_shared(shared, access).await {
+                Ok(peeked) => (peeked, CountedBy::All),
                 Err(CountsUnavailable) => (local(), CountedBy::OneOfMany),
             },
         }
@@ -299,7 +307,7 @@ impl Forwarder {
         match &self.shared {
             None => (local(), CountedBy::Unsaid),
             Some(shared) => match shared.peek(access, destination).await {
-                Ok(looked) => (looked, CountedBy::All),
+                Ok(peeked) => (peeked, CountedBy::All),
                 Err(CountsUnavailable) => (local(), CountedBy::OneOfMany),
             },
         }
@@ -310,15 +318,15 @@ impl Forwarder {
 fn before(state: LimitState, counted: &Result<(), Error>) -> Remaining {
     Remaining {
         most: state.per_minute.into(),
-        left: u64::from(state.remaining) + u64::from(counted.is_ok()),
+        remaining: u64::from(state.remaining) + u64::from(counted.is_ok()),
         window_s: Some(MINUTE_S),
     }
 }
 
-fn left_of_day(day: DayState) -> Remaining {
+fn remaining_of_day(day: DayState) -> Remaining {
     Remaining {
         most: day.per_day.into(),
-        left: day.remaining.into(),
+        remaining: day.remaining.into(),
         window_s: u32::try_from(DAY_S).ok(),
     }
 }
@@ -327,7 +335,7 @@ fn left_of_day(day: DayState) -> Remaining {
 /// right. A right token is not a guess either, and the token is assumed to be right.
 fn guessing(budget: Peek, is_token: bool) -> Explanation {
     let mut explanation =
-        Explanation::of_limit(budget.rule, Some(budget.left), budget.judged, is_token)
+        Explanation::of_limit(budget.rule, Some(budget.remaining), budget.judged, is_token)
             .counted_by(budget.counted_by);
     if explanation.refusal.is_some() {
         explanation.says.push_str(if is_token {

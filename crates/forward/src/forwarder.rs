@@ -23,7 +23,7 @@ use crate::channels;
 use crate::concurrency::ConcurrencyLimit;
 use crate::daily::DailyLimits;
 use crate::decision::Decision;
-use crate::observer::{CallObserver, show};
+use crate::observer::{CallObserver, report};
 use crate::per_core::workers;
 use crate::rate_limit::{LimitState, RateLimits};
 use crate::rules;
@@ -249,14 +249,14 @@ impl Forwarder {
         match request.operation().effect {
             Effect::Read => self.read(access, request, options).await,
             Effect::Consume => match self.answers.check(&access.name) {
-                Ok(()) => self.ask(access, &request, &options).await,
+                Ok(()) => self.relay(access, &request, &options).await,
                 Err(error) => Forwarded::refused(error),
             },
             Effect::Watch => Forwarded::refused(
                 Error::refused(Code::InternalError).because("only the gateway answers this method"),
             ),
             Effect::Send => {
-                let sent = self.ask(access, &request, &options).await;
+                let sent = self.relay(access, &request, &options).await;
                 if sent.outcome.as_ref().err().and_then(Error::delivery) != Some(Delivery::NotSent)
                 {
                     self.cache.forget_channel(&request);
@@ -266,8 +266,8 @@ impl Forwarder {
         }
     }
 
-    /// Holds an answer for its caller until it is sent completely. An answer with `must` always has room: the outcome of a send,
-    /// and messages whose unread mark is gone.
+    /// Holds an answer for its caller until it is sent completely. An answer with `must_deliver` (the outcome of a send, or messages
+    /// whose unread mark is gone) always has room.
     ///
     /// # Errors
     /// OVERLOADED.
@@ -275,9 +275,9 @@ impl Forwarder {
         &self,
         access: &Access,
         response: &Arc<Response>,
-        must: bool,
+        must_deliver: bool,
     ) -> Result<Option<HeldAnswer>, Error> {
-        self.answers.hold(&access.name, response, must)
+        self.answers.hold(&access.name, response, must_deliver)
     }
 
     /// Gives back the reserved daily calls, and the calls that this process holds of shared limits. Later calls are rejected.
@@ -303,7 +303,7 @@ impl Forwarder {
         }: CallOptions,
     ) -> Forwarded {
         // Called only if the answer is not cached.
-        let wanted = Arc::clone(&request);
+        let fetched = Arc::clone(&request);
         let fetch = || {
             let (upstream, access) = (Arc::clone(&self.upstream), Arc::clone(access));
             let answers = Arc::clone(&self.answers);
@@ -317,16 +317,14 @@ impl Forwarder {
                         timing: UpstreamTiming::default(),
                     };
                 }
-                let asked = UpstreamRequest {
-                    request: &wanted,
-                    trace: trace.as_deref(),
-                };
-                let mut outcome = upstream.call(&access.name, asked, deadline).await;
+                let (request, trace) = (&*fetched, trace.as_deref());
+                let call = UpstreamRequest { request, trace };
+                let mut outcome = upstream.call(&access.name, call, deadline).await;
                 if let Ok(response) = &outcome.result {
-                    show(observer.as_deref(), &wanted, response).await;
+                    report(observer.as_deref(), &fetched, response).await;
                 }
                 // Filtered before it is cached, because the cached answer belongs to this access as it is now.
-                let visible = |response| channels::visible(&access, wanted.operation(), response);
+                let visible = |response| channels::visible(&access, fetched.operation(), response);
                 outcome.result = outcome.result.and_then(visible);
                 outcome
             })
@@ -334,13 +332,13 @@ impl Forwarder {
         self.cache.read(access, request, no_cache, fetch).await
     }
 
-    async fn ask(&self, access: &Access, request: &Request, options: &CallOptions) -> Forwarded {
+    async fn relay(&self, access: &Access, request: &Request, options: &CallOptions) -> Forwarded {
         let trace = options.trace.as_deref();
-        let asked = UpstreamRequest { request, trace };
-        let calling = self.upstream.call(&access.name, asked, options.deadline);
+        let call = UpstreamRequest { request, trace };
+        let calling = self.upstream.call(&access.name, call, options.deadline);
         let outcome = calling.await;
         if let Ok(response) = &outcome.result {
-            show(self.observer.as_deref(), request, response).await;
+            report(self.observer.as_deref(), request, response).await;
         }
         Forwarded {
             outcome: outcome.result.map(Arc::new),

@@ -59,16 +59,16 @@ pub(crate) struct Limiter<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock> {
     clock: C,
     began: C::Instant,
     counting: RateLimiter<K, CountingTable<T>, C, StateInformationMiddleware>,
-    looking: RateLimiter<K, ReadOnlyTable<K, T>, C, StateInformationMiddleware>,
+    peeking: RateLimiter<K, ReadOnlyTable<K, T>, C, StateInformationMiddleware>,
 }
 
 impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> {
     pub(crate) fn new(quota: Quota, table: T, (clock, share): (&C, &Share)) -> Limiter<K, T, C> {
         let table = Arc::new(table);
-        let looking = ReadOnlyTable(Arc::clone(&table), PhantomData);
+        let peeking = ReadOnlyTable(Arc::clone(&table), PhantomData);
         Limiter {
             counting: RateLimiter::new(quota, CountingTable(Arc::clone(&table)), clock.clone()),
-            looking: RateLimiter::new(quota, looking, clock.clone()),
+            peeking: RateLimiter::new(quota, peeking, clock.clone()),
             share: share.clone(),
             at_once: quota.burst_size(),
             began: clock.now(),
@@ -91,18 +91,18 @@ impl<K: Hash + Eq + Clone, T: CountTable<K>, C: Clock + Clone> Limiter<K, T, C> 
     /// Returns the decision that [`Limiter::check_key`] would make now. Counts nothing and adds no key.
     pub(crate) fn peek_key(&self, key: &K) -> RateDecision<C> {
         let cells = self.share.cells(self.at_once);
-        let looked = self.looking.check_key_n(key, cells);
+        let peeked = self.peeking.check_key_n(key, cells);
         (
             cells,
-            looked.unwrap_or_else(|_| self.looking.check_key(key)),
+            peeked.unwrap_or_else(|_| self.peeking.check_key(key)),
         )
     }
 
     /// Merges the count of other processes: the key is not full before this time has passed.
     pub(crate) fn raise_full_at(&self, key: &K, missing: Duration) {
         let full_at = self.clock.now().duration_since(self.began) + Nanos::from(missing);
-        let taken_over = self.table.measure_and_replace(key, |there| {
-            Ok::<_, Infallible>(((), there.map_or(full_at, |there| there.max(full_at))))
+        let taken_over = self.table.measure_and_replace(key, |current| {
+            Ok::<_, Infallible>(((), current.map_or(full_at, |current| current.max(full_at))))
         });
         match taken_over {
             Ok(()) => {}
@@ -191,16 +191,16 @@ mod tests {
                 .filter(|_| limiter.check_key(&"a").1.is_ok())
                 .count()
         };
-        let looked = || {
+        let peeked = || {
             (0..5000)
                 .filter(|_| limiter.peek_key(&"a").1.is_ok())
                 .count()
         };
         let let_through: usize = std::thread::scope(|scope| {
             let counting: Vec<_> = (0..4).map(|_| scope.spawn(counted)).collect();
-            let looking: Vec<_> = (0..4).map(|_| scope.spawn(looked)).collect();
-            for looking in looking {
-                looking.join().unwrap();
+            let peeking: Vec<_> = (0..4).map(|_| scope.spawn(peeked)).collect();
+            for peeking in peeking {
+                peeking.join().unwrap();
             }
             counting
                 .into_iter()
@@ -247,8 +247,8 @@ mod tests {
                 let expected = oracle.take(at_us, one);
                 match limiter.check_key(&"a").1 {
                     Ok(after) => {
-                        let left = (expected.cells, expected.left);
-                        assert_eq!((1, after.remaining_burst_capacity()), left);
+                        let remaining = (expected.cells, expected.remaining);
+                        assert_eq!((1, after.remaining_burst_capacity()), remaining);
                     }
                     Err(not_until) => {
                         refused += 1;

@@ -29,7 +29,7 @@ pub(crate) struct GrantState {
     held: u32,
     taken_at: Instant,
     /// Calls that remained for all processes when the server was last asked.
-    left: u32,
+    remaining: u32,
     refused_until: Option<Instant>,
     called_at: Instant,
     demand: Demand,
@@ -60,7 +60,7 @@ impl GrantState {
         GrantState {
             held: 0,
             taken_at: now,
-            left: 0,
+            remaining: 0,
             refused_until: None,
             called_at: now,
             demand: Demand {
@@ -81,7 +81,7 @@ impl GrantState {
     pub(crate) fn decide(&mut self, now: Instant) -> GrantDecision {
         if self.held > 0 {
             self.held -= 1;
-            return GrantDecision::Admitted(self.held + self.left);
+            return GrantDecision::Admitted(self.held + self.remaining);
         }
         match self.refused_until {
             Some(until) if now < until => GrantDecision::Refused(until - now),
@@ -105,7 +105,7 @@ impl GrantState {
 
     /// Stores the server's answer, and decides about the call that asked.
     pub(crate) fn take_over(&mut self, now: Instant, taken: &TakenCells) -> GrantDecision {
-        self.left = taken.left;
+        self.remaining = taken.remaining;
         if taken.cells == 0 {
             self.refused_until = Some(now + taken.wait);
             return GrantDecision::Refused(taken.wait);

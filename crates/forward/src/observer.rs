@@ -20,14 +20,14 @@ pub trait CallObserver: Send + Sync {
 }
 
 /// Passes a call to the observer, and waits until the observation is stored if the observer asks for that.
-pub(crate) async fn show(
+pub(crate) async fn report(
     observer: Option<&dyn CallObserver>,
     request: &Request,
     response: &Response,
 ) {
-    let Some(kept) = observer.and_then(|observer| observer.observe(request, response)) else {
+    let Some(stored) = observer.and_then(|observer| observer.observe(request, response)) else {
         return;
     };
     // The caller gets the answer in any case.
-    let _ = timeout(RECORD_WAIT_MAX, kept).await;
+    let _ = timeout(RECORD_WAIT_MAX, stored).await;
 }

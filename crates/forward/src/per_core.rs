@@ -61,11 +61,11 @@ mod tests {
         assert_eq!(*made.local(), of_others);
         std::thread::scope(|scope| {
             for number in 0..=workers() {
-                let there = scope.spawn(move || {
+                let thread = scope.spawn(move || {
                     enter_worker(number);
                     *made.local()
                 });
-                assert_eq!(there.join().unwrap(), number + 1);
+                assert_eq!(thread.join().unwrap(), number + 1);
             }
         });
     }

@@ -53,12 +53,12 @@ fn way(access: &Access, context: &AuthContext) -> Decision {
 }
 
 fn query_credentials(access: &Access, context: &AuthContext) -> Decision {
-    let said = match (context.secret_in_url, access.query_credentials) {
+    let verdict = match (context.secret_in_url, access.query_credentials) {
         (false, _) => Ok("not in the URL"),
         (true, true) => Ok("allowed"),
         (true, false) => Err("not allowed"),
     };
-    Decision::of("query credentials", said, Code::OperationNotAllowed)
+    Decision::of("query credentials", verdict, Code::OperationNotAllowed)
 }
 
 /// The name of the rule about methods.
@@ -70,12 +70,12 @@ pub(crate) fn method(access: &Access, operation: &Operation) -> Decision {
 }
 
 fn allowed(rule: &'static str, is_allowed: bool) -> Decision {
-    let said = if is_allowed {
+    let verdict = if is_allowed {
         Ok("allowed")
     } else {
         Err("not allowed")
     };
-    Decision::of(rule, said, Code::OperationNotAllowed)
+    Decision::of(rule, verdict, Code::OperationNotAllowed)
 }
 
 /// Checks method, platform and channel.

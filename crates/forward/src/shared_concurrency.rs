@@ -1,4 +1,4 @@
-//! The concurrent calls of all processes together. A turn begins in the shared count and ends with its call, or expires if no
+//! The concurrent calls of all processes together. A lease begins in the shared count and ends with its call, or expires if no
 //! process ends it.
 
 use std::num::NonZeroU32;
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use shared::{CallWait, CountKeys, CountKind, CountsUnavailable, SharedCounts, ValkeyKey};
 use store::Access;
 
-/// Shortest time after which an unended turn expires.
-const LEASE: Duration = Duration::from_secs(90);
+/// Shortest time after which an unended lease expires.
+const LIFETIME_MIN: Duration = Duration::from_secs(90);
 
 /// The time that a call may take after its caller's deadline, because its outcome is still recorded.
 const AFTER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// The turns that this process begins.
+/// The leases that this process begins.
 pub(crate) struct SharedConcurrency {
     counts: Arc<SharedCounts>,
     process: String,
     next: AtomicU64,
 }
 
-/// One turn. It ends when dropped.
+/// The lease of one call. It ends when dropped.
 pub(crate) struct ConcurrencyLease {
     counts: Arc<SharedCounts>,
     key: ValkeyKey,
@@ -32,7 +32,7 @@ pub(crate) struct ConcurrencyLease {
 impl SharedConcurrency {
     /// Takes a random key of this process.
     pub(crate) fn new(counts: &Arc<SharedCounts>, process_key: &[u8]) -> SharedConcurrency {
-        let own = CountKeys::new(process_key).derived("turns");
+        let own = CountKeys::new(process_key).derived("leases");
         SharedConcurrency {
             counts: Arc::clone(counts),
             process: own[..8].iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -40,14 +40,14 @@ impl SharedConcurrency {
         }
     }
 
-    /// Begins a turn for a call with this deadline, unless the maximum number of turns is in progress.
+    /// Begins a lease for a call with this deadline, unless the maximum number of leases is in progress.
     pub(crate) async fn begin(
         &self,
         (access, most): (&Access, NonZeroU32),
         deadline: Instant,
         wait: &CallWait,
     ) -> Result<Option<ConcurrencyLease>, CountsUnavailable> {
-        let concurrency_lease = ConcurrencyLease {
+        let lease = ConcurrencyLease {
             counts: Arc::clone(&self.counts),
             key: self.key(access),
             id: format!(
@@ -56,16 +56,14 @@ impl SharedConcurrency {
                 self.next.fetch_add(1, Ordering::Relaxed)
             ),
         };
-        let lasting = deadline.saturating_duration_since(Instant::now()) + AFTER_DEADLINE;
-        let lease = (&*concurrency_lease.id, lasting.max(LEASE));
-        let begins = self
-            .counts
-            .begin_lease(&concurrency_lease.key, most, lease, wait);
-        // After an error the turn may have begun anyway, so dropping it ends it as well.
-        Ok(begins.await?.then_some(concurrency_lease))
+        let lifetime = deadline.saturating_duration_since(Instant::now()) + AFTER_DEADLINE;
+        let named = (&*lease.id, lifetime.max(LIFETIME_MIN));
+        let begins = self.counts.begin_lease(&lease.key, most, named, wait);
+        // After an error the lease may have begun anyway, so dropping it ends it as well.
+        Ok(begins.await?.then_some(lease))
     }
 
-    /// Returns the number of turns in progress.
+    /// Returns the number of leases in progress.
     pub(crate) async fn count(&self, access: &Access) -> Result<u32, CountsUnavailable> {
         self.counts.leases(&self.key(access)).await
     }

@@ -49,13 +49,13 @@ impl SharedGuesses {
         wait: &CallWait,
     ) -> Result<GuessDecision, CountsUnavailable> {
         let key = self.key(budget);
-        let looked = self.counts.peek(&key, self.limit(budget), wait).await?;
-        let decision = if looked.left == 0 {
-            Err(looked.wait)
+        let peeked = self.counts.peek(&key, self.limit(budget), wait).await?;
+        let decision = if peeked.remaining == 0 {
+            Err(peeked.wait)
         } else {
             Ok(())
         };
-        Ok((looked.left, decision))
+        Ok((peeked.remaining, decision))
     }
 
     /// Gives one guess back.

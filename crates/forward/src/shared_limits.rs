@@ -161,10 +161,10 @@ impl SharedLimits {
         };
         let grant = table.grant(rate, &name, &self.counts);
         let wait = CallWait::default();
-        let looked = self.counts.peek(&grant.key, grant.limit, &wait).await?;
-        let decision = match grant.state.lock().held() + looked.left {
-            0 => GrantDecision::Refused(looked.wait),
-            left => GrantDecision::Admitted(left - 1),
+        let peeked = self.counts.peek(&grant.key, grant.limit, &wait).await?;
+        let decision = match grant.state.lock().held() + peeked.remaining {
+            0 => GrantDecision::Refused(peeked.wait),
+            remaining => GrantDecision::Admitted(remaining - 1),
         };
         Ok(Some(to_error(rate, decision, limit)))
     }
@@ -298,7 +298,9 @@ fn to_error(
 ) -> (LimitState, Result<(), Error>) {
     let per_minute = rate.per_minute.get();
     match decision {
-        GrantDecision::Admitted(left) => (LimitState::with_left(per_minute, left), Ok(())),
+        GrantDecision::Admitted(remaining) => {
+            (LimitState::with_left(per_minute, remaining), Ok(()))
+        }
         GrantDecision::Refused(wait) => rate_limited(per_minute, wait, limit),
         // This does not occur, because the server was asked before.
         GrantDecision::Ask => rate_limited(per_minute, Duration::ZERO, limit),

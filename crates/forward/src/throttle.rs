@@ -71,7 +71,7 @@ pub(crate) struct Peek {
     /// The name of the budget, which is also the cause of its rejections.
     pub(crate) rule: &'static str,
     /// The remaining guesses.
-    pub(crate) left: Remaining,
+    pub(crate) remaining: Remaining,
     /// The decision about one more guess.
     pub(crate) judged: Result<(), Error>,
     pub(crate) counted_by: CountedBy,
@@ -188,11 +188,11 @@ impl LoginThrottle {
 
     /// Returns the remaining guesses of the address and of the name, and the decision of each about one more guess.
     pub(crate) fn peek(&self, throttle_key: &ThrottleKey) -> [Peek; 2] {
-        let peek = |rule, (left, most, taken): (u64, u64, BucketTake)| Peek {
+        let peek = |rule, (remaining, most, taken): (u64, u64, BucketTake)| Peek {
             rule,
-            left: Remaining {
+            remaining: Remaining {
                 most,
-                left,
+                remaining,
                 window_s: WINDOW_S,
             },
             judged: taken.map(drop).map_err(|wait| too_many(wait, rule)),

@@ -80,30 +80,34 @@ impl Upstream {
     pub(crate) async fn call(
         self: &Arc<Self>,
         access: &str,
-        asked: UpstreamRequest<'_>,
+        call: UpstreamRequest<'_>,
         deadline: Instant,
     ) -> UpstreamOutcome {
         let began = Instant::now();
         // Nearly every call finds a free permit, and needs no timer and no second reading of the clock.
-        let (permit, asking) = match self.queue.try_acquire() {
+        let (permit, permitted_at) = match self.queue.try_acquire() {
             Some(permit) => (Ok(permit), began),
-            None => (self.wait(access, began, deadline).await, Instant::now()),
+            None => (
+                self.wait_for_permit(access, began, deadline).await,
+                Instant::now(),
+            ),
         };
         let mut timing = UpstreamTiming {
-            queued: asking - began,
+            queued: permitted_at - began,
             ..UpstreamTiming::default()
         };
         let result = match permit {
             Ok(permit) => {
-                let times = (asking, deadline);
-                self.ask(permit, asked, times, &mut timing).await
+                let times = (permitted_at, deadline);
+                self.attempt_repeatedly(permit, call, times, &mut timing)
+                    .await
             }
-            Err(error) => Err(error.with_delivery(not_sent(asked.request))),
+            Err(error) => Err(error.with_delivery(not_sent(call.request))),
         };
         UpstreamOutcome { result, timing }
     }
 
-    async fn wait(
+    async fn wait_for_permit(
         &self,
         access: &str,
         began: Instant,
@@ -121,36 +125,38 @@ impl Upstream {
         }
     }
 
-    async fn ask(
+    async fn attempt_repeatedly(
         self: &Arc<Self>,
         mut permit: QueuePermit,
-        asked: UpstreamRequest<'_>,
-        (asking, deadline): (Instant, Instant),
+        call: UpstreamRequest<'_>,
+        (permitted_at, deadline): (Instant, Instant),
         timing: &mut UpstreamTiming,
     ) -> Result<Response, Error> {
-        let request = asked.request;
+        let request = call.request;
         let Operation { effect, method, .. } = *request.operation();
         self.budget.deposit();
-        let (mut last, mut last_asked) = (None, None);
-        let mut now = asking;
+        let (mut last_error, mut last_endpoint) = (None, None);
+        let mut now = permitted_at;
         loop {
             // A call with an effect is no probe. If the endpoint still failed, it would be unknown whether the call took effect.
             let may_probe = effect == Effect::Read;
             let EndpointChoice { chosen, to_probe } =
-                self.endpoints.choose(last_asked, now, may_probe);
-            if let Some(at) = to_probe {
+                self.endpoints.choose(last_endpoint, now, may_probe);
+            if let Some(index) = to_probe {
                 let upstream = Arc::clone(self);
-                tokio::spawn(async move { upstream.probe(at).await });
+                tokio::spawn(async move { upstream.probe(index).await });
             }
             let chosen = match chosen {
                 Ok(chosen) => chosen,
-                Err(wait) => return Err(last.unwrap_or_else(|| all_paused(request, wait))),
+                Err(wait) => {
+                    return Err(last_error.unwrap_or_else(|| all_breakers_open(request, wait)));
+                }
             };
             timing.attempts += 1;
-            let at = chosen.at;
-            last_asked = Some(at);
-            let (attempt, ended) = self.attempt(chosen, asked, (now, deadline)).await;
-            timing.upstream = ended - asking;
+            let index = chosen.index;
+            last_endpoint = Some(index);
+            let (attempt, ended) = self.attempt(chosen, call, (now, deadline)).await;
+            timing.upstream = ended - permitted_at;
             if attempt.health != EndpointHealth::Unknown {
                 let is_success = attempt.health == EndpointHealth::Success;
                 permit.record_attempt(method, (now, ended), is_success);
@@ -158,12 +164,12 @@ impl Upstream {
             if attempt.outcome.is_ok() {
                 return attempt.outcome;
             }
-            let has_other = self.endpoints.has_alternative(at);
+            let has_other = self.endpoints.has_alternative(index);
             let pause = self.pause((&attempt, has_other), effect, timing.attempts, ended);
             match (attempt.outcome, pause) {
                 (Err(error), Some(pause)) if ended + pause < deadline => {
-                    last = Some(error);
-                    permit.goes_on();
+                    last_error = Some(error);
+                    permit.will_retry();
                     tokio::time::sleep(pause).await;
                     now = Instant::now();
                 }
@@ -182,16 +188,16 @@ impl Upstream {
         ended: Instant,
     ) -> Option<Duration> {
         // Going to another endpoint after a refused connection adds no load, so it uses no budget.
-        let is_elsewhere = failed.retry == RetrySafety::Safe && has_other;
-        let may_be_asked = failed.wait.is_none() || has_other;
+        let switches_endpoint = failed.retry == RetrySafety::Safe && has_other;
+        let has_endpoint = failed.wait.is_none() || has_other;
         if !failed.retry.allows(effect)
-            || !may_be_asked
+            || !has_endpoint
             || attempts >= self.config.limits.attempts_max
-            || !(is_elsewhere || self.budget.withdraw())
+            || !(switches_endpoint || self.budget.withdraw())
         {
             return None;
         }
-        if is_elsewhere {
+        if switches_endpoint {
             return Some(Duration::ZERO);
         }
         let chance = self.chance.hash_one((attempts, ended));
@@ -205,11 +211,11 @@ impl Upstream {
         ChosenEndpoint {
             endpoint, permit, ..
         }: ChosenEndpoint<'_>,
-        asked: UpstreamRequest<'_>,
+        call: UpstreamRequest<'_>,
         times: (Instant, Instant),
     ) -> (Attempt, Instant) {
         let (slot, account) = self.accounts.current();
-        let exchange = self.client.exchange(endpoint, account, asked, times);
+        let exchange = self.client.exchange(endpoint, account, call, times);
         let attempt = exchange.await;
         let ended = Instant::now();
         let (host, health) = (endpoint.url.host_str(), attempt.health);
@@ -240,19 +246,20 @@ impl Upstream {
                 "the upstream rejects the next account; the first account is used again"
             );
         }
-        if let Some(trace) = asked.trace {
+        if let Some(trace) = call.trace {
             trace.ended(ended, code);
         }
         (attempt, ended)
     }
 
     /// Probes an endpoint whose breaker asks for it, unless another probe is running, with the one read that needs no parameters.
-    async fn probe(&self, at: usize) {
-        let times = self.whole_time();
-        if let (Some(chosen), Some(request)) = (self.endpoints.probe(at, times.0), probe_request())
+    async fn probe(&self, index: usize) {
+        let times = self.now_and_deadline();
+        if let (Some(chosen), Some(request)) =
+            (self.endpoints.probe(index, times.0), probe_request())
         {
-            let asked = UpstreamRequest::untraced(&request);
-            self.attempt(chosen, asked, times).await;
+            let call = UpstreamRequest::untraced(&request);
+            self.attempt(chosen, call, times).await;
         }
     }
 
@@ -262,7 +269,7 @@ impl Upstream {
     }
 
     /// Returns the current time, and the deadline of a call that the gateway itself makes.
-    fn whole_time(&self) -> (Instant, Instant) {
+    fn now_and_deadline(&self) -> (Instant, Instant) {
         let now = Instant::now();
         (now, now + self.config.limits.timeout)
     }
@@ -278,9 +285,9 @@ impl Upstream {
             tracing::info!("the next account is not tested while no endpoint is healthy");
             return;
         };
-        let times = self.whole_time();
-        let asked = UpstreamRequest::untraced(&request);
-        let exchange = self.client.exchange(endpoint, account, asked, times);
+        let times = self.now_and_deadline();
+        let call = UpstreamRequest::untraced(&request);
+        let exchange = self.client.exchange(endpoint, account, call, times);
         let attempt = exchange.await;
         if let Some(wait) = attempt.wait {
             endpoint.breaker.pause(Instant::now(), wait);
@@ -309,7 +316,7 @@ impl Upstream {
                 .collect(),
             uses_next_account: self.accounts.current().0 == AccountSlot::Next,
             limit: occupancy.limit,
-            under_way: occupancy.taken,
+            under_way: occupancy.in_use,
             waiting: occupancy.waiting,
         }
     }
@@ -326,7 +333,7 @@ fn not_sent(request: &Request) -> Option<Delivery> {
 }
 
 /// The error when every endpoint's breaker is open.
-fn all_paused(request: &Request, wait: Duration) -> Error {
+fn all_breakers_open(request: &Request, wait: Duration) -> Error {
     let seconds = whole_seconds(wait);
     Error::refused(Code::UpstreamUnavailable)
         .because("breaker open")

@@ -51,21 +51,21 @@ const PROBES: usize = 16;
 pub(crate) fn connect<'a>(
     options: &'a ValkeyOptions,
     keys: &'a CountKeys,
-    wake: &'a Arc<InvalidationChannel>,
+    invalidations: &'a Arc<InvalidationChannel>,
 ) -> BoxFuture<'a, RedisResult<ValkeyConnection>> {
     // Boxed, so that the future is compiled here and not again in each crate that awaits it.
-    Box::pin(connect_to_any(options, keys, wake))
+    Box::pin(connect_to_any(options, keys, invalidations))
 }
 
 async fn connect_to_any(
     options: &ValkeyOptions,
     keys: &CountKeys,
-    wake: &Arc<InvalidationChannel>,
+    invalidations: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     match &options.url.place {
         ValkeyTopology::Servers(database) => {
             let connecting = addresses(options).map(async |address| {
-                let server = server(options, (address, *database), wake).await;
+                let server = server(options, (address, *database), invalidations).await;
                 probed(server, options, keys).await
             });
             // All servers are tried at the same time, because some may not answer. The first writable server in the order of the
@@ -83,16 +83,18 @@ async fn connect_to_any(
             Err(wrong)
         }
         ValkeyTopology::Sentinels(service) => {
-            probed(master(options, service, wake).await, options, keys).await
+            probed(master(options, service, invalidations).await, options, keys).await
         }
-        ValkeyTopology::Cluster => probed(cluster(options, wake).await, options, keys).await,
+        ValkeyTopology::Cluster => {
+            probed(cluster(options, invalidations).await, options, keys).await
+        }
     }
 }
 
 async fn server(
     options: &ValkeyOptions,
     (address, database): (ConnectionAddr, i64),
-    wake: &Arc<InvalidationChannel>,
+    invalidations: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let info = address
         .into_connection_info()?
@@ -102,13 +104,13 @@ async fn server(
     } else {
         Client::open(info)
     };
-    opened(&client?, wake).await
+    opened(&client?, invalidations).await
 }
 
 async fn master(
     options: &ValkeyOptions,
     service: &str,
-    wake: &Arc<InvalidationChannel>,
+    invalidations: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let mut builder =
         SentinelClientBuilder::new(addresses(options), service, SentinelServerType::Master)?
@@ -129,12 +131,12 @@ async fn master(
             .set_client_to_sentinel_tls_mode(TlsMode::Secure)
             .set_client_to_sentinel_certificates(certificates(options));
     }
-    opened(&builder.build()?.async_get_client().await?, wake).await
+    opened(&builder.build()?.async_get_client().await?, invalidations).await
 }
 
 async fn cluster(
     options: &ValkeyOptions,
-    wake: &Arc<InvalidationChannel>,
+    invalidations: &Arc<InvalidationChannel>,
 ) -> RedisResult<ValkeyConnection> {
     let nodes = addresses(options).map(|address| {
         Ok(address
@@ -149,35 +151,38 @@ async fn cluster(
         .min_retry_wait(1)
         .max_retry_wait(RETRY_DELAY_MS)
         .use_protocol(ProtocolVersion::RESP3)
-        .push_sender(cluster_push_handler(wake));
+        .push_sender(cluster_push_handler(invalidations));
     if options.url.has_tls {
         builder = builder.tls(TlsMode::Secure).certs(certificates(options));
     }
     let mut connection = builder.build()?.get_async_connection().await?;
-    connection.subscribe(&wake.name).await?;
+    connection.subscribe(&invalidations.name).await?;
     Ok(ValkeyConnection::Cluster(connection))
 }
 
-async fn opened(client: &Client, wake: &Arc<InvalidationChannel>) -> RedisResult<ValkeyConnection> {
+async fn opened(
+    client: &Client,
+    invalidations: &Arc<InvalidationChannel>,
+) -> RedisResult<ValkeyConnection> {
     // The timeout of a call covers all of its requests, so the connection has none.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(COMMANDS_WAITING_MAX)
-        .set_push_sender(push_handler(wake));
+        .set_push_sender(push_handler(invalidations));
     let connecting = client.get_multiplexed_async_connection_with_config(&config);
     let mut connection = connecting.await?;
-    connection.subscribe(&wake.name).await?;
+    connection.subscribe(&invalidations.name).await?;
     Ok(ValkeyConnection::Server(connection))
 }
 
 /// Returns the handler of messages that a server pushes over a connection.
 fn push_handler(
-    wake: &Arc<InvalidationChannel>,
+    invalidations: &Arc<InvalidationChannel>,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
-    let wake = Arc::clone(wake);
+    let invalidations = Arc::clone(invalidations);
     move |push| {
-        wake.receive(&push);
+        invalidations.receive(&push);
         Ok(())
     }
 }
@@ -185,13 +190,15 @@ fn push_handler(
 /// Returns the same handler for a cluster. When the connection to a node ends, the cluster client reconnects and subscribes again.
 /// Messages published in between are lost.
 fn cluster_push_handler(
-    wake: &Arc<InvalidationChannel>,
+    invalidations: &Arc<InvalidationChannel>,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + use<> {
-    let wake = Arc::clone(wake);
+    let invalidations = Arc::clone(invalidations);
     move |push| {
         match push.kind {
-            PushKind::Disconnection | PushKind::Subscribe => wake.deliver(Invalidation::All),
-            _ => wake.receive(&push),
+            PushKind::Disconnection | PushKind::Subscribe => {
+                invalidations.deliver(Invalidation::All)
+            }
+            _ => invalidations.receive(&push),
         }
         Ok(())
     }

@@ -72,13 +72,15 @@ impl SharedCounts {
     /// Registers the function that is called for each message of other processes. The function has to be quick. Only the first
     /// registration takes effect.
     pub fn on_invalidation(&self, on_invalidation: impl Fn(Invalidation) + Send + Sync + 'static) {
-        self.state.wake.set_handler(Box::new(on_invalidation));
+        self.state
+            .invalidations
+            .set_handler(Box::new(on_invalidation));
     }
 
     /// Tells the other processes that the group of channels with this number has changed. Returns immediately; the message may be
     /// lost.
     pub fn invalidate_others(&self, number: u16) {
-        self.state.wake.queue([number]);
+        self.state.invalidations.queue([number]);
         self.state.refunds.notify();
     }
 
@@ -99,8 +101,8 @@ impl SharedCounts {
         take_request: TakeRequest,
         wait: &CallWait,
     ) -> Result<TakenCells, CountsUnavailable> {
-        let asks = take(key, limit, take_request);
-        self.state.invoke(&asks, wait).await.map(taken_cells)
+        let script = take(key, limit, take_request);
+        self.state.invoke(&script, wait).await.map(taken_cells)
     }
 
     /// Takes one call from each of these counts. The results are independent of each other.
@@ -134,11 +136,11 @@ impl SharedCounts {
         limit: CountLimit,
         wait: &CallWait,
     ) -> Result<CountPeek, CountsUnavailable> {
-        let mut asks = SCRIPTS.peek.key(&key.0);
-        asks.arg(limit.interval_us).arg(limit.burst.get());
-        let (left, wait_us): (u32, i64) = self.state.invoke(&asks, wait).await?;
+        let mut script = SCRIPTS.peek.key(&key.0);
+        script.arg(limit.interval_us).arg(limit.burst.get());
+        let (remaining, wait_us): (u32, i64) = self.state.invoke(&script, wait).await?;
         Ok(CountPeek {
-            left,
+            remaining,
             wait: micros(wait_us),
         })
     }
@@ -172,34 +174,34 @@ impl SharedCounts {
         self.state.refunds.push(Refund::Cells { key, limit, cells });
     }
 
-    /// Begins a turn with this id if fewer than `most` turns are in progress, and returns whether it began. A turn that is never
-    /// ended expires after `lasting`.
+    /// Begins a lease with this id if fewer than `most` leases are in progress, and returns whether it began. A lease that is never
+    /// ended expires after `lifetime`.
     ///
     /// # Errors
-    /// The server does not answer in time. The turn may have begun anyway.
+    /// The server does not answer in time. The lease may have begun anyway.
     pub async fn begin_lease(
         &self,
         key: &ValkeyKey,
         most: NonZeroU32,
-        (id, lasting): (&str, Duration),
+        (id, lifetime): (&str, Duration),
         wait: &CallWait,
     ) -> Result<bool, CountsUnavailable> {
-        let mut asks = SCRIPTS.begin_lease.key(&key.0);
-        let lasting = u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX);
-        asks.arg(most.get()).arg(lasting).arg(id);
-        self.state.invoke(&asks, wait).await
+        let mut script = SCRIPTS.begin_lease.key(&key.0);
+        let lifetime = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+        script.arg(most.get()).arg(lifetime).arg(id);
+        self.state.invoke(&script, wait).await
     }
 
-    /// Returns the number of turns in progress.
+    /// Returns the number of leases in progress.
     ///
     /// # Errors
     /// The server does not answer in time.
     pub async fn leases(&self, key: &ValkeyKey) -> Result<u32, CountsUnavailable> {
-        let (asks, wait) = (SCRIPTS.count_leases.key(&key.0), CallWait::default());
-        self.state.invoke(&asks, &wait).await
+        let (script, wait) = (SCRIPTS.count_leases.key(&key.0), CallWait::default());
+        self.state.invoke(&script, &wait).await
     }
 
-    /// Ends a turn. Queues the request and returns immediately.
+    /// Ends a lease. Queues the request and returns immediately.
     pub fn end_lease(&self, key: &ValkeyKey, id: &str) {
         let (key, id) = (key.clone(), id.to_owned());
         self.state.refunds.push(Refund::Lease { key, id });
@@ -228,21 +230,21 @@ fn take(
     limit: CountLimit,
     take_request: TakeRequest,
 ) -> ScriptInvocation<'static> {
-    let mut asks = SCRIPTS.take.key(&key.0);
-    asks.arg(limit.interval_us).arg(limit.burst.get());
-    asks.arg((
+    let mut script = SCRIPTS.take.key(&key.0);
+    script.arg(limit.interval_us).arg(limit.burst.get());
+    script.arg((
         take_request.needed,
         take_request.wanted,
         take_request.replicas,
     ));
-    asks
+    script
 }
 
-fn taken_cells((cells, wait_us, left): (u32, i64, u32)) -> TakenCells {
+fn taken_cells((cells, wait_us, remaining): (u32, i64, u32)) -> TakenCells {
     TakenCells {
         cells,
         wait: micros(wait_us),
-        left,
+        remaining,
     }
 }
 

@@ -20,7 +20,7 @@ const BATCH_DELAY: Duration = Duration::from_millis(5);
 pub(crate) async fn connect_once(state: &CountsState) {
     let error = match timeout(
         CONNECT_MAX,
-        connect(&state.options, &state.keys, &state.wake),
+        connect(&state.options, &state.keys, &state.invalidations),
     )
     .await
     {
@@ -49,7 +49,7 @@ pub(crate) async fn keep_connected(state: Arc<CountsState>) {
         }
         tokio::select! {
             () = state.lost.notified() => {}
-            () = state.wake.ended.notified() => state.drop_if_ended().await,
+            () = state.invalidations.ended.notified() => state.drop_if_ended().await,
         }
     }
 }

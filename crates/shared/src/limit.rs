@@ -33,14 +33,14 @@ pub struct TakenCells {
     /// The time until a call is available again; zero if calls were taken.
     pub wait: Duration,
     /// The number of calls that remain.
-    pub left: u32,
+    pub remaining: u32,
 }
 
 /// The state of a limit, read without taking calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountPeek {
     /// The number of calls that remain.
-    pub left: u32,
+    pub remaining: u32,
     /// The time until a call is available; zero if calls remain.
     pub wait: Duration,
 }

@@ -34,7 +34,7 @@ impl OracleLimit {
             return TakenCells {
                 cells: 0,
                 wait: Duration::from_micros(wait),
-                left: 0,
+                remaining: 0,
             };
         }
         let part = free / (4 * take_request.replicas);
@@ -46,7 +46,7 @@ impl OracleLimit {
         TakenCells {
             cells,
             wait: Duration::ZERO,
-            left: free - cells,
+            remaining: free - cells,
         }
     }
 

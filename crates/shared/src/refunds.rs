@@ -1,4 +1,4 @@
-//! The queue of calls and turns to give back. They are collected for a moment and then sent together; no caller waits for that.
+//! The queue of calls and leases to give back. They are collected for a moment and then sent together; no caller waits for that.
 
 use parking_lot::Mutex;
 use redis::ScriptInvocation;
@@ -24,7 +24,7 @@ pub(crate) enum Refund {
         limit: CountLimit,
         cells: u32,
     },
-    /// A turn that has ended.
+    /// A lease that has ended.
     Lease { key: ValkeyKey, id: String },
 }
 

@@ -55,9 +55,9 @@ keep()
 return full - now
 ";
 
-/// Begins a turn if fewer than the maximum are in progress. A turn that is never ended expires. ARGV: maximum, time in ms, id.
-/// Returns whether the turn has begun.
-const TURN: &str = "
+/// Begins a lease if fewer than the maximum are in progress. A lease that is never ended expires. ARGV: maximum, time in ms, id.
+/// Returns whether the lease has begun.
+const BEGIN_LEASE: &str = "
 local most, lasting = tonumber(ARGV[1]), tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
 if redis.call('ZCARD', KEYS[1]) >= most then return 0 end
@@ -66,10 +66,11 @@ redis.call('PEXPIRE', KEYS[1], math.max(lasting, redis.call('PTTL', KEYS[1])))
 return 1
 ";
 
-/// Returns the number of turns in progress.
-const TURNS: &str = "return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')";
+/// Returns the number of leases in progress.
+const COUNT_LEASES: &str =
+    "return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')";
 
-/// Ends a turn. ARGV: id.
+/// Ends a lease. ARGV: id.
 const END_LEASE: &str = "return redis.call('ZREM', KEYS[1], ARGV[1])";
 
 /// All scripts.
@@ -94,8 +95,8 @@ impl Scripts {
             peek: Script::new(&text(PEEK)),
             refund: Script::new(&text(REFUND)),
             add: Script::new(&text(ADD)),
-            begin_lease: Script::new(&format!("{clock}{TURN}")),
-            count_leases: Script::new(&format!("{clock}{TURNS}")),
+            begin_lease: Script::new(&format!("{clock}{BEGIN_LEASE}")),
+            count_leases: Script::new(&format!("{clock}{COUNT_LEASES}")),
             end_lease: Script::new(END_LEASE),
         }
     }

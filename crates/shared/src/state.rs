@@ -29,7 +29,7 @@ pub(crate) struct CountsState {
     current: ArcSwapOption<CurrentConnection>,
     pub(crate) lost: Notify,
     pub(crate) refunds: RefundQueue,
-    pub(crate) wake: Arc<InvalidationChannel>,
+    pub(crate) invalidations: Arc<InvalidationChannel>,
     pub(crate) asked: AtomicU64,
     pub(crate) failed: AtomicU64,
 }
@@ -44,7 +44,7 @@ impl CountsState {
     /// Creates the state without a connection.
     pub(crate) fn new(options: ValkeyOptions, keys: CountKeys) -> CountsState {
         CountsState {
-            wake: Arc::new(InvalidationChannel::new(keys.channel())),
+            invalidations: Arc::new(InvalidationChannel::new(keys.channel())),
             options,
             keys,
             current: ArcSwapOption::empty(),
@@ -74,7 +74,7 @@ impl CountsState {
         self.current.store(Some(Arc::new(current)));
         // Messages that other processes published before this connection are lost. Messages that this process could not publish are
         // sent now.
-        self.wake.deliver(Invalidation::All);
+        self.invalidations.deliver(Invalidation::All);
         self.refunds.notify();
     }
 
@@ -90,17 +90,17 @@ impl CountsState {
 
     /// Publishes the changed numbers to the other processes. After a failure the numbers are published again later.
     pub(crate) async fn publish_changes(&self) {
-        let numbers = self.wake.take();
+        let numbers = self.invalidations.take();
         if numbers.is_empty() {
             return;
         }
-        let message = self.wake.message(&numbers);
+        let message = self.invalidations.message(&numbers);
         let wait = CallWait::default();
-        let said = self.ask(&wait, async |connection| {
+        let published = self.ask(&wait, async |connection| {
             message.query_async::<()>(connection).await
         });
-        if said.await.is_err() {
-            self.wake.queue(numbers);
+        if published.await.is_err() {
+            self.invalidations.queue(numbers);
             if self.is_up() {
                 self.refunds.notify();
             }
@@ -110,11 +110,13 @@ impl CountsState {
     /// Runs a script.
     pub(crate) async fn invoke<T: FromRedisValue>(
         &self,
-        asks: &ScriptInvocation<'_>,
+        script: &ScriptInvocation<'_>,
         wait: &CallWait,
     ) -> Result<T, CountsUnavailable> {
-        self.ask(wait, async |connection| asks.invoke_async(connection).await)
-            .await
+        self.ask(wait, async |connection| {
+            script.invoke_async(connection).await
+        })
+        .await
     }
 
     /// Runs each script as a separate command, all concurrently. A pipeline is not possible, because in a cluster the keys are on
@@ -125,9 +127,9 @@ impl CountsState {
         wait: &CallWait,
     ) -> Result<Vec<T>, CountsUnavailable> {
         self.ask(wait, async |connection| {
-            let each = scripts.iter().map(|asks| {
+            let each = scripts.iter().map(|script| {
                 let mut connection = connection.clone();
-                async move { asks.invoke_async(&mut connection).await }
+                async move { script.invoke_async(&mut connection).await }
             });
             try_join_all(each).await
         })
@@ -138,18 +140,18 @@ impl CountsState {
     async fn ask<T>(
         &self,
         wait: &CallWait,
-        asking: impl AsyncFnOnce(&mut ValkeyConnection) -> RedisResult<T>,
+        request: impl AsyncFnOnce(&mut ValkeyConnection) -> RedisResult<T>,
     ) -> Result<T, CountsUnavailable> {
         let current = self.current.load_full().ok_or(CountsUnavailable)?;
         let mut connection = current.connection.clone();
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let had_all = wait.is_new();
-        let asking = asking(&mut connection);
-        let error = match wait.at_most(self.options.timeout, asking).await {
+        let had_full_timeout = wait.is_new();
+        let answer = request(&mut connection);
+        let error = match wait.at_most(self.options.timeout, answer).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(error)) => Some(error),
             // The server might have answered in time if the call had not waited before, so this is not counted as a failure.
-            None if !had_all => return Err(CountsUnavailable),
+            None if !had_full_timeout => return Err(CountsUnavailable),
             None => None,
         };
         self.note_failure(&current, error.as_ref());
@@ -164,17 +166,20 @@ impl CountsState {
         if !fails_often && !error.is_some_and(is_unusable) {
             return;
         }
-        let said = error.map_or(
+        let error = error.map_or(
             "it does not answer in time".to_owned(),
             RedisError::to_string,
         );
         // Another call may have dropped it already, and a better connection may be in use.
-        let left = self
+        let previous = self
             .current
             .compare_and_swap(&Some(Arc::clone(current)), None);
-        if left.as_ref().is_some_and(|left| Arc::ptr_eq(left, current)) {
+        if previous
+            .as_ref()
+            .is_some_and(|previous| Arc::ptr_eq(previous, current))
+        {
             tracing::warn!(
-                error = said,
+                error,
                 limits = "share",
                 "shared counts can't be reached: this replica enforces its own share of each limit"
             );

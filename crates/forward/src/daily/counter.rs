@@ -52,8 +52,8 @@ pub(super) struct Counter {
 /// The result of counting a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum CountOutcome {
-    /// The call is counted. `left` further calls may follow without asking the store.
-    Counted { used: u32, left: u32 },
+    /// The call is counted. `remaining` further calls may follow without asking the store.
+    Counted { used: u32, remaining: u32 },
     /// The limit is reached.
     LimitReached { used: u32 },
     /// The limit is not reached, but the store has to be asked before the call is counted.
@@ -111,7 +111,7 @@ impl Counter {
                 Ok(_) => {
                     return CountOutcome::Counted {
                         used: used + 1,
-                        left: given - used - 1,
+                        remaining: given - used - 1,
                     };
                 }
                 Err(changed) => word = changed,

@@ -131,10 +131,10 @@ async fn a_crash_loses_at_most_one_block_of_calls_and_a_clean_stop_none() {
     wait_for_pending_block(&limits, &access).await;
     // Nothing is closed, so the store is in the state after a crash.
     let crashed = bench.limits(&bench.store().await).await;
-    let left = crashed.peek(&access).unwrap().remaining;
+    let remaining = crashed.peek(&access).unwrap().remaining;
     assert!(
-        (1000 - 333 - block..=1000 - 333).contains(&left),
-        "{left} are left"
+        (1000 - 333 - block..=1000 - 333).contains(&remaining),
+        "{remaining} are left"
     );
     assert_eq!(admitted(&crashed, &access, 100).await, 100);
     crashed.close().await.unwrap();
@@ -142,8 +142,8 @@ async fn a_crash_loses_at_most_one_block_of_calls_and_a_clean_stop_none() {
     assert_eq!(refused.code(), Code::Overloaded);
 
     let stopped = bench.limits(&bench.store().await).await;
-    assert_eq!(stopped.peek(&access).unwrap().remaining, left - 100);
-    assert_eq!(admitted(&stopped, &access, 2000).await, left - 100);
+    assert_eq!(stopped.peek(&access).unwrap().remaining, remaining - 100);
+    assert_eq!(admitted(&stopped, &access, 2000).await, remaining - 100);
 }
 
 #[tokio::test]

@@ -26,11 +26,11 @@ impl Forwarder {
     pub async fn poll(&self, request: &Request) -> Result<Response, Error> {
         let limits = &self.config.upstream.limits;
         let deadline = Instant::now() + limits.wait_max + limits.timeout;
-        let asked = UpstreamRequest {
+        let call = UpstreamRequest {
             request,
             trace: None,
         };
-        self.upstream.call(POLLING, asked, deadline).await.result
+        self.upstream.call(POLLING, call, deadline).await.result
     }
 
     /// Makes every cached read of this request's channel unreachable.

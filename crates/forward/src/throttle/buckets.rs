@@ -104,9 +104,9 @@ impl<K: Copy + Ord + Hash> Buckets<K> {
         let (cells, looked) = self.limiter.peek_key(key);
         match looked {
             Ok(snapshot) => {
-                let left = u64::from(snapshot.remaining_burst_capacity() / cells) + 1;
+                let remaining = u64::from(snapshot.remaining_burst_capacity() / cells) + 1;
                 let most = snapshot.quota().burst_size().get() / cells;
-                (left, most.into(), Ok(cells))
+                (remaining, most.into(), Ok(cells))
             }
             Err(not_until) => {
                 let most = not_until.quota().burst_size().get() / cells;

@@ -106,12 +106,12 @@ async fn peek(
 ) -> Result<[Peek; 2], CountsUnavailable> {
     let [address, name] = throttle_key.budgets();
     let peek = async |rule, budget| {
-        let (left, judged) = shared.peek(budget, wait).await?;
+        let (remaining, judged) = shared.peek(budget, wait).await?;
         Ok(Peek {
             rule,
-            left: Remaining {
+            remaining: Remaining {
                 most: shared.most(budget).into(),
-                left: left.into(),
+                remaining: remaining.into(),
                 window_s: WINDOW_S,
             },
             judged: judged.map_err(|wait| too_many(wait, rule)),

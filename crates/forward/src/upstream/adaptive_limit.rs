@@ -20,8 +20,8 @@ const WINDOW_CALLS: u32 = 20;
 /// upstream that became slow for another reason is measured again and used again.
 const LIMIT_MIN: usize = 4;
 
-/// The initial limit is the ceiling that the operator configured, divided by `BEGIN_PART`, but at least `INITIAL_MIN`.
-const BEGIN_PART: usize = 4;
+/// The initial limit is the ceiling that the operator configured, divided by `INITIAL_DIVISOR`, but at least `INITIAL_MIN`.
+const INITIAL_DIVISOR: usize = 4;
 const INITIAL_MIN: usize = 64;
 
 /// Weight of the last call in the base duration.
@@ -46,7 +46,7 @@ pub(super) struct AdaptiveLimit {
     ceiling: usize,
     limit: f64,
     /// True until the first slow window.
-    is_beginning: bool,
+    is_slow_start: bool,
     window: Option<LimitWindow>,
     /// The base duration of each operation when hardly any other call is in progress, in seconds.
     baselines: Vec<(&'static str, f64)>,
@@ -61,10 +61,10 @@ struct LimitWindow {
     since: Instant,
     calls: u32,
     /// The sums of the durations and of the tolerated durations, in seconds.
-    took: f64,
+    durations: f64,
     tolerated: f64,
     /// Maximum number of concurrent calls.
-    most: usize,
+    concurrency_max: usize,
     had_waiters: bool,
 }
 
@@ -79,7 +79,7 @@ struct Measurement {
 pub(super) struct EndedAttempt {
     /// The operation of the call.
     pub(super) operation: &'static str,
-    pub(super) took: Duration,
+    pub(super) duration: Duration,
     /// True if there was a usable answer. A failure counts only if it took long.
     pub(super) is_success: bool,
     /// Calls in progress when the call got its permit, including itself.
@@ -93,11 +93,11 @@ pub(super) struct EndedAttempt {
 impl AdaptiveLimit {
     /// Creates a limit below this ceiling.
     pub(super) fn new(ceiling: usize) -> AdaptiveLimit {
-        let limit = (ceiling / BEGIN_PART).max(INITIAL_MIN).min(ceiling);
+        let limit = (ceiling / INITIAL_DIVISOR).max(INITIAL_MIN).min(ceiling);
         AdaptiveLimit {
             ceiling,
             limit: limit as f64,
-            is_beginning: true,
+            is_slow_start: true,
             window: None,
             baselines: Vec::new(),
             baseline_at: None,
@@ -108,9 +108,9 @@ impl AdaptiveLimit {
     /// Returns the current maximum number of concurrent calls.
     pub(super) fn permits(&self) -> usize {
         if self.measuring.is_some() {
-            self.least()
+            self.limit_min()
         } else {
-            (self.limit as usize).clamp(self.least(), self.ceiling)
+            (self.limit as usize).clamp(self.limit_min(), self.ceiling)
         }
     }
 
@@ -120,18 +120,18 @@ impl AdaptiveLimit {
     }
 
     /// Returns the same limit below another ceiling.
-    pub(super) fn below(mut self, ceiling: usize) -> AdaptiveLimit {
+    pub(super) fn with_ceiling(mut self, ceiling: usize) -> AdaptiveLimit {
         self.ceiling = ceiling;
         self
     }
 
-    fn least(&self) -> usize {
+    fn limit_min(&self) -> usize {
         LIMIT_MIN.min(self.ceiling)
     }
 
     /// Records an attempt that has ended.
     pub(super) fn ended(&mut self, ended: EndedAttempt, now: Instant) {
-        let took = ended.took.as_secs_f64();
+        let took = ended.duration.as_secs_f64();
         let is_alone = ended.in_flight_at_start <= LIMIT_MIN;
         let base = self
             .baselines
@@ -148,21 +148,21 @@ impl AdaptiveLimit {
             self.baseline_at = Some(now);
         }
         self.measure(is_alone, now);
-        if self.is_beginning && ended.has_waiters && took <= tolerated {
+        if self.is_slow_start && ended.has_waiters && took <= tolerated {
             self.limit = (self.limit + 1.0).min(self.ceiling as f64);
         }
         let window = self.window.get_or_insert(LimitWindow {
             since: now,
             calls: 0,
-            took: 0.0,
+            durations: 0.0,
             tolerated: 0.0,
-            most: 0,
+            concurrency_max: 0,
             had_waiters: false,
         });
         window.calls += 1;
-        window.took += took;
+        window.durations += took;
         window.tolerated += tolerated;
-        window.most = window.most.max(ended.under_way);
+        window.concurrency_max = window.concurrency_max.max(ended.under_way);
         window.had_waiters |= ended.has_waiters;
         let lasted = now.saturating_duration_since(window.since);
         if lasted >= WINDOW && window.calls >= WINDOW_CALLS {
@@ -210,19 +210,21 @@ impl AdaptiveLimit {
         let Some(window) = self.window.take() else {
             return;
         };
-        let gradient = window.tolerated / window.took.max(f64::MIN_POSITIVE);
+        let gradient = window.tolerated / window.durations.max(f64::MIN_POSITIVE);
         if gradient < 1.0 {
             // Permits that were not in use did not cause the delay.
-            self.limit = self.limit.min(window.most as f64) * gradient.max(SHRINK_MAX);
-            self.is_beginning = false;
+            self.limit = self.limit.min(window.concurrency_max as f64) * gradient.max(SHRINK_MAX);
+            self.is_slow_start = false;
         } else if window.had_waiters {
             // Grows no further than to the limit at which calls would take the tolerated duration.
             self.limit = (self.limit + self.limit.sqrt()).min(self.limit * gradient);
-        } else if self.limit < self.ceiling as f64 && window.most * 2 < self.permits() {
+        } else if self.limit < self.ceiling as f64 && window.concurrency_max * 2 < self.permits() {
             // The limit was not needed for a while, so the measured value is outdated.
             self.limit += 1.0;
         }
-        self.limit = self.limit.clamp(self.least() as f64, self.ceiling as f64);
+        self.limit = self
+            .limit
+            .clamp(self.limit_min() as f64, self.ceiling as f64);
     }
 }
 
@@ -272,7 +274,7 @@ mod tests {
                     took.push(now - began);
                     let ended = EndedAttempt {
                         operation: "read",
-                        took: now - began,
+                        duration: now - began,
                         is_success: true,
                         in_flight_at_start,
                         under_way,
@@ -370,7 +372,7 @@ mod tests {
             now += Duration::from_millis(10);
             let ended = EndedAttempt {
                 operation: "read",
-                took: Duration::from_millis(took_ms),
+                duration: Duration::from_millis(took_ms),
                 is_success,
                 in_flight_at_start: 2,
                 under_way: 64,

@@ -76,19 +76,19 @@ pub(super) fn evaluate(
         retry: RetrySafety::ReadsOnly,
         wait: None,
     };
-    let well = |outcome| Attempt {
+    let usable = |outcome| Attempt {
         outcome,
         health: EndpointHealth::Success,
         retry: RetrySafety::Pointless,
         wait: None,
     };
     match parse(body) {
-        Ok(UpstreamAnswer::Success(response)) if status.is_success() => well(Ok(response)),
+        Ok(UpstreamAnswer::Success(response)) if status.is_success() => usable(Ok(response)),
         Ok(UpstreamAnswer::Success(_)) => {
             unusable(format!("SUCCESS with status {}", status.as_u16()).into())
         }
         Ok(UpstreamAnswer::Error(code)) => match error_of_code(&code) {
-            Some(error) => well(Err(error.with_delivery(word(Delivery::NotSent)))),
+            Some(error) => usable(Err(error.with_delivery(word(Delivery::NotSent)))),
             None => unusable("an error code of an unknown shape".into()),
         },
         Err(_) if !status.is_success() => unusable(format!("status {}", status.as_u16()).into()),
@@ -105,7 +105,7 @@ fn unusable(cause: impl Into<Cow<'static, str>>, delivery: Option<Delivery>) -> 
 
 /// The result for an answer that is too large. The health of the endpoint is unaffected, and another attempt would end in the same
 /// way.
-pub(super) fn too_much(
+pub(super) fn too_large(
     cause: &'static str,
     word: impl Fn(Delivery) -> Option<Delivery>,
 ) -> Attempt {
@@ -141,7 +141,7 @@ pub(super) fn no_room(effect: Effect) -> Attempt {
 }
 
 /// The result for an answer that can't be decompressed.
-pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
+pub(super) fn undecodable(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
     Attempt {
         outcome: Err(unusable(
             "the answer can't be decompressed",
@@ -156,7 +156,7 @@ pub(super) fn packed(word: impl Fn(Delivery) -> Option<Delivery>) -> Attempt {
 /// Converts a failure of the transport.
 pub(super) fn failed(
     error: TransportError,
-    had_its_time: bool,
+    had_full_timeout: bool,
     word: impl Fn(Delivery) -> Option<Delivery>,
 ) -> Attempt {
     let (code, delivery, retry) = if error.unsent {
@@ -189,7 +189,7 @@ pub(super) fn failed(
             refusal
         }),
         // If the caller had little time left, a timeout shows nothing about the endpoint.
-        health: if error.timed_out && !had_its_time {
+        health: if error.timed_out && !had_full_timeout {
             EndpointHealth::Unknown
         } else {
             EndpointHealth::Failure

@@ -13,11 +13,11 @@ const WINDOW: u32 = 20;
 const FAILURES_MAX: u32 = 10;
 
 /// Older outcomes do not matter any more.
-const MEMORY: Duration = Duration::from_secs(10);
+const OUTCOME_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// The time for which the breaker stays open at first, and at most. A recovered upstream is noticed within five seconds.
-const REST: Duration = Duration::from_secs(1);
-pub(super) const REST_MAX: Duration = Duration::from_secs(4);
+const OPEN_TIME: Duration = Duration::from_secs(1);
+pub(super) const OPEN_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// The breaker of one endpoint.
 #[derive(Default)]
@@ -41,13 +41,13 @@ enum BreakerState {
     /// No call may ask until then.
     Open {
         until: Instant,
-        rest: Duration,
+        open_time: Duration,
         /// True if the endpoint itself asked for this pause.
-        is_asked_for: bool,
+        is_requested: bool,
     },
     /// The probe with this number has been running since then; no other call may ask.
     HalfOpen {
-        rest: Duration,
+        open_time: Duration,
         since: Instant,
         probe: u64,
     },
@@ -84,7 +84,7 @@ impl Breaker {
     /// Returns whether a call may ask now. It may be a probe only if `may_probe`.
     pub(super) fn permit(&self, now: Instant, may_probe: bool) -> Permission<'_> {
         let mut data = self.0.lock();
-        let rest = match data.state {
+        let open_time = match data.state {
             BreakerState::Closed { .. } => {
                 return Permission::Ask(BreakerPermit {
                     breaker: self,
@@ -95,10 +95,14 @@ impl Breaker {
                 return Permission::Wait(until - now);
             }
             // A probe that takes longer than this no longer blocks others.
-            BreakerState::HalfOpen { rest, since, .. } if now < since + REST_MAX => {
-                return Permission::Wait(rest.min(since + REST_MAX - now));
+            BreakerState::HalfOpen {
+                open_time, since, ..
+            } if now < since + OPEN_TIME_MAX => {
+                return Permission::Wait(open_time.min(since + OPEN_TIME_MAX - now));
             }
-            BreakerState::Open { rest, .. } | BreakerState::HalfOpen { rest, .. } => rest,
+            BreakerState::Open { open_time, .. } | BreakerState::HalfOpen { open_time, .. } => {
+                open_time
+            }
         };
         if !may_probe {
             return Permission::ProbeIsDue;
@@ -106,7 +110,7 @@ impl Breaker {
         data.probes += 1;
         let probe = data.probes;
         data.state = BreakerState::HalfOpen {
-            rest,
+            open_time,
             since: now,
             probe,
         };
@@ -128,7 +132,7 @@ impl Breaker {
         let before = match data.state {
             BreakerState::Open {
                 until,
-                is_asked_for: true,
+                is_requested: true,
                 ..
             } => Some(until),
             BreakerState::Closed { .. }
@@ -137,26 +141,27 @@ impl Breaker {
         };
         data.state = BreakerState::Open {
             until: before.map_or(until, |before| before.max(until)),
-            rest: REST,
-            is_asked_for: true,
+            open_time: OPEN_TIME,
+            is_requested: true,
         };
         before.is_none()
     }
 
     /// Notes a result, with the number of the probe if it was one. Returns whether the breaker has opened because of it.
-    fn note(&self, now: Instant, failure: u32, probe: Option<u64>) -> bool {
+    fn record(&self, now: Instant, failure: u32, probe: Option<u64>) -> bool {
         let mut data = self.0.lock();
         match data.state {
             BreakerState::Closed { outcomes, last } => {
-                let is_old = last.is_some_and(|last| now.saturating_duration_since(last) > MEMORY);
+                let is_old =
+                    last.is_some_and(|last| now.saturating_duration_since(last) > OUTCOME_AGE_MAX);
                 let outcomes = if is_old { 0 } else { outcomes };
                 let outcomes = (outcomes << 1 | failure) & ((1 << WINDOW) - 1);
                 let opens = outcomes.count_ones() >= FAILURES_MAX;
                 data.state = if opens {
                     BreakerState::Open {
-                        until: now + REST,
-                        rest: REST,
-                        is_asked_for: false,
+                        until: now + OPEN_TIME,
+                        open_time: OPEN_TIME,
+                        is_requested: false,
                     }
                 } else {
                     BreakerState::Closed {
@@ -168,7 +173,7 @@ impl Breaker {
             }
             // A call that began before the endpoint asked for a pause does not count.
             BreakerState::Open {
-                is_asked_for: true, ..
+                is_requested: true, ..
             } => false,
             // A success of a call that began before the breaker opened counts like a successful probe.
             BreakerState::HalfOpen { .. } | BreakerState::Open { .. } if failure == 0 => {
@@ -176,15 +181,15 @@ impl Breaker {
                 false
             }
             BreakerState::HalfOpen {
-                rest,
-                probe: chosen,
+                open_time,
+                probe: current,
                 ..
-            } if probe == Some(chosen) => {
-                let rest = (rest * 2).min(REST_MAX);
+            } if probe == Some(current) => {
+                let open_time = (open_time * 2).min(OPEN_TIME_MAX);
                 data.state = BreakerState::Open {
-                    until: now + rest,
-                    rest,
-                    is_asked_for: false,
+                    until: now + open_time,
+                    open_time,
+                    is_requested: false,
                 };
                 false
             }
@@ -196,16 +201,16 @@ impl Breaker {
     fn abandon_probe(&self, probe: u64) {
         let mut data = self.0.lock();
         if let BreakerState::HalfOpen {
-            rest,
+            open_time,
             since,
-            probe: chosen,
+            probe: current,
         } = data.state
-            && chosen == probe
+            && current == probe
         {
             data.state = BreakerState::Open {
                 until: since,
-                rest,
-                is_asked_for: false,
+                open_time,
+                is_requested: false,
             };
         }
     }
@@ -215,13 +220,13 @@ impl BreakerPermit<'_> {
     /// Reports a usable answer, whatever it contains.
     pub(super) fn success(mut self, now: Instant) {
         let probe = self.probe.take();
-        self.breaker.note(now, 0, probe);
+        self.breaker.record(now, 0, probe);
     }
 
     /// Reports that there was no connection, no answer, or no usable answer. Returns whether the breaker has opened because of it.
     pub(super) fn failure(mut self, now: Instant) -> bool {
         let probe = self.probe.take();
-        self.breaker.note(now, 1, probe)
+        self.breaker.record(now, 1, probe)
     }
 
     /// Reports that the endpoint asks for a pause. Returns whether no such pause was in effect before.
@@ -262,7 +267,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn chosen(&self, now: Instant) -> BreakerPermit<'_> {
+        fn permitted(&self, now: Instant) -> BreakerPermit<'_> {
             match self.permit(now, true) {
                 Permission::Ask(permit) => permit,
                 Permission::ProbeIsDue | Permission::Wait(_) => panic!("nobody may ask"),
@@ -271,7 +276,7 @@ mod tests {
 
         #[track_caller]
         fn probes(&self, now: Instant) -> BreakerPermit<'_> {
-            let permit = self.chosen(now);
+            let permit = self.permitted(now);
             assert!(permit.is_probe());
             permit
         }
@@ -288,27 +293,27 @@ mod tests {
     fn a_failure_rate_of_half_opens_the_breaker_and_a_successful_probe_closes_it() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            assert!(!breaker.chosen(now).failure(now));
-            breaker.chosen(now).success(now);
+            assert!(!breaker.permitted(now).failure(now));
+            breaker.permitted(now).success(now);
         }
-        let permit = breaker.chosen(now);
+        let permit = breaker.permitted(now);
         assert!(!permit.is_probe() && permit.failure(now));
-        assert_eq!(breaker.remaining_wait(now), Some(REST));
-        let later = now + REST;
+        assert_eq!(breaker.remaining_wait(now), Some(OPEN_TIME));
+        let later = now + OPEN_TIME;
         let probe = breaker.probes(later);
-        assert_eq!(breaker.remaining_wait(later), Some(REST));
+        assert_eq!(breaker.remaining_wait(later), Some(OPEN_TIME));
         probe.success(later);
-        assert!(!breaker.chosen(later).is_probe());
+        assert!(!breaker.permitted(later).is_probe());
     }
 
     #[test]
     fn each_failed_probe_doubles_the_pause_up_to_four_seconds() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         breaker.break_open(now);
-        for rest in [1, 2, 4, 4] {
-            let rest = Duration::from_secs(rest);
-            assert_eq!(breaker.remaining_wait(now), Some(rest));
-            now += rest;
+        for open_time in [1, 2, 4, 4] {
+            let open_time = Duration::from_secs(open_time);
+            assert_eq!(breaker.remaining_wait(now), Some(open_time));
+            now += open_time;
             breaker.probes(now).failure(now);
         }
     }
@@ -317,7 +322,7 @@ mod tests {
     fn a_dropped_probe_is_available_to_the_next_call() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         breaker.break_open(now);
-        now += REST;
+        now += OPEN_TIME;
         for _ in 0..3 {
             drop(breaker.probes(now));
         }
@@ -334,9 +339,9 @@ mod tests {
     fn a_stuck_probe_expires_and_another_probe_may_start() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         breaker.break_open(now);
-        now += REST;
+        now += OPEN_TIME;
         let first = breaker.probes(now);
-        now += REST_MAX;
+        now += OPEN_TIME_MAX;
         let second = breaker.probes(now);
         // The first probe has expired. Its end no longer counts, and it does not affect the probe that is running now.
         drop(first);
@@ -351,7 +356,7 @@ mod tests {
         breaker.break_open(now);
         let is_due = |now| matches!(breaker.permit(now, false), Permission::ProbeIsDue);
         assert!(!is_due(now));
-        now += REST;
+        now += OPEN_TIME;
         assert!(is_due(now) && is_due(now));
         let probe = breaker.probes(now);
         assert!(!is_due(now));
@@ -362,12 +367,12 @@ mod tests {
     #[test]
     fn a_late_failure_does_not_end_a_probe_and_a_late_success_closes_the_breaker() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
-        let (slow, slower) = (breaker.chosen(now), breaker.chosen(now));
+        let (slow, slower) = (breaker.permitted(now), breaker.permitted(now));
         breaker.break_open(now);
-        now += REST;
+        now += OPEN_TIME;
         let probe = breaker.probes(now);
         assert!(!slow.failure(now));
-        assert_eq!(breaker.remaining_wait(now), Some(REST));
+        assert_eq!(breaker.remaining_wait(now), Some(OPEN_TIME));
         slower.success(now);
         assert!(!breaker.is_open());
         drop(probe);
@@ -377,7 +382,7 @@ mod tests {
     #[test]
     fn a_pause_requested_by_the_upstream_outlasts_results_of_earlier_calls() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
-        let [early, late, first, second] = [(); 4].map(|()| breaker.chosen(now));
+        let [early, late, first, second] = [(); 4].map(|()| breaker.permitted(now));
         let wait = Duration::from_secs(30);
         assert!(first.pause(now, wait));
         assert!(!second.pause(now, Duration::from_secs(1)));
@@ -397,10 +402,10 @@ mod tests {
     fn old_failures_do_not_open_the_breaker() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..9 {
-            breaker.chosen(now).failure(now);
+            breaker.permitted(now).failure(now);
         }
-        let later = now + MEMORY + Duration::from_millis(1);
-        assert!(!breaker.chosen(later).failure(later));
-        assert!(!breaker.chosen(later).is_probe());
+        let later = now + OUTCOME_AGE_MAX + Duration::from_millis(1);
+        assert!(!breaker.permitted(later).failure(later));
+        assert!(!breaker.permitted(later).is_probe());
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct UpstreamEndpoints {
 /// A chosen endpoint with the permission to ask it once.
 pub(super) struct ChosenEndpoint<'a> {
     /// The index of the endpoint.
-    pub(super) at: usize,
+    pub(super) index: usize,
     pub(super) endpoint: &'a UpstreamEndpoint,
     pub(super) permit: BreakerPermit<'a>,
 }
@@ -69,35 +69,36 @@ impl UpstreamEndpoints {
         }
     }
 
-    /// Chooses an endpoint for an attempt. `asked` is the index of the endpoint that the previous attempt of the same call asked: a
+    /// Chooses an endpoint for an attempt. `last` is the index of the endpoint that the previous attempt of the same call asked: a
     /// retry continues after it, and prefers another endpoint with a closed breaker. A probe is chosen only if `may_probe`.
     pub(super) fn choose(
         &self,
-        asked: Option<usize>,
+        last: Option<usize>,
         now: Instant,
         may_probe: bool,
     ) -> EndpointChoice<'_> {
-        let first = match asked {
-            Some(asked) => asked + 1,
+        let first = match last {
+            Some(last) => last + 1,
             None if self.round_robin => self.next.fetch_add(1, Ordering::Relaxed),
             None => 0,
         };
-        let all = (first..first + self.all.len()).map(|at| at % self.all.len());
-        let is_preferred = |at: &usize| asked.is_some_and(|asked| self.is_other(*at, asked));
+        let all = (first..first + self.all.len()).map(|index| index % self.all.len());
+        let is_preferred =
+            |index: &usize| last.is_some_and(|last| self.is_alternative(*index, last));
         let (mut shortest, mut to_probe) = (Duration::MAX, None);
-        for at in all.clone().filter(is_preferred).chain(all) {
-            let endpoint = &self.all[at];
+        for index in all.clone().filter(is_preferred).chain(all) {
+            let endpoint = &self.all[index];
             match endpoint.breaker.permit(now, may_probe) {
                 Permission::Ask(permit) => {
                     let chosen = Ok(ChosenEndpoint {
-                        at,
+                        index,
                         endpoint,
                         permit,
                     });
                     return EndpointChoice { chosen, to_probe };
                 }
                 Permission::ProbeIsDue => {
-                    to_probe = to_probe.or(Some(at));
+                    to_probe = to_probe.or(Some(index));
                     shortest = Duration::ZERO;
                 }
                 Permission::Wait(wait) => shortest = shortest.min(wait),
@@ -110,11 +111,14 @@ impl UpstreamEndpoints {
     }
 
     /// Returns this endpoint with the permission to probe it now, if its breaker is open and allows a probe.
-    pub(super) fn probe(&self, at: usize, now: Instant) -> Option<ChosenEndpoint<'_>> {
-        let endpoint = self.all.get(at).filter(|known| known.breaker.is_open())?;
+    pub(super) fn probe(&self, index: usize, now: Instant) -> Option<ChosenEndpoint<'_>> {
+        let endpoint = self
+            .all
+            .get(index)
+            .filter(|known| known.breaker.is_open())?;
         match endpoint.breaker.permit(now, true) {
             Permission::Ask(permit) => Some(ChosenEndpoint {
-                at,
+                index,
                 endpoint,
                 permit,
             }),
@@ -133,14 +137,14 @@ impl UpstreamEndpoints {
 
     /// Returns whether another endpoint has a closed breaker, so that it can be asked immediately after the one at this index has
     /// refused a connection.
-    pub(super) fn has_alternative(&self, asked: usize) -> bool {
-        (0..self.all.len()).any(|at| self.is_other(at, asked))
+    pub(super) fn has_alternative(&self, last: usize) -> bool {
+        (0..self.all.len()).any(|index| self.is_alternative(index, last))
     }
 
-    /// Returns whether the endpoint at an index has a closed breaker and is not the one at `asked`, which may be listed twice.
-    fn is_other(&self, at: usize, asked: usize) -> bool {
-        let (other, asked) = (&self.all[at], &self.all[asked]);
-        other.url != asked.url && !other.breaker.is_open()
+    /// Returns whether the endpoint at an index has a closed breaker and is not the one at `last`, which may be listed twice.
+    fn is_alternative(&self, index: usize, last: usize) -> bool {
+        let (other, last) = (&self.all[index], &self.all[last]);
+        other.url != last.url && !other.breaker.is_open()
     }
 }
 
@@ -160,11 +164,11 @@ mod tests {
     /// Returns the host that a call asks, and the index of the endpoint to probe.
     fn host(
         endpoints: &UpstreamEndpoints,
-        asked: Option<usize>,
+        last: Option<usize>,
         now: Instant,
         may_probe: bool,
     ) -> String {
-        let EndpointChoice { chosen, to_probe } = endpoints.choose(asked, now, may_probe);
+        let EndpointChoice { chosen, to_probe } = endpoints.choose(last, now, may_probe);
         let chosen = match chosen {
             Ok(chosen) => {
                 let probe = if chosen.permit.is_probe() {
@@ -177,7 +181,7 @@ mod tests {
             Err(wait) => format!("nobody for {wait:?}"),
         };
         match to_probe {
-            Some(at) => format!("{chosen}, {at} to probe"),
+            Some(index) => format!("{chosen}, {index} to probe"),
             None => chosen,
         }
     }
@@ -185,8 +189,8 @@ mod tests {
     #[test]
     fn in_order_mode_asks_the_first_healthy_endpoint() {
         let (endpoints, now) = (endpoints(false), Instant::now());
-        for (asked, expected) in [(None, "a"), (Some(0), "b"), (Some(1), "c"), (Some(2), "a")] {
-            assert_eq!(host(&endpoints, asked, now, true), expected);
+        for (last, expected) in [(None, "a"), (Some(0), "b"), (Some(1), "c"), (Some(2), "a")] {
+            assert_eq!(host(&endpoints, last, now, true), expected);
         }
         endpoints.all[0].breaker.break_open(now);
         assert_eq!(host(&endpoints, None, now, true), "b");
@@ -206,7 +210,7 @@ mod tests {
         for round_robin in [false, true] {
             for others in 0..4 {
                 let endpoints = endpoints(round_robin);
-                let first = endpoints.choose(None, now, true).chosen.unwrap().at;
+                let first = endpoints.choose(None, now, true).chosen.unwrap().index;
                 // Other calls take turns.
                 for _ in 0..others {
                     host(&endpoints, None, now, true);
@@ -216,7 +220,7 @@ mod tests {
         }
         let endpoints = endpoints(false);
         endpoints.all[0].breaker.break_open(now);
-        let second = endpoints.choose(None, now, true).chosen.unwrap().at;
+        let second = endpoints.choose(None, now, true).chosen.unwrap().index;
         assert_eq!(host(&endpoints, Some(second), now, true), "c");
         // A retry prefers the healthy endpoint to a probe, and a probe to the endpoint that has just been asked.
         let later = now + Duration::from_secs(1);

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use url::{Url, form_urlencoded};
 
 use super::account::EncodedAccount;
-use super::attempt::{Attempt, evaluate, failed, no_room, packed, too_much};
+use super::attempt::{Attempt, evaluate, failed, no_room, too_large, undecodable};
 use super::config::{UpstreamAuth, UpstreamConfig};
 use super::endpoint::UpstreamEndpoint;
 use super::retry_after;
@@ -56,14 +56,14 @@ impl UpstreamClient {
         urls: &[Url],
     ) -> Result<(UpstreamClient, Vec<Target>), String> {
         let limits = &config.limits;
-        let made = ClientConfig {
+        let client_config = ClientConfig {
             roots: limits.roots.clone(),
             identity: None,
             // Less than the whole timeout, so that a connection that times out can be distinguished from an answer that does.
             connect_timeout: limits.connect_timeout.min(limits.timeout * 9 / 10),
             timeout: limits.timeout,
         };
-        let (factory, targets) = ClientFactory::new(made, limits.connection_life, urls)?;
+        let (factory, targets) = ClientFactory::new(client_config, limits.connection_life, urls)?;
         let client = UpstreamClient {
             clients: PerCore::new(|| factory.build()),
             factory,
@@ -101,9 +101,9 @@ impl UpstreamClient {
         let effect = request.operation().effect;
         let is_send = effect == Effect::Send;
         let word = |delivery| is_send.then_some(delivery);
-        let left = deadline.saturating_duration_since(now);
-        let timeout = left.min(self.timeout);
-        let had_its_time = timeout == self.timeout;
+        let remaining = deadline.saturating_duration_since(now);
+        let timeout = remaining.min(self.timeout);
+        let had_full_timeout = timeout == self.timeout;
         let (authorization, form) = self.form(account, request);
         let headers = trace.and_then(|trace| trace.begin(now, &endpoint.url));
         let posted = self.clients.local().post(Post {
@@ -116,7 +116,7 @@ impl UpstreamClient {
         });
         let mut answer = match posted.await {
             Ok(answer) => answer,
-            Err(error) => return failed(error, had_its_time, word),
+            Err(error) => return failed(error, had_full_timeout, word),
         };
         let status = answer.status();
         if let Some(trace) = trace {
@@ -131,23 +131,23 @@ impl UpstreamClient {
         };
         let attempt = match answer.body(self.response_bytes, room_wait).await {
             Ok(body) => evaluate(&body, status, word),
-            Err(BodyError::Broken(error)) => failed(error, had_its_time, word),
-            Err(BodyError::Packed) => packed(word),
-            Err(BodyError::TooLarge) => too_much("the answer is too large", word),
+            Err(BodyError::Broken(error)) => failed(error, had_full_timeout, word),
+            Err(BodyError::Packed) => undecodable(word),
+            Err(BodyError::TooLarge) => too_large("the answer is too large", word),
             Err(BodyError::NoRoom) => no_room(effect),
         };
         attempt.with_requested_pause(wait)
     }
 
     /// Returns the `Authorization` header if it contains the account, and the form.
-    fn form(&self, known: &EncodedAccount, request: &Request) -> (Option<HeaderValue>, String) {
+    fn form(&self, account: &EncodedAccount, request: &Request) -> (Option<HeaderValue>, String) {
         let mut form = String::with_capacity(FORM_BYTES);
         // Class, method and names are ours and need no encoding.
         for part in ["class=", CLASS, "&method=", request.operation().method] {
             form.push_str(part);
         }
         if self.auth == UpstreamAuth::Form {
-            form.push_str(known.fields.expose_secret());
+            form.push_str(account.fields.expose_secret());
         }
         // Only declared names, encoded by us, so that nothing of the caller's own encoding reaches the upstream.
         for (parameter, value) in request.pairs() {
@@ -157,6 +157,6 @@ impl UpstreamClient {
             form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
         }
         let is_basic = self.auth == UpstreamAuth::Basic;
-        (is_basic.then(|| known.authorization.clone()), form)
+        (is_basic.then(|| account.authorization.clone()), form)
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use client::Target;
 
-use super::breaker::REST_MAX;
+use super::breaker::OPEN_TIME_MAX;
 use super::endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoints};
 use super::queue::{AdmissionQueue, QueueFull, QueuePermit};
 
@@ -128,7 +128,7 @@ impl<'w> Model<'w> {
             }
             Step::HasPermit(permit) => match self.choose(world, asked, is_read) {
                 Some(chosen) => {
-                    asked = Some(chosen.at);
+                    asked = Some(chosen.index);
                     Step::Asks(Some(permit), chosen, self.now)
                 }
                 None => return,
@@ -180,7 +180,7 @@ impl<'w> Model<'w> {
         if self.is_success || self.chance.below(2) == 0 {
             return None;
         }
-        permit.goes_on();
+        permit.will_retry();
         Some(permit)
     }
 
@@ -228,7 +228,7 @@ impl<'w> Model<'w> {
     fn time_until_served(&mut self) -> Duration {
         let began = self.now;
         loop {
-            assert!(self.now - began <= REST_MAX, "stuck");
+            assert!(self.now - began <= OPEN_TIME_MAX, "stuck");
             let permit = self.world.queue.try_acquire();
             let mut permit = permit.expect("nobody holds or waits for a permit");
             if let Ok(chosen) = self.world.endpoints.choose(None, self.now, true).chosen {
@@ -264,7 +264,7 @@ fn random_interleavings_of_calls_never_leave_the_way_out_stuck() {
         model.recover();
         for world in &worlds {
             let occupancy = world.queue.occupancy();
-            assert_eq!((occupancy.taken, occupancy.waiting), (0, 0), "seed {seed}");
+            assert_eq!((occupancy.in_use, occupancy.waiting), (0, 0), "seed {seed}");
             // No call asks now, so no probe may be running.
             let is_probing = world
                 .endpoints

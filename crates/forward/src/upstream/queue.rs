@@ -28,11 +28,11 @@ pub(super) struct AdmissionQueue {
 struct QueueState {
     limit: AdaptiveLimit,
     overload: Overload,
-    taken: usize,
+    in_use: usize,
     waiting: usize,
     lines: HashMap<String, VecDeque<WaitingCall>>,
     /// The accesses with a line, in the order of their turns.
-    turns: VecDeque<String>,
+    rotation: VecDeque<String>,
 }
 
 struct WaitingCall {
@@ -58,7 +58,7 @@ pub(super) struct QueueFull;
 pub(super) struct Occupancy {
     /// The current number of permits.
     pub(super) limit: usize,
-    pub(super) taken: usize,
+    pub(super) in_use: usize,
     /// Waiting calls, including abandoned ones.
     pub(super) waiting: usize,
 }
@@ -79,7 +79,7 @@ impl AdmissionQueue {
         if limit.ceiling() == permits_max && self.waiting_max == waiting_max {
             return Arc::clone(self);
         }
-        AdmissionQueue::with(limit.below(permits_max), waiting_max)
+        AdmissionQueue::with(limit.with_ceiling(permits_max), waiting_max)
     }
 
     fn with(limit: AdaptiveLimit, waiting_max: usize) -> Arc<AdmissionQueue> {
@@ -88,10 +88,10 @@ impl AdmissionQueue {
             state: Mutex::new(QueueState {
                 limit,
                 overload: Overload::default(),
-                taken: 0,
+                in_use: 0,
                 waiting: 0,
                 lines: HashMap::new(),
-                turns: VecDeque::new(),
+                rotation: VecDeque::new(),
             }),
         })
     }
@@ -99,11 +99,11 @@ impl AdmissionQueue {
     /// Returns a permit for a new call, if one is free and no call waits for it.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Option<QueuePermit> {
         let mut state = self.state.lock();
-        if state.waiting > 0 || state.taken >= state.limit.permits() {
+        if state.waiting > 0 || state.in_use >= state.limit.permits() {
             return None;
         }
-        state.taken += 1;
-        let in_flight_at_start = state.taken;
+        state.in_use += 1;
+        let in_flight_at_start = state.in_use;
         drop(state);
         Some(self.permit(in_flight_at_start))
     }
@@ -126,12 +126,12 @@ impl AdmissionQueue {
         };
         {
             let mut state = self.state.lock();
-            let room = state.room(self.waiting_max, now);
-            if state.waiting >= room {
+            let waiting_limit = state.waiting_limit(self.waiting_max, now);
+            if state.waiting >= waiting_limit {
                 // Abandoned calls are counted until their turn comes.
-                state.forget_closed();
+                state.remove_abandoned();
             }
-            if state.waiting >= room {
+            if state.waiting >= waiting_limit {
                 state.overload.record_refusal(now);
                 if !state.make_room_for(access) {
                     return Err(QueueFull);
@@ -144,7 +144,7 @@ impl AdmissionQueue {
         // The sender of an evicted call was dropped.
         (&mut waiter.granted).await.map_err(|_| QueueFull)?;
         waiter.has_permit = true;
-        let in_flight_at_start = self.state.lock().taken;
+        let in_flight_at_start = self.state.lock().in_use;
         Ok(self.permit(in_flight_at_start))
     }
 
@@ -160,10 +160,10 @@ impl AdmissionQueue {
     fn release(&self, now: Instant) {
         let mut state = self.state.lock();
         if state.waiting > 0 && state.detect_overload(now) {
-            let room = state.room(self.waiting_max, now);
-            while state.waiting > room && state.evict_one(0) {}
+            let waiting_limit = state.waiting_limit(self.waiting_max, now);
+            while state.waiting > waiting_limit && state.evict_one(0) {}
         }
-        state.taken -= 1;
+        state.in_use -= 1;
         state.grant_free();
     }
 
@@ -172,7 +172,7 @@ impl AdmissionQueue {
         let state = self.state.lock();
         Occupancy {
             limit: state.limit.permits(),
-            taken: state.taken,
+            in_use: state.in_use,
             waiting: state.waiting,
         }
     }
@@ -180,7 +180,7 @@ impl AdmissionQueue {
 
 impl QueueState {
     /// Returns how many calls may wait now, `waiting_max` at most.
-    fn room(&self, waiting_max: usize, now: Instant) -> usize {
+    fn waiting_limit(&self, waiting_max: usize, now: Instant) -> usize {
         if self.overload.is_active(now) {
             waiting_max.min((self.limit.permits() / 2).max(WAITING_MIN))
         } else {
@@ -205,30 +205,30 @@ impl QueueState {
             return;
         }
         self.lines.insert(access.to_owned(), VecDeque::from([call]));
-        self.turns.push_back(access.to_owned());
+        self.rotation.push_back(access.to_owned());
     }
 
     /// Gives free permits to waiting calls.
     fn grant_free(&mut self) {
-        while self.taken < self.limit.permits() {
+        while self.in_use < self.limit.permits() {
             let Some(next) = self.next() else {
                 return;
             };
             if next.grant.send(()).is_ok() {
-                self.taken += 1;
+                self.in_use += 1;
             }
         }
     }
 
     /// Takes out the next call. Its access then goes behind all others.
     fn next(&mut self) -> Option<WaitingCall> {
-        let access = self.turns.pop_front()?;
+        let access = self.rotation.pop_front()?;
         let line = self.lines.get_mut(&access)?;
         let next = line.pop_front();
         if line.is_empty() {
             self.lines.remove(&access);
         } else {
-            self.turns.push_back(access);
+            self.rotation.push_back(access);
         }
         self.waiting -= usize::from(next.is_some());
         next
@@ -237,14 +237,14 @@ impl QueueState {
     /// In a full queue, evicts the last call of the longest line if this access has fewer waiting calls. Returns whether a call was
     /// evicted.
     fn make_room_for(&mut self, access: &str) -> bool {
-        let mine = self.lines.get(access).map_or(0, VecDeque::len);
-        self.evict_one(mine + 1)
+        let own_waiting = self.lines.get(access).map_or(0, VecDeque::len);
+        self.evict_one(own_waiting + 1)
     }
 
-    /// Evicts the last call of the longest line if the line has more than `kept` calls. Returns whether a call was evicted.
-    fn evict_one(&mut self, kept: usize) -> bool {
+    /// Evicts the last call of the longest line if the line has more than `keep_min` calls. Returns whether a call was evicted.
+    fn evict_one(&mut self, keep_min: usize) -> bool {
         let longest = self.lines.iter_mut().max_by_key(|(_, line)| line.len());
-        let Some((access, line)) = longest.filter(|(_, line)| line.len() > kept) else {
+        let Some((access, line)) = longest.filter(|(_, line)| line.len() > keep_min) else {
             return false;
         };
         line.pop_back();
@@ -252,18 +252,18 @@ impl QueueState {
         if line.is_empty() {
             let access = access.clone();
             self.lines.remove(&access);
-            self.turns.retain(|other| *other != access);
+            self.rotation.retain(|other| *other != access);
         }
         true
     }
 
-    fn forget_closed(&mut self) {
+    fn remove_abandoned(&mut self) {
         self.lines.retain(|_, line| {
             line.retain(|call| !call.grant.is_closed());
             !line.is_empty()
         });
         let lines = &self.lines;
-        self.turns.retain(|access| lines.contains_key(access));
+        self.rotation.retain(|access| lines.contains_key(access));
         self.waiting = self.lines.values().map(VecDeque::len).sum();
     }
 }
@@ -279,10 +279,10 @@ impl QueuePermit {
         let mut state = self.queue.state.lock();
         let attempt = EndedAttempt {
             operation,
-            took: ended - began,
+            duration: ended - began,
             is_success,
             in_flight_at_start: self.in_flight_at_start,
-            under_way: state.taken,
+            under_way: state.in_use,
             has_waiters: state.waiting > 0,
         };
         state.limit.ended(attempt, ended);
@@ -290,7 +290,7 @@ impl QueuePermit {
     }
 
     /// Notes that the call will be repeated, so that its end is still to come.
-    pub(super) fn goes_on(&mut self) {
+    pub(super) fn will_retry(&mut self) {
         self.ended = None;
     }
 }

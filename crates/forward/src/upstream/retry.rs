@@ -10,14 +10,14 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const RETRY_COST: u32 = 10;
 
 /// Maximum savings, in the same unit: five retries at the same time.
-const SAVED_MAX: u32 = 5 * RETRY_COST;
+const BALANCE_MAX: u32 = 5 * RETRY_COST;
 
 /// The remaining retries, shared by all callers.
 pub(super) struct RetryBudget(AtomicU32);
 
 impl Default for RetryBudget {
     fn default() -> RetryBudget {
-        RetryBudget(AtomicU32::new(SAVED_MAX))
+        RetryBudget(AtomicU32::new(BALANCE_MAX))
     }
 }
 
@@ -26,14 +26,14 @@ impl RetryBudget {
     pub(super) fn deposit(&self) {
         let _ = self
             .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| {
-                (saved < SAVED_MAX).then_some(saved + 1)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |balance| {
+                (balance < BALANCE_MAX).then_some(balance + 1)
             });
     }
 
     /// Pays for a retry. Returns whether the budget was sufficient.
     pub(super) fn withdraw(&self) -> bool {
-        let paid = |saved: u32| saved.checked_sub(RETRY_COST);
+        let paid = |balance: u32| balance.checked_sub(RETRY_COST);
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid)
             .is_ok()

@@ -125,10 +125,10 @@ fn shown(explanation: &Explanation) -> Value {
         "says": explanation.says,
         "refuses": refuses,
         "would_refuse": would_refuse,
-        "limit": explanation.left.map(|left| json!({
-            "most": left.most,
-            "left": left.left,
-            "window_s": left.window_s,
+        "limit": explanation.remaining.map(|remaining| json!({
+            "most": remaining.most,
+            "left": remaining.remaining,
+            "window_s": remaining.window_s,
             "retry_after_s": wait_s,
         })),
     })

@@ -150,7 +150,7 @@ async fn a_cluster_counts_again_after_losing_one_master() {
                 .peek(key, limit(), &CallWait::default())
                 .await
                 .unwrap()
-                .left
+                .remaining
                 == CALLS
         })
         .await;
@@ -267,24 +267,24 @@ async fn a_user_with_the_documented_rights_can_count_over_tls() {
     };
     let (counts, wait) = (server.counts().await, CallWait::default());
     assert!(counts.is_up());
-    let [cells, turns] =
+    let [cells, leases] =
         [CountKind::Access, CountKind::Leases].map(|kind| counts.keys().key(kind, &[b"shop"]));
     assert!(can_count(&counts, &cells).await);
     let added = counts.add(limit(), &[(cells.clone(), 1)]).await;
     assert_eq!(added.unwrap().len(), 1);
     let looked = counts.peek(&cells, limit(), &wait).await;
-    assert_eq!(looked.unwrap().left, CALLS - 2);
+    assert_eq!(looked.unwrap().remaining, CALLS - 2);
     counts.refund(&cells, limit(), 2);
     let (one, lease) = (NonZeroU32::MIN, Duration::from_secs(60));
     for (id, begins) in [("a", true), ("b", false)] {
-        let begun = counts.begin_lease(&turns, one, (id, lease), &wait).await;
+        let begun = counts.begin_lease(&leases, one, (id, lease), &wait).await;
         assert_eq!(begun, Ok(begins));
     }
-    assert_eq!(counts.leases(&turns).await, Ok(1));
-    counts.end_lease(&turns, "a");
+    assert_eq!(counts.leases(&leases).await, Ok(1));
+    counts.end_lease(&leases, "a");
     until("all is given back", async || {
-        counts.leases(&turns).await == Ok(0)
-            && counts.peek(&cells, limit(), &wait).await.unwrap().left == CALLS
+        counts.leases(&leases).await == Ok(0)
+            && counts.peek(&cells, limit(), &wait).await.unwrap().remaining == CALLS
     })
     .await;
     let findings = inspect_counts(&server.options).await;

@@ -36,15 +36,15 @@ async fn taken_and_refunded_calls_are_visible_to_other_processes() {
         )
         .await
         .unwrap();
-    assert_eq!((taken.cells, taken.left), (2, 8));
-    for left in (0..8).rev() {
+    assert_eq!((taken.cells, taken.remaining), (2, 8));
+    for remaining in (0..8).rev() {
         assert_eq!(
             other
                 .take(&key, hourly(10), ONE, &CallWait::default())
                 .await
                 .unwrap()
-                .left,
-            left
+                .remaining,
+            remaining
         );
     }
     let refused = other
@@ -57,14 +57,14 @@ async fn taken_and_refunded_calls_are_visible_to_other_processes() {
         one.peek(&key, hourly(10), &CallWait::default())
             .await
             .unwrap()
-            .left,
+            .remaining,
         0
     );
     one.refund(&key, hourly(10), 2);
     until("it is so", async || {
         other.peek(&key, hourly(10), &CallWait::default()).await
             == Ok(CountPeek {
-                left: 2,
+                remaining: 2,
                 wait: Duration::ZERO,
             })
     })
@@ -107,7 +107,7 @@ async fn a_lost_server_is_not_asked_and_is_used_again_after_its_restart() {
             .take(&key, hourly(10), ONE, &CallWait::default())
             .await
             .unwrap()
-            .left,
+            .remaining,
         9
     );
 }
@@ -158,7 +158,7 @@ async fn flushed_scripts_are_loaded_again() {
             .take(&key, hourly(2), ONE, &CallWait::default())
             .await
             .unwrap()
-            .left,
+            .remaining,
         1
     );
 }
@@ -170,14 +170,14 @@ async fn redis_counts_calls_like_valkey() {
     };
     let counts = counts(&server).await;
     let key = counts.keys().key(CountKind::Access, &[b"shop"]);
-    for left in [1, 0] {
+    for remaining in [1, 0] {
         assert_eq!(
             counts
                 .take(&key, hourly(2), ONE, &CallWait::default())
                 .await
                 .unwrap()
-                .left,
-            left
+                .remaining,
+            remaining
         );
     }
     assert_eq!(

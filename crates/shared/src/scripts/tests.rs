@@ -46,10 +46,10 @@ async fn the_scripts_make_the_same_decisions_as_the_oracle() {
         let answers: Vec<(u32, u64, u32)> = batch.query_async(&mut connection).await.unwrap();
         let answers = answers
             .into_iter()
-            .map(|(cells, wait_us, left)| TakenCells {
+            .map(|(cells, wait_us, remaining)| TakenCells {
                 cells,
                 wait: Duration::from_micros(wait_us),
-                left,
+                remaining,
             });
         refused += expected.iter().filter(|taken| taken.cells == 0).count();
         done += expected.len();

@@ -78,7 +78,7 @@ async fn a_full_queue_rejects_calls_and_cancelled_callers_free_their_slots() {
     tokio::task::yield_now().await;
     drop(first);
     assert_eq!(order.recv().await, Some("c"));
-    assert_eq!(queue.state.lock().taken, 0);
+    assert_eq!(queue.state.lock().in_use, 0);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ fn a_reconfigured_queue_keeps_its_adaptive_limit() {
             for _ in 0..200 {
                 let ended = EndedAttempt {
                     operation: "getchatchannels",
-                    took: Duration::from_millis(took),
+                    duration: Duration::from_millis(took),
                     is_success: true,
                     in_flight_at_start,
                     under_way: in_flight_at_start,
@@ -280,7 +280,7 @@ async fn concurrent_callers_never_exceed_the_number_of_permits() {
             let access = ["a", "b", "c"][n % 3];
             let _permit = queue.take(access).await.unwrap();
             most.fetch_max(
-                queue.state.lock().taken,
+                queue.state.lock().in_use,
                 std::sync::atomic::Ordering::SeqCst,
             );
             tokio::task::yield_now().await;
@@ -288,5 +288,5 @@ async fn concurrent_callers_never_exceed_the_number_of_permits() {
     }
     callers.join_all().await;
     assert_eq!(most.load(std::sync::atomic::Ordering::SeqCst), 3);
-    assert_eq!(queue.state.lock().taken, 0);
+    assert_eq!(queue.state.lock().in_use, 0);
 }
