@@ -187,11 +187,11 @@ impl LogQueue {
             self.pause(&mut waiting, WriterState::Rests, Some(REST));
         }
         while waiting.is_empty() {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            let remaining = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if remaining.is_some_and(|remaining| remaining.is_zero()) {
                 return None;
             }
-            self.pause(&mut waiting, WriterState::Sleeps, left);
+            self.pause(&mut waiting, WriterState::Sleeps, remaining);
         }
         waiting.take()
     }
@@ -239,13 +239,14 @@ impl LogQueue {
         waiting.is_ending = true;
         waiting.writer = WriterState::Works;
         self.work.notify_one();
-        let is_left =
+        let is_unwritten =
             |waiting: &mut LogQueueState| !waiting.is_empty() || waiting.writing.is_some();
-        self.written.wait_while_for(&mut waiting, is_left, within);
-        let mut left = 0;
+        self.written
+            .wait_while_for(&mut waiting, is_unwritten, within);
+        let mut dropped = 0;
         let mut give_up = |class, lines| {
             self.drop_lines(class, lines);
-            left += lines;
+            dropped += lines;
         };
         if let Some((class, lines)) = waiting.writing.take() {
             give_up(class, lines);
@@ -254,7 +255,7 @@ impl LogQueue {
             let lines = waiting.writing.take().map_or(0, |(_, lines)| lines);
             give_up(class, lines);
         }
-        left
+        dropped
     }
 
     /// Returns the number of dropped lines of each class since the start.

@@ -72,12 +72,12 @@ impl<W: Write> Lines<W> {
         if self.is_torn && self.write_all(b"\n") > 0 {
             return count_lines(lines);
         }
-        let left = self.write_all(lines);
-        let (written, left) = lines.split_at(lines.len() - left);
+        let unwritten = self.write_all(lines);
+        let (written, unwritten) = lines.split_at(lines.len() - unwritten);
         if let Some(last) = written.last() {
             self.is_torn = *last != b'\n';
         }
-        count_lines(left)
+        count_lines(unwritten)
     }
 
     /// Writes a piece, and returns the number of bytes that were not written.
