@@ -275,19 +275,19 @@ impl Tokens {
     /// When the new key can't be generated or stored; then nothing has changed. When the old keys can't be deleted from the store;
     /// then they return at the next start.
     pub(crate) async fn revoke(&self, store: &Store, now: i64) -> Result<(), OperationError> {
-        let (keys, over) = self.own.load().revoked(store, now).await?;
+        let (keys, revoked) = self.own.load().revoked(store, now).await?;
         self.publish(keys);
-        let deleted = delete_keys(store, &over).await;
+        let deleted = delete_keys(store, &revoked).await;
         deleted.map_err(OperationError::Store)
     }
 
     /// Removes our keys whose last token has expired. Call it every few seconds.
     pub(crate) async fn prune_expired_keys(&self, store: &Store, now: i64) {
-        let (left, expired) = self.own.load().split_expired(now);
+        let (valid, expired) = self.own.load().split_expired(now);
         if expired.is_empty() {
             return;
         }
-        self.publish(left);
+        self.publish(valid);
         // Keys that remain on the disk are removed at the next start.
         if let Err(error) = delete_keys(store, &expired).await {
             tracing::warn!(%error, "old signing keys could not be deleted from the store");

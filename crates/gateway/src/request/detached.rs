@@ -14,7 +14,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     /// The work; `None` once it has ended.
-    left: Option<(Pin<Box<F>>, TaskTrackerToken)>,
+    work: Option<(Pin<Box<F>>, TaskTrackerToken)>,
 }
 
 impl<F> DetachOnDrop<F>
@@ -24,7 +24,7 @@ where
     /// Wraps work that the tracker counts until its end.
     pub(crate) fn new(tracker: &TaskTracker, work: Pin<Box<F>>) -> DetachOnDrop<F> {
         DetachOnDrop {
-            left: Some((work, tracker.token())),
+            work: Some((work, tracker.token())),
         }
     }
 }
@@ -37,12 +37,12 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // Taken out during the poll, so that work that panics is not polled again.
-        let Some((mut work, token)) = self.left.take() else {
+        let Some((mut work, token)) = self.work.take() else {
             return Poll::Pending;
         };
         let polled = work.as_mut().poll(cx);
         if polled.is_pending() {
-            self.left = Some((work, token));
+            self.work = Some((work, token));
         }
         polled
     }
@@ -53,7 +53,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn drop(&mut self) {
-        if let (Some((work, token)), Ok(runtime)) = (self.left.take(), Handle::try_current()) {
+        if let (Some((work, token)), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
             runtime.spawn(async move {
                 work.await;
                 drop(token);

@@ -64,11 +64,11 @@ pub(crate) async fn answer(
     let mut record = AccessRecord::begin(&snapshot, PublicPath::of(way), peer, head);
     let planned = catch_panic(pin!(plan(&snapshot, &mut record, way, body))).await;
     match planned {
-        Ok(Plan::Call(call)) if may_reach_somebody(&call) => {
+        Ok(Plan::Call(call)) if is_irrevocable(&call) => {
             // Neither a disconnecting caller nor a drain stops a message that may already be on its way to a person.
-            let its_snapshot = Arc::clone(&snapshot);
+            let call_snapshot = Arc::clone(&snapshot);
             let finishing =
-                boxed(|| async move { finish(&its_snapshot, way, &mut record, Ok(call)).await });
+                boxed(|| async move { finish(&call_snapshot, way, &mut record, Ok(call)).await });
             let finishing = AssertUnwindSafe(DetachOnDrop::new(&snapshot.under_way, finishing));
             let finished = finishing.catch_unwind().await;
             finished.unwrap_or_else(|_| reply::internal_error())
@@ -103,12 +103,14 @@ async fn plan(
     }
     if validate::head_comes_first(&context.head, &body) {
         let refused = adapter.refuse_head(&context.wire(&Bytes::new()));
-        refused.inspect_err(|_| progress.closes = true)?;
+        refused.inspect_err(|_| progress.closes_connection = true)?;
     }
     let deadline = context.deadline(snapshot.limits.request_timeout);
     let begin = || snapshot.forwarder.begin_body(context.client_address());
     let reading = validate::read_body(body, snapshot.body_bytes_max(way), deadline, begin);
-    let body = reading.await.inspect_err(|_| progress.closes = true)?;
+    let body = reading
+        .await
+        .inspect_err(|_| progress.closes_connection = true)?;
     let (dialect, decoded) = adapter.decode(&context.wire(&body));
     drop(body);
     progress.dialect = Some(dialect);
@@ -123,7 +125,7 @@ async fn plan(
     progress.enter(CallStep::Authorize, context);
     let (access, scope) = authorize(snapshot, progress, proof, auth).await?;
     let call = decoded.call;
-    let call = call.inspect_err(|error| progress.rejected = error.operation());
+    let call = call.inspect_err(|error| progress.rejected_operation = error.operation());
     let request = Arc::new(call?);
     let watches = request.operation().effect == Effect::Watch;
     if watches {
@@ -166,8 +168,8 @@ async fn finish(
         Err(error) => Err(error),
     };
     record.enter(CallStep::Encode);
-    let (outcome, held) = match forwarded {
-        Ok((success, held)) => (Ok(success), held),
+    let (outcome, held_answer) = match forwarded {
+        Ok((success, held_answer)) => (Ok(success), held_answer),
         Err(error) => (Err(record.progress.with_delivery(error)), None),
     };
     let id = record.context.id.clone();
@@ -186,7 +188,7 @@ async fn finish(
         // 8.6).
         (encoded.body, encoded.rest) = (Bytes::new(), None);
     }
-    let response = reply::respond(record, encoded, &answer, held);
+    let response = reply::respond(record, encoded, &answer, held_answer);
     record.progress.send.settled().await;
     response
 }
@@ -200,7 +202,7 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
     } = record;
     let head = &context.head;
     // A malformed head may end at the wrong place, so no other request may follow it on this connection.
-    validate::readable(head).inspect_err(|_| progress.closes = true)?;
+    validate::readable(head).inspect_err(|_| progress.closes_connection = true)?;
     let client = client_addr::resolve(context.peer(), &head.headers, snapshot.trust())?;
     context.client = Some(client);
     if snapshot.trust().trusts(context.peer()) {
@@ -221,15 +223,15 @@ async fn forward(
 ) -> Result<(Arc<Success>, Option<HeldAnswer>), Error> {
     let access = Arc::clone(&call.access);
     // After a call with effects the answer must reach the caller, because it can't be requested again.
-    let must = may_reach_somebody(&call);
-    let success = ask(snapshot, record, call).await?;
-    let held = snapshot.forwarder.hold(&access, &success, must)?;
-    Ok((success, held))
+    let must_deliver = is_irrevocable(&call);
+    let success = obtain_answer(snapshot, record, call).await?;
+    let held_answer = snapshot.forwarder.hold(&access, &success, must_deliver)?;
+    Ok((success, held_answer))
 }
 
 /// Gets the answer; for HEAD only counts the call. Futures that only sends need are boxed, so that reads reserve no memory for
 /// them.
-async fn ask(
+async fn obtain_answer(
     snapshot: &Snapshot,
     record: &mut AccessRecord,
     call: PlannedCall,
@@ -311,7 +313,7 @@ async fn watch(
 
 /// Returns whether the effect of a call can't be undone. Such a call runs to its end even if the caller disconnects, and its answer
 /// is always delivered.
-fn may_reach_somebody(call: &PlannedCall) -> bool {
+fn is_irrevocable(call: &PlannedCall) -> bool {
     match call.request.operation().effect {
         Effect::Read | Effect::Watch => false,
         Effect::Consume | Effect::Send => true,

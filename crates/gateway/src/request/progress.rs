@@ -24,7 +24,7 @@ pub(crate) struct RequestProgress {
     pub(crate) access: Option<Arc<Access>>,
     pub(crate) call: Option<DecodedCall>,
     /// The operation that a call with a mistake named.
-    pub(crate) rejected: Option<&'static Operation>,
+    pub(crate) rejected_operation: Option<&'static Operation>,
     /// The limit per minute that was counted last: the limit of the access, or else that of the address.
     pub(crate) minute: Option<MinuteLimit>,
     /// The limit per day of the access.
@@ -40,7 +40,7 @@ pub(crate) struct RequestProgress {
     /// The trace of the call, if calls are traced.
     pub(crate) trace: Option<Box<CallTrace>>,
     /// True if the connection closes after the answer.
-    pub(crate) closes: bool,
+    pub(crate) closes_connection: bool,
 }
 
 /// A call, once it is decoded.
@@ -106,7 +106,7 @@ impl RequestProgress {
 
     /// Returns the operation of the call, or the one that a call with a mistake named: for log, journal and metrics.
     pub(crate) fn named_operation(&self) -> Option<&'static Operation> {
-        self.operation().or(self.rejected)
+        self.operation().or(self.rejected_operation)
     }
 
     /// Returns whether the call is known to be a send.

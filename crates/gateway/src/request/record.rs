@@ -41,7 +41,7 @@ impl AccessRecord {
         head: Parts,
     ) -> AccessRecord {
         snapshot.metrics.inflight.inc();
-        let closes = head
+        let closes_connection = head
             .headers
             .contains_key(axum::http::header::TRANSFER_ENCODING);
         AccessRecord {
@@ -49,7 +49,7 @@ impl AccessRecord {
             context: RequestContext::of(path, peer, head),
             progress: RequestProgress {
                 // No other request may follow a chunked request on its connection.
-                closes,
+                closes_connection,
                 trace: snapshot.traces.as_ref().map(CallTrace::begin).map(Box::new),
                 ..RequestProgress::default()
             },
@@ -139,7 +139,7 @@ impl AccessRecord {
             if context.is_multiplexed() {
                 context.peer.go_away();
             } else {
-                self.progress.closes = true;
+                self.progress.closes_connection = true;
             }
         }
     }

@@ -50,7 +50,7 @@ pub(crate) fn respond(
 ) -> Response {
     record.write(reply.status, answer);
     let error = answer.outcome.err();
-    let mut headers = places(record);
+    let mut headers = reused_header_map(record);
     headers.insert(header::CONTENT_TYPE, content_type(reply.content_type));
     for challenge in reply.challenges {
         headers.append(
@@ -94,7 +94,7 @@ pub(crate) fn refuse(record: &mut AccessRecord, error: &Error) -> Response {
 
 /// Returns an empty header map that reuses the request's slots, which are no longer needed. hyper reuses the slots of the answer
 /// for the next request. A connection therefore allocates none, which saves 200 instructions per request.
-fn places(record: &mut AccessRecord) -> HeaderMap {
+fn reused_header_map(record: &mut AccessRecord) -> HeaderMap {
     let mut headers = std::mem::take(&mut record.context.head.headers);
     if !(HEADERS..=HEADERS_TAKEN_OVER_MAX).contains(&headers.capacity()) {
         return HeaderMap::with_capacity(HEADERS);
@@ -218,7 +218,7 @@ fn shared_headers(record: &AccessRecord, headers: &mut HeaderMap) {
     if let Ok(id) = HeaderValue::from_str(record.context.id.shown()) {
         headers.insert(REQUEST_ID, id);
     }
-    if record.progress.closes {
+    if record.progress.closes_connection {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(origin) = &record.context.cors_origin {
@@ -240,9 +240,9 @@ fn limit_headers(progress: &RequestProgress, headers: &mut HeaderMap) {
     let mut states = String::with_capacity(LIMIT_BYTES);
     let minute_state = minute.map(|limit| (limit.name, limit.state.remaining, limit.state.reset_s));
     let day_state = day.map(|day| ("day", day.remaining, day.reset_s));
-    for (name, left, reset_s) in minute_state.into_iter().chain(day_state) {
+    for (name, remaining, reset_s) in minute_state.into_iter().chain(day_state) {
         push_name(&mut states, name);
-        text::push_number(&mut states, "\";r=", left);
+        text::push_number(&mut states, "\";r=", remaining);
         text::push_number(&mut states, ";t=", reset_s);
     }
     let limits = PolicyLimits {

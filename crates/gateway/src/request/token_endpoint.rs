@@ -85,12 +85,14 @@ async fn issue(
     }
     if validate::head_comes_first(&context.head, &body) {
         let refused = refuse_token_head(&context.wire(&Bytes::new()));
-        refused.inspect_err(|_| progress.closes = true)?;
+        refused.inspect_err(|_| progress.closes_connection = true)?;
     }
     let deadline = context.deadline(snapshot.limits.request_timeout);
     let begin = || snapshot.forwarder.begin_body(context.client_address());
     let reading = validate::read_body(body, TOKEN_REQUEST_BYTES_MAX, deadline, begin);
-    let body = reading.await.inspect_err(|_| progress.closes = true)?;
+    let body = reading
+        .await
+        .inspect_err(|_| progress.closes_connection = true)?;
     let request = read_token_request(&context.wire(&body))?;
     let proof = Proof::Secret(PresentedCredentials::Client {
         client_id: &request.client_id,

@@ -62,8 +62,8 @@ pub(crate) async fn answer(
         }
     };
     let now = Instant::now();
-    let left = deadline.saturating_duration_since(now);
-    let until = now + wait.min(left - ANSWERED_WITHIN.min(left / ANSWERED_PART));
+    let remaining = deadline.saturating_duration_since(now);
+    let until = now + wait.min(remaining - ANSWERED_WITHIN.min(remaining / ANSWERED_PART));
     let filter = EventFilter::of(caller.request());
     let limits = WindowLimits {
         events: number(caller.request(), "limit", EVENTS).into(),

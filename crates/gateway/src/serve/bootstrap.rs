@@ -138,11 +138,11 @@ pub(crate) async fn ensure_first_operator(
     hasher: &SecretHasher,
     data: &DataFolder,
 ) -> Result<(), String> {
-    let there = data.read_admin_key()?;
+    let key_in_file = data.read_admin_key()?;
     let keys = store.admin_keys();
     let file = data.admin_key().display().to_string();
     let hint = "to make a new key, stop the gateway and run: chatgate admin-key reset";
-    match there {
+    match key_in_file {
         Some(key) if keys.is_empty() => {
             if key.expose_secret().chars().count() < ADMIN_KEY_BYTES_MIN {
                 return Err(format!(

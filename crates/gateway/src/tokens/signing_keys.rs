@@ -50,9 +50,9 @@ impl SigningKeys {
         } else {
             all.with_first(store, now).await?
         };
-        let (left, over) = all.split_expired(now);
-        delete_keys(store, &over).await?;
-        Ok(left)
+        let (valid, expired) = all.split_expired(now);
+        delete_keys(store, &expired).await?;
+        Ok(valid)
     }
 
     /// Reads all keys in the store.
@@ -79,8 +79,8 @@ impl SigningKeys {
         store: &Store,
         now: i64,
     ) -> Result<SigningKeys, OperationError> {
-        let (left, _) = self.split_expired(now);
-        if left.keys.len() >= KEYS_MAX {
+        let (valid, _) = self.split_expired(now);
+        if valid.keys.len() >= KEYS_MAX {
             let why = "32 keys are in use; rotate again after the oldest key has expired.";
             return Err(OperationError::Conflict(why.to_owned()));
         }
@@ -98,13 +98,13 @@ impl SigningKeys {
         store: &Store,
         now: i64,
     ) -> Result<(SigningKeys, Vec<i64>), OperationError> {
-        let over = self.keys.iter().map(|kept| kept.id).collect();
+        let revoked = self.keys.iter().map(|kept| kept.id).collect();
         let mut keys = self
             .with_another(store, now)
             .await
             .map_err(OperationError::Store)?;
         keys.keys.drain(..self.keys.len());
-        Ok((keys, over))
+        Ok((keys, revoked))
     }
 
     /// Adds the first key of this algorithm. If several replicas do so at the same time, only one key is added.
@@ -140,12 +140,12 @@ impl SigningKeys {
     #[must_use]
     pub(crate) fn split_expired(&self, now: i64) -> (SigningKeys, Vec<i64>) {
         let counts = |at: &usize| self.verifies_until(*at).is_none_or(|until| now < until);
-        let (left, over): (Vec<_>, Vec<_>) = (0..self.keys.len()).partition(counts);
+        let (valid, expired): (Vec<_>, Vec<_>) = (0..self.keys.len()).partition(counts);
         let mut counting = self.clone();
-        counting.keys = left.into_iter().map(|at| self.keys[at].clone()).collect();
+        counting.keys = valid.into_iter().map(|at| self.keys[at].clone()).collect();
         (
             counting,
-            over.into_iter().map(|at| self.keys[at].id).collect(),
+            expired.into_iter().map(|at| self.keys[at].id).collect(),
         )
     }
 
@@ -270,9 +270,9 @@ mod tests {
             [None, Some(until)]
         );
         assert_eq!(both.split_expired(until - 1).0.verifying().len(), 2);
-        let (left, over) = both.split_expired(until);
-        assert_eq!((left.verifying().len(), over.len()), (1, 1));
-        assert_eq!(kids(&left), kids(&both)[..1]);
+        let (valid, expired) = both.split_expired(until);
+        assert_eq!((valid.verifying().len(), expired.len()), (1, 1));
+        assert_eq!(kids(&valid), kids(&both)[..1]);
 
         assert_eq!(
             kids(&open(&store, Algorithm::EdDsa, until - 1).await),
@@ -280,12 +280,12 @@ mod tests {
         );
         assert_eq!(
             kids(&open(&store, Algorithm::EdDsa, until).await),
-            kids(&left)
+            kids(&valid)
         );
         // The key is also deleted from the disk, so an earlier clock does not bring it back.
         assert_eq!(
             kids(&open(&store, Algorithm::EdDsa, 2000).await),
-            kids(&left)
+            kids(&valid)
         );
     }
 

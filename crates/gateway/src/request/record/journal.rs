@@ -99,7 +99,7 @@ fn begun_row(
         client: context.client.map(|client| client.0),
         limited_by: limit.map(|limit| limit.name.into()),
         limit_max: limit.map(|limit| limit.max),
-        limit_left: limit.map(|limit| limit.left),
+        limit_left: limit.map(|limit| limit.remaining),
         generation: i64::try_from(generation).ok(),
         ..JournalRow::default()
     }
@@ -110,7 +110,7 @@ fn begun_row(
 struct CountedLimit {
     name: &'static str,
     max: u32,
-    left: u32,
+    remaining: u32,
 }
 
 /// Returns the limit with the fewest remaining calls.
@@ -118,14 +118,17 @@ fn narrowest_limit(progress: &RequestProgress) -> Option<CountedLimit> {
     let minute = progress.minute.map(|minute| CountedLimit {
         name: minute.name,
         max: minute.state.per_minute,
-        left: minute.state.remaining,
+        remaining: minute.state.remaining,
     });
     let day = progress.day.map(|day| CountedLimit {
         name: "day",
         max: day.per_day,
-        left: day.remaining,
+        remaining: day.remaining,
     });
-    minute.into_iter().chain(day).min_by_key(|limit| limit.left)
+    minute
+        .into_iter()
+        .chain(day)
+        .min_by_key(|limit| limit.remaining)
 }
 
 /// Returns the code if it comes from the upstream and not from the gateway.
