@@ -26,15 +26,23 @@ pub(crate) struct ConnectionLimiter(Mutex<OpenConnections>);
 #[derive(Default)]
 struct OpenConnections {
     total: usize,
-    /// The connections by address, as [`counted_address`] returns the address.
-    by_address: HashMap<IpAddr, Vec<Arc<ConnectionState>>>,
+    by_source: HashMap<ConnectionSource, Vec<Arc<ConnectionState>>>,
+}
+
+/// The source under which connections are counted. A proxy is counted apart from its neighbours, because it has no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum ConnectionSource {
+    /// The address of a trusted proxy.
+    Proxy(IpAddr),
+    /// An IPv4 address or the /64 of an IPv6 address. An IPv6 peer owns at least a /64; otherwise it could open as many connections
+    /// as it has addresses.
+    Peer(IpAddr),
 }
 
 /// The permit for one open connection. Dropping it returns it to the limiter.
 pub(crate) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
-    /// The address under which the connection is counted.
-    address: IpAddr,
+    source: ConnectionSource,
     state: Arc<ConnectionState>,
 }
 
@@ -46,44 +54,56 @@ impl ConnectionLimiter {
         policy: &ConnectionPolicy,
         state: Arc<ConnectionState>,
     ) -> Option<ConnectionPermit> {
-        let is_proxy = policy.is_proxy(address);
-        let address = counted_address(address);
+        let source = ConnectionSource::of(address, policy);
         let mut open = limiter.0.lock();
-        let of_address = open.by_address.get(&address).map_or(0, Vec::len);
+        let of_source = open.by_source.get(&source).map_or(0, Vec::len);
+        let is_exempt = matches!(source, ConnectionSource::Proxy(_));
         let has_room =
-            (of_address < policy.per_address_max || is_proxy || open.evict(Some(address)))
+            (of_source < policy.per_address_max || is_exempt || open.evict(Some(source)))
                 && (open.total < policy.connections_max || open.evict(None));
         if !has_room {
             return None;
         }
         open.total += 1;
-        let of_address = open.by_address.entry(address).or_default();
-        state
-            .permit_index
-            .store(of_address.len(), Ordering::Relaxed);
-        of_address.push(Arc::clone(&state));
+        let of_source = open.by_source.entry(source).or_default();
+        state.permit_index.store(of_source.len(), Ordering::Relaxed);
+        of_source.push(Arc::clone(&state));
         drop(open);
         Some(ConnectionPermit {
             limiter: Arc::clone(limiter),
-            address,
+            source,
             state,
         })
     }
 }
 
+impl ConnectionSource {
+    fn of(address: IpAddr, policy: &ConnectionPolicy) -> ConnectionSource {
+        let address = address.to_canonical();
+        match address {
+            _ if policy.is_proxy(address) => ConnectionSource::Proxy(address),
+            IpAddr::V4(_) => ConnectionSource::Peer(address),
+            IpAddr::V6(v6) => {
+                let network = Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64));
+                ConnectionSource::Peer(network.into())
+            }
+        }
+    }
+}
+
 impl OpenConnections {
-    /// Evicts the connections, of one address or of all addresses, whose peers the server has waited for longest. Connections
+    /// Evicts the connections, of one source or of all sources, whose peers the server has waited for longest. Connections
     /// without a completed request are evicted first. Returns whether any connection was evicted.
-    fn evict(&mut self, of: Option<IpAddr>) -> bool {
+    fn evict(&mut self, of: Option<ConnectionSource>) -> bool {
         let mut waiting: Vec<_> = self
-            .by_address
+            .by_source
             .iter()
-            .filter(|(address, _)| of.is_none_or(|of| of == **address))
-            .flat_map(|(address, open)| open.iter().map(move |state| (*address, state)))
-            .filter_map(|(address, state)| {
+            .filter(|(source, _)| of.is_none_or(|of| of == **source))
+            .flat_map(|(source, open)| open.iter().map(move |state| (*source, state)))
+            .filter_map(|(source, state)| {
                 let waited = state.waited().filter(|waited| *waited >= WAITED_MIN)?;
                 let rank = (state.has_completed(), Reverse(waited));
-                Some((rank, address, Arc::clone(state)))
+                Some((rank, source, Arc::clone(state)))
             })
             .collect();
         let open = if of.is_some() {
@@ -96,17 +116,17 @@ impl OpenConnections {
             return false;
         }
         waiting.select_nth_unstable_by_key(count - 1, |(rank, ..)| *rank);
-        for (_, address, state) in &waiting[..count] {
+        for (_, source, state) in &waiting[..count] {
             state.evict();
-            self.remove(*address, state);
+            self.remove(*source, state);
         }
         tracing::debug!(count, "evicted the slowest connections");
         true
     }
 
     /// Removes a connection, unless an earlier eviction has already removed it.
-    fn remove(&mut self, address: IpAddr, state: &Arc<ConnectionState>) {
-        let Some(open) = self.by_address.get_mut(&address) else {
+    fn remove(&mut self, source: ConnectionSource, state: &Arc<ConnectionState>) {
+        let Some(open) = self.by_source.get_mut(&source) else {
             return;
         };
         // The connection is found by its index, not by a search, because one proxy may have all connections.
@@ -122,7 +142,7 @@ impl OpenConnections {
             self.total -= 1;
         }
         if open.is_empty() {
-            self.by_address.remove(&address);
+            self.by_source.remove(&source);
         }
     }
 }
@@ -148,16 +168,7 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limiter.0.lock().remove(self.address, &self.state);
-    }
-}
-
-/// Returns the address under which a connection is counted. An IPv6 peer owns at least a /64, so its addresses are counted as one;
-/// otherwise it could open as many connections as it has addresses.
-fn counted_address(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
+        self.limiter.0.lock().remove(self.source, &self.state);
     }
 }
 
@@ -171,7 +182,7 @@ mod tests {
             deadlines: Deadlines::default(),
             connections_max,
             per_address_max,
-            trusted_proxies: ["10.0.0.0/8", "fd00::5/128"]
+            trusted_proxies: ["10.0.0.0/8", "fd00::/128"]
                 .map(|network| network.parse().unwrap())
                 .into(),
             proxy_protocol: false,
@@ -223,9 +234,14 @@ mod tests {
         assert!(other.is_some());
         let same = "2001:db8:0:1::2".parse().unwrap();
         assert!(take("192.0.2.1").unwrap().move_to(same, &policy).is_none());
-        let proxied = [(); 2].map(|()| take("fd00::5"));
-        assert!(proxied.iter().all(Option::is_some));
-        assert!(take("fd00::6").is_none());
+        // A proxy takes no room from its neighbours, and they take none from it. Its address may be that of its network.
+        let proxied = [(); 2].map(|()| take("fd00::").unwrap());
+        for permit in &proxied {
+            permit.state().pretend_waited(Duration::from_secs(9));
+        }
+        let neighbour = take("fd00::6");
+        assert!(neighbour.is_some() && take("fd00::7").is_none());
+        assert!(!proxied.iter().any(|permit| permit.state().take_eviction()));
         drop(first);
         assert!(take("2001:db8::2").is_some());
     }
@@ -253,7 +269,7 @@ mod tests {
         drop((oldest, rests, in_flight));
         assert_eq!(limiter.0.lock().total, 4);
         drop((first, second, served, fresh));
-        assert!(limiter.0.lock().total == 0 && limiter.0.lock().by_address.is_empty());
+        assert!(limiter.0.lock().total == 0 && limiter.0.lock().by_source.is_empty());
     }
 
     #[test]
