@@ -47,7 +47,9 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
         socket.set_only_v6(false)?;
     }
     // Accepted connections inherit the limit.
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::debug!(%error, "the system can't limit the unsent bytes of a connection");
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
