@@ -67,15 +67,19 @@ mod tests {
     #[test]
     fn peer_input_is_reported_while_it_is_awaited() {
         let more = PeerInput::default();
+        // Input that no request awaits is not reported later.
+        more.note();
         assert!(!more.is_awaited());
         let mut came = Box::pin(more.arrived());
-        assert!(came.as_mut().now_or_never().is_none());
-        assert!(more.is_awaited());
+        for _ in 0..2 {
+            assert!(came.as_mut().now_or_never().is_none());
+            assert!(more.is_awaited());
+        }
         more.note();
         assert!(!more.is_awaited());
         assert!(came.as_mut().now_or_never().is_some());
         drop(came);
-        // The next request waits for a new event.
+        // The next request waits for a new event, until it is dropped.
         assert!(more.arrived().now_or_never().is_none());
         assert!(!more.is_awaited());
     }

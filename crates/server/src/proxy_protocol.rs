@@ -252,8 +252,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_proxy_protocol_bytes_cause_no_panic(command: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = version_1(&rest);
+        fn arbitrary_proxy_protocol_bytes_cause_no_panic(
+            line in "PROXY( (TCP4|TCP6|UNKNOWN))?( [0-9a-f.:]{0,20}| [ -~]{0,20}){0,5}(\r\n)?",
+            command: u8, family: u8, rest in prop::collection::vec(any::<u8>(), 0..600),
+        ) {
+            let _ = version_1(&[line.as_bytes(), &rest].concat());
+            // The specification names the client in every line that is accepted, except in this one.
+            if let Ok(source) = version_1(line.as_bytes()) {
+                prop_assert_eq!(source.is_none(), line.starts_with("PROXY UNKNOWN"));
+            }
             let _ = version_2(command, family, &rest);
         }
 
