@@ -1,4 +1,4 @@
-//! After an erasure no replica shows the erased events, not even from its memory.
+//! After an erasure no replica shows the erased events, not even from its memory, and the erased messages do not become events again.
 
 use serde_json::{Value, json};
 
@@ -33,21 +33,41 @@ async fn after_an_erasure_no_replica_returns_the_erased_events() {
     let password = made(eraser, json!({"name": "shop", "allow": ["127.0.0.0/8"]})).await;
     let now = asked(other, &password, "").await["cursor"].take();
     let cursor = format!("&cursor={}", now.as_str().unwrap());
-    let shows = async |gateway| {
+    let shows = async |gateway, text| {
         let result = asked(gateway, &password, &cursor).await;
-        result["list"].to_string().contains(DESTINATION)
+        result["list"].to_string().contains(text)
     };
     let base = super::base(fleet.sandbox());
     // Messages that exist at the first poll are history and make no events.
     until("the events are shown", async || {
         receive(&client(), &base, DESTINATION, "erase me").await;
-        shows(eraser).await && shows(other).await
+        shows(eraser, DESTINATION).await && shows(other, DESTINATION).await
     })
     .await;
     let destination = json!({"destination": DESTINATION});
     let erased = admin(eraser, Method::POST, "journal/erase", destination).await;
     assert_eq!(erased.status, 200, "{}", erased.body);
     for (name, gateway) in [("the eraser", eraser), ("the other", other)] {
-        assert!(!shows(gateway).await, "{name} shows erased events");
+        assert!(
+            !shows(gateway, DESTINATION).await,
+            "{name} shows erased events"
+        );
+    }
+    // A caller lists the messages, and another one arrives.
+    let listed = client().get(other.url(&format!(
+        "/api/basic/?class=chat&method=getmessages&platform=whatsapp&platformid=100&destination={DESTINATION}"
+    )));
+    let listed = Answer::of(listed.basic_auth("shop", Some(&password))).await;
+    assert!(listed.body.contains("erase me"), "{}", listed.body);
+    receive(&client(), &base, DESTINATION, "new").await;
+    for (name, gateway) in [("the eraser", eraser), ("the other", other)] {
+        until("the new message is shown", async || {
+            shows(gateway, "\"new\"").await
+        })
+        .await;
+        assert!(
+            !shows(gateway, "erase me").await,
+            "{name} shows erased messages"
+        );
     }
 }

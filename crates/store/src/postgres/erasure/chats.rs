@@ -129,11 +129,11 @@ mod tests {
     /// Waits until this number of connections wait for a lock.
     async fn until_waiting(client: &tokio_postgres::Client, number: i64) {
         let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting = async {
-            while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) < number {
-                tokio::task::yield_now().await;
-            }
+        let waiting = async || {
+            let row = client.query_one(count, &[]).await.unwrap();
+            row.get::<_, i64>(0)
         };
+        let waiting = async { while waiting().await < number {} };
         timeout(PATIENCE, waiting).await.unwrap();
     }
 
