@@ -45,7 +45,7 @@ pub(crate) struct ConnectionState {
     wakes: AtomicU32,
     /// True if the service did not read a body to its end, so that more bytes of the body may still arrive.
     has_unread_body: AtomicBool,
-    /// The index of this connection among the connections of its address. The limiter reads and writes it under its lock.
+    /// The index of this connection among the connections of its source. The limiter reads and writes it under its lock.
     pub(crate) permit_index: AtomicUsize,
     is_evicted: AtomicBool,
     /// The task of the connection, woken when the connection is evicted. The task checks for an eviction at every poll; with a
@@ -60,6 +60,8 @@ pub(crate) struct ConnectionState {
     /// Number of rejected requests in a row whose callers had not authenticated.
     pub(crate) refusals: AtomicU32,
     goaway: Notify,
+    /// True if GOAWAY was sent.
+    is_leaving: AtomicBool,
     pub(crate) peer_input: PeerInput,
     /// The deadline of each request under way (HTTP/2 only).
     deadlines: Mutex<HashMap<u64, Instant>>,
@@ -83,6 +85,7 @@ impl Default for ConnectionState {
             abandoned: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
             goaway: Notify::new(),
+            is_leaving: AtomicBool::new(false),
             peer_input: PeerInput::default(),
             deadlines: Mutex::default(),
         }
@@ -101,10 +104,13 @@ impl Wake for ConnectionState {
     }
 }
 
-/// The progress of a connection. The value changes when a request begins and when it ends. The lower half is the number of requests
-/// under way; the upper half counts the changes of that number.
+/// The progress of a connection. The value changes when a request begins, when it ends, and when GOAWAY is sent. The lower half is
+/// the number of requests under way; the upper half counts the changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
+
+/// The amount that each change adds to the epoch.
+const CHANGE: u64 = 1 << 32;
 
 impl Epoch {
     /// The epoch of a connection on which no request has begun.
@@ -154,6 +160,18 @@ impl ConnectionState {
     /// Completes when GOAWAY was requested.
     pub(crate) async fn goaway_requested(&self) {
         self.goaway.notified().await;
+    }
+
+    /// Shortens the idle time, because GOAWAY is sent.
+    pub(crate) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Release);
+        self.epoch.fetch_add(CHANGE, Ordering::AcqRel);
+        self.reader.wake();
+    }
+
+    /// Returns whether GOAWAY was sent.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
     }
 
     /// Returns the current epoch of the connection.

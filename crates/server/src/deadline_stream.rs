@@ -6,6 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use crate::connection_state::{ConnectionState, Epoch};
 use crate::policy::Deadlines;
 use crate::socket::Socket;
+use crate::write_deadline::WriteDeadline;
 
 mod linger;
 mod rest;
@@ -28,6 +30,10 @@ const CONTROL_BYTES_MAX: u64 = 512 * 1024;
 
 /// Size of the largest answer whose head and body are copied into one buffer before they are sent, in bytes.
 const GATHER_BYTES_MAX: usize = 1024;
+
+/// Time that the peer of an HTTP/2 connection has to close after GOAWAY while no request is under way. An idle peer does not react
+/// to GOAWAY.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 /// A stream that fails when its peer misses a deadline.
 pub(crate) struct DeadlineStream<S> {
@@ -44,7 +50,9 @@ pub(crate) struct DeadlineStream<S> {
     /// The budget of control frames (HTTP/2 only).
     control_frames: Option<ControlFrameBudget>,
     read_timer: Pin<Box<Sleep>>,
-    writing: Option<PendingWrite>,
+    write_deadline: WriteDeadline,
+    /// The timer of the wait for a peer that did not take everything immediately.
+    write_timer: Option<Pin<Box<Sleep>>>,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
@@ -54,15 +62,6 @@ struct ControlFrameBudget {
     read: u64,
     /// Number of body bytes that the service had received when the epoch began.
     bodies_before: u64,
-}
-
-/// An answer that the peer did not take immediately.
-struct PendingWrite {
-    since: Instant,
-    /// The number of bytes that the peer has taken since then, and the time at which it last took some.
-    taken: u64,
-    last_taken: Instant,
-    timer: Pin<Box<Sleep>>,
 }
 
 impl<S> DeadlineStream<S> {
@@ -84,7 +83,8 @@ impl<S> DeadlineStream<S> {
             unread: Bytes::new(),
             control_frames: None,
             read_timer,
-            writing: None,
+            write_deadline: WriteDeadline::new(since),
+            write_timer: None,
             linger: None,
         }
     }
@@ -101,6 +101,11 @@ impl<S> DeadlineStream<S> {
             control_frames: Some(ControlFrameBudget::default()),
             ..DeadlineStream::new(stream, state, deadlines)
         }
+    }
+
+    /// Returns whether this is the stream of an HTTP/2 connection.
+    fn is_multiplexed(&self) -> bool {
+        self.control_frames.is_some()
     }
 
     /// Counts bytes that were read. Returns whether the peer exceeds its budget of control frames.
@@ -128,23 +133,28 @@ impl<S> DeadlineStream<S> {
         epoch.is_busy()
     }
 
-    /// Returns the time by which the peer must send more; `None` while an HTTP/1.1 request is under way, because its deadlines are
-    /// enforced elsewhere.
+    /// Returns the time by which the peer must send more; `None` while an HTTP/1.1 request is under way or an HTTP/2 peer has not
+    /// taken all of an answer, because these deadlines are enforced elsewhere.
     fn read_deadline(&mut self) -> Option<Instant> {
         if self.is_busy() {
             // The deadlines of HTTP/2 requests are enforced here.
-            return self
-                .control_frames
-                .as_ref()
-                .and_then(|_| self.state.deadline());
+            return self.state.deadline().filter(|_| self.is_multiplexed());
         }
         let is_first_byte = self.epoch == Epoch::FIRST && !self.in_head;
-        let allowed = if self.in_head || is_first_byte {
+        let allowed = if self.state.is_leaving() {
+            GOAWAY_GRACE
+        } else if self.in_head || is_first_byte {
             self.deadlines.head
         } else {
             self.deadlines.idle
         };
-        Some(*self.since.get_or_insert_with(Instant::now) + allowed)
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if !self.is_multiplexed() {
+            return Some(since + allowed);
+        }
+        // hyper also reads while it writes the end of an answer, and the peer reports what it takes of the answer.
+        let since = since.max(self.write_deadline.taken_by());
+        self.write_timer.is_none().then_some(since + allowed)
     }
 
     fn set_read_timer(&mut self, deadline: Instant) {
@@ -168,13 +178,17 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
                 if this.exceeds_budget(buf.filled().len() - before) {
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                 }
-                if !is_busy && !this.in_head && this.control_frames.is_none() {
+                if !is_busy && !this.in_head && !this.is_multiplexed() {
                     this.in_head = true;
                     this.since = None;
                 }
                 Poll::Ready(read)
             }
             Poll::Pending => {
+                if this.is_multiplexed() {
+                    // Each end of a request or of a write, and GOAWAY, changes the deadline.
+                    this.state.reader().register(cx.waker());
+                }
                 let Some(deadline) = this.read_deadline() else {
                     this.state.reader().register(cx.waker());
                     // If the request has ended since the check above, nothing else would wake the reader.
@@ -183,13 +197,11 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
                     }
                     return Poll::Pending;
                 };
-                if this.epoch.is_busy() {
-                    this.state.reader().register(cx.waker());
-                    if this.state.epoch() != this.epoch {
-                        cx.waker().wake_by_ref();
-                    }
-                }
                 ready!(this.poll_deadline(cx, deadline));
+                if this.is_multiplexed() && !this.epoch.is_busy() {
+                    // As if the peer had closed: hyper writes what remains and then closes.
+                    return Poll::Ready(Ok(()));
+                }
                 if this.epoch.is_busy() {
                     // Without a reset the system would continue to offer the answer to the peer.
                     this.stream.abort();
@@ -201,43 +213,40 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for DeadlineStream<S> {
 }
 
 impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
-    /// Passes on the result of a write and counts the written bytes. `taken` returns `None` when nothing remains to be taken. A
+    /// Passes on the result of a write and counts the written bytes. `bytes` returns `None` when no byte remains unwritten. A
     /// pending write fails when the peer has taken nothing for too long, or too little on average.
     fn limit_write<T>(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
-        taken: impl FnOnce(&T) -> Option<usize>,
+        bytes: impl FnOnce(&T) -> Option<usize>,
     ) -> Poll<io::Result<T>> {
         if let Poll::Ready(Ok(done)) = &written {
-            match (taken(done), &mut self.writing) {
-                (Some(bytes), Some(writing)) => {
-                    writing.taken += bytes as u64;
-                    writing.last_taken = Instant::now();
+            if let Some(bytes) = bytes(done) {
+                let now = Instant::now();
+                self.write_deadline.extend(now, bytes, &self.deadlines);
+                if self.write_timer.is_some() {
                     self.state.restart_wait();
                 }
-                (Some(_), None) => {}
-                (None, writing) => *writing = None,
+            } else if self.write_timer.take().is_some() {
+                // The idle time of an HTTP/2 connection begins now.
+                self.state.reader().wake();
             }
         }
         if written.is_ready() {
             return written;
         }
-        let writing = self.writing.get_or_insert_with(|| {
-            let since = Instant::now();
-            PendingWrite {
-                since,
-                taken: 0,
-                last_taken: since,
-                timer: Box::pin(tokio::time::sleep_until(since + self.deadlines.write)),
-            }
-        });
-        let PendingWrite { since, taken, .. } = *writing;
-        let deadline = self.deadlines.next_piece(since, writing.last_taken, taken);
-        if writing.timer.deadline() != deadline {
-            writing.timer.as_mut().reset(deadline);
+        if self.write_timer.is_none() {
+            self.write_deadline.start(Instant::now());
         }
-        ready!(writing.timer.as_mut().poll(cx));
+        let deadline = self.write_deadline.at(&self.deadlines);
+        let timer = self
+            .write_timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        ready!(timer.as_mut().poll(cx));
         self.stream.abort();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -288,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // While a request is under way, hyper reads nothing but flushes at every poll, so the check for more bytes is made here.
-        let is_awaited = this.state.peer_input.is_awaited() && this.control_frames.is_none();
+        let is_awaited = this.state.peer_input.is_awaited() && !this.is_multiplexed();
         if is_awaited && this.stream.poll_more(cx).is_ready() {
             this.state.peer_input.note();
         }
@@ -301,9 +310,6 @@ impl<S: AsyncRead + AsyncWrite + Socket + Unpin> AsyncWrite for DeadlineStream<S
         let this = self.get_mut();
         let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
         ready!(this.limit_write(cx, shut, |()| None))?;
-        if this.state.has_unread_body() {
-            ready!(this.poll_linger(cx));
-        }
-        Poll::Ready(Ok(()))
+        this.poll_linger(cx).map(Ok)
     }
 }

@@ -21,6 +21,7 @@ mod permits;
 mod socket;
 mod timed_body;
 mod workers;
+mod write_deadline;
 
 pub mod fd_limit;
 pub mod proxy_protocol;

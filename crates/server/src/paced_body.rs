@@ -12,9 +12,13 @@ use tokio::time::Instant;
 
 use crate::connection_state::InFlight;
 use crate::policy::Deadlines;
+use crate::write_deadline::WriteDeadline;
 
 /// Size of the largest frame, in bytes: the smallest maximum that the protocol allows.
 pub(crate) const FRAME_BYTES_MAX: u32 = 16 * 1024;
+
+/// Size of the largest piece, in bytes.
+const PIECE_BYTES_MAX: usize = FRAME_BYTES_MAX as usize;
 
 /// The body of an answer. Its request is under way until hyper has taken the whole body or the peer has reset the stream. hyper
 /// passes on a whole piece as soon as the peer has room for one byte of it, and then asks for the next piece. Therefore each piece
@@ -24,10 +28,20 @@ pub(crate) struct PacedBody {
     rest: Bytes,
     in_flight: InFlight,
     deadlines: Deadlines,
-    /// The time at which the answer began; `None` for an answer without an end, whose pieces each have their own time.
-    since: Option<Instant>,
-    /// Number of bytes that were handed over.
-    handed_over: u64,
+    write_deadline: WriteDeadline,
+    wait: Wait,
+    /// True if the answer may continue indefinitely.
+    is_endless: bool,
+}
+
+/// The wait for a peer to take the next piece of an answer.
+enum Wait {
+    /// The time for the first piece began with the answer.
+    First,
+    /// The time for the next piece extends the time for the previous pieces.
+    Next,
+    /// The server does not wait, because the service has nothing to send.
+    None,
 }
 
 impl PacedBody {
@@ -38,37 +52,37 @@ impl PacedBody {
         deadlines: Deadlines,
     ) -> Response<PacedBody> {
         let now = Instant::now();
-        let piece = u64::from(FRAME_BYTES_MAX);
-        let bytes = http_body::Body::size_hint(response.body()).exact();
-        let first = bytes.map_or(piece, |bytes| bytes.min(piece));
-        in_flight.set_deadline(deadlines.next_piece(now, now, first));
-        let since = (!is_endless(&response)).then_some(now);
+        let exact = http_body::Body::size_hint(response.body()).exact();
+        let first = exact.map_or(PIECE_BYTES_MAX, |bytes| PIECE_BYTES_MAX.min(bytes as usize));
+        let mut write_deadline = WriteDeadline::new(now);
+        write_deadline.extend(now, first, &deadlines);
+        in_flight.set_deadline(write_deadline.at(&deadlines));
+        let is_endless = is_endless(&response);
         response.map(|body| PacedBody {
             body,
             rest: Bytes::new(),
             in_flight,
             deadlines,
-            since,
-            handed_over: 0,
+            write_deadline,
+            wait: Wait::First,
+            is_endless,
         })
     }
 
     /// Gives the peer time for the next piece of `bytes` bytes, because it has taken the previous pieces.
     fn pace(&mut self, bytes: usize) {
-        let is_first = self.handed_over == 0;
-        self.handed_over += bytes as u64;
-        match self.since {
-            // The time for the first piece began with the answer. Most answers have no other piece.
-            Some(_) if is_first => {}
-            Some(since) => {
-                let now = Instant::now();
-                let deadline = self.deadlines.next_piece(since, now, self.handed_over);
-                self.in_flight.set_deadline(deadline);
-            }
-            None => self
-                .in_flight
-                .set_deadline(Instant::now() + self.deadlines.write),
+        let wait = std::mem::replace(&mut self.wait, Wait::Next);
+        // Most answers have no other piece, and need no other deadline.
+        if matches!(wait, Wait::First) {
+            return;
         }
+        let now = Instant::now();
+        if matches!(wait, Wait::None) {
+            self.write_deadline.start(now);
+        }
+        self.write_deadline.extend(now, bytes, &self.deadlines);
+        let deadline = self.write_deadline.at(&self.deadlines);
+        self.in_flight.set_deadline(deadline);
     }
 }
 
@@ -89,9 +103,9 @@ impl http_body::Body for PacedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
             let frame = Pin::new(&mut self.body).poll_frame(cx);
-            if frame.is_pending() && self.since.is_none() {
-                // The service has nothing to send, so the server does not wait for the peer.
+            if frame.is_pending() && self.is_endless {
                 self.in_flight.clear_deadline();
+                self.wait = Wait::None;
             }
             match ready!(frame) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -101,7 +115,7 @@ impl http_body::Body for PacedBody {
                 end => return Poll::Ready(end),
             }
         }
-        let length = self.rest.len().min(FRAME_BYTES_MAX as usize);
+        let length = self.rest.len().min(PIECE_BYTES_MAX);
         self.pace(length);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
@@ -129,6 +143,7 @@ mod tests {
 
     use futures_util::stream;
     use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
 
     use super::*;
     use crate::connection_state::ConnectionState;
@@ -173,22 +188,22 @@ mod tests {
         assert!(!is_endless(&Response::new(Body::from("whole"))));
     }
 
-    const PIECE: usize = FRAME_BYTES_MAX as usize;
-
     /// Returns the number of pieces of an answer that the peer takes before its connection is closed, at most `pieces`. The length
     /// stands in the head, not in the body, as for a large answer.
     async fn pieces_read_before_deadline(
         pieces: usize,
+        is_endless: bool,
         pause: impl Fn(usize) -> Duration,
     ) -> usize {
         let state = Arc::default();
         // The service may produce two pieces in one.
-        let body = (0..pieces / 2).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b'x'; 2 * PIECE])));
-        let length = Some((pieces * PIECE) as u64);
+        let body = (0..pieces / 2)
+            .map(|_| Ok::<_, Infallible>(Bytes::from(vec![b'x'; 2 * PIECE_BYTES_MAX])));
+        let length = (!is_endless).then_some((pieces * PIECE_BYTES_MAX) as u64);
         let mut body = of(Body::from_stream(stream::iter(body)), length, &state);
         for taken in 0..pieces {
             let frame = body.frame().await.unwrap().unwrap();
-            assert_eq!(frame.into_data().unwrap().len(), PIECE);
+            assert_eq!(frame.into_data().unwrap().len(), PIECE_BYTES_MAX);
             tokio::time::advance(pause(taken)).await;
             if state.deadline().is_some_and(|at| at < Instant::now()) {
                 return taken;
@@ -200,12 +215,42 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_long_answer_times_out_only_if_the_peer_reads_too_slowly() {
-        let at_pace = Duration::from_secs(16);
-        assert_eq!(pieces_read_before_deadline(256, |_| at_pace).await, 256);
-        // First a peer that is too slow on average, then one whose single pause is too long.
-        let slow = Duration::from_secs(20);
-        assert_eq!(pieces_read_before_deadline(256, |_| slow).await, 7);
-        let stops = |taken| Duration::from_secs(if taken < 200 { 0 } else { 415 });
-        assert_eq!(pieces_read_before_deadline(256, stops).await, 200);
+        for is_endless in [false, true] {
+            let read = async |pause: fn(usize) -> u64| {
+                let pause = |taken| Duration::from_secs(pause(taken));
+                pieces_read_before_deadline(256, is_endless, pause).await
+            };
+            assert_eq!(read(|_| 16).await, 256);
+            // hyper takes many pieces at once when the buffers below it have room again.
+            assert_eq!(
+                read(|taken| if taken % 20 == 19 { 320 } else { 0 }).await,
+                256
+            );
+            // First a peer that is too slow on average, then one whose single pause is too long.
+            assert_eq!(read(|_| 20).await, 7);
+            assert_eq!(read(|taken| if taken < 200 { 0 } else { 415 }).await, 200);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_was_earned_before_a_service_had_nothing_to_send_is_over() {
+        let state = Arc::default();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let pieces = stream::unfold(receiver, async |mut receiver| {
+            let piece = receiver.recv().await?;
+            Some((Ok::<_, Infallible>(piece), receiver))
+        });
+        let mut body = of(Body::from_stream(pieces), None, &state);
+        let piece = || Bytes::from(vec![b'x'; PIECE_BYTES_MAX]);
+        for _ in 0..20 {
+            sender.send(piece()).unwrap();
+            body.frame().await.unwrap().unwrap();
+        }
+        assert!(futures_util::FutureExt::now_or_never(body.frame()).is_none());
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        sender.send(piece()).unwrap();
+        body.frame().await.unwrap().unwrap();
+        let left = state.deadline().unwrap() - Instant::now();
+        assert_eq!(left.as_secs(), 30 + 16);
     }
 }

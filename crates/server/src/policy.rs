@@ -18,10 +18,6 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Maximum number of header lines. Clients behind two proxies send about thirty.
 pub(crate) const HEADERS_MAX: usize = 100;
 
-/// Number of bytes of an answer that a peer may take before the server notices it. TLS buffers up to 64 KiB below the stream, and the
-/// system reports room again only after the peer has taken up to 340 KiB (measured with [`UNSENT_BYTES_MAX`]).
-const UNSEEN_BYTES_MAX: u64 = 384 * 1024;
-
 /// Number of unsent bytes of a connection that the system buffers, apart from the bytes that the network carries. Without this limit
 /// the buffer grows to 4 MiB, of which a peer takes 1.4 MB before the system reports room again: a slow reader looks like one that
 /// has stopped.
@@ -65,7 +61,7 @@ pub struct Deadlines {
     pub request: Duration,
     /// Time for the whole body of a request, to which the received bytes add more time at `rate`.
     pub body: Duration,
-    /// Time for taking the next piece of the answer, and for taking the whole answer. The taken bytes add more time at `rate`; at
+    /// Time for taking the next piece of the answer, and for taking the whole answer. The written bytes add more time at `rate`; at
     /// most 384 KiB of them count for the next piece.
     pub write: Duration,
     /// Minimum average number of bytes per second that a peer has to send or take.
@@ -75,15 +71,7 @@ pub struct Deadlines {
 impl Deadlines {
     /// Returns the time that this number of bytes has earned.
     pub(crate) fn time_for(&self, bytes: u64) -> Duration {
-        Duration::from_millis(bytes.saturating_mul(1000) / u64::from(self.rate.max(1)))
-    }
-
-    /// Returns the time by which a peer has to take more of an answer. The answer was offered at `since`, and the peer had taken
-    /// `taken` bytes by `last`. A peer that took many bytes quickly must not then pause for the whole time that they earned.
-    pub(crate) fn next_piece(&self, since: Instant, last: Instant, taken: u64) -> Instant {
-        let by_pace = since + self.time_for(taken);
-        let by_pause = last + self.time_for(taken.min(UNSEEN_BYTES_MAX));
-        by_pace.min(by_pause) + self.write
+        Duration::from_micros(bytes.saturating_mul(1_000_000) / u64::from(self.rate.max(1)))
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ConnectionState, now_ms};
+use super::{CHANGE, ConnectionState, now_ms};
 
 /// The amounts that the begin and the end of a request add to the epoch.
-const BEGIN: u64 = (1 << 32) + 1;
-const END: u64 = (1 << 32) - 1;
+const BEGIN: u64 = CHANGE + 1;
+const END: u64 = CHANGE - 1;
 
 /// A request under way. Dropping the guard ends the request.
 #[derive(Debug)]

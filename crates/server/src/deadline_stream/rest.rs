@@ -32,7 +32,7 @@ impl<S> DeadlineStream<S> {
     /// Returns the time at which the connection may rest; `None` if it has something to do or has not had a request yet.
     fn rest_at(&self) -> Option<Instant> {
         let is_idle = !self.epoch.is_busy() && self.epoch != Epoch::FIRST && !self.in_head;
-        let may_rest = is_idle && self.writing.is_none() && self.control_frames.is_none();
+        let may_rest = is_idle && self.write_timer.is_none() && !self.is_multiplexed();
         Some(self.since.filter(|_| may_rest)? + REST_AFTER)
     }
 

@@ -1,9 +1,11 @@
 //! Tests of the deadlines, with a clock that the tests control.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::linger::LINGER_MAX;
 use super::*;
@@ -215,34 +217,133 @@ async fn the_wait_for_a_peer_restarts_when_it_reads_a_part_of_an_answer() {
     writes.await.unwrap();
 }
 
+/// Number of bytes that the system of these tests buffers, and that a peer takes before the system reports room again.
+const BUFFERED_BYTES: usize = 340 * 1024;
+
+/// The time in which a peer at the minimum rate takes the buffered bytes.
+const TAKES_BUFFERED: Duration = Duration::from_secs(340);
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_at_the_minimum_pace_never_times_out() {
-    const KIB: usize = 1024;
-    let (mut peer, mut stream, _) = stream(4);
-    let reads = tokio::spawn(async move {
-        // Imitates a socket that has room again only after the peer has taken a large part of an answer.
-        let mut pause = tokio::time::interval(Duration::from_secs(340));
-        for _ in 0..5 {
+    const PARTS: usize = 5;
+    for flushes in [false, true] {
+        let (mut peer, mut stream, _) = stream(BUFFERED_BYTES);
+        let reads = tokio::spawn(async move {
+            let mut pause = tokio::time::interval(TAKES_BUFFERED);
             pause.tick().await;
-            peer.read_exact(&mut [0; 340 * KIB]).await.unwrap();
+            for _ in 0..PARTS {
+                pause.tick().await;
+                peer.read_exact(&mut vec![0; BUFFERED_BYTES]).await.unwrap();
+            }
+        });
+        for _ in 0..PARTS * 10 {
+            let piece = vec![b'x'; BUFFERED_BYTES / 10];
+            stream.write_all(&piece).await.unwrap();
+            if flushes {
+                stream.flush().await.unwrap();
+            }
         }
-        peer
-    });
-    stream.write_all(&vec![b'x'; 5 * 340 * KIB]).await.unwrap();
-    reads.await.unwrap();
+        reads.await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_times_out_at_the_write_deadline_if_the_peer_does_not_read() {
-    let (_peer, ours) = tokio::io::duplex(4);
-    // A buffered writer writes its bytes at shutdown, as TLS does with close_notify.
-    let ours = tokio::io::BufWriter::new(ours);
-    let mut stream = DeadlineStream::new(ours, Arc::default(), Deadlines::default());
-    stream.write_all(b"more than four").await.unwrap();
+    for (buffered, seconds) in [(4, 30), (BUFFERED_BYTES, 30 + 340)] {
+        let (_peer, ours) = tokio::io::duplex(buffered);
+        // A buffered writer writes its bytes at shutdown, as TLS does with close_notify.
+        let ours = tokio::io::BufWriter::new(ours);
+        let mut stream = DeadlineStream::new(ours, Arc::default(), Deadlines::default());
+        stream.write_all(&vec![b'x'; buffered]).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.write_all(b"goodbye").await.unwrap();
+        let began = Instant::now();
+        let shut = stream.shutdown().await;
+        assert_eq!(shut.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(is_about(began.elapsed(), seconds), "{buffered}");
+    }
+}
+
+/// Polls the stream as hyper does: reads, and then writes these bytes. Returns the time until the input ends.
+async fn input_ends_after(stream: &mut DeadlineStream<DuplexStream>, mut bytes: &[u8]) -> Duration {
     let began = Instant::now();
-    let shut = stream.shutdown().await;
-    assert_eq!(shut.unwrap_err().kind(), io::ErrorKind::TimedOut);
-    assert!(is_about(began.elapsed(), 30));
+    let ends = poll_fn(|cx| {
+        let mut byte = [0];
+        let read = Pin::new(&mut *stream).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        if let Poll::Ready(read) = read {
+            return Poll::Ready(read);
+        }
+        while !bytes.is_empty() {
+            let written = ready!(Pin::new(&mut *stream).poll_write(cx, bytes))?;
+            bytes = &bytes[written..];
+        }
+        ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+        Poll::Pending
+    });
+    let ended = tokio::time::timeout(Duration::from_secs(3600), ends).await;
+    ended.expect("the input does not end").unwrap();
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_idle_time_of_an_http_2_connection_begins_when_the_peer_has_taken_the_answer() {
+    // The last peer takes nothing until a little before the deadline.
+    let late = Duration::from_secs(340 + 20);
+    let rest = 60 * 1024;
+    for (bytes, taken_by) in [
+        (0, 0),
+        (BUFFERED_BYTES, 340),
+        (BUFFERED_BYTES + rest, 340 + 20 + 60),
+    ] {
+        for (leaves, idle) in [(false, 75), (true, 1)] {
+            let (mut peer, ours) = tokio::io::duplex(BUFFERED_BYTES);
+            let state = Arc::new(ConnectionState::default());
+            let deadlines = Deadlines::default();
+            let mut stream = DeadlineStream::multiplexed(ours, Arc::clone(&state), deadlines);
+            drop(ConnectionState::begin(&state));
+            if leaves {
+                state.leave();
+            }
+            let takes = tokio::spawn(async move {
+                tokio::time::sleep(late).await;
+                peer.read_exact(&mut vec![0; bytes]).await.unwrap();
+                peer
+            });
+            let ended = input_ends_after(&mut stream, &vec![b'x'; bytes]).await;
+            assert!(
+                is_about(ended, taken_by + idle),
+                "{bytes} {leaves}: {ended:?}"
+            );
+            takes.abort();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_http_2_peer_that_sends_while_it_reads_gets_the_whole_answer() {
+    const ANSWER: usize = 64 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    // The answer has to wait in the buffer of the server's side.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let connects = socket.connect(listener.local_addr().unwrap());
+    let (peer, accepted) = tokio::join!(connects, listener.accept());
+    let (mut peer, (ours, _)) = (peer.unwrap(), accepted.unwrap());
+    let mut stream = DeadlineStream::multiplexed(ours, Arc::default(), Deadlines::default());
+    peer.write_all(b"WINDOW_UPDATE").await.unwrap();
+    let closes = tokio::spawn(async move {
+        stream.write_all(&[b'x'; ANSWER]).await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    let mut answer = Vec::new();
+    let read = peer.read_to_end(&mut answer).await;
+    assert!(
+        read.is_ok() && answer.len() == ANSWER,
+        "{read:?}, {} bytes",
+        answer.len()
+    );
+    drop(peer);
+    closes.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
