@@ -2,8 +2,8 @@
 //! the limits that HTTP/1.1 has by design must be set here.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use http::header::CONTENT_LENGTH;
@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connection_state::ConnectionState;
@@ -22,7 +21,7 @@ use crate::deadline_stream::DeadlineStream;
 use crate::dispatch::Dispatch;
 use crate::paced_body::{FRAME_BYTES_MAX, PacedBody};
 use crate::peer::Peer;
-use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX, Shutdown};
+use crate::policy::{HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::socket::Socket;
 use crate::timed_body::TimedBody;
 
@@ -45,11 +44,6 @@ const OWN_RESETS_MAX: usize = 100;
 /// Maximum number of requests that a peer may abandon in excess of the answers that it waits for. A peer that abandons more
 /// requests makes the server work for nothing.
 const ABANDONED_MAX: u32 = 100;
-
-/// Time that a peer without a request has to close after GOAWAY, and the interval at which the server checks whether a request is
-/// under way.
-const GOAWAY_GRACE: Duration = Duration::from_secs(1);
-const GOAWAY_POLL: Duration = Duration::from_millis(100);
 
 /// Serves the requests of one connection.
 pub(crate) async fn serve<S, D>(
@@ -85,18 +79,21 @@ where
             Ok::<_, Infallible>(PacedBody::new(response, in_flight, deadlines))
         }
     });
-    let connection = builder().serve_connection(TokioIo::new(stream), service);
-    // GOAWAY has two causes, so this connection has its own shutdown. The listener waits until the watcher is dropped.
+    // The listener waits until the watcher is dropped.
     let ShutdownHandles {
         watcher: _watcher,
-        shutdown,
+        mut shutdown,
     } = handles;
-    let goaway = GracefulShutdown::new();
-    let connection = goaway.watch(connection);
+    let mut connection = pin!(builder().serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        ended = connection => Ok(ended?),
-        cause = leave(goaway, shutdown, &peer.state) => Err(cause.into()),
+        ended = connection.as_mut() => return Ok(ended?),
+        () = shutdown.announced() => {}
+        () = peer.state.goaway_requested() => {}
     }
+    // hyper sends GOAWAY and closes after the last answer. The stream ends if the peer is idle and does not react.
+    peer.state.leave();
+    connection.as_mut().graceful_shutdown();
+    Ok(connection.await?)
 }
 
 /// Returns the answer to HEAD: without the body, but with the length of the body (RFC 9110, 9.3.2). hyper does this only over
@@ -127,31 +124,6 @@ fn builder() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Sends GOAWAY when the shutdown of the listener is announced, or after too many rejected requests in a row. Completes with the
-/// cause once the connection has closed. Also completes if the peer has no request under way after [`GOAWAY_GRACE`] and does not
-/// close, because an idle peer does not react to GOAWAY.
-async fn leave(
-    goaway: GracefulShutdown,
-    mut shutdown: Shutdown,
-    state: &ConnectionState,
-) -> &'static str {
-    let cause = tokio::select! {
-        () = shutdown.announced() => "the listener is shutting down",
-        () = state.goaway_requested() => "too many requests were refused",
-    };
-    let at_rest = async {
-        tokio::time::sleep(GOAWAY_GRACE).await;
-        while state.epoch().is_busy() {
-            tokio::time::sleep(GOAWAY_POLL).await;
-        }
-    };
-    tokio::select! {
-        () = goaway.shutdown() => {}
-        () = at_rest => {}
-    }
-    cause
-}
-
 /// Counts a request as abandoned if the request is dropped before it has an answer.
 struct AbandonGuard(Option<Arc<ConnectionState>>);
 
@@ -175,7 +147,16 @@ impl Drop for AbandonGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::routing::get;
+    use hyper_util::server::graceful::GracefulShutdown;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
     use super::*;
+    use crate::peer::PeerAddr;
+    use crate::policy::{ConnectionPolicy, Deadlines, Shutdown, ShutdownPhase};
 
     #[test]
     fn an_answer_to_head_has_the_content_length_of_its_body() {
@@ -191,6 +172,85 @@ mod tests {
         assert_eq!(length_of(Body::from("abc"), None), Some(3.into()));
         assert_eq!(length_of(Body::empty(), None), None);
         assert_eq!(length_of(Body::empty(), Some(5)), Some(5.into()));
+    }
+
+    /// The beginning of a connection: the preface, SETTINGS with large windows, and GET.
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+        \x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x20\x00\x00\
+        \x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x20\x00\x00\
+        \x00\x00\x06\x01\x05\x00\x00\x00\x01\x82\x87\x84\x41\x01x";
+
+    /// Returns the length of the answer's body in these frames; `None` if the answer has no end.
+    fn body_bytes(mut frames: &[u8]) -> Option<usize> {
+        let mut bytes = 0;
+        while let [a, b, c, kind, flags, _, _, _, stream, rest @ ..] = frames {
+            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+            if (*kind, *stream) == (0, 1) {
+                bytes += length;
+                if flags & 1 != 0 {
+                    return Some(bytes);
+                }
+            }
+            frames = rest.get(length..)?;
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_reader_gets_its_whole_answer_whatever_ends_its_connection() {
+        const ANSWER: usize = 300 * 1024;
+        // At this rate the buffered end of an answer takes longer than the idle time.
+        const TAKEN_A_SECOND: usize = 1200;
+        for is_shutdown in [false, true] {
+            let (mut client, stream) = tokio::io::duplex(64 * 1024);
+            let router = Router::new().route("/", get(|| async { "x".repeat(ANSWER) }));
+            let (announce, shutdown) = Shutdown::channel();
+            let serving = tokio::spawn(serve_router(stream, router, shutdown));
+            client.write_all(HELLO).await.unwrap();
+            let (mut taken, mut piece) = (Vec::new(), [0; TAKEN_A_SECOND]);
+            taken.push(client.read_u8().await.unwrap());
+            if is_shutdown {
+                announce.send_replace(Some(ShutdownPhase::Announced));
+            }
+            let mut second = tokio::time::interval(Duration::from_secs(1));
+            while let read @ 1.. = client.read(&mut piece).await.unwrap() {
+                taken.extend_from_slice(&piece[..read]);
+                second.tick().await;
+            }
+            assert_eq!(body_bytes(&taken), Some(ANSWER), "{is_shutdown}");
+            drop(client);
+            serving.await.unwrap().unwrap();
+        }
+    }
+
+    /// Serves a router over a stream with the default policy.
+    async fn serve_router(
+        stream: DuplexStream,
+        dispatch: Router,
+        shutdown: Shutdown,
+    ) -> Result<(), Cause> {
+        let policy = ConnectionPolicy {
+            deadlines: Deadlines::default(),
+            connections_max: 1,
+            per_address_max: 1,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            tls: None,
+        };
+        let policy = Arc::new(policy);
+        let peer = Peer {
+            addr: PeerAddr::of(([127, 0, 0, 1], 1).into()),
+            state: Arc::default(),
+        };
+        let watcher = GracefulShutdown::new().watcher();
+        let handles = ShutdownHandles { watcher, shutdown };
+        serve(
+            stream,
+            &peer,
+            &ConnectionContext { dispatch, policy },
+            handles,
+        )
+        .await
     }
 
     #[test]
