@@ -26,7 +26,7 @@ pub struct LimitsConfig {
     pub header_timeout: Duration,
     /// Maximum wait for a body. Received bytes extend it.
     pub body_timeout: Duration,
-    /// Maximum wait for a caller to take any byte of an answer, and to take the whole answer. Taken bytes extend the latter.
+    /// Maximum wait for a caller to take any byte of an answer, and to take the whole answer. Written bytes extend both.
     pub write_timeout: Duration,
     /// Minimum average rate at which bodies must arrive and answers must be taken, in bytes per second.
     pub rate: u32,
