@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
-use adapter::{Answer, Code, Effect, Error, Request, Response as Success, Way};
+use adapter::{Answer, Code, Decoded, Effect, Error, Request, Response as Success, Way};
 use adapter_soap::WsdlPorts;
 use axum::body::Body;
 use axum::body::Bytes;
@@ -22,10 +22,11 @@ use telemetry::CallStep;
 
 use crate::client_addr;
 use crate::paths::PublicPath;
+use crate::request::context::RequestContext;
 use crate::request::detached::DetachOnDrop;
 use crate::request::event_caller::EventCaller;
 use crate::request::idempotency::{self, SendState};
-use crate::request::progress::{DecodedCall, MinuteLimit};
+use crate::request::progress::{DecodedCall, MinuteLimit, RequestProgress};
 use crate::request::proof::{Proof, authorize, check_scope};
 use crate::request::record::AccessRecord;
 use crate::request::reply;
@@ -90,7 +91,6 @@ async fn plan(
     way: Way,
     body: Body,
 ) -> Result<Plan, Error> {
-    let adapter = snapshot.adapter(way);
     admit(snapshot, record)?;
     let AccessRecord {
         context, progress, ..
@@ -101,20 +101,8 @@ async fn plan(
         RequestKind::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         RequestKind::Call | RequestKind::CheckOnly => {}
     }
-    if validate::head_comes_first(&context.head, &body) {
-        let refused = adapter.refuse_head(&context.wire(&Bytes::new()));
-        refused.inspect_err(|_| progress.closes_connection = true)?;
-    }
     let deadline = context.deadline(snapshot.limits.request_timeout);
-    let begin = || snapshot.forwarder.begin_body(context.client_address());
-    let reading = validate::read_body(body, snapshot.body_bytes_max(way), deadline, begin);
-    let body = reading
-        .await
-        .inspect_err(|_| progress.closes_connection = true)?;
-    let (dialect, decoded) = adapter.decode(&context.wire(&body));
-    drop(body);
-    progress.dialect = Some(dialect);
-    let decoded = decoded?;
+    let decoded = decode(snapshot, (context, progress), (way, body), deadline).await?;
     let proof = Proof::of(&decoded.credentials, deadline);
     let auth = AuthContext {
         address: context.client_address(),
@@ -213,6 +201,28 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
     let name = "address";
     progress.minute = limit.map(|state| MinuteLimit { name, state });
     admitted
+}
+
+/// Reads the body and decodes it. If the head already shows the mistake, a large body is not read.
+async fn decode(
+    snapshot: &Snapshot,
+    (context, progress): (&RequestContext, &mut RequestProgress),
+    (way, body): (Way, Body),
+    deadline: Instant,
+) -> Result<Decoded, Error> {
+    let adapter = snapshot.adapter(way);
+    if validate::head_comes_first(&context.head, &body) {
+        let refused = adapter.refuse_head(&context.wire(&Bytes::new()));
+        refused.inspect_err(|_| progress.closes_connection = true)?;
+    }
+    let begin = || snapshot.forwarder.begin_body(context.client_address());
+    let reading = validate::read_body(body, snapshot.body_bytes_max(way), deadline, begin);
+    let body = reading
+        .await
+        .inspect_err(|_| progress.closes_connection = true)?;
+    let (dialect, decoded) = adapter.decode(&context.wire(&body));
+    progress.dialect = Some(dialect);
+    decoded
 }
 
 /// Gets the answer and counts its bytes until the caller has taken it.
