@@ -1,6 +1,6 @@
 //! Endless answers and requests, and the memory that they cost.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::client::{address, ask, connect};
 use super::{ENVIRONMENT, configuration, read};
-use crate::harness::{Gateway, load};
+use crate::harness::{Gateway, load, until};
+
+/// Number of bodies that are never completed, and the size of the part that arrives. All parts together have 60 MB.
+const PARTIAL_BODIES: usize = 60;
+const PARTIAL_BODY_BYTES: usize = 1_000_000;
 
 /// Maximum growth of memory.
 const RISE_MAX: usize = 16 * 1024 * 1024;
@@ -245,5 +249,84 @@ async fn endless_requests_are_rejected_and_memory_stays_bounded() {
             most < before + 256 * 1024 * 1024,
             "{status}: from {before} to {most}"
         );
+    }
+}
+
+/// Sends the head of a POST with a body of one mebibyte, without credentials.
+async fn begin_post(gateway: &Gateway, from: Ipv4Addr, path: &str) -> TcpStream {
+    let mut stream = connect(gateway.public, from).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partial_bodies_of_one_address_cost_bounded_memory_and_other_addresses_are_served() {
+    let gateway = Gateway::start();
+    let attacker = address(6, 0);
+    let before = gateway.process.rss();
+    let rejected = Arc::new(Mutex::new(0));
+    let mut attackers = JoinSet::new();
+    for _ in 0..PARTIAL_BODIES {
+        let mut stream = begin_post(&gateway, attacker, "/api/http/").await;
+        let rejected = Arc::clone(&rejected);
+        attackers.spawn(async move {
+            // The gateway may close a rejected body's connection before it has been written.
+            let _ = stream.write_all(&vec![b'x'; PARTIAL_BODY_BYTES]).await;
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 503");
+            *rejected.lock().unwrap() += 1;
+        });
+    }
+    // Eight MiB are accepted from one address.
+    let expected = PARTIAL_BODIES - 8 * 1024 * 1024 / PARTIAL_BODY_BYTES;
+    until("the rejections", async || {
+        *rejected.lock().unwrap() >= expected
+    })
+    .await;
+    let after = gateway.process.rss();
+    assert!(after < before + 2 * RISE_MAX, "from {before} to {after}");
+
+    // The same address is still served if a body arrives as a whole, and other addresses also if it arrives in parts.
+    let demo = gateway.demo();
+    let body = format!(
+        "class=chat&method=getchatchannels&user={}&password={}",
+        demo.user, demo.password
+    );
+    let head = format!(
+        "POST /api/http/ HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = connect(gateway.public, attacker).await.unwrap();
+    assert_eq!(
+        ask(&mut stream, (head.clone() + &body).as_bytes())
+            .await
+            .unwrap(),
+        200
+    );
+    let mut stream = connect(gateway.public, address(6, 1)).await.unwrap();
+    let (begin, rest) = body.split_at(9);
+    stream.write_all((head + begin).as_bytes()).await.unwrap();
+    assert_eq!(ask(&mut stream, rest.as_bytes()).await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_large_body_is_not_read_if_the_head_lacks_credentials() {
+    let gateway = Gateway::start();
+    for (path, code) in [
+        ("/api/basic/", "MISSING_USER"),
+        ("/api/jwt/", "MISSING_TOKEN"),
+    ] {
+        let mut stream = begin_post(&gateway, address(6, 2), path).await;
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(5), read)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert!(answer.contains(code), "{answer}");
     }
 }
