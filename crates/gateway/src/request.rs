@@ -3,6 +3,7 @@
 //! Read `pipeline` first: admit → decode → authorize → forward → encode, on one page.
 
 pub(crate) mod context;
+mod cross_site;
 mod detached;
 mod event_caller;
 pub(crate) mod event_stream;

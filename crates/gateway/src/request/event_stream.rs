@@ -16,6 +16,7 @@ use forward::AuthContext;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
+use crate::request::cross_site;
 use crate::request::event_caller::EventCaller;
 use crate::request::idempotency;
 use crate::request::pipeline::admit;
@@ -68,6 +69,8 @@ async fn begin(
         Method::HEAD => true,
         _ => return Err(Error::refused(Code::HttpMethodNotAllowed)),
     };
+    let is_listed = record.context.cors_origin.is_some();
+    cross_site::check(&record.context.head, is_listed, &snapshot.public_url)?;
     let caller = authorized(snapshot, record).await?;
     let events = snapshot.events()?;
     let cursor = cursor(&record.context.head.headers, caller.request())?;

@@ -23,6 +23,7 @@ use telemetry::CallStep;
 use crate::client_addr;
 use crate::paths::PublicPath;
 use crate::request::context::RequestContext;
+use crate::request::cross_site;
 use crate::request::detached::DetachOnDrop;
 use crate::request::event_caller::EventCaller;
 use crate::request::idempotency::{self, SendState};
@@ -101,6 +102,8 @@ async fn plan(
         RequestKind::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         RequestKind::Call | RequestKind::CheckOnly => {}
     }
+    let is_listed = context.cors_origin.is_some();
+    cross_site::check(&context.head, is_listed, &snapshot.public_url)?;
     let deadline = context.deadline(snapshot.limits.request_timeout);
     let decoded = decode(snapshot, (context, progress), (way, body), deadline).await?;
     let proof = Proof::of(&decoded.credentials, deadline);

@@ -11,6 +11,7 @@ use forward::{AuthContext, PresentedCredentials};
 
 use telemetry::CallStep;
 
+use crate::request::cross_site;
 use crate::request::pipeline::admit;
 use crate::request::proof::{Proof, authorize};
 use crate::request::record::AccessRecord;
@@ -83,6 +84,8 @@ async fn issue(
     if context.head.method != Method::POST {
         return Err(Error::refused(Code::HttpMethodNotAllowed).into());
     }
+    let is_listed = context.cors_origin.is_some();
+    cross_site::check(&context.head, is_listed, &snapshot.public_url)?;
     if validate::head_comes_first(&context.head, &body) {
         let refused = refuse_token_head(&context.wire(&Bytes::new()));
         refused.inspect_err(|_| progress.closes_connection = true)?;

@@ -1,0 +1,118 @@
+//! Rejects calls that a web page of another site makes with the visitor's credentials (cross-site request forgery). A browser adds
+//! Basic credentials to every request for the place that has once asked for them, whichever page makes the request.
+
+use adapter::{Code, Error};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// The header in which a browser states the relation of a request's page to its target (W3C Fetch Metadata). No page can set it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+const BASIC: &[u8] = b"basic";
+
+/// Rejects a request with Basic credentials that comes from a page of another origin. Programs send none of the headers that show a
+/// page, and a page can send a bearer token only if it knows the token. `is_listed` is true if calls from the page's origin are
+/// allowed. `public_url` is the address by which callers reach the gateway; a proxy may have replaced the Host header.
+///
+/// # Errors
+/// OPERATION_NOT_ALLOWED.
+pub(crate) fn check(head: &Parts, is_listed: bool, public_url: &str) -> Result<(), Error> {
+    if is_listed || !has_basic(&head.headers) || !is_from_other_origin(head, public_url) {
+        return Ok(());
+    }
+    let text = "Pages of this origin may not call with the browser's credentials.";
+    let error = Error::explained(Code::OperationNotAllowed, text);
+    Err(error.because("a page of an origin that server.cors_origins does not name"))
+}
+
+fn has_basic(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    values.any(|value| {
+        let scheme = value.as_bytes().get(..BASIC.len());
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(BASIC))
+    })
+}
+
+fn is_from_other_origin(head: &Parts, public_url: &str) -> bool {
+    match head.headers.get(SEC_FETCH_SITE) {
+        // `none` is a request that the visitor made, for example in the address bar.
+        Some(site) => site != "same-origin" && site != "none",
+        // Older browsers state only the origin, and not for every request.
+        None => {
+            let origin = head.headers.get(header::ORIGIN);
+            origin.is_some_and(|origin| !is_own(origin, head, public_url))
+        }
+    }
+}
+
+/// Returns whether the origin is the gateway's own, by the name under which the request arrived or by the public URL. Only host and
+/// port are compared, because the gateway does not know the scheme if a proxy terminates TLS.
+fn is_own(origin: &HeaderValue, head: &Parts, public_url: &str) -> bool {
+    let after_scheme = |url: &str| url.split_once("://").map(|(_, rest)| rest.to_owned());
+    let Some(origin) = origin.to_str().ok().and_then(after_scheme) else {
+        return false;
+    };
+    let is_public = after_scheme(public_url)
+        .is_some_and(|rest| rest.split('/').next().is_some_and(|host| host == origin));
+    let named = head
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let named = named.or_else(|| head.uri.authority().map(|authority| authority.as_str()));
+    is_public || named.is_some_and(|host| host.eq_ignore_ascii_case(&origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    #[track_caller]
+    fn check_headers(headers: &[(&str, &str)], is_accepted: bool) {
+        let request = Request::builder().header("host", "gateway.example:8080");
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        let head = request.body(()).unwrap().into_parts().0;
+        let checked = check(&head, false, "https://chat.example");
+        assert_eq!(checked.is_ok(), is_accepted, "{headers:?}");
+        assert!(check(&head, true, "https://chat.example").is_ok());
+    }
+
+    const BASIC: (&str, &str) = ("authorization", "Basic dTpw");
+
+    #[test]
+    fn basic_credentials_are_accepted_only_from_programs_and_own_pages() {
+        check_headers(&[BASIC], true);
+        for (site, is_accepted) in [
+            ("same-origin", true),
+            ("none", true),
+            ("same-site", false),
+            ("cross-site", false),
+            ("", false),
+        ] {
+            check_headers(&[BASIC, ("sec-fetch-site", site)], is_accepted);
+            check_headers(&[("sec-fetch-site", site)], true);
+        }
+        for (origin, is_accepted) in [
+            ("http://gateway.example:8080", true),
+            ("https://GATEWAY.example:8080", true),
+            ("https://chat.example", true),
+            ("http://gateway.example", false),
+            ("https://chat.example:8443", false),
+            ("https://evil.example", false),
+            ("https://chat.example.evil.example", false),
+            ("null", false),
+            ("", false),
+        ] {
+            check_headers(&[BASIC, ("origin", origin)], is_accepted);
+        }
+        let other = ("origin", "null");
+        check_headers(&[BASIC, ("sec-fetch-site", "same-origin"), other], true);
+        check_headers(&[("authorization", "bAsIc x"), other], false);
+        check_headers(&[("authorization", "Bearer x"), other], true);
+        check_headers(&[("authorization", "Bearer x"), BASIC, other], false);
+        check_headers(&[other], true);
+    }
+}
