@@ -4,6 +4,7 @@ use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::browser::browse;
 use crate::harness::{Answer, Gateway, client, envelope};
 
 /// Sends bytes on a new connection and reads until the gateway closes it.
@@ -584,4 +585,9 @@ async fn pages_of_other_sites_cannot_call_with_the_browsers_basic_credentials() 
     let call = client().get(gateway.url(&call));
     let answer = Answer::of(call.header("Sec-Fetch-Site", "cross-site")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+#[test]
+fn chromium_cannot_be_made_to_call_with_stored_credentials_by_another_site() {
+    browse("cross_site_pages.js", "");
 }
