@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use adapter::{Code, Error, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use store::Object;
 
 /// A well-formed answer.
 pub(crate) enum UpstreamAnswer {
@@ -35,7 +36,7 @@ fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
 pub(crate) fn parse(body: &[u8]) -> Result<UpstreamAnswer, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the answer is not UTF-8")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let written: WireEnvelope<'_> =
+    let Object::<WireEnvelope<'_>>(written) =
         serde_json::from_str(text).map_err(|_| "the answer is not an envelope of the chat API")?;
     if written.status.eq_ignore_ascii_case("success") {
         match written.result.map(RawValue::get) {
@@ -139,10 +140,16 @@ mod tests {
             Err("an error without a code"),
         );
         check("", Err("the answer is not an envelope of the chat API"));
-        check(
+        for body in [
             "<html>",
-            Err("the answer is not an envelope of the chat API"),
-        );
+            r#"["success"]"#,
+            r#"["SUCCESS",{"list":[]},null]"#,
+            r#"["error",null,"CHAT_NOT_FOUND"]"#,
+            r#"[{"status":"SUCCESS"}]"#,
+            r#""SUCCESS""#,
+        ] {
+            check(body, Err("the answer is not an envelope of the chat API"));
+        }
         check(
             r#"{"status":"SUCCESS","result":{}"#,
             Err("the answer is not an envelope of the chat API"),
