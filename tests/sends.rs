@@ -5,7 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{
-    Answer, Demo, Gateway, PATIENCE, Sandbox, UPSTREAM_ENVIRONMENT, accepted, client, upstream,
+    Answer, Demo, Gateway, PATIENCE, Sandbox, UPSTREAM_ENVIRONMENT, accepted, client, envelope,
+    upstream,
 };
 
 /// Reads one request with a Content-Length from a connection.
@@ -243,4 +244,53 @@ async fn a_request_over_its_timeout_gets_upstream_timeout_and_unknown() {
         (&json!("UPSTREAM_TIMEOUT"), &json!("unknown"))
     );
     assert!(began.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn soap_callers_get_every_consumed_message_or_an_error() {
+    let sandbox = Sandbox::start();
+    let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
+    let demo = gateway.demo();
+    let read = envelope(
+        "getunreadmessages",
+        &[
+            ("user", &demo.user),
+            ("password", &demo.password),
+            ("platform", "whatsapp"),
+            ("platformid", "100"),
+            ("destination", "346"),
+        ],
+    );
+    // PHP's json_encode writes a list with gaps in its numbering as an object.
+    for (result, expected) in [
+        (
+            json!({"list": {"1": {"message": "one"}, "3": {"message": "three"}}}),
+            Some(2),
+        ),
+        (json!({"list": {}}), Some(0)),
+        (json!({}), Some(0)),
+        (json!([]), Some(0)),
+        (json!([{"message": "one"}]), None),
+        (json!({"list": ["one"]}), None),
+        (json!({"list": "one"}), None),
+    ] {
+        let body = json!({"status": "SUCCESS", "result": result}).to_string();
+        let fault = json!([{"method": "getunreadmessages", "fault": "body", "body": body}]);
+        sandbox.faults(fault).await;
+        let call = client().post(gateway.url("/api/soap/")).body(read.clone());
+        let id = result.to_string().len().to_string();
+        let answer = Answer::of(call.header("X-Request-ID", &id)).await;
+        let items = answer.body.matches("<c:item>").count();
+        match expected {
+            Some(count) => assert_eq!((answer.status, items), (200, count), "{result}"),
+            None => {
+                let code = "<c:code>UPSTREAM_ERROR</c:code>";
+                assert!(
+                    answer.status == 500 && answer.body.contains(code),
+                    "{result}"
+                );
+                assert_eq!(gateway.logged(&id)["code"], "UPSTREAM_ERROR");
+            }
+        }
+    }
 }

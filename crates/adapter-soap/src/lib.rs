@@ -16,7 +16,9 @@ mod response;
 mod wsdl;
 mod xml;
 
-use adapter::{Adapter, Answer, Decoded, Dialect, Error, Reply, SoapDialect, Way, Wire};
+use adapter::{
+    Adapter, Answer, Decoded, Dialect, Error, Operation, Reply, Response, SoapDialect, Way, Wire,
+};
 
 pub use fault::FaultStatus;
 pub use wsdl::{WsdlPorts, wsdl};
@@ -57,6 +59,10 @@ impl Adapter for SoapAdapter {
         let mut dialect = dialect(&head);
         let decoded = decode::decode(wire, &head, &mut dialect);
         (Dialect::Soap(dialect), decoded)
+    }
+
+    fn check_result(&self, operation: &Operation, response: &Response) -> Result<(), Error> {
+        response::check(operation, response)
     }
 
     fn encode(&self, dialect: Dialect, answer: &Answer<'_>) -> Reply {

@@ -91,10 +91,10 @@ impl ListWriter {
             WriterPosition::Open => {
                 out.push_str(&self.open);
                 out.push_str("<c:list>");
-                WriterPosition::Item(list_begin(json))
+                WriterPosition::Item(list_begin(json).unwrap_or(json.len()))
             }
             WriterPosition::Item(begin)
-                if matches!(json.as_bytes().get(begin), None | Some(b']')) =>
+                if matches!(json.as_bytes().get(begin), None | Some(b']' | b'}')) =>
             {
                 out.push_str("</c:list>");
                 out.push_str(&self.close);
@@ -102,7 +102,7 @@ impl ListWriter {
             }
             WriterPosition::Item(begin) => {
                 out.push_str("<c:item>");
-                WriterPosition::Field(self.item(begin), 0)
+                WriterPosition::Field(self.item(after_key(json, begin)), 0)
             }
             WriterPosition::Field(item, number) => {
                 match (self.fields.get(number), item.values.get(number)) {
@@ -189,16 +189,53 @@ impl Iterator for ListWriter {
     }
 }
 
-/// Returns the offset of the first element of a result's list, or the end of the text if there is no list.
-fn list_begin(json: &str) -> usize {
+/// Returns whether each element of a result's list is an object, so that the items contain all of it. A result without a list is
+/// like one with an empty list.
+pub(crate) fn is_list_of_objects(json: &str) -> bool {
+    let Some(mut at) = list_begin(json) else {
+        return false;
+    };
+    let bytes = json.as_bytes();
+    loop {
+        at = after_key(json, at);
+        match bytes.get(at) {
+            Some(b'{') => at = value_end(json, at),
+            other => return matches!(other, None | Some(b']' | b'}')),
+        }
+        at += usize::from(bytes.get(at) == Some(&b','));
+    }
+}
+
+/// Returns the offset of the first element of a result's list, or the end of the text if the result has no list. Returns `None` if
+/// the result is not an object, or something else is in the place of the list. PHP writes a list with gaps in its numbering as an
+/// object, and an empty object as a list.
+fn list_begin(json: &str) -> Option<usize> {
     // Nearly every result contains only a list, and this check avoids reading it as a whole. No key appears twice.
     const ALONE: &str = "{\"list\":[";
     if json.starts_with(ALONE) {
-        return ALONE.len();
+        return Some(ALONE.len());
     }
-    let list = JsonObject::first(json).and_then(|(object, _)| object.get("list"));
-    let list = list.filter(|list| list.starts_with('['));
-    list.map_or(json.len(), |list| range_in(json, list).start + 1)
+    if matches!(json, "null" | "[]") {
+        return Some(json.len());
+    }
+    let (object, _) = JsonObject::first(json)?;
+    match object.get("list") {
+        None | Some("null") => Some(json.len()),
+        Some(list) if list.starts_with(['[', '{']) => Some(range_in(json, list).start + 1),
+        Some(_) => None,
+    }
+}
+
+/// Returns the offset of the element at `begin`, after its key if the list is written as an object.
+fn after_key(json: &str, begin: usize) -> usize {
+    if json.as_bytes().get(begin) != Some(&b'"') {
+        return begin;
+    }
+    let end = value_end(json, begin);
+    match json.as_bytes().get(end) {
+        Some(b':') => end + 1,
+        _ => begin,
+    }
 }
 
 /// Returns the range of a part within its text.
@@ -209,6 +246,7 @@ fn range_in(text: &str, part: &str) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
+    use adapter::JsonElements;
     use proptest::prelude::*;
 
     use super::*;
@@ -220,9 +258,8 @@ mod tests {
     fn whole(result: &str) -> String {
         let mut out = "<o><c:list>".to_owned();
         let list = JsonObject::first(result).and_then(|(object, _)| object.get("list"));
-        let list: Vec<&serde_json::value::RawValue> = list.map_or(Vec::new(), |list| {
-            serde_json::from_str(list).unwrap_or_default()
-        });
+        let list = list.and_then(|list| serde_json::from_str(list).ok());
+        let JsonElements(list) = list.unwrap_or(JsonElements(Vec::new()));
         for item in list {
             let item = JsonObject::first(item.get());
             out.push_str("<c:item>");
@@ -259,7 +296,8 @@ mod tests {
             "[]",
             "null",
             r#"{"list":[]}"#,
-            r#"{"list":{"a":1}}"#,
+            r#"{"list":{}}"#,
+            r#"{"list":{"1":{"a":1},"3":{"a":"}"},"\"":{},"x":"y"},"more":{}}"#,
             r#"{"list":null}"#,
             r#"{"list":[0,null,"a,]",[1,[2]],{}]}"#,
             r#"{"list":[{"a":1.50,"message":null},{"message":"","a":{"b":["\"]}",1]}}]}"#,
@@ -275,6 +313,37 @@ mod tests {
                     r#"{{"list":[{{"a":"{before}{part}"}},{{"message":["{part}"]}}]}}"#
                 ));
             }
+        }
+    }
+
+    #[test]
+    fn only_lists_of_objects_can_be_written_without_loss() {
+        for result in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"list":null}"#,
+            r#"{"list":[]}"#,
+            r#"{"list":{}}"#,
+            r#"{"list":[{"a":["]"]},{}],"more":1}"#,
+            r#"{"n":1,"list":{"1":{"a":1},"3":{"b":"}"}}}"#,
+        ] {
+            assert!(is_list_of_objects(result), "{result}");
+        }
+        for result in [
+            r#"[{"a":1}]"#,
+            "7",
+            r#""list""#,
+            r#"{"list":""}"#,
+            r#"{"list":false}"#,
+            r#"{"list":[1]}"#,
+            r#"{"list":[{},"{}"]}"#,
+            r#"{"list":[{},null]}"#,
+            r#"{"list":[[{}]]}"#,
+            r#"{"list":{"a":"b"}}"#,
+            r#"{"list":{"1":{},"2":[]}}"#,
+        ] {
+            assert!(!is_list_of_objects(result), "{result}");
         }
     }
 

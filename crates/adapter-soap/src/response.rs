@@ -1,14 +1,26 @@
 //! Writes a success as an envelope with the response element that the WSDL declares for the operation.
 
-use adapter::{Answer, BodyRest, Reply, Response, SoapDialect};
+use adapter::{Answer, BodyRest, Code, Error, Operation, Reply, Response, SoapDialect};
 
 use crate::escape::{around, content_type, push_element};
 use crate::json_text::{JsonObject, text};
-use crate::list_writer::ListWriter;
+use crate::list_writer::{ListWriter, is_list_of_objects};
 use crate::namespace::NAMESPACE;
 
 /// Maximum length of a document that is built in one piece, in bytes: the size of a connection's buffer.
 const WHOLE_BYTES: usize = 64 * 1024;
+
+/// Checks that the items of a list contain all of it.
+///
+/// # Errors
+/// UPSTREAM_ERROR. An empty or shorter list would look like a success, although messages that the call has consumed are lost.
+pub(crate) fn check(operation: &Operation, response: &Response) -> Result<(), Error> {
+    if operation.result_fields.is_empty() || is_list_of_objects(response.result()) {
+        return Ok(());
+    }
+    let error = Error::refused(Code::UpstreamError).with_delivery(None);
+    Err(error.because("the list of the result is no list of objects"))
+}
 
 /// Renders the answer to a successful call.
 pub(crate) fn encode(dialect: SoapDialect, answer: &Answer<'_>, response: &Response) -> Reply {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use memchr::memchr2;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -26,6 +26,41 @@ impl<'de: 'a, 'a, K: Deserialize<'de>> Deserialize<'de> for JsonPairs<'a, K> {
         deserializer
             .deserialize_map(PairsVisitor(PhantomData))
             .map(JsonPairs)
+    }
+}
+
+/// The elements of a list as source text. PHP writes a list with gaps in its numbering as an object, whose values are the elements.
+#[derive(Debug)]
+pub struct JsonElements<'a>(pub Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for JsonElements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(ElementsVisitor)
+            .map(JsonElements)
+    }
+}
+
+struct ElementsVisitor;
+
+impl<'de> Visitor<'de> for ElementsVisitor {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = list.next_element()? {
+            elements.push(element);
+        }
+        Ok(elements)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let pairs = PairsVisitor::<&RawValue>(PhantomData).visit_map(map)?;
+        Ok(pairs.into_iter().map(|(_, element)| element).collect())
     }
 }
 
@@ -181,7 +216,7 @@ fn has_doubled(keys: &mut [Cow<'_, str>]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{compact, has_doubled_key, strict_object};
+    use super::{JsonElements, compact, has_doubled_key, strict_object};
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
@@ -221,6 +256,27 @@ mod tests {
             "1",
         ] {
             assert!(!has_doubled_key(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn elements_are_read_from_a_list_and_from_an_object() {
+        let read = |text| {
+            let elements = serde_json::from_str::<JsonElements<'_>>(text).ok()?.0;
+            Some(
+                elements
+                    .into_iter()
+                    .map(|raw| raw.get())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let expected = Some(vec!["{\"a\":1.0}", "2", "\"x\""]);
+        assert_eq!(read(r#"[{"a":1.0}, 2, "x"]"#), expected);
+        assert_eq!(read(r#"{"1":{"a":1.0},"3":2,"\ud800":"x"}"#), expected);
+        assert_eq!(read("[]"), Some(vec![]));
+        assert_eq!(read("{}"), Some(vec![]));
+        for other in ["null", "1", "\"[]\"", "true", "[1", ""] {
+            assert_eq!(read(other), None, "{other}");
         }
     }
 

@@ -46,7 +46,7 @@ pub use event::{CURSOR_WORDS, EVENT_TYPES, EVENTS_MAX, GET_EVENTS, WAIT_MAX_S};
 pub use file_url::{is_public_address, is_public_name};
 pub use form::{FormPair, form_decoded, form_pairs};
 pub use header_parameter::header_parts;
-pub use json::{JsonPairs, compact, strict_object};
+pub use json::{JsonElements, JsonPairs, compact, strict_object};
 pub use media::content_type;
 pub use operation::{
     CLASS, Caching, Effect, FILE_TYPES, OPERATION_COUNT, OPERATIONS, Operation, PLATFORMS,
@@ -84,6 +84,14 @@ pub trait Adapter: Send + Sync {
     /// Reads one call. A mistake in the call itself stays inside [`Decoded::call`] until the caller is authenticated. The result is
     /// an error only if the request cannot be read, or lacks credentials, class or method.
     fn decode(&self, wire: &Wire<'_>) -> (Dialect, Result<Decoded, Error>);
+
+    /// Checks that the result of an operation can be rendered without loss.
+    ///
+    /// # Errors
+    /// UPSTREAM_ERROR.
+    fn check_result(&self, _operation: &Operation, _response: &Response) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Renders the outcome in the caller's dialect. Cannot fail, because every way in can render every code.
     fn encode(&self, dialect: Dialect, answer: &Answer<'_>) -> Reply;

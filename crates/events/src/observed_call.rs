@@ -33,9 +33,15 @@ pub(crate) fn channel_names(result: &str) -> Option<Vec<ChannelName>> {
             text(channel.get("platformid")?)?,
         ))
     };
-    let names = result.get("list")?.as_array()?.iter().filter_map(name);
+    // PHP writes a list with gaps in its numbering as an object.
+    let names: Vec<_> = match result.get("list")? {
+        Value::Array(list) => list.iter().filter_map(name).collect(),
+        Value::Object(list) => list.values().filter_map(name).collect(),
+        _ => return None,
+    };
     Some(
         names
+            .into_iter()
             .filter(|(platform, _)| PLATFORMS.contains(&platform.as_str()))
             .collect(),
     )

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use adapter::JsonPairs;
+use adapter::{JsonElements, JsonPairs};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::sha256;
@@ -40,7 +40,7 @@ pub struct ListedRow {
 #[derive(Deserialize)]
 struct ListOfRows<'a> {
     #[serde(borrow)]
-    list: Vec<&'a RawValue>,
+    list: JsonElements<'a>,
 }
 
 /// Reads the rows of a result in their order, without elements that are not objects. Returns `None` if the result has no list.
@@ -52,7 +52,7 @@ pub fn listed_rows(result: &str, keeps_texts: bool) -> Option<Vec<ListedRow>> {
     }
     let result: ListOfRows<'_> = serde_json::from_str(result).ok()?;
     let mut equal = HashMap::new();
-    let rows = result.list.iter();
+    let rows = result.list.0.iter();
     Some(
         rows.filter_map(|row| listed_row(row, keeps_texts, &mut equal))
             .collect(),
@@ -231,7 +231,13 @@ mod tests {
             listed_rows(result, false).unwrap()[0].json,
             r#"{"messageid":12,"sent":"0","x":[1e3]}"#
         );
-        for none in ["[]", "{}", r#"{"list":{}}"#, "7", ""] {
+        let gaps = r#"{"list":{"1":{"messageid":1},"3":{"messageid":3}}}"#;
+        let ids = listed_rows(gaps, true)
+            .unwrap()
+            .into_iter()
+            .map(|row| row.id);
+        assert_eq!(ids.collect::<Vec<_>>(), ["1", "3"]);
+        for none in ["[]", "{}", r#"{"list":null}"#, r#"{"list":""}"#, "7", ""] {
             assert_eq!(listed_rows(none, true), None, "{none}");
         }
         let long = format!(

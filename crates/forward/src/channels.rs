@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use adapter::{Code, Error, Operation, Response};
+use adapter::{Code, Error, JsonElements, Operation, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use store::Access;
@@ -77,7 +77,7 @@ fn filtered(access: &Access, result: &str) -> Option<String> {
     let Some(list) = listed.list.map(RawValue::get) else {
         return Some(result.to_owned());
     };
-    let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    let JsonElements(items) = serde_json::from_str(list).ok()?;
     let items = items.into_iter().map(RawValue::get);
     let shown: Vec<&str> = items.filter(|item| may_see(access, item)).collect();
     // The position of the list in the text from which it was read.
@@ -178,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_is_written_as_an_object_is_restricted_too() {
+        let access = bound(Some(&["whatsapp"]), None);
+        let items = r#"{"list":{"1":{"platform":"whatsapp","platformid":"1"},"3":{"platform":"telegram","platformid":"2"}}}"#;
+        let shown = r#"{"list":[{"platform":"whatsapp","platformid":"1"}]}"#;
+        check(&access, items, Some(shown));
+        check(&access, r#"{"list":{}}"#, Some(r#"{"list":[]}"#));
+    }
+
+    #[test]
     fn list_items_without_a_channel_are_hidden_from_restricted_accesses() {
         let access = bound(Some(&["whatsapp"]), None);
         let items = r#"{"list":["whatsapp",["whatsapp","1"],{"platform":"whatsapp"},{"platform":["whatsapp"],"platformid":"1"},null,7]}"#;
@@ -186,7 +195,6 @@ mod tests {
             "null",
             "7",
             r#"[[{"platform":"telegram","platformid":"1"}]]"#,
-            r#"{"list":{"0":{"platform":"telegram"}}}"#,
             r#"{"list":"telegram"}"#,
         ] {
             check(&access, result, None);

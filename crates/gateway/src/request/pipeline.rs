@@ -155,7 +155,7 @@ async fn finish(
 ) -> Response {
     let checks_only = call.as_ref().is_ok_and(|call| call.checks_only);
     let forwarded = match call {
-        Ok(call) => catch_panic(pin!(forward(snapshot, record, call))).await,
+        Ok(call) => catch_panic(pin!(forward(snapshot, way, record, call))).await,
         Err(error) => Err(error),
     };
     record.enter(CallStep::Encode);
@@ -231,13 +231,15 @@ async fn decode(
 /// Gets the answer and counts its bytes until the caller has taken it.
 async fn forward(
     snapshot: &Snapshot,
+    way: Way,
     record: &mut AccessRecord,
     call: PlannedCall,
 ) -> Result<(Arc<Success>, Option<HeldAnswer>), Error> {
     let access = Arc::clone(&call.access);
     // After a call with effects the answer must reach the caller, because it can't be requested again.
-    let must_deliver = is_irrevocable(&call);
+    let (must_deliver, operation) = (is_irrevocable(&call), call.request.operation());
     let success = obtain_answer(snapshot, record, call).await?;
+    snapshot.adapter(way).check_result(operation, &success)?;
     let held_answer = snapshot.forwarder.hold(&access, &success, must_deliver)?;
     Ok((success, held_answer))
 }
