@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{
     Answer, Gateway, UPSTREAM_ENVIRONMENT, accepted, admin, callers_id, client, client_from,
-    envelope, is_of_files, made, rows, run_on, start_on, upstream,
+    envelope, has_line, is_of_files, made, rows, run_on, start_on, upstream,
 };
 use crate::sends::{hang_up, posted, read_request, send_form};
 
@@ -30,7 +30,7 @@ pub async fn read(gateway: &Gateway, user: (&str, &str), from: [u8; 4], id: &str
 }
 
 /// Way, access, method, status, code and delivery word of each request.
-const ROWS: [(&str, &str); 18] = [
+const ROWS: [(&str, &str); 20] = [
     ("basic", "basic demo getchatchannels 200 - -"),
     ("first", "basic narrow getchatchannels 200 - -"),
     ("head", "http demo getchatchannels 200 - -"),
@@ -39,6 +39,10 @@ const ROWS: [(&str, &str); 18] = [
     ("jwt", "jwt demo getchatchannels 200 - -"),
     ("limited", "basic narrow getchatchannels 429 RATE_LIMITED -"),
     ("method", "http - - 405 HTTP_METHOD_NOT_ALLOWED -"),
+    (
+        "mistake",
+        "http demo sendmessage 200 MISSING_COMPULSORY_PARAM not_sent",
+    ),
     ("network", "basic narrow - 403 IP_NOT_ALLOWED -"),
     ("no-class", "http - - 200 MISSING_CLASS -"),
     ("nobody", "http - - 200 MISSING_USER -"),
@@ -46,6 +50,10 @@ const ROWS: [(&str, &str); 18] = [
     ("options", "http - - 204 - -"),
     ("send", "http demo sendmessage 200 - sent"),
     ("soap", "soap demo getchatchannels 200 - -"),
+    (
+        "soap-mistake",
+        "soap demo sendmessage 500 INCORRECT_PARAM not_sent",
+    ),
     ("token", "jwt demo - 200 - -"),
     ("wrong", "http - - 200 INCORRECT_USER_PASSWORD -"),
     ("wsdl", "soap - - 200 - -"),
@@ -105,10 +113,27 @@ async fn make_requests_of_every_kind(gateway: &Gateway) {
     ] {
         Answer::of(sent).await;
     }
+    make_mistakes(gateway, &account).await;
     let narrow = ("narrow", narrow.as_str());
     read(gateway, narrow, [127, 0, 0, 3], "network").await;
     read(gateway, narrow, [127, 0, 0, 2], "first").await;
     read(gateway, narrow, [127, 0, 0, 2], "limited").await;
+}
+
+/// Makes a send without a text, and a send by SOAP with an element in place of the text.
+async fn make_mistakes(gateway: &Gateway, account: &[(&str, &str)]) {
+    let send = [
+        ("platform", "whatsapp"),
+        ("platformid", "100"),
+        ("destination", "346"),
+        ("message", "element"),
+    ];
+    let soap = envelope("sendmessage", &[account, &send].concat());
+    let post = |path: &str, id: &str| client().post(gateway.url(path)).header("X-Request-ID", id);
+    let form = send_form(&gateway.demo(), "");
+    Answer::of(post("/api/http/", "mistake").body(form)).await;
+    let soap = soap.replace("element", "<element/>");
+    Answer::of(post("/api/soap/", "soap-mistake").body(soap)).await;
 }
 
 #[tokio::test]
@@ -163,6 +188,12 @@ async fn every_kind_of_request_leaves_exactly_one_row() {
         "{metrics}"
     );
     assert!(metrics.contains("chatgate_journal_queue_entries "));
+    for line in [
+        "chatgate_deliveries_total{delivery=\"sent\"} 1",
+        "chatgate_deliveries_total{delivery=\"not_sent\"} 2",
+    ] {
+        assert!(has_line(&metrics, line), "{line} is not in\n{metrics}");
+    }
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ impl<'a> CallValues<'a> {
         let is_missing = |error: &Error| error.code() == Code::MissingCompulsoryParam;
         if !request.as_ref().is_err_and(is_missing) {
             for parameter in operation.parameters {
-                self.refuse_broken(parameter.name)?;
+                let checked = self.refuse_broken(parameter.name);
+                checked.map_err(|error| error.of_operation(operation))?;
             }
         }
         request

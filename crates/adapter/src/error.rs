@@ -113,7 +113,7 @@ impl Error {
 
     /// Adds the operation that the rejected call named, for the log and the journal.
     #[must_use]
-    pub(crate) fn of_operation(mut self, operation: &'static Operation) -> Error {
+    pub fn of_operation(mut self, operation: &'static Operation) -> Error {
         self.0.operation = Some(operation);
         self
     }

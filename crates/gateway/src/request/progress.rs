@@ -109,9 +109,9 @@ impl RequestProgress {
         self.operation().or(self.rejected_operation)
     }
 
-    /// Returns whether the call is known to be a send.
+    /// Returns whether the call is known to be a send, even one with a mistake.
     pub(crate) fn is_send(&self) -> bool {
-        self.operation()
+        self.named_operation()
             .is_some_and(|operation| operation.effect == Effect::Send)
     }
 
