@@ -146,6 +146,16 @@ async fn a_report_only_limit_per_day_admits_every_call() {
     assert_eq!(said(reported).await, "SUCCESS");
     let line = gateway.logged("reported");
     assert_eq!(line["would_refuse"], "limit per day");
+    // Networks come before limits, and the call would have been rejected by the first of them.
+    let draft = json!({"name": "b", "allow": ["127.0.0.2"], "per_day": 1, "report": ["limits", "networks"]});
+    let secret = made(&gateway, draft).await;
+    for id in ["within", "beyond"] {
+        let read = client().post(gateway.url("/api/basic/"));
+        let read = read.basic_auth("b", Some(&secret)).body(READ);
+        assert_eq!(said(read.header("X-Request-ID", id)).await, "SUCCESS");
+        let line = gateway.logged(id);
+        assert_eq!(line["would_refuse"], "access networks: on no list");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub struct CountedCall {
     pub day: Option<DayState>,
     /// The error, if the call is rejected.
     pub refused: Option<Error>,
-    /// The rejection that a limit would have caused if it did not only report.
+    /// The first rejection that a limit would have caused if it did not only report.
     pub would_refuse: Option<String>,
 }
 
@@ -25,10 +25,36 @@ impl CountedCall {
         match result {
             Ok(value) => return Some(value),
             Err(error) if access.limits.report => {
-                self.would_refuse = error.cause().map(str::to_owned);
+                let would_refuse = self.would_refuse.take();
+                self.would_refuse = would_refuse.or_else(|| error.cause().map(str::to_owned));
             }
             Err(error) => self.refused = Some(error),
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adapter::Code;
+
+    use super::*;
+
+    #[test]
+    fn the_first_limit_that_only_reports_is_named() {
+        let mut access = Access::new("a", "a", "cga_a");
+        let rejected = |cause| Err::<(), _>(Error::refused(Code::RateLimited).because(cause));
+        let mut counted = CountedCall {
+            limit: None,
+            day: None,
+            refused: None,
+            would_refuse: None,
+        };
+        access.limits.report = true;
+        for said in [Ok(()), rejected("first"), rejected("second"), Ok(())] {
+            counted.apply(&access, said);
+        }
+        assert_eq!(counted.would_refuse.as_deref(), Some("first"));
+        assert!(counted.refused.is_none());
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct RequestProgress {
     pub(crate) day: Option<DayState>,
     /// The time that the call has waited for counts that replicas share.
     pub(crate) wait: CallWait,
-    /// The error with which a rule that only reports would have rejected the call.
+    /// The error with which the first rule that only reports would have rejected the call.
     pub(crate) would_refuse: Option<String>,
     pub(crate) send: SendState,
     pub(crate) cache: Option<CacheStatus>,
@@ -125,9 +125,7 @@ impl RequestProgress {
             self.minute = Some(MinuteLimit { name, state });
         }
         self.day = counted.day;
-        if counted.would_refuse.is_some() {
-            self.would_refuse = counted.would_refuse;
-        }
+        self.would_refuse = self.would_refuse.take().or(counted.would_refuse);
         counted.refused.map_or(Ok(()), Err)
     }
 
