@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::harness::{
-    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, client_from, envelope, has_line,
+    Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, client_from, envelope, has_line, made,
+    rows,
 };
 
 const SECRET: &str = "cgs_limits-limits-limits-limits-limits-limits-l";
@@ -70,6 +71,41 @@ async fn an_access_over_its_rate_limit_gets_429_with_retry_after() {
         soap.body
     );
     assert_eq!(Answer::of(call(&gateway, "second", READ)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_rejected_call_shows_the_limit_that_rejects_it() {
+    let gateway = gateway("");
+    let draft =
+        json!({"name": "a", "allow": ["any"], "rate": "50/min", "per_destination": "1/min"});
+    let secret = made(&gateway, draft).await;
+    let send = |destination: &str| {
+        let request = client().post(gateway.url("/api/basic/"));
+        let send = "class=chat&method=sendmessage&platform=whatsapp&platformid=100&message=x";
+        request
+            .basic_auth("a", Some(&secret))
+            .body(format!("{send}&destination={destination}"))
+    };
+    for destination in ["1", "2"] {
+        let answer = Answer::of(send(destination)).await;
+        let policy = answer.header("ratelimit-policy");
+        assert_eq!((answer.status, policy), (200, "\"minute\";q=50;w=60"));
+    }
+    let refused = Answer::of(send("1").header("X-Request-ID", "refused")).await;
+    let wait = refused.header("retry-after");
+    assert_eq!(refused.status, 429);
+    assert_eq!(
+        (
+            refused.header("ratelimit-policy"),
+            refused.header("ratelimit")
+        ),
+        (
+            "\"destination\";q=1;w=60",
+            &*format!("\"destination\";r=0;t={wait}")
+        )
+    );
+    let rows = rows(&gateway, "access=a&status=RATE_LIMITED").await;
+    assert_eq!(rows[0]["limited_by"], "destination");
 }
 
 #[tokio::test]

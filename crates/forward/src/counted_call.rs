@@ -9,7 +9,7 @@ use crate::rate_limit::LimitState;
 /// The state of an access's limits after a call has been counted.
 #[derive(Debug)]
 pub struct CountedCall {
-    /// The limit per minute; `None` when there is none.
+    /// The limit per minute that rejects the call, or else the access's limit; `None` when there is none.
     pub limit: Option<LimitState>,
     /// The limit per day; `None` when there is none.
     pub day: Option<DayState>,

@@ -158,7 +158,8 @@ impl Forwarder {
         let remaining = state.map(|state| before(state, &counted));
         vec![
             self.decide_deployment(address).into(),
-            Explanation::of_limit(PER_ADDRESS, remaining, counted, false).counted_by(counted_by),
+            Explanation::of_limit(PER_ADDRESS.text, remaining, counted, false)
+                .counted_by(counted_by),
         ]
     }
 
@@ -238,16 +239,16 @@ impl Forwarder {
             let explanation = Explanation::of_limit(rule, remaining, counted, access.limits.report);
             explanation.counted_by(counted_by)
         };
-        let per_access = of_rate(PER_ACCESS, self.peek_rate(access, None).await);
+        let per_access = of_rate(PER_ACCESS.text, self.peek_rate(access, None).await);
         let per_destination = match (access.limits.per_destination, destination) {
             _ if operation.effect != Effect::Send => None,
             (Some(_), None) => Some(Explanation::known(
-                PER_DESTINATION,
+                PER_DESTINATION.text,
                 Ok("depends on the destination"),
             )),
             (_, destination) => {
                 let peeked = self.peek_rate(access, Some(destination.unwrap_or_default()));
-                Some(of_rate(PER_DESTINATION, peeked.await))
+                Some(of_rate(PER_DESTINATION.text, peeked.await))
             }
         };
         // Calls that wait for events take no turn from other calls.

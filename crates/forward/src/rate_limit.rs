@@ -22,14 +22,33 @@ use crate::share::Share;
 /// Maximum number of counted addresses, about 20 MiB. With more addresses the gateway is under attack and answers 503.
 const ADDRESSES_MAX: usize = 200_000;
 
-/// The names of the limits in messages.
-pub(crate) const PER_ADDRESS: &str = "limit per address";
-pub(crate) const PER_ACCESS: &str = "limit of the access";
-pub(crate) const PER_DESTINATION: &str = "limit per destination";
+/// The names of a limit.
+#[derive(Clone, Copy)]
+pub(crate) struct LimitName {
+    /// The name in messages.
+    pub(crate) text: &'static str,
+    /// The name in headers and the journal.
+    pub(crate) word: &'static str,
+}
+
+pub(crate) const PER_ADDRESS: LimitName = LimitName {
+    text: "limit per address",
+    word: "address",
+};
+pub(crate) const PER_ACCESS: LimitName = LimitName {
+    text: "limit of the access",
+    word: "minute",
+};
+pub(crate) const PER_DESTINATION: LimitName = LimitName {
+    text: "limit per destination",
+    word: "destination",
+};
 
 /// The state of a limit after a call has been counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitState {
+    /// The name in headers and the journal: `address`, `minute` or `destination`.
+    pub name: &'static str,
     /// Calls per minute, which is also the burst.
     pub per_minute: u32,
     /// Calls that may be made at the same time: in this process, or in all processes that share the limit.
@@ -40,9 +59,10 @@ pub struct LimitState {
 
 impl LimitState {
     /// Returns the state after a call that takes this number of cells.
-    fn of(cells: NonZeroU32, snapshot: &StateSnapshot) -> LimitState {
+    fn of(limit: LimitName, cells: NonZeroU32, snapshot: &StateSnapshot) -> LimitState {
         let per_minute = snapshot.quota().burst_size().get();
-        let state = LimitState::with_left(per_minute, snapshot.remaining_burst_capacity());
+        let left = snapshot.remaining_burst_capacity();
+        let state = LimitState::with_left(limit, per_minute, left);
         LimitState {
             remaining: state.remaining / cells,
             ..state
@@ -50,10 +70,11 @@ impl LimitState {
     }
 
     /// Returns the state of a limit with this number of remaining calls.
-    pub(crate) fn with_left(per_minute: u32, remaining: u32) -> LimitState {
+    pub(crate) fn with_left(limit: LimitName, per_minute: u32, remaining: u32) -> LimitState {
         let used = u64::from(per_minute.saturating_sub(remaining));
         let reset_s = u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
         LimitState {
+            name: limit.word,
             per_minute,
             remaining,
             reset_s,
@@ -148,18 +169,19 @@ impl<C: Clock + Clone> RateLimits<C> {
         (Some(state), counted)
     }
 
-    /// Counts a call of an access, and a send also for its destination. Returns the state of the access's limit, if it has one.
+    /// Counts a call of an access, and a send also for its destination. Returns the state of the limit that rejects the call, or else
+    /// of the access's limit, if it has one.
     pub(crate) fn check_call(
         &self,
         access: &Access,
         destination: Option<&str>,
     ) -> (Option<LimitState>, Result<(), Error>) {
-        let (state, counted) = self.check_access(access);
-        let counted = match destination {
-            Some(destination) => counted.and_then(|()| self.check_destination(access, destination)),
-            None => counted,
-        };
-        (state, counted)
+        match (self.check_access(access), destination) {
+            ((state, Ok(())), Some(destination)) => {
+                state_after(state, self.check_destination(access, destination))
+            }
+            (checked, _) => checked,
+        }
     }
 
     /// Counts a call of an access and returns the state of its limit, if it has one.
@@ -181,18 +203,23 @@ impl<C: Clock + Clone> RateLimits<C> {
         Some(self.state_and_result(decision, PER_ACCESS))
     }
 
-    /// Counts a send to one destination.
+    /// Counts a send to one destination and returns the state of its limit, if it has one.
     ///
     /// # Errors
     /// RATE_LIMITED.
-    pub fn check_destination(&self, access: &Access, destination: &str) -> Result<(), Error> {
+    pub fn check_destination(
+        &self,
+        access: &Access,
+        destination: &str,
+    ) -> (Option<LimitState>, Result<(), Error>) {
         let Some(rate) = access.limits.per_destination else {
-            return Ok(());
+            return (None, Ok(()));
         };
         let decision = self
             .limiter_of(rate)
             .check_key(&destination_key(access, destination));
-        self.state_and_result(decision, PER_DESTINATION).1
+        let (state, counted) = self.state_and_result(decision, PER_DESTINATION);
+        (Some(state), counted)
     }
 
     /// Returns the result that [`RateLimits::check_destination`] would give now. Counts nothing.
@@ -211,10 +238,10 @@ impl<C: Clock + Clone> RateLimits<C> {
     fn state_and_result(
         &self,
         (cells, decision): RateDecision<C>,
-        limit: &'static str,
+        limit: LimitName,
     ) -> (LimitState, Result<(), Error>) {
         match decision {
-            Ok(snapshot) => (LimitState::of(cells, &snapshot), Ok(())),
+            Ok(snapshot) => (LimitState::of(limit, cells, &snapshot), Ok(())),
             Err(not_until) => {
                 let per_minute = not_until.quota().burst_size().get();
                 rate_limited(
@@ -268,16 +295,30 @@ fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
 pub(crate) fn rate_limited(
     per_minute: u32,
     wait: Duration,
-    limit: &'static str,
+    limit: LimitName,
 ) -> (LimitState, Result<(), Error>) {
     let reset_s = whole_seconds(wait);
     let state = LimitState {
+        name: limit.word,
         per_minute,
         remaining: 0,
         reset_s,
     };
-    let error = Error::refused(Code::RateLimited).because(limit);
+    let error = Error::refused(Code::RateLimited).because(limit.text);
     (state, Err(error.retry_after(reset_s)))
+}
+
+/// Returns the state to show of a call that its access's limit admits, after its destination has been checked.
+pub(crate) fn state_after(
+    of_access: Option<LimitState>,
+    (of_destination, counted): (Option<LimitState>, Result<(), Error>),
+) -> (Option<LimitState>, Result<(), Error>) {
+    let state = if counted.is_ok() {
+        of_access
+    } else {
+        of_destination
+    };
+    (state, counted)
 }
 
 /// Returns the key of a destination. Names contain no line end, so that no two pairs give the same key.
@@ -422,6 +463,7 @@ mod tests {
         assert_eq!(
             state,
             Some(LimitState {
+                name: "minute",
                 per_minute: 3,
                 remaining: 2,
                 reset_s: 20
@@ -434,6 +476,7 @@ mod tests {
         assert_eq!(
             state,
             Some(LimitState {
+                name: "minute",
                 per_minute: 3,
                 remaining: 0,
                 reset_s: 20
@@ -484,7 +527,7 @@ mod tests {
                 .check_address(IpAddr::from(n.to_be_bytes()))
                 .1
                 .unwrap();
-            limits.check_destination(&access, &n.to_string()).unwrap();
+            limits.check_destination(&access, &n.to_string()).1.unwrap();
         }
         assert_eq!(
             (limits.addresses.table().len(), destinations.table().len()),

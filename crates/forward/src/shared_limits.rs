@@ -14,7 +14,8 @@ use store::{Access, Rate};
 
 use crate::grants::{GrantDecision, GrantState};
 use crate::rate_limit::{
-    LimitState, PER_ACCESS, PER_DESTINATION, RateLimits, destination_key, rate_limited,
+    LimitName, LimitState, PER_ACCESS, PER_DESTINATION, RateLimits, destination_key, rate_limited,
+    state_after,
 };
 use crate::share::Share;
 
@@ -75,22 +76,21 @@ impl SharedLimits {
         limits
     }
 
-    /// Counts a call of an access, and a send also for its destination. Returns the state of the access's limit, if it has one.
+    /// Counts a call of an access, and a send also for its destination. Returns the state of the limit that rejects the call, or else
+    /// of the access's limit, if it has one.
     pub(crate) async fn check_call(
         &self,
         local: &RateLimits<DefaultClock>,
         (access, destination): (&Access, Option<&str>),
         wait: &CallWait,
     ) -> (Option<LimitState>, Result<(), Error>) {
-        let (state, counted) = self.check_access(local, access, wait).await;
-        let counted = match (counted, destination) {
-            (Ok(()), Some(destination)) => {
-                self.check_destination(local, (access, destination), wait)
-                    .await
+        match (self.check_access(local, access, wait).await, destination) {
+            ((state, Ok(())), Some(destination)) => {
+                let checking = self.check_destination(local, (access, destination), wait);
+                state_after(state, checking.await)
             }
-            (counted, _) => counted,
-        };
-        (state, counted)
+            (checked, _) => checked,
+        }
     }
 
     /// Counts a call of an access and returns the state of its limit, if it has one.
@@ -112,7 +112,7 @@ impl SharedLimits {
         }
     }
 
-    /// Counts a send to one destination.
+    /// Counts a send to one destination and returns the state of its limit, if it has one.
     ///
     /// # Errors
     /// RATE_LIMITED.
@@ -121,13 +121,16 @@ impl SharedLimits {
         local: &RateLimits<DefaultClock>,
         (access, destination): (&Access, &str),
         wait: &CallWait,
-    ) -> Result<(), Error> {
+    ) -> (Option<LimitState>, Result<(), Error>) {
         let Some(rate) = access.limits.per_destination else {
-            return Ok(());
+            return (None, Ok(()));
         };
         let name = destination_key(access, destination);
         match self.check(&self.destinations, rate, &name, wait).await {
-            Ok(decision) => to_error(rate, decision, PER_DESTINATION).1,
+            Ok(decision) => {
+                let (state, counted) = to_error(rate, decision, PER_DESTINATION);
+                (Some(state), counted)
+            }
             Err(CountsUnavailable) => local.check_destination(access, destination),
         }
     }
@@ -294,12 +297,12 @@ impl Drop for WaitingGuard<'_> {
 fn to_error(
     rate: Rate,
     decision: GrantDecision,
-    limit: &'static str,
+    limit: LimitName,
 ) -> (LimitState, Result<(), Error>) {
     let per_minute = rate.per_minute.get();
     match decision {
         GrantDecision::Admitted(remaining) => {
-            (LimitState::with_left(per_minute, remaining), Ok(()))
+            (LimitState::with_left(limit, per_minute, remaining), Ok(()))
         }
         GrantDecision::Refused(wait) => rate_limited(per_minute, wait, limit),
         // This does not occur, because the server was asked before.

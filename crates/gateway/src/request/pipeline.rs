@@ -27,7 +27,7 @@ use crate::request::cross_site;
 use crate::request::detached::DetachOnDrop;
 use crate::request::event_caller::EventCaller;
 use crate::request::idempotency::{self, SendState};
-use crate::request::progress::{DecodedCall, MinuteLimit, RequestProgress};
+use crate::request::progress::{DecodedCall, RequestProgress};
 use crate::request::proof::{Proof, authorize, check_scope};
 use crate::request::record::AccessRecord;
 use crate::request::reply;
@@ -201,8 +201,7 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
     }
     context.cors_origin = snapshot.cors_origin(&context.head.headers);
     let (limit, admitted) = snapshot.forwarder.admit(client.0);
-    let name = "address";
-    progress.minute = limit.map(|state| MinuteLimit { name, state });
+    progress.minute = limit;
     admitted
 }
 

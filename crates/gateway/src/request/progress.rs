@@ -25,8 +25,8 @@ pub(crate) struct RequestProgress {
     pub(crate) call: Option<DecodedCall>,
     /// The operation that a call with a mistake named.
     pub(crate) rejected_operation: Option<&'static Operation>,
-    /// The limit per minute that was counted last: the limit of the access, or else that of the address.
-    pub(crate) minute: Option<MinuteLimit>,
+    /// The limit per minute that was counted last: a limit of the access, or else that of the address.
+    pub(crate) minute: Option<LimitState>,
     /// The limit per day of the access.
     pub(crate) day: Option<DayState>,
     /// The time that the call has waited for counts that replicas share.
@@ -50,14 +50,6 @@ pub(crate) struct DecodedCall {
     pub(crate) parameters: String,
     /// The recipient that the call concerns. The journal stores a hash of it.
     pub(crate) destination: Option<String>,
-}
-
-/// The state of a limit per minute.
-#[derive(Clone, Copy)]
-pub(crate) struct MinuteLimit {
-    /// `address` or `minute`: the name of the limit in headers and the journal.
-    pub(crate) name: &'static str,
-    pub(crate) state: LimitState,
 }
 
 impl DecodedCall {
@@ -120,10 +112,7 @@ impl RequestProgress {
     /// # Errors
     /// The error of a limit that rejects the call.
     pub(crate) fn count(&mut self, counted: CountedCall) -> Result<(), Error> {
-        if let Some(state) = counted.limit {
-            let name = "minute";
-            self.minute = Some(MinuteLimit { name, state });
-        }
+        self.minute = counted.limit.or(self.minute);
         self.day = counted.day;
         self.would_refuse = self.would_refuse.take().or(counted.would_refuse);
         counted.refused.map_or(Ok(()), Err)

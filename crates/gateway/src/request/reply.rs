@@ -238,7 +238,7 @@ fn limit_headers(progress: &RequestProgress, headers: &mut HeaderMap) {
         return;
     }
     let mut states = String::with_capacity(LIMIT_BYTES);
-    let minute_state = minute.map(|limit| (limit.name, limit.state.remaining, limit.state.reset_s));
+    let minute_state = minute.map(|limit| (limit.name, limit.remaining, limit.reset_s));
     let day_state = day.map(|day| ("day", day.remaining, day.reset_s));
     for (name, remaining, reset_s) in minute_state.into_iter().chain(day_state) {
         push_name(&mut states, name);
@@ -246,7 +246,7 @@ fn limit_headers(progress: &RequestProgress, headers: &mut HeaderMap) {
         text::push_number(&mut states, ";t=", reset_s);
     }
     let limits = PolicyLimits {
-        minute: minute.map(|limit| (limit.name, limit.state.per_minute)),
+        minute: minute.map(|limit| (limit.name, limit.per_minute)),
         day: day.map(|day| day.per_day),
     };
     if let (Some(policy), Ok(states)) = (policy(limits), HeaderValue::from_str(&states)) {

@@ -117,8 +117,8 @@ struct CountedLimit {
 fn narrowest_limit(progress: &RequestProgress) -> Option<CountedLimit> {
     let minute = progress.minute.map(|minute| CountedLimit {
         name: minute.name,
-        max: minute.state.per_minute,
-        remaining: minute.state.remaining,
+        max: minute.per_minute,
+        remaining: minute.remaining,
     });
     let day = progress.day.map(|day| CountedLimit {
         name: "day",
