@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::{
     Answer, Gateway, Sandbox, UPSTREAM_ENVIRONMENT, client, client_from, envelope, has_line, made,
-    rows,
+    rows, until,
 };
 
 const SECRET: &str = "cgs_limits-limits-limits-limits-limits-limits-l";
@@ -125,6 +125,27 @@ async fn a_head_request_counts_against_the_rate_limit_of_its_access() {
     assert_eq!(Answer::of(head("first")).await.status, 429);
     assert_eq!(Answer::of(call(&gateway, "first", READ)).await.status, 429);
     assert_eq!(Answer::of(head("second")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_request_is_rejected_while_all_concurrent_calls_are_taken() {
+    let sandbox = Sandbox::start();
+    let gateway = Gateway::configured(&sandbox.as_upstream(), &[UPSTREAM_ENVIRONMENT]);
+    let draft = json!({"name": "a", "allow": ["any"], "concurrent": 1});
+    let secret = made(&gateway, draft).await;
+    let url = gateway.url(&format!("/api/basic/?{READ}"));
+    let head = async || {
+        let head = client().head(&url).basic_auth("a", Some(&secret));
+        Answer::of(head).await.status
+    };
+    // A check takes no place from later calls.
+    assert_eq!((head().await, head().await), (200, 200));
+    let latency = json!([{"fault": "latency", "ms": 60_000}]);
+    sandbox.faults(latency).await;
+    let call = client().get(&url).basic_auth("a", Some(&secret));
+    let call = tokio::spawn(call.send());
+    until("the call is under way", async || head().await == 429).await;
+    call.abort();
 }
 
 #[tokio::test]

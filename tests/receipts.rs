@@ -49,6 +49,14 @@ impl Stage {
         Answer::of(self.post(message).header("Idempotency-Key", key)).await
     }
 
+    /// Makes only the checks of this send.
+    async fn head(&self, key: &str, message: &str) -> Answer {
+        let form = [&call(message)[..], &[("class", "chat")]].concat();
+        let request = client().head(self.gateway.url("/api/basic/")).query(&form);
+        let request = request.basic_auth(&self.demo.user, Some(&self.demo.password));
+        Answer::of(request.header("Idempotency-Key", key)).await
+    }
+
     /// Returns the number of messages that the upstream has taken.
     async fn sent(&self) -> u64 {
         self.sandbox.sent().await["sends"].as_u64().unwrap()
@@ -187,6 +195,21 @@ async fn a_key_is_bound_to_its_first_request_and_separate_for_each_access() {
 }
 
 #[tokio::test]
+async fn head_looks_a_key_up_and_claims_none() {
+    let stage = Stage::set();
+    assert_eq!(stage.send("k", "one").await.status, 200);
+    assert_eq!(stage.head("k", "two").await.status, 422);
+    for (key, replayed) in [("k", "true"), ("unused", "")] {
+        let head = stage.head(key, "one").await;
+        let reported = (head.status, head.header("idempotent-replayed"));
+        assert_eq!(reported, (200, replayed));
+        assert!(head.body.is_empty());
+    }
+    assert_eq!(stage.receipt("unused").await.status, 404);
+    assert_eq!(stage.sent().await, 1);
+}
+
+#[tokio::test]
 async fn a_not_sent_result_frees_its_key_and_an_unknown_result_is_replayed() {
     let stage = Stage::set();
     let refuses = json!([{"method": "sendmessage", "fault": "error_code", "code": "CHAT_NOT_FOUND", "count": 1}]);
@@ -265,6 +288,7 @@ async fn a_send_in_progress_is_reported_and_ends_after_its_caller_disconnects() 
         (409, &json!("IDEMPOTENCY_IN_PROGRESS"), &json!("unknown"))
     );
     assert_eq!(under_way.header("retry-after"), "1");
+    assert_eq!(stage.head("slow", "m").await.status, 409);
     first.abort();
     until("the send ends", async || {
         stage.receipt("slow").await.json()["receipts"][0]["state"] == "ended"

@@ -243,8 +243,8 @@ async fn forward(
     Ok((success, held_answer))
 }
 
-/// Gets the answer; for HEAD only counts the call. Futures that only sends need are boxed, so that reads reserve no memory for
-/// them.
+/// Gets the answer; for HEAD only makes the checks, with an empty answer. Futures that only sends need are boxed, so that reads
+/// reserve no memory for them.
 async fn obtain_answer(
     snapshot: &Snapshot,
     record: &mut AccessRecord,
@@ -260,14 +260,6 @@ async fn obtain_answer(
     } = call;
     let forwarder = &snapshot.forwarder;
     record.enter(CallStep::Limit);
-    if checks_only {
-        let counting = forwarder.count(&access, Some(&request), &record.progress.wait);
-        let counted = counting.await;
-        return record
-            .progress
-            .count(counted)
-            .map(|()| Arc::new(Success::empty()));
-    }
     let is_send = request.operation().effect == Effect::Send;
     if is_send {
         let request_id = record.context.id.shown();
@@ -275,17 +267,24 @@ async fn obtain_answer(
         if let Some(success) = Box::pin(record.progress.send.replay(snapshot)).await? {
             return Ok(success);
         }
+        if checks_only {
+            idempotency::check_writable(snapshot)?;
+        }
     } else {
         idempotency::check_store(snapshot)?;
     }
     if let Some(watcher) = watcher {
-        return Box::pin(watch(snapshot, record, *watcher, options.deadline)).await;
+        let deadline = (!checks_only).then_some(options.deadline);
+        return Box::pin(watch(snapshot, record, *watcher, deadline)).await;
     }
     let (deadline, wait) = (options.deadline, &record.progress.wait);
     let acquiring = forwarder.acquire(&access, &request, deadline, wait);
     let (counted, permit) = acquiring.await;
     options.permit = permit.map(Box::new);
     record.progress.count(counted)?;
+    if checks_only {
+        return Ok(Arc::new(Success::empty()));
+    }
     if is_send {
         record.enter(CallStep::Journal);
         let row = record.open_row();
@@ -304,13 +303,13 @@ async fn obtain_answer(
     forwarded.outcome
 }
 
-/// Counts the call and answers it in this process. The call waits for events, so it takes no permit away from calls to the
-/// upstream.
+/// Counts the call and answers it in this process, unless there is no deadline because only the checks are requested. The call waits
+/// for events, so it takes no permit away from calls to the upstream.
 async fn watch(
     snapshot: &Snapshot,
     record: &mut AccessRecord,
     watcher: EventCaller,
-    deadline: Instant,
+    deadline: Option<Instant>,
 ) -> Result<Arc<Success>, Error> {
     let (access, request) = (watcher.access(), Some(watcher.request()));
     let counting = snapshot
@@ -318,6 +317,9 @@ async fn watch(
         .count(access, request, &record.progress.wait);
     let counted = counting.await;
     record.progress.count(counted)?;
+    let Some(deadline) = deadline else {
+        return Ok(Arc::new(Success::empty()));
+    };
     record.enter(CallStep::Forward);
     let answer = watch::answer(snapshot, watcher, &record.context.peer, deadline).await?;
     Ok(Arc::new(answer))
