@@ -52,7 +52,10 @@ impl Stage {
     /// Makes only the checks of this send.
     async fn head(&self, key: &str, message: &str) -> Answer {
         let form = [&call(message)[..], &[("class", "chat")]].concat();
-        let request = client().head(self.gateway.url("/api/basic/")).query(&form);
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let query = query.extend_pairs(form).finish();
+        let url = self.gateway.url(&format!("/api/basic/?{query}"));
+        let request = client().head(url);
         let request = request.basic_auth(&self.demo.user, Some(&self.demo.password));
         Answer::of(request.header("Idempotency-Key", key)).await
     }

@@ -8,6 +8,7 @@ mod answer;
 mod authorization;
 mod body_buffer;
 mod call;
+mod charset;
 mod code;
 mod credentials;
 mod decoded;

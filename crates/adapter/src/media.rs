@@ -2,6 +2,7 @@
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
+use crate::charset::{check_charset, is_ascii_form};
 use crate::code::Code;
 use crate::error::Error;
 use crate::header_parameter::header_parameter;
@@ -21,24 +22,32 @@ impl Media {
     /// # Errors
     /// UNSUPPORTED_MEDIA_TYPE, or MALFORMED_REQUEST if a header is given twice or lacks its boundary.
     pub(crate) fn of(wire: &Wire<'_>) -> Result<Media, Error> {
-        let media_type = content_type(wire)?
+        let header = content_type(wire)?;
+        let media_type = header
             .map_or(Ok(""), HeaderValue::to_str)
             .map_err(|_| Error::refused(Code::UnsupportedMediaType))?;
         let essence = media_type.split(';').next().unwrap_or("").trim();
-        if essence.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            Ok(Media::Form)
+        let media = if essence.is_empty()
+            || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        {
+            Media::Form
         } else if essence.eq_ignore_ascii_case("multipart/form-data") {
             let boundary = header_parameter(media_type.as_bytes(), "boundary").ok();
             let boundary = boundary.flatten().map(|bytes| bytes.into_owned());
             let boundary = boundary.and_then(|bytes| String::from_utf8(bytes).ok());
             let boundary = boundary.filter(|boundary| !boundary.is_empty());
             let missing = || Error::malformed("The boundary is missing, or given twice.");
-            boundary.map(Media::Multipart).ok_or_else(missing)
+            Media::Multipart(boundary.ok_or_else(missing)?)
         } else if essence.eq_ignore_ascii_case("application/json") {
-            Ok(Media::Json)
+            Media::Json
         } else {
-            Err(Error::refused(Code::UnsupportedMediaType))
-        }
+            return Err(Error::refused(Code::UnsupportedMediaType));
+        };
+        check_charset(header, || match media {
+            Media::Form => is_ascii_form(wire.body),
+            Media::Multipart(_) | Media::Json => wire.body.is_ascii(),
+        })?;
+        Ok(media)
     }
 }
 

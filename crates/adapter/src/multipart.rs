@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use memchr::memmem;
 
+use crate::charset::check_charset;
 use crate::error::Error;
 use crate::header_parameter::header_parameter;
 use crate::operation::declared_name;
@@ -65,7 +66,9 @@ pub(crate) fn read_parts(
                     "A part has a Content-Transfer-Encoding; send its value as it is.",
                 ));
             }
+            let media_type = field.headers().get(CONTENT_TYPE).cloned();
             let bytes = field.bytes().await.map_err(|_| broken())?;
+            check_charset(media_type.as_ref(), || bytes.is_ascii())?;
             // A file in place of a value is a mistake in the call, which is reported after the caller is authenticated.
             let value = match String::from_utf8(bytes.into()) {
                 Err(_) if is_file => "(file)".to_owned(),

@@ -4,10 +4,10 @@ use http::{HeaderMap, HeaderValue};
 
 use super::*;
 
-fn read(query: &str, content_type: Option<&'static str>, body: &str) -> Result<Params, Code> {
+fn read(query: &str, content_type: Option<&str>, body: &str) -> Result<Params, Code> {
     let mut headers = HeaderMap::new();
     if let Some(content_type) = content_type {
-        headers.insert("content-type", HeaderValue::from_static(content_type));
+        headers.insert("content-type", HeaderValue::from_str(content_type).unwrap());
     }
     let body = Bytes::copy_from_slice(body.as_bytes());
     Params::read(&Wire {
@@ -288,6 +288,57 @@ fn media_types_are_case_insensitive() {
         ("APPLICATION/X-WWW-FORM-URLENCODED", "message=v"),
     ] {
         check(read("", Some(media_type), body), "message", Ok(Some("v")));
+    }
+}
+
+#[test]
+fn values_in_another_charset_are_rejected_unless_they_are_ascii() {
+    let part = |media_type: &str, value: &str| {
+        let head = "Content-Disposition: form-data; name=message";
+        format!("--x\r\n{head}\r\nContent-Type: {media_type}\r\n\r\n{value}\r\n--x--\r\n")
+    };
+    let latin1 = "; charset=ISO-8859-1";
+    let form = format!("application/x-www-form-urlencoded{latin1}");
+    let json = format!("application/json{latin1}");
+    let multipart = "multipart/form-data; boundary=x";
+    let refused = || Err(Code::UnsupportedMediaType);
+    for (media_type, body, expected) in [
+        (&*form, "message=%C3%A9", refused()),
+        (&form, "message=\u{e9}", refused()),
+        (&form, "message=%22a%22", Ok(Some("\"a\""))),
+        (&json, "{\"message\":\"\u{e9}\"}", refused()),
+        (
+            &json,
+            "{\"message\":\"\\u00e9 %C3\"}",
+            Ok(Some("\u{e9} %C3")),
+        ),
+        (
+            multipart,
+            &part(&format!("text/plain{latin1}"), "\u{e9}"),
+            refused(),
+        ),
+        (
+            multipart,
+            &part(&format!("text/plain{latin1}"), "%C3"),
+            Ok(Some("%C3")),
+        ),
+        (
+            multipart,
+            &part("text/plain; charset=utf-8", "\u{e9}"),
+            Ok(Some("\u{e9}")),
+        ),
+        (
+            &format!("{multipart}{latin1}"),
+            &part("text/plain", "\u{e9}"),
+            refused(),
+        ),
+        (
+            "application/x-www-form-urlencoded; charset=utf-16",
+            "message=a",
+            refused(),
+        ),
+    ] {
+        check(read("", Some(media_type), body), "message", expected);
     }
 }
 
