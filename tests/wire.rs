@@ -591,3 +591,31 @@ async fn pages_of_other_sites_cannot_call_with_the_browsers_basic_credentials() 
 fn chromium_cannot_be_made_to_call_with_stored_credentials_by_another_site() {
     browse("cross_site_pages.js", "");
 }
+
+#[tokio::test]
+async fn a_message_that_has_expired_is_rejected_if_its_sender_requires_the_check() {
+    let gateway = Gateway::start();
+    let demo = gateway.demo();
+    let credentials = [("user", &*demo.user), ("password", &*demo.password)];
+    let call = envelope("getchatchannels", &credentials);
+    let wss = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity";
+    for (mandatory, expires, status) in [
+        ("1", "2020-01-01T00:00:00Z", 500),
+        ("0", "2020-01-01T00:00:00Z", 200),
+        ("1", "2999-01-01T00:00:00Z", 200),
+    ] {
+        let header = format!(
+            "<s:Header><w:Security xmlns:w=\"{wss}-secext-1.0.xsd\" xmlns:u=\"{wss}-utility-1.0.xsd\" \
+             s:mustUnderstand=\"{mandatory}\"><u:Timestamp><u:Expires>{expires}</u:Expires></u:Timestamp></w:Security></s:Header><s:Body>"
+        );
+        let body = call.replacen("<s:Body>", &header, 1);
+        let answer = Answer::of(client().post(gateway.url("/api/soap/")).body(body)).await;
+        assert_eq!(
+            answer.status, status,
+            "{mandatory} {expires}: {}",
+            answer.body
+        );
+        let code = "<c:code>MALFORMED_REQUEST</c:code>";
+        assert_eq!(answer.body.contains(code), status == 500, "{}", answer.body);
+    }
+}

@@ -88,6 +88,7 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
     };
     params.require_class_and_method()?;
     Ok(Decoded {
+        expires: None,
         credentials,
         secret_in_url: false,
         idempotency_key: params.take_idempotency_key(wire),

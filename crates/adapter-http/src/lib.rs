@@ -51,6 +51,7 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
     let credentials = Credentials::password(user, password)?;
     params.require_class_and_method()?;
     Ok(Decoded {
+        expires: None,
         credentials,
         secret_in_url: params.password_in_query(),
         idempotency_key: params.take_idempotency_key(wire),

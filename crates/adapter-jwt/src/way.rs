@@ -75,6 +75,7 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
     params.require_class_and_method()?;
     let idempotency_key = params.take_idempotency_key(wire);
     Ok(Decoded {
+        expires: None,
         secret_in_url: false,
         credentials: Credentials::Token(token),
         call: Request::open(&mut params),

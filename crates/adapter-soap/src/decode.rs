@@ -6,7 +6,7 @@ use crate::credentials;
 use crate::envelope::{IDEMPOTENCY_KEY, SoapEnvelope};
 use crate::media::Head;
 use crate::namespace::NAMESPACE;
-use crate::xml::{Element, Source, XmlError, parse};
+use crate::xml::{Element, Source, XmlError, is_blank, parse};
 
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const SOAP12_ENCODING: &str = "http://www.w3.org/2003/05/soap-encoding";
@@ -33,6 +33,9 @@ pub(crate) fn decode(
     let document = parse(&source).map_err(broken)?;
     let envelope = SoapEnvelope::open(document, dialect)?;
     if let Some(call) = &envelope.call {
+        if !is_blank(&call.text) {
+            return Err(Error::malformed("There is text between the parameters."));
+        }
         head.check_actions(&call.name.namespace, call.name.local)?;
     }
     let mut values = CallValues::of(envelope.call.as_ref());
@@ -44,6 +47,7 @@ pub(crate) fn decode(
     };
     let idempotency_key = idempotency_key(wire, &envelope, &mut values);
     Ok(Decoded {
+        expires: envelope.expires,
         credentials,
         secret_in_url: false,
         call: values.open(call),

@@ -29,6 +29,8 @@ pub(crate) struct SoapEnvelope<'a> {
     pub(crate) headers: Vec<Element<'a>>,
     /// The single element in the body, if there is one.
     pub(crate) call: Option<Element<'a>>,
+    /// The earliest time at which a mandatory Security header expires; seconds since 1970, UTC.
+    pub(crate) expires: Option<i64>,
 }
 
 impl<'a> SoapEnvelope<'a> {
@@ -47,13 +49,17 @@ impl<'a> SoapEnvelope<'a> {
             return Err(Error::malformed("MTOM is not supported."));
         }
         let (header, body) = parts(document.root, dialect.version)?;
-        let headers = understood(header, dialect)?;
+        let (headers, expires) = understood(header, dialect)?;
         let mut calls = container(body, dialect.version)?.into_iter();
         let call = calls.next();
         if calls.next().is_some() {
             return Err(Error::malformed("The body contains more than one element."));
         }
-        Ok(SoapEnvelope { headers, call })
+        Ok(SoapEnvelope {
+            headers,
+            call,
+            expires,
+        })
     }
 
     /// Returns the header blocks with this name.
@@ -123,14 +129,16 @@ fn container<'a>(element: Element<'a>, version: SoapVersion) -> Result<Vec<Eleme
     Ok(element.children)
 }
 
-/// Returns the header blocks for this gateway. A mandatory block that is not understood is an error.
+/// Returns the header blocks for this gateway, and the time at which a mandatory one expires. A mandatory block that is not
+/// understood is an error.
 fn understood<'a>(
     header: Option<Element<'a>>,
     dialect: &mut SoapDialect,
-) -> Result<Vec<Element<'a>>, Error> {
+) -> Result<(Vec<Element<'a>>, Option<i64>), Error> {
     let blocks = header.map_or(Ok(Vec::new()), |header| container(header, dialect.version))?;
     let mut ours = Vec::with_capacity(blocks.len());
     let mut foreign: Vec<XmlName<'a>> = Vec::new();
+    let mut expires = None;
     for block in blocks {
         if dialect.version == SoapVersion::V12 && block.name.namespace.is_empty() {
             return Err(Error::malformed("A header block has no namespace."));
@@ -138,14 +146,19 @@ fn understood<'a>(
         if !is_for_us(&block, dialect.version) {
             continue;
         }
-        if must_understand(&block, dialect.version)? && !is_known(&block) {
+        let is_mandatory = must_understand(&block, dialect.version)?;
+        if is_mandatory && !is_known(&block) {
             foreign.push(block.name);
-        } else {
-            ours.push(block);
+            continue;
         }
+        if is_mandatory {
+            let of_block = expiry(&block)?;
+            expires = expires.into_iter().chain(of_block).min();
+        }
+        ours.push(block);
     }
     if foreign.is_empty() {
-        return Ok(ours);
+        return Ok((ours, expires));
     }
     dialect.fault = EnvelopeFault::MustUnderstand;
     let text = fault::not_understood(&foreign);
@@ -174,6 +187,30 @@ fn must_understand(block: &Element<'_>, version: SoapVersion) -> Result<bool, Er
             "A mustUnderstand is neither true nor false.",
         )),
     }
+}
+
+/// Returns the time at which the Timestamp of a Security header expires (WS-Security 1.1, 10), if it has one; seconds since 1970,
+/// UTC.
+fn expiry(block: &Element<'_>) -> Result<Option<i64>, Error> {
+    let mut expires = None;
+    for timestamp in block
+        .children
+        .iter()
+        .filter(|child| child.name.is(WSU, "Timestamp"))
+    {
+        for element in timestamp
+            .children
+            .iter()
+            .filter(|child| child.name.is(WSU, "Expires"))
+        {
+            let at: jiff::Timestamp = element.text.trim().parse().map_err(|_| {
+                Error::malformed("The Expires of a Timestamp is no time with a zone.")
+            })?;
+            let at = at.as_second();
+            expires = Some(expires.map_or(at, |earlier: i64| earlier.min(at)));
+        }
+    }
+    Ok(expires)
 }
 
 /// Returns whether we do everything that the block requires. Signatures and other tokens inside a Security block are not checked

@@ -9,6 +9,8 @@ use crate::error::Error;
 pub struct Decoded {
     /// The credentials that the caller presents.
     pub credentials: Credentials,
+    /// The time from which the request is no longer valid, if the caller requires that this is checked; seconds since 1970, UTC.
+    pub expires: Option<i64>,
     /// True if the URL contained a secret.
     pub secret_in_url: bool,
     /// The call. A mistake in it is reported only after the credentials have been checked.

@@ -134,6 +134,7 @@ fn stands_there(tree: &Document<'_>, decoded: &Decoded) {
         );
     }
     let again = Decoded {
+        expires: None,
         credentials: decoded.credentials.clone(),
         secret_in_url: false,
         call: Ok(request.clone()),

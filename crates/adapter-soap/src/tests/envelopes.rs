@@ -6,6 +6,10 @@ use super::skipped::skipped;
 use super::*;
 
 const OK: &str = "bob:pass getchatchannels";
+const WSSE: &str =
+    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd";
+const WSU: &str =
+    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd";
 
 fn call() -> String {
     format!("<c:getchatchannels>{USER}</c:getchatchannels>")
@@ -356,5 +360,74 @@ proptest! {
             let reply = refuse(dialect, &error, FaultStatus::Strict);
             prop_assert_eq!(crate::check_document(&reply.body), Ok(()));
         }
+    }
+}
+
+#[test]
+fn only_a_mandatory_timestamp_limits_the_time_of_a_message() {
+    let expires = |attribute: &str, content: &str| {
+        let header = format!(
+            r#"<w:Security xmlns:w="{WSSE}" xmlns:u="{WSU}" {attribute}><u:Timestamp>{content}</u:Timestamp></w:Security>"#
+        );
+        let decoded = decode(&[], &envelope(&header, &call())).1;
+        decoded
+            .map(|decoded| decoded.expires)
+            .map_err(|error| error.code())
+    };
+    let until = |time: &str| format!("<u:Expires>{time}</u:Expires>");
+    let mandatory = r#"s:mustUnderstand="1""#;
+    for (attribute, content, expected) in [
+        (mandatory, &*until("1970-01-01T00:01:40Z"), Ok(Some(100))),
+        (
+            mandatory,
+            &until(" 1970-01-01T01:01:40.9+01:00\n"),
+            Ok(Some(100)),
+        ),
+        (
+            mandatory,
+            &(until("1970-01-01T00:01:40Z") + &until("1970-01-01T00:01:39Z")),
+            Ok(Some(99)),
+        ),
+        (
+            mandatory,
+            "<u:Created>1970-01-01T00:00:00Z</u:Created>",
+            Ok(None),
+        ),
+        (
+            mandatory,
+            &until("1970-01-01T00:01:40"),
+            Err(Code::MalformedRequest),
+        ),
+        (mandatory, &until("soon"), Err(Code::MalformedRequest)),
+        (
+            r#"s:mustUnderstand="0""#,
+            &until("1970-01-01T00:01:40Z"),
+            Ok(None),
+        ),
+        ("", &until("soon"), Ok(None)),
+        (
+            r#"s:mustUnderstand="1" s:actor="urn:other""#,
+            &until("1970-01-01T00:01:40Z"),
+            Ok(None),
+        ),
+    ] {
+        assert_eq!(
+            expires(attribute, content),
+            expected,
+            "{attribute} {content}"
+        );
+    }
+}
+
+#[test]
+fn text_between_the_parameters_is_rejected() {
+    let with = |text: &str| {
+        let body = format!("<c:getchatchannels>{text}{USER}</c:getchatchannels>");
+        verdict(&[], &envelope("", &body))
+    };
+    assert_eq!(with("\r\n\t "), OK);
+    assert_eq!(with("<!-- x -->"), OK);
+    for text in ["x", "&#160;", "<![CDATA[x]]>"] {
+        assert_eq!(with(text), "MALFORMED_REQUEST", "{text}");
     }
 }

@@ -106,6 +106,7 @@ async fn plan(
     cross_site::check(&context.head, is_listed, &snapshot.public_url)?;
     let deadline = context.deadline(snapshot.limits.request_timeout);
     let decoded = decode(snapshot, (context, progress), (way, body), deadline).await?;
+    validate::current(&decoded, snapshot.auth_now())?;
     let proof = Proof::of(&decoded.credentials, deadline);
     let auth = AuthContext {
         address: context.client_address(),

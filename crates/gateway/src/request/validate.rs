@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use adapter::{BodyBuffer, Code, Error, Way};
+use adapter::{BodyBuffer, Code, Decoded, Error, Way};
+use adapter_jwt::SKEW_S;
 use adapter_soap::WsdlPorts;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::request::Parts;
@@ -192,6 +193,17 @@ pub(crate) fn kind(way: Way, head: &Parts) -> Result<RequestKind, Error> {
         (_, &Method::GET | &Method::POST) => Ok(RequestKind::Call),
         (_, &Method::HEAD) => Ok(RequestKind::CheckOnly),
         _ => Err(Error::refused(Code::HttpMethodNotAllowed)),
+    }
+}
+
+/// Rejects a request that is no longer valid at `now`, in seconds since 1970, UTC. Clocks may differ by as much as for tokens.
+pub(crate) fn current(decoded: &Decoded, now: i64) -> Result<(), Error> {
+    match decoded.expires {
+        Some(expires) if now > expires + i64::from(SKEW_S) => Err(Error::explained(
+            Code::MalformedRequest,
+            "The message has expired (wsu:MessageExpired).",
+        )),
+        _ => Ok(()),
     }
 }
 
