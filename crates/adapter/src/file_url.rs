@@ -111,6 +111,8 @@ mod tests {
             "https://homes.dev/",
             "https://bücher.de/a",
             "https://xn--bcher-kva.de/a",
+            "https://例え.テスト/a",
+            "https://default.example.com/",
             "https://1.1.1.1.example.com/",
         ] {
             assert!(is_public_url(url), "{url}");
@@ -135,6 +137,10 @@ mod tests {
             "https://example.com/a b",
             "https:\\\\example.com\\a",
             "https://example.com\\a",
+            "http://kubernetes.default/",
+            "https://KUBERNETES.DEFAULT./",
+            "http://kube-dns.kube-system/",
+            "http://web.team1/",
             "http://localhost/",
             "http://LOCALHOST./",
             "http://a.localhost/",

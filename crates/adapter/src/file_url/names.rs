@@ -1,7 +1,7 @@
 //! Host names that have a meaning inside a machine or a network, and none, or another one, outside.
 
 /// The last labels of such names, in lowercase.
-const INSIDE: [&str; 19] = [
+const INSIDE: [&str; 20] = [
     // The machine itself (RFC 6761, 6.3), and a domain that resolvers append by default.
     "localhost",
     "localdomain",
@@ -17,8 +17,10 @@ const INSIDE: [&str; 19] = [
     "mail",
     // Home networks (`home.arpa`, RFC 8375), and the reverse trees of the same label, which name addresses and not hosts.
     "arpa",
-    // Services of a Kubernetes cluster (`name.namespace.svc`, in full under `cluster.local`), and names of Consul.
+    // Services of a Kubernetes cluster (`name.namespace.svc`, in full under `cluster.local`; inside it also `name.namespace`, as
+    // `kubernetes.default`), and names of Consul.
     "svc",
+    "default",
     "consul",
     // Names that routers or directories assign.
     "localnet",
@@ -35,6 +37,10 @@ const INSIDE: [&str; 19] = [
 /// by its own search list. A trailing dot changes nothing.
 pub(super) fn is_public(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
+    // A label of the root zone consists of letters, or is the encoded form of letters of other scripts (RFC 1123, 2.1; RFC 5891).
+    let is_of_root = |last: &str| {
+        last.starts_with("xn--") || last.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
     name.rsplit_once('.')
-        .is_some_and(|(_, last)| !INSIDE.contains(&last))
+        .is_some_and(|(_, last)| is_of_root(last) && !INSIDE.contains(&last))
 }
