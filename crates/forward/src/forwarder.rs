@@ -14,7 +14,7 @@ use store::{Access, Accesses, SecretHasher, StoreError};
 use crate::allowlist::Networks;
 use crate::answer_budget::{AnswerBudget, AnswerLimits, HeldAnswer};
 use crate::authenticator::{Authenticator, PresentedCredentials};
-use crate::body_budget::{BodyBudget, BodyLimits, PartialBody};
+use crate::body_budget::{BodyBudget, BodyLimits};
 use crate::boxed::boxed;
 use crate::cache::{CacheConfig, ReadCache};
 use crate::cache_status::CacheStatus;
@@ -168,11 +168,6 @@ impl Forwarder {
             }
             Err(error) => (None, Err(error)),
         }
-    }
-
-    /// Begins to count the bytes of a body from this address.
-    pub fn begin_body(&self, address: IpAddr) -> PartialBody {
-        self.bodies.begin(address)
     }
 
     /// Checks an address against the deployment's networks only, and counts nothing.

@@ -1,5 +1,6 @@
-//! Counts calls against the limits of their accesses.
+//! Counts calls against the limits of their accesses, and the bytes of partial bodies.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use adapter::{Effect, Error, Request};
@@ -7,10 +8,16 @@ use shared::{CallWait, CountsUnavailable};
 use store::Access;
 
 use super::Forwarder;
+use crate::body_budget::PartialBody;
 use crate::concurrency::{ConcurrencyLimit, ConcurrencyPermit, all_taken};
 use crate::counted_call::CountedCall;
 
 impl Forwarder {
+    /// Begins to count the bytes of a body from this address.
+    pub fn begin_body(&self, address: IpAddr) -> PartialBody {
+        self.bodies.begin(address)
+    }
+
     /// Counts a call against the access's limits without asking the cache or the upstream, for example for a HEAD request. A token
     /// request has no `request`.
     pub async fn count(

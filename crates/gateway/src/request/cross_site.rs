@@ -5,18 +5,24 @@ use adapter::{Code, Error};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::request::context::RequestContext;
+
 /// The header in which a browser states the relation of a request's page to its target (W3C Fetch Metadata). No page can set it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 const BASIC: &[u8] = b"basic";
 
-/// Rejects a request with Basic credentials that comes from a page of another origin. Programs send none of the headers that show a
-/// page, and a page can send a bearer token only if it knows the token. `is_listed` is true if calls from the page's origin are
-/// allowed. `public_url` is the address by which callers reach the gateway; a proxy may have replaced the Host header.
+/// Rejects a request with Basic credentials that comes from a page of another origin, unless calls from that origin are allowed.
+/// Programs send none of the headers that show a page, and a page can send a bearer token only if it knows the token. `public_url`
+/// is the address by which callers reach the gateway; a proxy may have replaced the Host header.
 ///
 /// # Errors
 /// OPERATION_NOT_ALLOWED.
-pub(crate) fn check(head: &Parts, is_listed: bool, public_url: &str) -> Result<(), Error> {
+pub(crate) fn check(context: &RequestContext, public_url: &str) -> Result<(), Error> {
+    check_head(&context.head, context.cors_origin.is_some(), public_url)
+}
+
+fn check_head(head: &Parts, is_listed: bool, public_url: &str) -> Result<(), Error> {
     if is_listed || !has_basic(&head.headers) || !is_from_other_origin(head, public_url) {
         return Ok(());
     }
@@ -75,9 +81,9 @@ mod tests {
             request.header(*name, *value)
         });
         let head = request.body(()).unwrap().into_parts().0;
-        let checked = check(&head, false, "https://chat.example");
+        let checked = check_head(&head, false, "https://chat.example");
         assert_eq!(checked.is_ok(), is_accepted, "{headers:?}");
-        assert!(check(&head, true, "https://chat.example").is_ok());
+        assert!(check_head(&head, true, "https://chat.example").is_ok());
     }
 
     const BASIC: (&str, &str) = ("authorization", "Basic dTpw");

@@ -69,8 +69,7 @@ async fn begin(
         Method::HEAD => true,
         _ => return Err(Error::refused(Code::HttpMethodNotAllowed)),
     };
-    let is_listed = record.context.cors_origin.is_some();
-    cross_site::check(&record.context.head, is_listed, &snapshot.public_url)?;
+    cross_site::check(&record.context, &snapshot.public_url)?;
     let caller = authorized(snapshot, record).await?;
     let events = snapshot.events()?;
     let cursor = cursor(&record.context.head.headers, caller.request())?;

@@ -102,18 +102,17 @@ async fn plan(
         RequestKind::Wsdl(ports) => return Ok(Plan::Wsdl(ports)),
         RequestKind::Call | RequestKind::CheckOnly => {}
     }
-    let is_listed = context.cors_origin.is_some();
-    cross_site::check(&context.head, is_listed, &snapshot.public_url)?;
+    cross_site::check(context, &snapshot.public_url)?;
     let deadline = context.deadline(snapshot.limits.request_timeout);
     let decoded = decode(snapshot, (context, progress), (way, body), deadline).await?;
-    validate::current(&decoded, snapshot.auth_now())?;
-    let proof = Proof::of(&decoded.credentials, deadline);
     let auth = AuthContext {
         address: context.client_address(),
         way,
         now: snapshot.auth_now(),
         secret_in_url: decoded.secret_in_url,
     };
+    validate::current(&decoded, auth.now)?;
+    let proof = Proof::of(&decoded.credentials, deadline);
     progress.enter(CallStep::Authorize, context);
     let (access, scope) = authorize(snapshot, progress, proof, auth).await?;
     let call = decoded.call;

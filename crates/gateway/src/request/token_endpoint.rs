@@ -84,8 +84,7 @@ async fn issue(
     if context.head.method != Method::POST {
         return Err(Error::refused(Code::HttpMethodNotAllowed).into());
     }
-    let is_listed = context.cors_origin.is_some();
-    cross_site::check(&context.head, is_listed, &snapshot.public_url)?;
+    cross_site::check(context, &snapshot.public_url)?;
     if validate::head_comes_first(&context.head, &body) {
         let refused = refuse_token_head(&context.wire(&Bytes::new()));
         refused.inspect_err(|_| progress.closes_connection = true)?;
