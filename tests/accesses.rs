@@ -315,25 +315,26 @@ async fn per_destination_and_query_credentials_apply_and_report_mode_only_logs()
     let url = gateway.url(&format!("/api/http/?{READ}&user=a&password={secret}"));
     assert_eq!(said(client().get(url)).await, "OPERATION_NOT_ALLOWED");
 
-    let report = json!({"report": ["limits", "networks"], "allow": ["192.0.2.0/24"]});
-    assert_eq!(
-        admin(&gateway, Method::PATCH, "accesses/a", report)
-            .await
-            .status,
-        200
-    );
-    let reported = call(&caller, &gateway, &secret, SEND).header("X-Request-ID", "reported");
-    assert_eq!(said(reported).await, "SUCCESS");
-    assert_eq!(
-        gateway.logged("reported")["would_refuse"],
-        "limit per destination"
-    );
-    let reported = call(&caller, &gateway, &secret, READ).header("X-Request-ID", "networks");
-    assert_eq!(said(reported).await, "SUCCESS");
-    assert_eq!(
-        gateway.logged("networks")["would_refuse"],
-        "access networks: on no list"
-    );
+    // Networks come before limits, and the first rule that would have rejected the call is reported.
+    let networks = json!(["192.0.2.0/24"]);
+    for (id, report, cause) in [
+        (
+            "limits",
+            json!({"report": ["limits"]}),
+            "limit per destination",
+        ),
+        (
+            "networks",
+            json!({"report": ["limits", "networks"], "allow": networks}),
+            "access networks: on no list",
+        ),
+    ] {
+        let changed = admin(&gateway, Method::PATCH, "accesses/a", report).await;
+        assert_eq!(changed.status, 200);
+        let reported = call(&caller, &gateway, &secret, SEND).header("X-Request-ID", id);
+        assert_eq!(said(reported).await, "SUCCESS");
+        assert_eq!(gateway.logged(id)["would_refuse"], cause);
+    }
     let metrics = gateway.metrics().await;
     assert!(has_line(&metrics, "chatgate_would_deny_total 2"));
 }

@@ -1,4 +1,5 @@
-//! JSON documents of a public suite, each as the `result` of an upstream's answer and as an unexpected value in a JSON body.
+//! JSON documents of a public suite, each as a value in the `result` of an upstream's answer and as an unexpected value in a JSON
+//! body.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,8 +15,8 @@ use crate::sends::read_request;
 const TOML: &str =
     "[cache]\ngetchatchannels = 0\ngetchats = 0\n[limits]\nper_address_per_minute = 1000000\n";
 
-/// A correct answer.
-const GOOD: &[u8] = br#"{"list":[]}"#;
+/// A correct value.
+const GOOD: &[u8] = b"null";
 
 /// Correct by the suite, which leaves the meaning of a duplicate key open; we refuse such documents.
 const DOUBLED: [&str; 2] = [
@@ -23,7 +24,13 @@ const DOUBLED: [&str; 2] = [
     "y_object_duplicated_key_and_value.json",
 ];
 
-/// An upstream that answers success with this document as the result.
+/// Returns the answer of the upstream with this document as a value, which is also the answer of the gateway.
+fn success(document: &[u8]) -> Vec<u8> {
+    let begin = br#"{"status":"SUCCESS","result":{"list":[{"message":"#;
+    [&begin[..], document, b"}]}}"].concat()
+}
+
+/// An upstream that answers success with this document as a value of the result.
 struct Upstream {
     address: std::net::SocketAddr,
     document: Arc<Mutex<Vec<u8>>>,
@@ -61,12 +68,7 @@ impl Drop for Upstream {
 
 async fn answer(mut stream: TcpStream, document: Vec<u8>) {
     read_request(&mut stream).await;
-    let body = [
-        br#"{"status":"SUCCESS","result":"#,
-        document.as_slice(),
-        b"}",
-    ]
-    .concat();
+    let body = success(&document);
     let head = format!(
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
@@ -112,7 +114,7 @@ async fn as_result(
     // If half of all answers were bad, the gateway's breaker would open for this upstream.
     for _ in 0..3 {
         let good = read_chats(gateway, demo).await;
-        assert_eq!(good.body, r#"{"status":"SUCCESS","result":{"list":[]}}"#);
+        assert_eq!(good.body.as_bytes(), success(GOOD));
     }
     let reported = || {
         format!(
@@ -129,9 +131,7 @@ async fn as_result(
         .unwrap_or_default();
     match (http.status, soap.status) {
         // Each value exactly as it was written.
-        (200, 200) if http.body == format!(r#"{{"status":"SUCCESS","result":{value}}}"#) => {
-            Ok(true)
-        }
+        (200, 200) if http.body.as_bytes() == success(value.as_bytes()) => Ok(true),
         (502, 500)
             if http.body.contains("\"UPSTREAM_ERROR\"")
                 && soap.body.contains("<c:code>UPSTREAM_ERROR<") =>
