@@ -428,7 +428,9 @@ async fn answer_with_long_lists(upstream: TcpListener) {
 async fn take_answer(mut peer: Peer) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
-        let next = tokio::time::timeout(PATIENCE, peer.receive()).await.unwrap();
+        let next = tokio::time::timeout(PATIENCE, peer.receive())
+            .await
+            .unwrap();
         let Some((kind, flags, _, payload)) = next else {
             panic!("the answer ends after {} bytes", body.len());
         };
