@@ -20,31 +20,11 @@ use store::{CountKey, CountResult, JournalKind, JournalRow};
 use crate::api::auth::BEHIND_KEYS;
 use crate::journal::export::wants_ndjson;
 use crate::problem::Problem;
-use crate::propagation::QUERIES;
+use crate::route_kind::RouteKind;
 use crate::state::Console;
 use crate::web::page_error::SIGN_IN;
 use crate::web::visitor::signed_in;
 use notes::{ActionNote, OpenedSession, RefusalCode};
-
-/// Reads that leave a row although they change nothing: they export hashes of secrets, or the whole journal.
-const EXPORTS: [&str; 3] = [
-    "/admin/v1/export",
-    "/console/journal.csv",
-    "/console/journal.ndjson",
-];
-
-/// The path of the journal. Reading it as lines is an export, reading a page is not.
-const JOURNAL: &str = "/admin/v1/journal";
-
-/// Changes that leave a row of another kind, `change` or `erasure`, in their own transaction.
-const WITH_ROWS_OF_THEIR_OWN: [&str; 3] = [
-    "/admin/v1/accesses",
-    "/console/accesses",
-    "/admin/v1/journal/erase",
-];
-
-/// Forms that only begin and end sessions.
-const SESSIONS: [&str; 3] = [SIGN_IN, "/console/sign-out", "/console/sign-out-everywhere"];
 
 /// The code of a wrong key, in the admin API and in the console.
 const UNAUTHORIZED: &str = "unauthorized";
@@ -78,6 +58,7 @@ fn too_many_wrong_keys(wait_s: i64) -> Response {
 struct AuditedRequest {
     console: Arc<Console>,
     row: JournalRow,
+    route: RouteKind,
     /// True if a key was presented with the request.
     presents_key: bool,
     /// True if the request tries to change or export something.
@@ -96,6 +77,7 @@ impl AuditedRequest {
         request: &Request<Body>,
     ) -> AuditedRequest {
         let headers = request.headers();
+        let route = console.route_kinds.of(request);
         let path = request.extensions().get::<MatchedPath>();
         let path = path.map(MatchedPath::as_str).unwrap_or_default();
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
@@ -113,9 +95,10 @@ impl AuditedRequest {
         };
         AuditedRequest {
             presents_key: headers.contains_key(header::AUTHORIZATION),
-            acts: acts(request.method(), path, headers),
-            changes: !is_read(request.method()) && !SESSIONS.contains(&path),
+            acts: acts(request.method(), route, headers),
+            changes: !is_read(request.method()) && route != RouteKind::Session,
             client: row.client,
+            route,
             console,
             row,
             is_answered: false,
@@ -138,7 +121,8 @@ impl AuditedRequest {
         if let Some(OpenedSession(name)) = with.get() {
             row.actor = Some(name.clone().into());
         }
-        let leaves = self.acts && !self.has_own_row(status);
+        let has_own_row = self.route == RouteKind::JournaledChange && is_done(status);
+        let leaves = self.acts && !has_own_row;
         // A rejection because of the role leaves a row, even for a request that would leave none.
         if !leaves && status != StatusCode::FORBIDDEN {
             return;
@@ -167,14 +151,6 @@ impl AuditedRequest {
             StatusCode::TOO_MANY_REQUESTS => is_sign_in,
             _ => false,
         }
-    }
-
-    fn has_own_row(&self, status: StatusCode) -> bool {
-        let path = self.path();
-        is_done(status)
-            && WITH_ROWS_OF_THEIR_OWN
-                .iter()
-                .any(|own| path.starts_with(own))
     }
 
     fn path(&self) -> &str {
@@ -250,11 +226,13 @@ impl Drop for AuditedRequest {
 }
 
 /// Returns whether a request changes or exports something.
-fn acts(method: &Method, path: &str, headers: &HeaderMap) -> bool {
-    if is_read(method) {
-        return EXPORTS.contains(&path) || (path == JOURNAL && wants_ndjson(headers));
+fn acts(method: &Method, route: RouteKind, headers: &HeaderMap) -> bool {
+    match route {
+        RouteKind::Query => false,
+        RouteKind::Export => true,
+        RouteKind::JournalRead => !is_read(method) || wants_ndjson(headers),
+        _ => !is_read(method),
     }
-    !QUERIES.contains(&path)
 }
 
 fn is_read(method: &Method) -> bool {

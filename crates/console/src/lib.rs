@@ -17,6 +17,8 @@ mod port;
 mod problem;
 mod propagation;
 mod query;
+mod route_kind;
+mod routes;
 mod state;
 mod web;
 mod webhooks;
@@ -37,10 +39,12 @@ pub use state::Console;
 
 impl Console {
     /// Returns the routes of the admin listener, and the background work that has to run until the gateway ends.
-    pub fn open(self) -> (Router, impl Future<Output = ()> + Send + use<>) {
+    pub fn open(mut self) -> (Router, impl Future<Output = ()> + Send + use<>) {
+        let routes = api::routes().merge(web::routes());
+        self.route_kinds = routes.kinds;
         let console = Arc::new(self);
-        let router = api::router()
-            .merge(web::router())
+        let router = routes
+            .router
             .fallback(api::fallback::not_found)
             .method_not_allowed_fallback(api::fallback::method_not_allowed)
             .with_state(Arc::clone(&console))

@@ -22,11 +22,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Console>> for ApiPath<T> {
         parts: &mut Parts,
         console: &Arc<Console>,
     ) -> Result<ApiPath<T>, Problem> {
-        if let Ok(Path(names)) = Path::from_request_parts(parts, console).await {
-            return Ok(ApiPath(names));
-        }
-        console.viewer(&parts.headers)?;
-        Err(Problem::not_found())
+        let names = Path::from_request_parts(parts, console).await;
+        let Path(names) = names.map_err(|_| Problem::not_found())?;
+        Ok(ApiPath(names))
     }
 }
 

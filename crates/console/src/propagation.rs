@@ -11,17 +11,8 @@ use url::form_urlencoded;
 
 use crate::api::auth::BEHIND_KEYS;
 use crate::problem::Problem;
+use crate::route_kind::RouteKind;
 use crate::state::ConsoleState;
-
-/// Forms and bodies that change nothing although they are sent by POST.
-pub(crate) const QUERIES: [&str; 3] = [
-    "/admin/v1/explain",
-    "/admin/v1/replay",
-    "/console/accesses/{name}/preview",
-];
-
-/// The path that changes only this process, and has to work while the store fails.
-pub(crate) const RELOAD: &str = "/admin/v1/reload";
 
 /// The header with the number of replicas that have applied a change and the number of all replicas: `2/3`, or [`UNKNOWN`].
 pub(crate) const IN_FORCE: HeaderName = HeaderName::from_static("chatgate-in-force");
@@ -51,15 +42,14 @@ pub(crate) async fn acknowledge(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    let path = request.extensions().get::<MatchedPath>();
-    let is_query = path.is_some_and(|path| QUERIES.contains(&path.as_str()));
-    if is_query || matches!(*request.method(), Method::GET | Method::HEAD) {
+    let route = console.route_kinds.of(&request);
+    if route == RouteKind::Query || matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
     // A process that was stopped may not know yet that the key of this request was deleted in the meantime.
-    if path.is_some_and(|path| path.as_str().starts_with(BEHIND_KEYS) && path.as_str() != RELOAD)
-        && !console.store.has_lease()
-    {
+    let path = request.extensions().get::<MatchedPath>();
+    let is_behind_keys = path.is_some_and(|path| path.as_str().starts_with(BEHIND_KEYS));
+    if is_behind_keys && route != RouteKind::Local && !console.store.has_lease() {
         let text = "This replica lacks changes from the database. Try again when it has read them.";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_failing", text)
             .into_response();

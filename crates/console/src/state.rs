@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use webhooks::Webhooks;
 
 use crate::port::{CountsNotShared, Gateway};
+use crate::route_kind::RouteKinds;
 use attempts::{Attempts, WRONG_PER_MINUTE, network};
 use availability::Availability;
 use history::History;
@@ -46,6 +47,8 @@ pub struct Console {
     pub(crate) availability: Availability,
     pub(crate) recent_sums: RecentSums,
     pub(crate) tail: Tail,
+    /// The kinds of the paths, empty until the console is opened.
+    pub(crate) route_kinds: RouteKinds,
 }
 
 /// The console as handlers receive it.
@@ -68,6 +71,7 @@ impl Console {
             availability: Availability::default(),
             recent_sums: RecentSums::default(),
             tail: Tail::default(),
+            route_kinds: RouteKinds::default(),
         }
     }
 

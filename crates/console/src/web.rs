@@ -26,15 +26,13 @@ mod time_window;
 pub(crate) mod visitor;
 mod webhooks;
 
-use std::sync::Arc;
-
-use axum::Router;
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, header};
 
-use crate::state::Console;
+use crate::route_kind::RouteKind::{Export, JournaledChange, Query, Session};
+use crate::routes::Routes;
 use access::{list, page, sample};
 use journal::{row, tail};
 use webhooks::questions;
@@ -43,47 +41,25 @@ use webhooks::questions;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Returns a router with every page.
-pub(crate) fn router() -> Router<Arc<Console>> {
-    Router::new()
+/// Returns the routes of every page.
+pub(crate) fn routes() -> Routes {
+    let routes = Routes::default()
         .route("/", get(home))
         .route("/console", get(home))
         .route("/console/", get(overview::page))
         .route("/console/events", get(overview::events))
         .route("/console/assets/{name}", get(assets::asset))
-        .route(
-            "/console/sign-in",
-            get(sign_in::page).post(sign_in::sign_in),
-        )
-        .route("/console/sign-out", post(sign_in::sign_out))
-        .route(
-            "/console/sign-out-everywhere",
-            post(sign_in::sign_out_everywhere),
-        )
-        .route("/console/accesses", get(list::list).post(list::create))
-        .route("/console/accesses/new", get(list::new))
-        .route("/console/access-names", get(list::names))
-        .route(
-            "/console/accesses/{name}",
-            get(page::page).post(page::change),
-        )
-        .route("/console/accesses/{name}/preview", post(page::preview))
-        .route("/console/accesses/{name}/state", post(page::set_state))
-        .route("/console/accesses/{name}/rotate", post(page::rotate))
-        .route(
-            "/console/accesses/{name}/revoke-tokens",
-            post(page::revoke_tokens),
-        )
-        .route(
-            "/console/accesses/{name}/delete",
-            get(page::confirm_deletion).post(page::delete),
-        )
-        .route("/console/accesses/{name}/sample", get(sample::fragment))
+        .merge(paths_of_sessions())
+        .merge(paths_of_accesses())
         .route("/console/journal", get(journal::page::page))
         .route("/console/journal/rows/{id}", get(row::page))
         .route("/console/journal/events", get(tail::events))
-        .route("/console/journal.ndjson", get(journal::page::ndjson))
-        .route("/console/journal.csv", get(journal::page::csv))
+        .route_as(
+            Export,
+            "/console/journal.ndjson",
+            get(journal::page::ndjson),
+        )
+        .route_as(Export, "/console/journal.csv", get(journal::page::csv))
         .route("/console/health", get(health::page))
         .route("/console/explain", get(explain::page))
         .route("/console/replicas", get(replicas::page))
@@ -91,13 +67,75 @@ pub(crate) fn router() -> Router<Arc<Console>> {
         .route("/console/status", get(status::page))
         .route("/console/status/reload", post(status::reload))
         .route("/console/status/rotate", post(status::rotate))
-        .route("/console/{*rest}", get(fallback::not_found))
-        .method_not_allowed_fallback(fallback::method_not_allowed)
-        .layer(map_response(protect))
+        .route("/console/{*rest}", get(fallback::not_found));
+    let router = routes.router;
+    Routes {
+        router: router
+            .method_not_allowed_fallback(fallback::method_not_allowed)
+            .layer(map_response(protect)),
+        ..routes
+    }
 }
 
-fn paths_of_webhooks() -> Router<Arc<Console>> {
-    Router::new()
+fn paths_of_sessions() -> Routes {
+    Routes::default()
+        .route_as(
+            Session,
+            "/console/sign-in",
+            get(sign_in::page).post(sign_in::sign_in),
+        )
+        .route_as(Session, "/console/sign-out", post(sign_in::sign_out))
+        .route_as(
+            Session,
+            "/console/sign-out-everywhere",
+            post(sign_in::sign_out_everywhere),
+        )
+}
+
+fn paths_of_accesses() -> Routes {
+    Routes::default()
+        .route("/console/accesses/new", get(list::new))
+        .route("/console/access-names", get(list::names))
+        .route("/console/accesses/{name}/sample", get(sample::fragment))
+        .route_as(
+            Query,
+            "/console/accesses/{name}/preview",
+            post(page::preview),
+        )
+        .route_as(
+            JournaledChange,
+            "/console/accesses",
+            get(list::list).post(list::create),
+        )
+        .route_as(
+            JournaledChange,
+            "/console/accesses/{name}",
+            get(page::page).post(page::change),
+        )
+        .route_as(
+            JournaledChange,
+            "/console/accesses/{name}/state",
+            post(page::set_state),
+        )
+        .route_as(
+            JournaledChange,
+            "/console/accesses/{name}/rotate",
+            post(page::rotate),
+        )
+        .route_as(
+            JournaledChange,
+            "/console/accesses/{name}/revoke-tokens",
+            post(page::revoke_tokens),
+        )
+        .route_as(
+            JournaledChange,
+            "/console/accesses/{name}/delete",
+            get(page::confirm_deletion).post(page::delete),
+        )
+}
+
+fn paths_of_webhooks() -> Routes {
+    Routes::default()
         .route(
             "/console/webhooks",
             get(webhooks::list).post(webhooks::create),

@@ -10,11 +10,13 @@ use crate::access::draft::AccessDraft;
 use crate::access::manage::{self, ChangeTarget, Rotation};
 use crate::access::pages::page;
 use crate::access::view::{access_with_last_use, change_view};
+use crate::api::auth::Actor;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::{body, if_match, with_etag};
 use crate::path_names::ApiPath;
 use crate::problem::{ApiResult, Problem, json_answer, no_content};
 use crate::query::{for_each_unique, limit};
+use crate::route_kind::RouteKind;
 use crate::state::ConsoleState;
 
 const ALL: &str = "/admin/v1/accesses";
@@ -35,12 +37,11 @@ const ABOUT: &[&str] = &[
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
-        AdminEndpoint::get(ALL, list)
+        AdminEndpoint::get(RequiredKey::Viewer, ALL, list)
             .named(
                 "listAccesses",
                 "Lists accesses by name, one page at a time; pass next as after to get the next page",
             )
-            .requires(RequiredKey::Viewer)
             .query("q", &json!({"type": "string"}))
             .query("after", &json!({"type": "string", "pattern": NAME_PATTERN}))
             .query(
@@ -49,20 +50,19 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .answers(200, "Accesses")
             .refuses(&[422]),
-        AdminEndpoint::post(ALL, create)
+        AdminEndpoint::post(RequiredKey::Operator, ALL, create)
+            .kind(RouteKind::JournaledChange)
             .named(
                 "createAccess",
                 "Creates an access; its secrets are shown only once",
             )
-            .requires(RequiredKey::Operator)
             .accepts("AccessDraft")
             .answers(201, "AccessMade")
             .refuses(&[409, 422, 503])
             .with_etag()
             .links(ABOUT),
-        AdminEndpoint::get(ONE, show)
+        AdminEndpoint::get(RequiredKey::Viewer, ONE, show)
             .named("showAccess", "Shows one access")
-            .requires(RequiredKey::Viewer)
             .answers(200, "Access")
             .with_etag(),
     ];
@@ -73,57 +73,55 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 /// Returns the endpoints that change one access or show its changes.
 fn changing() -> [AdminEndpoint; 5] {
     [
-        AdminEndpoint::patch(ONE, change)
+        AdminEndpoint::patch(RequiredKey::Operator, ONE, change)
+            .kind(RouteKind::JournaledChange)
             .named(
                 "changeAccess",
                 "Changes the fields in the body, with effect from the next request",
             )
-            .requires(RequiredKey::Operator)
             .if_match()
             .accepts_optional("AccessChange")
             .answers(200, "Access")
             .refuses(&[409, 412, 422, 503])
             .with_etag(),
-        AdminEndpoint::delete(ONE, delete)
+        AdminEndpoint::delete(RequiredKey::Operator, ONE, delete)
+            .kind(RouteKind::JournaledChange)
             .named("deleteAccess", "Deletes an access")
-            .requires(RequiredKey::Operator)
             .if_match()
             .answers_empty()
             .refuses(&[412, 503]),
-        AdminEndpoint::post("/admin/v1/accesses/{name}/rotate", rotate)
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/accesses/{name}/rotate", rotate)
+            .kind(RouteKind::JournaledChange)
             .named(
                 "rotateSecret",
                 "Adds a new secret next to the one in use; the new secret is shown only once",
             )
-            .requires(RequiredKey::Operator)
             .if_match()
             .accepts_optional("Rotation")
             .answers(200, "AccessMade")
             .refuses(&[412, 422, 503])
             .with_etag(),
-        AdminEndpoint::post("/admin/v1/accesses/{name}/revoke-tokens", revoke_tokens)
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/accesses/{name}/revoke-tokens", revoke_tokens)
+            .kind(RouteKind::JournaledChange)
             .named(
                 "revokeTokens",
                 "Revokes all tokens issued for the access so far, by this gateway and by external issuers",
             )
-            .requires(RequiredKey::Operator)
             .if_match()
             .answers(200, "Access")
             .refuses(&[412, 503])
             .with_etag(),
-        AdminEndpoint::get("/admin/v1/accesses/{name}/changes", changes)
+        AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/accesses/{name}/changes", changes)
             .named(
                 "listChanges",
                 "Lists the latest changes of an access, newest first, including its deletion",
             )
-            .requires(RequiredKey::Viewer)
             .answers(200, "Changes")
             .refuses(&[503]),
     ]
 }
 
-async fn list(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
+async fn list(State(console): ConsoleState, uri: Uri) -> ApiResult {
     let query = AccessQuery::parse(uri.query().unwrap_or_default()).map_err(Problem::invalid)?;
     let count_max = query.limit.unwrap_or(PAGE_ACCESSES_MAX);
     let count_max = count_max.min(PAGE_ACCESSES_MAX) as usize;
@@ -165,20 +163,18 @@ impl AccessQuery {
     }
 }
 
-async fn show(
-    State(console): ConsoleState,
-    ApiPath(name): ApiPath<String>,
-    headers: HeaderMap,
-) -> ApiResult {
-    console.viewer(&headers)?;
+async fn show(State(console): ConsoleState, ApiPath(name): ApiPath<String>) -> ApiResult {
     let accesses = console.store.accesses();
     let access = accesses.named(&name).ok_or(ChangeError::Missing)?;
     let view = access_with_last_use(&console, access);
     Ok(with_etag(StatusCode::OK, access, &view))
 }
 
-async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    let actor = console.operator(request.headers())?;
+async fn create(
+    State(console): ConsoleState,
+    Actor(actor): Actor,
+    request: Request<Body>,
+) -> ApiResult {
     let draft: AccessDraft = body(request).await?;
     let (access, view) = manage::create(&console, &actor, draft).await?;
     let mut response = with_etag(StatusCode::CREATED, &access, &view);
@@ -190,10 +186,10 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
 
 async fn change(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(name): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
-    let actor = console.operator(request.headers())?;
     let expected = if_match(request.headers())?;
     let draft: AccessDraft = body(request).await?;
     let target = ChangeTarget::new(&actor, &name, expected);
@@ -204,10 +200,10 @@ async fn change(
 
 async fn delete(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     let target = ChangeTarget::new(&actor, &name, if_match(&headers)?);
     manage::delete(&console, target).await?;
     Ok(no_content())
@@ -215,10 +211,10 @@ async fn delete(
 
 async fn rotate(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(name): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
-    let actor = console.operator(request.headers())?;
     let expected = if_match(request.headers())?;
     let rotation: Rotation = body(request).await?;
     let target = ChangeTarget::new(&actor, &name, expected);
@@ -228,22 +224,17 @@ async fn rotate(
 
 async fn revoke_tokens(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     let target = ChangeTarget::new(&actor, &name, if_match(&headers)?);
     let access = manage::end_tokens(&console, target).await?;
     let view = access_with_last_use(&console, &access);
     Ok(with_etag(StatusCode::OK, &access, &view))
 }
 
-async fn changes(
-    State(console): ConsoleState,
-    ApiPath(name): ApiPath<String>,
-    headers: HeaderMap,
-) -> ApiResult {
-    console.viewer(&headers)?;
+async fn changes(State(console): ConsoleState, ApiPath(name): ApiPath<String>) -> ApiResult {
     let changes = manage::latest_changes(&console, &name).await?;
     if changes.is_empty() && console.store.accesses().named(&name).is_none() {
         return Err(ChangeError::Missing.into());

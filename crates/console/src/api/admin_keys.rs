@@ -3,11 +3,12 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{AdminKey, ChangeError, Role, check_name, new_admin_key};
 
+use crate::api::auth::Actor;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::audit::notes::ActionNote;
@@ -21,36 +22,36 @@ const ALL: &str = "/admin/v1/admin-keys";
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::get(ALL, list)
+        AdminEndpoint::get(RequiredKey::Viewer, ALL, list)
             .named("listAdminKeys", "Lists the admin keys")
-            .requires(RequiredKey::Viewer)
             .answers(200, "AdminKeys"),
-        AdminEndpoint::post(ALL, create)
+        AdminEndpoint::post(RequiredKey::Operator, ALL, create)
             .named(
                 "createAdminKey",
                 "Creates an admin key; it is shown only once",
             )
-            .requires(RequiredKey::Operator)
             .accepts("AdminKeyDraft")
             .answers(201, "AdminKeyMade")
             .refuses(&[409, 422, 503])
             .links(&["rotateAdminKey", "deleteAdminKey"]),
-        AdminEndpoint::delete("/admin/v1/admin-keys/{name}", delete)
+        AdminEndpoint::delete(RequiredKey::Operator, "/admin/v1/admin-keys/{name}", delete)
             .named(
                 "deleteAdminKey",
                 "Deletes an admin key, unless it is the last one with the role operator",
             )
-            .requires(RequiredKey::Operator)
             .answers_empty()
             .refuses(&[409, 503]),
-        AdminEndpoint::post("/admin/v1/admin-keys/{name}/rotate", rotate)
-            .named(
-                "rotateAdminKey",
-                "Replaces an admin key by a new one, which is shown only once",
-            )
-            .requires(RequiredKey::Operator)
-            .answers(200, "AdminKeyMade")
-            .refuses(&[409, 503]),
+        AdminEndpoint::post(
+            RequiredKey::Operator,
+            "/admin/v1/admin-keys/{name}/rotate",
+            rotate,
+        )
+        .named(
+            "rotateAdminKey",
+            "Replaces an admin key by a new one, which is shown only once",
+        )
+        .answers(200, "AdminKeyMade")
+        .refuses(&[409, 503]),
     ]
 }
 
@@ -62,14 +63,16 @@ pub(super) struct AdminKeyDraft {
     role: String,
 }
 
-async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
+async fn list(State(console): ConsoleState) -> ApiResult {
     let keys: Vec<Value> = console.store.admin_keys().iter().map(view).collect();
     Ok(json_answer(StatusCode::OK, &json!({"admin_keys": keys})))
 }
 
-async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    let actor = console.operator(request.headers())?;
+async fn create(
+    State(console): ConsoleState,
+    Actor(actor): Actor,
+    request: Request<Body>,
+) -> ApiResult {
     let draft: AdminKeyDraft = body(request).await?;
     check_name(&draft.name).map_err(|text| Problem::wrong("name", text))?;
     let role = Role::from_name(&draft.role);
@@ -89,10 +92,9 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
 
 async fn rotate(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(name): ApiPath<String>,
-    headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     let keys = console.store.admin_keys();
     let seen = keys.iter().find(|key| key.name == name).cloned();
     let seen = seen.ok_or_else(Problem::not_found)?;
@@ -114,10 +116,9 @@ async fn rotate(
 
 async fn delete(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(name): ApiPath<String>,
-    headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     let deleted = name.clone();
     let delete = move |keys: &[AdminKey]| {
         let (same, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.name == deleted);

@@ -1,5 +1,7 @@
 //! Checks the admin key that a program presents as a bearer token.
 
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use http::{HeaderMap, header};
 use secrecy::SecretString;
 use store::{AdminKey, Role, find_presented};
@@ -9,6 +11,19 @@ use crate::state::Console;
 
 /// The prefix of all paths that require a key.
 pub(crate) const BEHIND_KEYS: &str = "/admin/";
+
+/// The name of the admin key that the endpoint required and the request presented.
+#[derive(Clone)]
+pub(crate) struct Actor(pub(crate) String);
+
+impl<S: Sync> FromRequestParts<S> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Actor, Problem> {
+        let actor = parts.extensions.get().cloned();
+        actor.ok_or_else(Problem::unauthorized)
+    }
+}
 
 impl Console {
     /// Returns the name of the presented key, whatever its role.

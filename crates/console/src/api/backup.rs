@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use tokio::io::AsyncReadExt;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -22,19 +22,17 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::post("/admin/v1/backup", backup)
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/backup", backup)
             .named(
                 "backup",
                 "Returns a copy of the store while the store is in use; only one copy can be made at a time",
             )
-            .requires(RequiredKey::Operator)
             .answers_in(200, "application/octet-stream")
             .refuses(&[409, 500]),
     ]
 }
 
-async fn backup(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.operator(&headers)?;
+async fn backup(State(console): ConsoleState) -> ApiResult {
     let Ok(permit) = Arc::clone(&console.copies).try_acquire_owned() else {
         let why = "A backup is in progress. Try again when it has ended.";
         return Err(OperationError::Conflict(why.to_owned()).into());

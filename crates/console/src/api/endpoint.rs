@@ -2,12 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
 use axum::handler::Handler;
-use axum::routing::{self, MethodRouter};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodFilter, MethodRouter};
+use futures_util::future::BoxFuture;
+use http::Request;
 use serde_json::{Value, json};
 
-use crate::state::Console;
+use crate::api::auth::Actor;
+use crate::problem::Problem;
+use crate::route_kind::RouteKind;
+use crate::routes::Routes;
+use crate::state::{Console, ConsoleState};
 
 /// The kind of key that an endpoint requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +26,35 @@ pub(crate) enum RequiredKey {
     Viewer,
     /// A key that may change things.
     Operator,
+}
+
+impl RequiredKey {
+    /// Wraps a handler, so that it runs only for requests with the required key. The key is checked before path and body are read.
+    fn guard<H: Handler<T, Arc<Console>>, T: 'static>(
+        self,
+        handler: H,
+    ) -> impl Fn(ConsoleState, Request<Body>) -> BoxFuture<'static, Response> + Clone {
+        move |State(console), mut request| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                if let Err(problem) = self.check(&console, &mut request) {
+                    return problem.into_response();
+                }
+                handler.call(request, console).await
+            })
+        }
+    }
+
+    /// Checks the key, and passes its name to the handler as [`Actor`].
+    fn check(self, console: &Console, request: &mut Request<Body>) -> Result<(), Problem> {
+        let name = match self {
+            RequiredKey::None => return Ok(()),
+            RequiredKey::Viewer => console.viewer(request.headers())?,
+            RequiredKey::Operator => console.operator(request.headers())?,
+        };
+        request.extensions_mut().insert(Actor(name));
+        Ok(())
+    }
 }
 
 /// A successful answer, as the OpenAPI document describes it.
@@ -36,6 +73,7 @@ pub(crate) struct AdminEndpoint {
     pub(crate) id: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) key: RequiredKey,
+    kind: RouteKind,
     /// Parameters in addition to the path parameters.
     pub(crate) parameters: Vec<Value>,
     /// The name of the body's schema, and whether the body is required.
@@ -52,22 +90,25 @@ pub(crate) struct AdminEndpoint {
 
 /// Generates one constructor for each HTTP method.
 macro_rules! constructors {
-    ($($method:ident)*) => {
+    ($($method:ident $filter:ident)*) => {
         $(
             pub(crate) fn $method<H: Handler<T, Arc<Console>>, T: 'static>(
+                key: RequiredKey,
                 path: &'static str,
                 handler: H,
             ) -> AdminEndpoint {
-                AdminEndpoint::new(stringify!($method), path, routing::$method(handler))
+                let route = routing::on(MethodFilter::$filter, key.guard(handler));
+                AdminEndpoint::new(key, stringify!($method), path, route)
             }
         )*
     };
 }
 
 impl AdminEndpoint {
-    constructors!(get post patch delete);
+    constructors!(get GET post POST patch PATCH delete DELETE);
 
     fn new(
+        key: RequiredKey,
         method: &'static str,
         path: &'static str,
         route: MethodRouter<Arc<Console>>,
@@ -77,7 +118,8 @@ impl AdminEndpoint {
             path,
             id: "",
             summary: "",
-            key: RequiredKey::None,
+            key,
+            kind: RouteKind::default(),
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
@@ -97,9 +139,9 @@ impl AdminEndpoint {
         }
     }
 
-    /// Declares the required key. The handler itself has to check the key; a test verifies that it does.
-    pub(crate) fn requires(self, key: RequiredKey) -> AdminEndpoint {
-        AdminEndpoint { key, ..self }
+    /// Sets the kind of the path.
+    pub(crate) fn kind(self, kind: RouteKind) -> AdminEndpoint {
+        AdminEndpoint { kind, ..self }
     }
 
     /// Declares a required JSON body of this schema.
@@ -181,11 +223,11 @@ impl AdminEndpoint {
 
     /// Returns whether the endpoint may change something.
     pub(crate) fn changes(&self) -> bool {
-        self.method != "get" && self.key == RequiredKey::Operator
+        self.method != "get" && self.kind != RouteKind::Query
     }
 
-    /// Adds the route to a router.
-    pub(super) fn add_to(self, router: Router<Arc<Console>>) -> Router<Arc<Console>> {
-        router.route(self.path, self.route)
+    /// Adds the route to others.
+    pub(super) fn add_to(self, routes: Routes) -> Routes {
+        routes.route_as(self.kind, self.path, self.route)
     }
 }

@@ -10,24 +10,24 @@ use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::explain::ExplainBody;
 use crate::problem::{ApiResult, Problem, json_answer};
+use crate::route_kind::RouteKind;
 use crate::state::ConsoleState;
 
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::post("/admin/v1/explain", explain)
+        AdminEndpoint::post(RequiredKey::Viewer, "/admin/v1/explain", explain)
+            .kind(RouteKind::Query)
             .named(
                 "explain",
                 "Explains how the gateway would answer a call, and why",
             )
-            .requires(RequiredKey::Viewer)
             .accepts("Question")
             .answers(200, "Explanation"),
     ]
 }
 
 async fn explain(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    console.viewer(request.headers())?;
     let question = body::<ExplainBody>(request).await?.read();
     let question = question.map_err(Problem::unreadable)?;
     let explanation = Arc::clone(&console.gateway).explain(question).await;

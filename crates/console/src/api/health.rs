@@ -13,25 +13,24 @@ use crate::state::ConsoleState;
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let ready = |path, id| {
-        AdminEndpoint::get(path, readyz)
+        AdminEndpoint::get(RequiredKey::None, path, readyz)
             .named(id, "Reports whether the gateway accepts calls")
             .answers(200, "Health")
             .answers(503, "Health")
     };
     vec![
-        AdminEndpoint::get("/livez", livez)
+        AdminEndpoint::get(RequiredKey::None, "/livez", livez)
             .named("isAlive", "Reports that the process is alive")
             .answers(200, "Health"),
         ready("/readyz", "isReady"),
         ready("/healthz", "isHealthy"),
         ready("/startupz", "hasStarted"),
-        AdminEndpoint::get("/metrics", metrics)
+        AdminEndpoint::get(RequiredKey::None, "/metrics", metrics)
             .named("readMetrics", "Returns the metrics for Prometheus")
             .answers_in(200, "text/plain")
             .answers_in(200, MetricsFormat::OPEN_METRICS),
-        AdminEndpoint::get("/admin/v1/status", status)
+        AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/status", status)
             .named("readStatus", "Returns the status of the gateway")
-            .requires(RequiredKey::Viewer)
             .answers(200, "Status"),
     ]
 }
@@ -75,8 +74,7 @@ async fn metrics(State(console): ConsoleState, headers: HeaderMap) -> Response {
     response
 }
 
-async fn status(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
+async fn status(State(console): ConsoleState) -> ApiResult {
     Ok(json_answer(StatusCode::OK, &console.gateway.status()))
 }
 

@@ -12,6 +12,7 @@ use store::{JournalOrder, Store, StoreError};
 use crate::access::bounds::ID_BYTES_MAX;
 use crate::access::draft::bounded;
 use crate::access::field_schemas;
+use crate::api::auth::Actor;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::api::schemas;
@@ -22,6 +23,7 @@ use crate::moment;
 use crate::operation::run_to_completion;
 use crate::port::OperationError;
 use crate::problem::{ApiResult, Problem, answer, json_answer};
+use crate::route_kind::RouteKind;
 use crate::state::{Console, ConsoleState};
 
 /// Returns the endpoints.
@@ -29,12 +31,12 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let string = json!({"type": "string"});
     let status = json!({"type": "string", "pattern": "^(0|[1-5][0-9]{2}|[A-Z][A-Z0-9_]*)$"});
     vec![
-        AdminEndpoint::get("/admin/v1/journal", read)
+        AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/journal", read)
+            .kind(RouteKind::JournalRead)
             .named(
                 "readJournal",
                 "Reads the journal, one page at a time or completely",
             )
-            .requires(RequiredKey::Viewer)
             .query("access", &string)
             .query("method", &string)
             .query("request_id", &string)
@@ -59,12 +61,12 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .answers(200, "JournalPage")
             .answers_in(200, NDJSON)
             .refuses(&[422, 503]),
-        AdminEndpoint::post("/admin/v1/journal/erase", erase)
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/journal/erase", erase)
+            .kind(RouteKind::JournaledChange)
             .named(
                 "eraseDestination",
                 "Erases the stored data of one destination; only one erasure can run at a time",
             )
-            .requires(RequiredKey::Operator)
             .accepts("Erasure")
             .answers(200, "Erased")
             .refuses(&[409, 422, 503]),
@@ -72,7 +74,6 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 }
 
 async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
     let query = JournalQuery::parse(uri.query().unwrap_or_default(), console.judged_now());
     let mut query = query.map_err(Problem::invalid)?;
     let is_export = wants_ndjson(&headers);
@@ -126,8 +127,11 @@ async fn settled_to(store: &Store) -> Result<i64, StoreError> {
 }
 
 /// Erases the data that the journal stores about one destination.
-async fn erase(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    let actor = console.operator(request.headers())?;
+async fn erase(
+    State(console): ConsoleState,
+    Actor(actor): Actor,
+    request: Request<Body>,
+) -> ApiResult {
     let Erasure { destination } = body(request).await?;
     bounded(&destination, 1, ID_BYTES_MAX).map_err(|text| Problem::wrong("destination", text))?;
     let Ok(permit) = Arc::clone(&console.erasures).try_acquire_owned() else {

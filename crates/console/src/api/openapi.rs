@@ -2,7 +2,7 @@
 //! `/admin/v1/openapi-ways.json`, the gateway's document of the public listener.
 
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 use store::NAME_PATTERN;
 
@@ -15,18 +15,16 @@ use crate::state::ConsoleState;
 /// Returns the endpoint that serves the gateway's document.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::get("/admin/v1/openapi-ways.json", ways)
+        AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/openapi-ways.json", ways)
             .named(
                 "describeWays",
                 "Returns the OpenAPI document of the JSON ways in",
             )
-            .requires(RequiredKey::Viewer)
             .answers(200, "OpenApi"),
     ]
 }
 
-async fn ways(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
+async fn ways(State(console): ConsoleState) -> ApiResult {
     Ok(json_answer(StatusCode::OK, &console.gateway.openapi_ways()))
 }
 

@@ -1,7 +1,7 @@
 //! `/admin/v1/receipts/{access}/{key}`: shows the outcome of the sends that used one idempotency key.
 
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 use store::{ChangeError, Receipt, ReceiptState};
 
@@ -14,23 +14,24 @@ use crate::state::ConsoleState;
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::get("/admin/v1/receipts/{access}/{key}", show)
-            .named(
-                "readReceipts",
-                "Shows the outcome of the sends with one idempotency key",
-            )
-            .requires(RequiredKey::Viewer)
-            .answers(200, "Receipts")
-            .refuses(&[503]),
+        AdminEndpoint::get(
+            RequiredKey::Viewer,
+            "/admin/v1/receipts/{access}/{key}",
+            show,
+        )
+        .named(
+            "readReceipts",
+            "Shows the outcome of the sends with one idempotency key",
+        )
+        .answers(200, "Receipts")
+        .refuses(&[503]),
     ]
 }
 
 async fn show(
     State(console): ConsoleState,
     ApiPath((access, key)): ApiPath<(String, String)>,
-    headers: HeaderMap,
 ) -> ApiResult {
-    console.viewer(&headers)?;
     let accesses = console.store.accesses();
     let access = accesses.named(&access).ok_or(ChangeError::Missing)?;
     let receipts = console.store.receipts(&access.client_id, &key).await;

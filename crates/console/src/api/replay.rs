@@ -8,17 +8,18 @@ use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::journal::replay;
 use crate::problem::{ApiResult, json_answer};
+use crate::route_kind::RouteKind;
 use crate::state::ConsoleState;
 
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::post("/admin/v1/replay", replay)
+        AdminEndpoint::post(RequiredKey::Viewer, "/admin/v1/replay", replay)
+            .kind(RouteKind::Query)
             .named(
                 "replay",
                 "Shows which calls in the journal the proposed networks would have rejected",
             )
-            .requires(RequiredKey::Viewer)
             .accepts("Proposal")
             .answers(200, "Replay")
             .refuses(&[404, 422, 503]),
@@ -26,7 +27,6 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 }
 
 async fn replay(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    console.viewer(request.headers())?;
     let request = body(request).await?;
     let report = replay::replay(&console, request).await?;
     Ok(json_answer(StatusCode::OK, &report))

@@ -1,7 +1,7 @@
 //! `/admin/v1/replicas`: lists the processes that share the store.
 
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 use store::ReplicaRow;
 
@@ -13,19 +13,17 @@ use crate::state::ConsoleState;
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::get("/admin/v1/replicas", list)
+        AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/replicas", list)
             .named(
                 "listReplicas",
                 "Lists the replicas that share the store, with the changes that each has applied; empty if the store is not shared",
             )
-            .requires(RequiredKey::Viewer)
             .answers(200, "Replicas")
             .refuses(&[503]),
     ]
 }
 
-async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
+async fn list(State(console): ConsoleState) -> ApiResult {
     let rows = console.store.replicas().await?;
     let rows: Vec<_> = rows.unwrap_or_default().iter().map(row).collect();
     Ok(json_answer(StatusCode::OK, &json!({ "replicas": rows })))

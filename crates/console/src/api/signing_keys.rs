@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
@@ -28,33 +28,29 @@ pub(super) struct KeyRotation {
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::get("/admin/v1/keys", list)
+        AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/keys", list)
             .named(
                 "listSigningKeys",
                 "Lists the keys that sign and verify tokens, newest first",
             )
-            .requires(RequiredKey::Viewer)
             .answers(200, "SigningKeys"),
-        AdminEndpoint::post("/admin/v1/keys/rotate", rotate)
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/keys/rotate", rotate)
             .named(
                 "rotateSigningKey",
                 "Creates a new signing key; earlier tokens stay valid until they expire, unless revoke is true",
             )
-            .requires(RequiredKey::Operator)
             .accepts_optional("KeyRotation")
             .answers(200, "SigningKeys")
             .refuses(&[409, 500, 503]),
     ]
 }
 
-async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
+async fn list(State(console): ConsoleState) -> ApiResult {
     let document = document(&console.gateway.keys());
     Ok(json_answer(StatusCode::OK, &document))
 }
 
 async fn rotate(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    console.operator(request.headers())?;
     let KeyRotation { revoke } = body(request).await?;
     let keys = run_to_completion(Arc::clone(&console.gateway).rotate(revoke)).await?;
     let mut response = json_answer(StatusCode::OK, &document(&keys));

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use futures_util::stream;
-use http::{HeaderMap, Request, StatusCode};
+use http::{Request, StatusCode};
 use serde_json::json;
 use store::{Access, Accesses};
 
 use crate::access::imported::mistakes;
+use crate::api::auth::Actor;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::problem::{ApiResult, Problem, answer, json_answer};
+use crate::route_kind::RouteKind;
 use crate::state::ConsoleState;
 
 /// Number of accesses that an export writes at a time: some hundred kilobytes.
@@ -22,28 +24,26 @@ const EXPORTED_PER_BATCH: usize = 200;
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     vec![
-        AdminEndpoint::get("/admin/v1/export", export)
+        AdminEndpoint::get(RequiredKey::Operator, "/admin/v1/export", export)
+            .kind(RouteKind::Export)
             .named(
                 "exportAccesses",
                 "Exports all accesses with the hashes of their secrets, in the format of an import",
             )
-            .requires(RequiredKey::Operator)
             .answers(200, "Transfer")
             .refuses(&[409]),
-        AdminEndpoint::post("/admin/v1/import", import)
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/import", import)
             .named(
                 "importAccesses",
                 "Stores all accesses of the body or none of them; existing accesses with the same names are replaced",
             )
-            .requires(RequiredKey::Operator)
             .accepts("Transfer")
             .answers(200, "Imported")
             .refuses(&[409, 422, 503]),
     ]
 }
 
-async fn export(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.operator(&headers)?;
+async fn export(State(console): ConsoleState) -> ApiResult {
     let accesses = console.store.accesses();
     if accesses.unreadable() > 0 {
         let text = "This version of the program can't read some accesses. Export them at a replica of the version that has written them.";
@@ -82,8 +82,11 @@ fn document(accesses: Arc<Accesses>) -> impl stream::Stream<Item = Result<String
 }
 
 /// Stores all accesses of the body, or none. Other accesses do not change.
-async fn import(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    let actor = console.operator(request.headers())?;
+async fn import(
+    State(console): ConsoleState,
+    Actor(actor): Actor,
+    request: Request<Body>,
+) -> ApiResult {
     let import: Import = body(request).await?;
     let mistakes = mistakes(&import.accesses);
     if !mistakes.is_empty() {

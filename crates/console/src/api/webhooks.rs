@@ -2,10 +2,11 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use serde_json::{Value, json};
 use webhooks::{GRACE_S, RedeliveryRequest, WebhookDraft, WebhookError};
 
+use crate::api::auth::Actor;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::api::request::body;
 use crate::moment;
@@ -22,31 +23,27 @@ const ONE: &str = "/admin/v1/webhooks/{id}";
 /// Returns the endpoints.
 pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
-        AdminEndpoint::get(ALL, list)
+        AdminEndpoint::get(RequiredKey::Viewer, ALL, list)
             .named("listWebhooks", "Lists all webhooks")
-            .requires(RequiredKey::Viewer)
             .answers(200, "Webhooks")
             .refuses(&[503]),
-        AdminEndpoint::post(ALL, create)
+        AdminEndpoint::post(RequiredKey::Operator, ALL, create)
             .named(
                 "createWebhook",
                 "Creates a webhook for the events of an access from now on; its secret is shown only once",
             )
-            .requires(RequiredKey::Operator)
             .accepts("WebhookDraft")
             .answers(201, "WebhookMade")
             .refuses(&[409, 422, 503]),
-        AdminEndpoint::get(ONE, show)
+        AdminEndpoint::get(RequiredKey::Viewer, ONE, show)
             .named("showWebhook", "Shows one webhook")
-            .requires(RequiredKey::Viewer)
             .answers(200, "Webhook")
             .refuses(&[503]),
-        AdminEndpoint::get("/admin/v1/webhooks/{id}/deliveries", deliveries)
+        AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/webhooks/{id}/deliveries", deliveries)
             .named(
                 "listDeliveries",
                 "Lists the pending and the abandoned deliveries, and the latest attempts",
             )
-            .requires(RequiredKey::Viewer)
             .answers(200, "WebhookDeliveries")
             .refuses(&[503]),
     ];
@@ -56,27 +53,26 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
 
 /// Returns the endpoints that change one webhook.
 fn changing() -> Vec<AdminEndpoint> {
-    let operator = |endpoint: AdminEndpoint| endpoint.requires(RequiredKey::Operator);
     vec![
-        operator(AdminEndpoint::patch(ONE, change))
+        AdminEndpoint::patch(RequiredKey::Operator, ONE, change)
             .named("changeWebhook", "Changes the fields in the body")
             .accepts_optional("WebhookChange")
             .answers(200, "Webhook")
             .refuses(&[422, 503]),
-        operator(AdminEndpoint::delete(ONE, delete))
+        AdminEndpoint::delete(RequiredKey::Operator, ONE, delete)
             .named("deleteWebhook", "Deletes a webhook and its pending deliveries")
             .answers_empty()
             .refuses(&[503]),
-        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/pause", pause))
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/pause", pause)
             .named("pauseWebhook", "Pauses a webhook; its events wait in the event log")
             .answers(200, "Webhook")
             .refuses(&[503]),
-        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/resume", resume))
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/resume", resume)
             .named("resumeWebhook", "Resumes a webhook where it stopped, or with events from now on")
             .accepts_optional("WebhookResumption")
             .answers(200, "Webhook")
             .refuses(&[503]),
-        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/rotate", rotate))
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/rotate", rotate)
             .named(
                 "rotateWebhookSecret",
                 "Creates a new secret, which is shown only once; the previous secret also signs for a while",
@@ -84,15 +80,15 @@ fn changing() -> Vec<AdminEndpoint> {
             .accepts_optional("WebhookRotation")
             .answers(200, "WebhookMade")
             .refuses(&[422, 503]),
-        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/retire", retire))
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/retire", retire)
             .named("retireWebhookSecret", "Revokes all secrets except the newest immediately")
             .answers(200, "Webhook")
             .refuses(&[503]),
-        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/test", test))
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/test", test)
             .named("testWebhook", "Sends a test event immediately, and returns the result")
             .answers(200, "WebhookAttempt")
             .refuses(&[503]),
-        operator(AdminEndpoint::post("/admin/v1/webhooks/{id}/redeliver", redeliver))
+        AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/redeliver", redeliver)
             .named(
                 "redeliver",
                 "Redelivers events with their original ids: one event, all abandoned events, or all events since a time",
@@ -166,8 +162,7 @@ impl From<WebhookChange> for WebhookDraft {
     }
 }
 
-async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
-    console.viewer(&headers)?;
+async fn list(State(console): ConsoleState) -> ApiResult {
     let all = console.webhooks().list().await?;
     let views: Vec<_> = all
         .iter()
@@ -176,8 +171,11 @@ async fn list(State(console): ConsoleState, headers: HeaderMap) -> ApiResult {
     Ok(json_answer(StatusCode::OK, &json!({"webhooks": views})))
 }
 
-async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResult {
-    let actor = console.operator(request.headers())?;
+async fn create(
+    State(console): ConsoleState,
+    Actor(actor): Actor,
+    request: Request<Body>,
+) -> ApiResult {
     let new: NewWebhook = body(request).await?;
     let draft = WebhookChange {
         url: Some(new.url),
@@ -198,21 +196,11 @@ async fn create(State(console): ConsoleState, request: Request<Body>) -> ApiResu
     Ok(response)
 }
 
-async fn show(
-    State(console): ConsoleState,
-    ApiPath(id): ApiPath<String>,
-    headers: HeaderMap,
-) -> ApiResult {
-    console.viewer(&headers)?;
+async fn show(State(console): ConsoleState, ApiPath(id): ApiPath<String>) -> ApiResult {
     shown(&console, &id).await
 }
 
-async fn deliveries(
-    State(console): ConsoleState,
-    ApiPath(id): ApiPath<String>,
-    headers: HeaderMap,
-) -> ApiResult {
-    console.viewer(&headers)?;
+async fn deliveries(State(console): ConsoleState, ApiPath(id): ApiPath<String>) -> ApiResult {
     console.webhooks().find(&id).await?;
     let all = console.webhooks().deliveries(&id).await?;
     let attempts = console
@@ -228,10 +216,10 @@ async fn deliveries(
 
 async fn change(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
-    let actor = console.operator(request.headers())?;
     let change: WebhookChange = body(request).await?;
     console.webhooks().set((&id, None), change.into()).await?;
     Ok(noted(shown(&console, &id).await?, (&actor, &id), "changed"))
@@ -239,30 +227,28 @@ async fn change(
 
 async fn delete(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
-    headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     console.webhooks().delete((&id, None)).await?;
     Ok(noted(no_content(), (&actor, &id), "deleted"))
 }
 
 async fn pause(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
-    headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     console.webhooks().pause(&actor, &id).await?;
     Ok(noted(shown(&console, &id).await?, (&actor, &id), "paused"))
 }
 
 async fn resume(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
-    let actor = console.operator(request.headers())?;
     let resumption: WebhookResumption = body(request).await?;
     let webhooks = console.webhooks();
     webhooks.resume(&actor, &id, resumption.skip).await?;
@@ -276,10 +262,10 @@ async fn resume(
 
 async fn rotate(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
-    let actor = console.operator(request.headers())?;
     let rotation: WebhookRotation = body(request).await?;
     let grace_s = rotation.grace_s.unwrap_or(GRACE_S);
     // Look the access up before the rotation, for the same reason as before a creation.
@@ -292,10 +278,9 @@ async fn rotate(
 
 async fn retire(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
-    headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     console.webhooks().retire(&id).await?;
     Ok(noted(
         shown(&console, &id).await?,
@@ -306,10 +291,9 @@ async fn retire(
 
 async fn test(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
-    headers: HeaderMap,
 ) -> ApiResult {
-    let actor = console.operator(&headers)?;
     let made = console.webhooks().test(&id).await?;
     let response = json_answer(StatusCode::OK, &attempt(&made));
     Ok(noted(response, (&actor, &id), "tested"))
@@ -317,10 +301,10 @@ async fn test(
 
 async fn redeliver(
     State(console): ConsoleState,
+    Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
     request: Request<Body>,
 ) -> ApiResult {
-    let actor = console.operator(request.headers())?;
     let wanted: WebhookRedelivery = body(request).await?;
     let which = match (wanted.event, wanted.dead, wanted.since) {
         (Some(event), None, None) if is_event_id(&event) => RedeliveryRequest::Event(event),
