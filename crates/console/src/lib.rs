@@ -8,7 +8,6 @@ mod explain;
 mod host;
 mod journal;
 mod json_schema;
-mod metrics_snapshot;
 mod moment;
 mod operation;
 mod path_names;
@@ -29,7 +28,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub use metrics_snapshot::{CountsByWord, LatencyHistogram, MetricsFormat, MetricsSnapshot};
 pub use moment::rfc3339;
 pub use port::{
     AnswerFuture, Backups, CountsNotShared, ExplainQuestion, Explains, Gateway, KeyRow, Keys,

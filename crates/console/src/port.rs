@@ -12,9 +12,8 @@ use std::sync::Arc;
 use adapter::Way;
 use http::HeaderMap;
 use serde_json::Value;
+use telemetry::{MetricsFormat, MetricsSnapshot};
 use webhooks::Webhooks;
-
-use crate::metrics_snapshot::{MetricsFormat, MetricsSnapshot};
 
 /// The whole port: the state of the gateway, and the operations that an operator can start.
 pub trait Gateway: Keys + Backups + Explains + Reloads {

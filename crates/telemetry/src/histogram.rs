@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use console::MetricsFormat;
 use forward::TraceParent;
 use parking_lot::Mutex;
+
+use crate::metrics_format::MetricsFormat;
 
 /// Upper bounds in seconds. Answers from memory take microseconds, and an upstream takes up to its timeout of 15 s.
 const BOUNDS_S: [f64; 13] = [

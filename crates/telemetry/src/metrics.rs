@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicI64;
 
 use adapter::{Code, Delivery, Operation, Way};
-use console::MetricsFormat;
 use forward::CacheStatus;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -19,6 +18,7 @@ use crate::build_info::{COMMIT, COMMIT_DATE, VERSION};
 use crate::histogram::DurationHistogram;
 use crate::metric_handles::{ByCall, Requests};
 use crate::metric_table::{METRICS, row};
+use crate::metrics_format::MetricsFormat;
 use crate::parts::note_start;
 use crate::scrape::{MetricSample, Scrape};
 use crate::tracer::TraceCounts;

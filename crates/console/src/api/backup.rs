@@ -73,12 +73,12 @@ mod tests {
     use axum::Router;
     use axum::response::Response;
     use store::{AdminKey, Role, SecretHasher, Store};
+    use telemetry::{MetricsFormat, MetricsSnapshot};
     use tower_service::Service;
 
     use super::*;
     use crate::{
-        AnswerFuture, Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys,
-        MetricsFormat, MetricsSnapshot, Reloads,
+        AnswerFuture, Backups, Console, ExplainQuestion, Explains, Gateway, KeyRow, Keys, Reloads,
     };
 
     /// Larger than a chunk, and not a multiple of the chunk size.

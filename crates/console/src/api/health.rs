@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
+use telemetry::MetricsFormat;
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
-use crate::metrics_snapshot::MetricsFormat;
 use crate::problem::{ApiResult, answer, json_answer};
 use crate::state::ConsoleState;
 

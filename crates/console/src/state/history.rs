@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use telemetry::MetricsSnapshot;
 use tokio::sync::watch;
-
-use crate::metrics_snapshot::MetricsSnapshot;
 
 /// Seconds between two polls of the metrics, unless the process was too busy to poll in time.
 pub(crate) const STEP_S: u64 = 5;

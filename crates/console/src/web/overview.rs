@@ -7,10 +7,10 @@ use axum::response::sse::Event;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use store::StoreError;
+use telemetry::CountsByWord;
 use tokio::sync::watch;
 
 use crate::journal::summary::{CallerCalls, ROWS_MAX};
-use crate::metrics_snapshot::CountsByWord;
 use crate::state::availability::AvailabilityView;
 use crate::state::history::STEP_S;
 use crate::state::{Console, ConsoleState};

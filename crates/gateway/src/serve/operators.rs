@@ -6,15 +6,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use console::{
-    AnswerFuture, CountsNotShared, KeyRow, MetricsFormat, MetricsSnapshot, OperationError,
-    OperationFuture,
-};
+use console::{AnswerFuture, CountsNotShared, KeyRow, OperationError, OperationFuture};
 use events::{EventDepth, Events};
 use forward::UpstreamStatus;
 use serde_json::{Value, json};
 use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts};
 use store::{Journal, ReplicaCensus};
+use telemetry::{MetricsFormat, MetricsSnapshot};
 use webhooks::Webhooks;
 
 use crate::config::TRACE_ID;
