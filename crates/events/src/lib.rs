@@ -33,7 +33,7 @@ mod run;
 mod service;
 mod stream_limiter;
 mod upstream;
-mod visible;
+mod visibility;
 mod watcher;
 mod window;
 
@@ -54,5 +54,5 @@ pub use row::{ListedRow, listed_rows};
 pub use service::Events;
 pub use stream_limiter::{StreamLimiter, StreamLimits, StreamPermit};
 pub use upstream::{PollAnswer, PolledUpstream};
-pub use visible::visible;
+pub use visibility::may_see_event;
 pub use window::{EventWindow, WindowLimits, read_window};

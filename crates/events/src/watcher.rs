@@ -18,7 +18,7 @@ use crate::poll::{ChannelState, PollResult};
 use crate::poll_interval::{PollInterval, PollOutcome};
 use crate::service::Events;
 use crate::upstream::{CallBudget, PolledUpstream, request};
-use crate::visible::may_listen;
+use crate::visibility::may_listen;
 
 /// Pause between two refreshes of the listeners. A revoked right ends polls after this time.
 const REFRESH: Duration = Duration::from_secs(1);

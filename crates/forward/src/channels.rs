@@ -38,7 +38,7 @@ pub(crate) fn may_use_any_channel(
 /// # Errors
 /// UPSTREAM_ERROR when the access is restricted and the list can't be read, because then it is unknown what the answer would
 /// reveal.
-pub(crate) fn visible(
+pub(crate) fn only_permitted(
     access: &Access,
     operation: &Operation,
     response: Response,
@@ -131,7 +131,7 @@ mod tests {
     #[track_caller]
     fn check(access: &Access, result: &str, expected: Option<&str>) {
         let listing = Operation::named(LISTING).unwrap();
-        let seen = visible(access, listing, Response::of(result).unwrap());
+        let seen = only_permitted(access, listing, Response::of(result).unwrap());
         assert_eq!(
             seen.as_ref().ok().map(Response::result),
             expected,

@@ -319,8 +319,8 @@ impl Forwarder {
                     report(observer.as_deref(), &fetched, response).await;
                 }
                 // Filtered before it is cached, because the cached answer belongs to this access as it is now.
-                let visible = |response| channels::visible(&access, fetched.operation(), response);
-                outcome.result = outcome.result.and_then(visible);
+                let permit = |full| channels::only_permitted(&access, fetched.operation(), full);
+                outcome.result = outcome.result.and_then(permit);
                 outcome
             })
         };

@@ -11,7 +11,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::log_queue::{LogClass, LogQueue, PIECE_BYTES};
-use visible::{visible, visible_json};
+use visible::{escape_invisible, escape_invisible_in_json};
 
 /// Number of bytes at which a thread hands over its lines even if it does not sleep.
 const BUFFER_BYTES_MAX: usize = PIECE_BYTES;
@@ -95,11 +95,13 @@ impl Output {
     /// the terminal.
     fn shown<'a>(&self, line: &'a str) -> Cow<'a, str> {
         let LineFormat::Text { is_coloured } = self.form else {
-            return visible_json(line);
+            return escape_invisible_in_json(line);
         };
         let words = line.strip_suffix('\n').unwrap_or(line);
         // These escape characters are the subscriber's own colors; the subscriber escapes all others.
-        let shown = words.split(|c| is_coloured && c == '\x1b').map(visible);
+        let shown = words
+            .split(|c| is_coloured && c == '\x1b')
+            .map(escape_invisible);
         let shown = shown.collect::<Vec<_>>().join("\x1b");
         format!("{shown}\n").into()
     }

@@ -6,20 +6,20 @@ use std::fmt::Write as _;
 
 /// Returns the text for people, with each such character as `\u{202e}`.
 #[must_use]
-pub fn visible(text: &str) -> Cow<'_, str> {
+pub fn escape_invisible(text: &str) -> Cow<'_, str> {
     replaced(text, is_invisible, unicode)
 }
 
 /// Returns a text of several lines for people. Line breaks and tabs are not escaped.
 #[must_use]
-pub fn visible_text(text: &str) -> Cow<'_, str> {
+pub fn escape_invisible_in_text(text: &str) -> Cow<'_, str> {
     let is_foreign = |c| is_invisible(c) && !matches!(c, '\n' | '\t');
     replaced(text, is_foreign, unicode)
 }
 
 /// Returns our own lines with our own styles for people. Line breaks, tabs and the escape character are not escaped.
 #[must_use]
-pub fn visible_lines(text: &str) -> Cow<'_, str> {
+pub fn escape_invisible_in_lines(text: &str) -> Cow<'_, str> {
     let is_foreign = |c| is_invisible(c) && !matches!(c, '\n' | '\t' | '\x1b');
     replaced(text, is_foreign, unicode)
 }
@@ -27,7 +27,7 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
 /// Returns a JSON text with each such character as `\u202e`, which reads back as the same character (RFC 8259, 7). Such characters
 /// occur only in JSON strings.
 #[must_use]
-pub fn visible_json(json: &str) -> Cow<'_, str> {
+pub fn escape_invisible_in_json(json: &str) -> Cow<'_, str> {
     let is_foreign = |c: char| is_invisible(c) && !matches!(c, '\n' | '\r' | '\t');
     replaced(json, is_foreign, escape_in_json)
 }
@@ -91,20 +91,23 @@ mod tests {
             ("\u{1b}[2J\u{9b}\n", r"\u{1b}[2J\u{9b}\u{a}"),
             ("\u{e0041}", r"\u{e0041}"),
         ] {
-            assert_eq!(visible(text), shown);
+            assert_eq!(escape_invisible(text), shown);
         }
         assert_eq!(
-            visible_lines("\u{1b}[1ma\u{202e}\n"),
+            escape_invisible_in_lines("\u{1b}[1ma\u{202e}\n"),
             "\u{1b}[1ma\\u{202e}\n"
         );
-        assert_eq!(visible_text("\u{1b}a\u{115f}\t\n"), "\\u{1b}a\\u{115f}\t\n");
+        assert_eq!(
+            escape_invisible_in_text("\u{1b}a\u{115f}\t\n"),
+            "\\u{1b}a\\u{115f}\t\n"
+        );
     }
 
     #[test]
     fn escaped_json_parses_to_the_same_value() {
         let value = serde_json::json!({"a\u{202e}": "\u{e0041}\u{7f}\u{9b}部\n"});
         for json in [value.to_string(), format!("{value:#}\n")] {
-            let shown = visible_json(&json);
+            let shown = escape_invisible_in_json(&json);
             assert!(
                 !shown.contains(|c: char| is_invisible(c) && c != '\n'),
                 "{shown}"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use client::OutsideError;
-use events::{Events, Payload, json, visible};
+use events::{Events, Payload, json, may_see_event};
 use futures_util::FutureExt;
 use store::{Event, Position, StoreError, Webhook};
 
@@ -85,7 +85,7 @@ impl PendingAttempt {
         if !access.is_live(at / 1000) {
             return AttemptResult::Withheld;
         }
-        if !visible(access, event) {
+        if !may_see_event(access, event) {
             return AttemptResult::Hidden;
         }
         let payload = if self.webhook.settings.thin {

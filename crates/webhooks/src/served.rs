@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use events::visible;
+use events::may_see_event;
 use store::{
     Access, EventPage, JournalKind, JournalRow, Position, Store, Webhook, WebhookAttempt,
     WebhookSettlement, WebhookState,
@@ -83,7 +83,7 @@ impl ServedWebhook {
         let types = &self.webhook.settings.types;
         for (event, chat) in page.events.iter().zip(chats) {
             let is_wanted = types.iter().any(|name| name == event.kind.word());
-            if is_wanted && visible(access, event) {
+            if is_wanted && may_see_event(access, event) {
                 self.schedule.add(number(event.position), &event.id, chat);
             }
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use http::Method;
 use serde_json::{Value, json};
-use visible::visible;
+use visible::escape_invisible;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::output::{print, print_json};
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<(), String> {
 
 /// Renders one line for each proxy hop to the caller, for each check, and for the verdict.
 fn render(answer: &Value) -> String {
-    let text = |value: &Value| visible(value.as_str().unwrap_or("-")).into_owned();
+    let text = |value: &Value| escape_invisible(value.as_str().unwrap_or("-")).into_owned();
     let mut lines = String::new();
     let mut line = |line: String| {
         // Writing to a string cannot fail.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
-use visible::visible_json;
+use visible::escape_invisible_in_json;
 
 use super::admin::{Admin, COMMAND_TIMEOUT};
 use super::log_row::{header, render};
@@ -158,7 +158,7 @@ fn path(args: &LogArgs, query: &[(&str, &str)], count: u32) -> String {
 fn lines(args: &LogArgs, rows: &[Value]) -> String {
     let one = |row: &Value| {
         if args.json {
-            visible_json(&format!("{row}\n")).into_owned()
+            escape_invisible_in_json(&format!("{row}\n")).into_owned()
         } else {
             render(row, width())
         }

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
-use visible::visible;
+use visible::escape_invisible;
 
 use super::output::cell;
 use super::terminal::{BAD, GAP, GOOD, HEAD, REFUSED, cut, padded, styled};
@@ -93,7 +93,7 @@ fn cells(row: &Value) -> [String; 9] {
                 false => "SUCCESS",
             };
             // The code is escaped because the upstream chooses its own codes.
-            let code = visible(row["code"].as_str().unwrap_or(usual));
+            let code = escape_invisible(row["code"].as_str().unwrap_or(usual));
             let outcome = [&*code, row["delivery"].as_str().unwrap_or_default()].join(" ");
             // The count comes first, so that a narrow terminal cuts the code and not the count.
             match row["count"].as_u64() {
@@ -142,14 +142,14 @@ fn operator_result(row: &Value) -> String {
     }
     for name in ["http_method", "path", "code"] {
         if let Some(text) = row[name].as_str() {
-            parts.push(visible(text).to_string());
+            parts.push(escape_invisible(text).to_string());
         }
     }
     if let Some(cause) = row["cause"].as_str() {
-        parts.push(format!("({})", visible(cause)));
+        parts.push(format!("({})", escape_invisible(cause)));
     }
     if let Some(actor) = row["actor"].as_str() {
-        parts.push(format!("by {}", visible(actor)));
+        parts.push(format!("by {}", escape_invisible(actor)));
     }
     parts.join(" ")
 }

@@ -6,7 +6,7 @@ use anstream::AutoStream;
 use comfy_table::{ContentArrangement, Table, presets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
-use visible::{visible, visible_json, visible_lines};
+use visible::{escape_invisible, escape_invisible_in_json, escape_invisible_in_lines};
 
 use super::terminal::{GAP, HEAD, styled, width};
 
@@ -24,7 +24,7 @@ pub(crate) fn print(text: impl AsRef<str>) -> Result<(), String> {
 /// # Errors
 /// The errors of [`print()`].
 pub(crate) fn print_while_read(text: impl AsRef<str>) -> Result<bool, String> {
-    let text = visible_lines(text.as_ref());
+    let text = escape_invisible_in_lines(text.as_ref());
     write(AutoStream::auto(std::io::stdout()), text.as_bytes())
 }
 
@@ -68,14 +68,14 @@ pub(crate) fn has_reader() -> bool {
 /// # Errors
 /// The errors of [`print()`].
 pub(crate) fn print_json(document: &Value) -> Result<(), String> {
-    print_exactly(visible_json(&format!("{document:#}\n")).as_bytes())
+    print_exactly(escape_invisible_in_json(&format!("{document:#}\n")).as_bytes())
 }
 
 /// Renders one value of a document for people. Characters that would control the terminal are escaped.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => visible(text).into_owned(),
+        Value::String(text) => escape_invisible(text).into_owned(),
         Value::Array(values) if values.iter().all(Value::is_string) => {
             values.iter().map(cell).collect::<Vec<_>>().join(", ")
         }

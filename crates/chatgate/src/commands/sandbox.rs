@@ -8,7 +8,7 @@ use gateway::data_folder::{DataFolder, random_text, remove, write_private};
 use sandbox::{Fault, Sandbox, SandboxConfig};
 use serde_json::json;
 use telemetry::{LogConfig, LogFormat};
-use visible::visible_lines;
+use visible::escape_invisible_in_lines;
 
 use super::error::CommandError;
 use super::terminal::print_error;
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: SandboxArgs) -> Result<(), CommandError> {
     let account = account.line;
     // The log's thread prints the notice, so that a blocked output does not keep the sandbox from serving.
     let notice = format!("The sandbox listens on {url}\n{pages}{account}");
-    telemetry::print(&visible_lines(&notice));
+    telemetry::print(&escape_invisible_in_lines(&notice));
     stop_signal.wait().await;
     sandbox.stop().await;
     if telemetry::finish_log().await > 0 {

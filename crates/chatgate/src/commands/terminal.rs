@@ -9,7 +9,7 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use terminal_size::terminal_size_of;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-use visible::visible;
+use visible::escape_invisible;
 
 /// The style of a table's header.
 pub(crate) const HEAD: Style = Style::new().bold();
@@ -52,7 +52,11 @@ pub(crate) fn print_error(text: &str) {
 
 fn write_error(text: &str) {
     // The text may quote untrusted input, so everything that would control the terminal is escaped, except line ends.
-    let text = text.split('\n').map(visible).collect::<Vec<_>>().join("\n");
+    let text = text
+        .split('\n')
+        .map(escape_invisible)
+        .collect::<Vec<_>>()
+        .join("\n");
     let mut stderr = AutoStream::auto(std::io::stderr());
     // If standard error is closed or full, the error cannot be shown anywhere.
     let _ = writeln!(stderr, "{BAD}chatgate:{BAD:#} {text}");
@@ -60,7 +64,11 @@ fn write_error(text: &str) {
 
 /// Prints a warning on standard error.
 pub(crate) fn print_warning(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "warning: {}", visible(text));
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "warning: {}",
+        escape_invisible(text)
+    );
 }
 
 /// Returns the width of the terminal on standard output; `None` if standard output is not a terminal.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use store::Change;
 
-use crate::web::text::{moment_of, or_dash, visible};
+use crate::web::text::{escape_invisible, moment_of, or_dash};
 
 /// A change, as the page shows it.
 pub(crate) struct ChangeView {
@@ -21,7 +21,7 @@ impl ChangeView {
     pub(crate) fn of(change: &Change) -> ChangeView {
         ChangeView {
             at: moment_of(change.at),
-            actor: visible(&change.actor),
+            actor: escape_invisible(&change.actor),
             what: differences(change.before.as_ref(), change.after.as_ref()),
         }
     }
@@ -64,7 +64,7 @@ fn text(name: &str, value: Option<&Value>) -> String {
             let items: Vec<_> = items.iter().map(|item| item_text(name, item)).collect();
             or_dash(Some(&items.join(", ")))
         }
-        (_, Some(other)) => visible(&other.to_string()),
+        (_, Some(other)) => escape_invisible(&other.to_string()),
     }
 }
 

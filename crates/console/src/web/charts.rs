@@ -2,7 +2,7 @@
 
 use crate::journal::summary::{JournalSummary, STEP_MS};
 use crate::state::history::{HistoryStep, STEP_S, STEPS};
-use crate::web::text::{clock, grouped, visible};
+use crate::web::text::{clock, escape_invisible, grouped};
 
 /// The size of the drawing area, in SVG units.
 const WIDTH: f64 = 720.0;
@@ -164,7 +164,7 @@ pub(crate) fn bars<'a>(
     sorted.truncate(bars_max);
     let most = sorted.first().map_or(1, |(_, count)| *count);
     let bars = sorted.into_iter().map(|(name, count)| Bar {
-        name: visible(name),
+        name: escape_invisible(name),
         query: query(name),
         count: grouped(count),
         share: format!("{:.1} %", 100.0 * count as f64 / all.max(1) as f64),

@@ -16,7 +16,7 @@ use crate::web::fields::Fields;
 use crate::web::json::{items, text};
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
-use crate::web::text::visible;
+use crate::web::text::escape_invisible;
 use crate::web::visitor::Visitor;
 
 #[derive(Template)]
@@ -161,7 +161,7 @@ impl StepView {
     fn of(step: &Value) -> StepView {
         let address = step["address"].as_str().or(step["written"].as_str());
         StepView {
-            address: visible(address.unwrap_or("–")),
+            address: escape_invisible(address.unwrap_or("–")),
             finding: text(&step["finding"]),
             reason: text(&step["reason"]),
             source: match step["line"].as_u64() {

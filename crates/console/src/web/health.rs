@@ -15,7 +15,7 @@ use crate::web::journal::line::JournalLine;
 use crate::web::json::{count, items, text};
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
-use crate::web::text::{age, duration, grouped, moment, moment_of, or_dash, visible};
+use crate::web::text::{age, duration, escape_invisible, grouped, moment, moment_of, or_dash};
 use crate::web::time_window::TimeWindow;
 use crate::web::visitor::Visitor;
 
@@ -151,15 +151,15 @@ impl FailureLine {
         pairs.push(("since", since));
         let at = |ms: i64| moment_of(ms / 1000);
         FailureLine {
-            code: visible(&group.code),
+            code: escape_invisible(&group.code),
             kind: if group.canonical >= 500 {
                 "broken"
             } else {
                 "refused"
             },
             access: group.access.clone().filter(|_| is_there),
-            from: visible(&from),
-            cause: visible(&group.cause),
+            from: escape_invisible(&from),
+            cause: escape_invisible(&group.cause),
             calls: grouped(group.calls),
             since: at(group.first_ms),
             last: at(group.last_ms),
@@ -171,7 +171,7 @@ impl FailureLine {
 impl CallerLine {
     fn of(caller: &CallerCalls, field: &str, since: &str) -> CallerLine {
         CallerLine {
-            name: visible(&caller.name),
+            name: escape_invisible(&caller.name),
             calls: grouped(caller.calls),
             failed: grouped(caller.failed),
             query: query(&[(field, &caller.name), ("since", since)]),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::web::text::visible;
+use crate::web::text::escape_invisible;
 
 /// Returns the items of a list. Returns no items if the value is not a list.
 pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
@@ -11,7 +11,7 @@ pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
 
 /// Returns a text with hidden characters made visible. Returns an empty text if the value is not a text.
 pub(crate) fn text(value: &Value) -> String {
-    visible(value.as_str().unwrap_or_default())
+    escape_invisible(value.as_str().unwrap_or_default())
 }
 
 /// Returns a count. Returns zero if the value is not a count.

@@ -10,7 +10,7 @@ use store::ReplicaRow;
 use crate::state::ConsoleState;
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
-use crate::web::text::{age, visible};
+use crate::web::text::{age, escape_invisible};
 use crate::web::visitor::Visitor;
 
 /// Number of shown characters of a configuration's digest: enough to tell configurations apart.
@@ -67,10 +67,10 @@ impl ReplicaView {
             state => state,
         };
         ReplicaView {
-            name: visible(&row.name),
+            name: escape_invisible(&row.name),
             is_own: row.is_own,
             state: (shown, state == "live"),
-            version: visible(&row.version),
+            version: escape_invisible(&row.version),
             config: row.config.chars().take(DIGEST_SHOWN).collect(),
             age: age(now - row.started_at),
             in_force: [row.accesses, row.admin_keys, row.signing_keys],

@@ -17,7 +17,7 @@ use crate::web::extract::OperatorForm;
 use crate::web::fields::Fields;
 use crate::web::json::{count, items, text};
 use crate::web::layout::{PageLayout, html, see_other};
-use crate::web::text::{age, grouped, moment, moment_of, visible};
+use crate::web::text::{age, escape_invisible, grouped, moment, moment_of};
 use crate::web::visitor::Visitor;
 
 #[derive(Template)]
@@ -130,7 +130,7 @@ fn done(word: &str) -> Response {
 /// Shows the status page with an error.
 fn failed(console: &Console, visitor: &Visitor, problem: &Problem, text: &str) -> Response {
     let mut page = StatusPage::of(console, visitor);
-    page.failed = Some(visible(text));
+    page.failed = Some(escape_invisible(text));
     let mut response = html(problem.status(), &page);
     let code = RefusalCode(problem.code());
     response.extensions_mut().insert(code);
@@ -199,7 +199,10 @@ fn store_facts(status: &Value) -> Vec<(&'static str, String)> {
     let trouble = store["reason"].as_str();
     let mut facts = vec![
         ("State", text(&store["state"])),
-        ("Problem", trouble.map_or("none".to_owned(), visible)),
+        (
+            "Problem",
+            trouble.map_or("none".to_owned(), escape_invisible),
+        ),
         ("Journal rows waiting", grouped(count(&store["queued"]))),
         ("Journal rows dropped", grouped(count(&store["dropped"]))),
     ];
@@ -267,7 +270,7 @@ impl IssuerView {
             fetched: issuer["fetched_at"]
                 .as_str()
                 .map_or("never".to_owned(), moment),
-            error: issuer["error"].as_str().map(visible),
+            error: issuer["error"].as_str().map(escape_invisible),
             passed_over: passed_over.collect(),
         }
     }

@@ -2,14 +2,14 @@
 //! direction are replaced by their code.
 
 /// Returns the text with hidden characters replaced by their code.
-pub(crate) fn visible(text: &str) -> String {
-    visible::visible_text(text).into_owned()
+pub(crate) fn escape_invisible(text: &str) -> String {
+    visible::escape_invisible_in_text(text).into_owned()
 }
 
 /// Returns the visible text, or a dash if there is none.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty())
-        .map_or_else(|| "–".to_owned(), visible)
+        .map_or_else(|| "–".to_owned(), escape_invisible)
 }
 
 /// Formats a time for people: `2026-01-31 12:00:00`, UTC.
@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn hidden_characters_are_escaped_and_others_are_unchanged() {
         assert_eq!(
-            visible("a\u{202e}b\u{200b}\0"),
+            escape_invisible("a\u{202e}b\u{200b}\0"),
             "a\\u{202e}b\\u{200b}\\u{0}"
         );
-        assert_eq!(visible("عربى 中文 😀\n"), "عربى 中文 😀\n");
+        assert_eq!(escape_invisible("عربى 中文 😀\n"), "عربى 中文 😀\n");
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(
             (duration(999), duration(1500), duration(2_500_000)),

@@ -51,7 +51,7 @@ impl EventCaller {
 
     /// Returns whether the caller may see an event, according to the last judgement.
     pub(crate) fn may_see(&self, event: &Event) -> bool {
-        events::visible(&self.access, event)
+        events::may_see_event(&self.access, event)
     }
 
     /// Judges the caller again. If nothing but the time has changed, this costs only a lookup.

@@ -15,7 +15,7 @@ use crate::web::extract::OperatorForm;
 use crate::web::fields::Fields;
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
-use crate::web::text::{grouped, moment_of, or_dash, visible};
+use crate::web::text::{escape_invisible, grouped, moment_of, or_dash};
 use crate::web::visitor::Visitor;
 
 /// Maximum number of lines on a page of the list.
@@ -124,7 +124,7 @@ fn access_line(console: &Console, access: &Access, calls: AccessCalls) -> Access
     AccessLine {
         name: access.name.clone(),
         state: state_word(access, console.judged_now()),
-        user: visible(&access.user),
+        user: escape_invisible(&access.user),
         owner: or_dash(Some(&access.owner)),
         networks: match access.allow.len() {
             0 => "nobody".to_owned(),

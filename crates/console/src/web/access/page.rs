@@ -25,7 +25,7 @@ use crate::web::extract::{OperatorForm, SessionForm};
 use crate::web::fields::Fields;
 use crate::web::layout::{PageLayout, html, see_other};
 use crate::web::page_error::{PageError, PageResult};
-use crate::web::text::{age, grouped, moment_of, visible};
+use crate::web::text::{age, escape_invisible, grouped, moment_of};
 use crate::web::visitor::Visitor;
 
 /// A day, in seconds.
@@ -122,7 +122,7 @@ fn facts(console: &Console, access: &Access) -> Vec<(&'static str, String)> {
         },
     );
     vec![
-        ("User name", visible(&access.user)),
+        ("User name", escape_invisible(&access.user)),
         ("Client id", access.client_id.clone()),
         ("Secrets", secrets.collect::<Vec<_>>().join(", ")),
         ("Last used", last),

@@ -8,7 +8,7 @@ use crate::state::Console;
 use crate::web::access::sample::Sampler;
 use crate::web::fields::Fields;
 use crate::web::layout::PageLayout;
-use crate::web::text::visible;
+use crate::web::text::escape_invisible;
 
 #[derive(Template)]
 #[template(path = "access_secret.html")]
@@ -35,7 +35,7 @@ impl SecretPage {
             layout,
             heading,
             name: access.name.clone(),
-            user: visible(&access.user),
+            user: escape_invisible(&access.user),
             client_id: access.client_id.clone(),
             secret: view["password"].as_str().unwrap_or_default().to_owned(),
             sampler: Sampler::of(console, access, &Fields::default()),

@@ -15,7 +15,7 @@ use crate::web::changes::{FieldChange, differences};
 use crate::web::journal::line::JournalLine;
 use crate::web::layout::{PageLayout, html};
 use crate::web::page_error::PageResult;
-use crate::web::text::{duration, visible};
+use crate::web::text::{duration, escape_invisible};
 use crate::web::visitor::Visitor;
 
 /// The fields of a row, by group.
@@ -72,7 +72,7 @@ pub(crate) async fn page(
         access: row
             .access
             .as_deref()
-            .map(|name| (visible(name), query("access", name))),
+            .map(|name| (escape_invisible(name), query("access", name))),
         request_id: row.request_id.as_deref().map(|id| query("request_id", id)),
         explain: explain(&row),
         trace: row
@@ -96,8 +96,8 @@ fn what(row: &JournalRow) -> Vec<FieldChange> {
 fn groups(row: JournalRow) -> Vec<(&'static str, Vec<(String, String)>)> {
     let view = row_view(row, true);
     let text = |value: &Value| match value {
-        Value::String(text) => visible(text),
-        Value::Object(_) | Value::Array(_) => visible(&format!("{value:#}")),
+        Value::String(text) => escape_invisible(text),
+        Value::Object(_) | Value::Array(_) => escape_invisible(&format!("{value:#}")),
         other => other.to_string(),
     };
     let groups = GROUPS.into_iter().map(|(title, names)| {

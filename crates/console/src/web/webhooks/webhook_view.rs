@@ -8,7 +8,7 @@ use webhooks::{DEFAULT_TYPES, PAUSED};
 use crate::problem::Problem;
 use crate::web::fields::Fields;
 use crate::web::json::{items, text};
-use crate::web::text::{moment, or_dash, visible};
+use crate::web::text::{escape_invisible, moment, or_dash};
 
 /// A webhook as the pages show it.
 pub(super) struct WebhookView {
@@ -113,7 +113,7 @@ impl WebhookForm {
             note: fields.raw("note").to_owned(),
             types: EVENT_TYPES.map(|name| (name, has(name))).to_vec(),
             thin: fields.has("thin"),
-            error: Some(visible(problem.detail())),
+            error: Some(escape_invisible(problem.detail())),
         }
     }
 }

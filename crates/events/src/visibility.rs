@@ -6,7 +6,7 @@ use store::{Access, Event};
 /// Returns whether an access may see an event: it may call `getevents` and use the event's channel. The code that answers the
 /// access checks whether the access is live, and its addresses and ways in.
 #[must_use]
-pub fn visible(access: &Access, event: &Event) -> bool {
+pub fn may_see_event(access: &Access, event: &Event) -> bool {
     may_listen(access) && forward::may_use(access, &event.platform, &event.platformid)
 }
 
@@ -39,7 +39,7 @@ mod tests {
             let mut access = Access::new("a", "a", "cga_a");
             access.methods = vec![GET_EVENTS.into()];
             change(&mut access);
-            assert_eq!(visible(&access, &event), expected);
+            assert_eq!(may_see_event(&access, &event), expected);
         };
         let channel = |platformid: &str| Channel {
             platform: "whatsapp".to_owned(),
