@@ -153,7 +153,7 @@ impl From<ChangeError> for Problem {
             ChangeError::Stale => (StatusCode::PRECONDITION_FAILED, "changed_since"),
             ChangeError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
             ChangeError::Store(cause) => {
-                tracing::error!(%cause, "the store failed during an operator’s request");
+                tracing::error!(%cause, "the store failed during an operator's request");
                 (StatusCode::SERVICE_UNAVAILABLE, "store_failing")
             }
         };
