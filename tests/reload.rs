@@ -98,14 +98,14 @@ async fn a_reload_applies_to_the_next_request_on_an_open_connection() {
     assert_eq!(Answer::of(call(&gateway, [127, 0, 0, 2])).await.status, 200);
     let status = status(&gateway).await;
     assert_eq!(status["config_generation"], 2);
-    assert_eq!(status["last_reload"]["outcome"], "taken");
+    assert_eq!(status["last_reload"]["outcome"], "applied");
     let metrics = gateway.metrics().await;
     assert!(
         has_line(&metrics, "chatgate_config_generation 2"),
         "{metrics}"
     );
     for line in [
-        "chatgate_config_reloads_total{outcome=\"taken\"} 1",
+        "chatgate_config_reloads_total{outcome=\"applied\"} 1",
         "chatgate_config_last_reload_successful 1",
     ] {
         assert!(has_line(&metrics, line), "{line}: {metrics}");
@@ -289,14 +289,14 @@ async fn a_file_that_cannot_be_read_is_reported_once_until_it_is_back() {
     assert!(is("refused", 0).await);
     assert!(gateway.process.lines().join("\n").contains("No such file"));
     std::fs::rename(&aside, &file).unwrap();
-    until("the file is back", async || is("taken", 1).await).await;
+    until("the file is back", async || is("applied", 1).await).await;
     // Not UTF-8, in one step.
     std::fs::write(folder.join("next"), b"# \xff\n").unwrap();
     std::fs::rename(folder.join("next"), &file).unwrap();
     assert_rejected_once(&gateway, 2).await;
     assert!(gateway.process.lines().join("\n").contains("not UTF-8"));
     write(&gateway, "[log]\nlevel = \"info\"");
-    until("another file", async || is("taken", 1).await).await;
+    until("another file", async || is("applied", 1).await).await;
 }
 
 #[tokio::test]
@@ -329,7 +329,7 @@ async fn a_changed_secret_file_is_applied_and_named() {
     assert_rejected_once(&gateway, 1).await;
     std::fs::write(&password, UPSTREAM_PASSWORD).unwrap();
     until("the secret is back", async || {
-        status(&gateway).await["last_reload"]["outcome"] == "taken"
+        status(&gateway).await["last_reload"]["outcome"] == "applied"
     })
     .await;
     // The command names a changed secret, too.

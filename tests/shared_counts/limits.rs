@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::offered::offer;
 use super::{OFFERED, REPLICAS, SharingFleet, by_time, ready};
-use crate::harness::{Trace, admin, load, made, pass, skipped, until};
+use crate::harness::{Gateway, Trace, admin, load, made, pass, skipped, until};
 
 /// Number of calls a second at each replica in the tests that count requests to Valkey.
 const A_SECOND: u64 = 50;
@@ -101,6 +101,16 @@ async fn reads_far_below_their_limit_write_to_valkey_per_second_only() {
     assert!(written * 10 <= reads, "{written} of {reads}");
 }
 
+/// Checks the words of the status.
+async fn check_status(gateway: &Gateway, shared: &str) {
+    let answer = admin(gateway, reqwest::Method::GET, "status", Value::Null).await;
+    let status = answer.json();
+    let states = ["store", "shared"].map(|part| &status[part]["state"]);
+    assert_eq!(states, ["ok", shared]);
+    assert!(status["shared"]["requests"].as_u64() > Some(0), "{status}");
+    assert!(status["events"]["polls"].is_object(), "{status}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_valkey_each_replica_admits_its_share_and_no_call_fails() {
     let Some(mut sharing) = SharingFleet::start() else {
@@ -112,6 +122,7 @@ async fn without_valkey_each_replica_admits_its_share_and_no_call_fails() {
     let calls = (150, Duration::from_secs(2));
     let first = offer(sharing.gateways(), &secret, calls, any).await;
     assert_eq!(first.0, first.1);
+    check_status(&sharing.gateways()[0], "ok").await;
     // The kill happens while calls are under way.
     let SharingFleet { valkey, fleet } = &mut sharing;
     let killing = async {
@@ -138,10 +149,7 @@ async fn without_valkey_each_replica_admits_its_share_and_no_call_fails() {
             .iter()
             .filter(|line| line.contains("shared counts can't be reached"));
         assert_eq!(said.count(), 1, "{lines:?}");
-        let status = admin(gateway, reqwest::Method::GET, "status", Value::Null)
-            .await
-            .json();
-        assert_eq!(status["shared"]["state"], "away");
+        check_status(gateway, "unavailable").await;
     }
     // Each replica has a third of the limit: what remains of 400 immediate calls, and 400 a minute.
     let gateway = &sharing.gateways()[0];

@@ -49,7 +49,7 @@ pub(crate) struct ReloadLabel {
 }
 
 /// The outcomes of reading the configuration again.
-const RELOAD_TAKEN: &str = "taken";
+const RELOAD_APPLIED: &str = "applied";
 const RELOAD_REFUSED: &str = "refused";
 
 /// The metrics that the requests of one gateway update. The state of the gateway's parts is collected at each scrape instead.
@@ -166,9 +166,9 @@ impl Metrics {
     }
 
     /// Counts a reload of the configuration.
-    pub fn count_reload(&self, is_taken: bool) {
-        let outcome = if is_taken {
-            RELOAD_TAKEN
+    pub fn count_reload(&self, is_applied: bool) {
+        let outcome = if is_applied {
+            RELOAD_APPLIED
         } else {
             RELOAD_REFUSED
         };
@@ -180,7 +180,7 @@ impl Metrics {
         for delivery in Delivery::ALL.map(Delivery::word) {
             drop(self.deliveries.get_or_create(&DeliveryLabel { delivery }));
         }
-        for outcome in [RELOAD_TAKEN, RELOAD_REFUSED] {
+        for outcome in [RELOAD_APPLIED, RELOAD_REFUSED] {
             drop(self.reloads.get_or_create(&ReloadLabel { outcome }));
         }
     }

@@ -220,9 +220,8 @@ fn certificates(status: &Value, now: i64) -> Vec<(String, String, bool)> {
 
 /// Returns the time of the last configuration reload, and its outcome with the operator's name.
 fn reload(last: &Value) -> Option<(String, String)> {
-    let outcome = last["outcome"].as_str()?;
-    let outcome = match outcome {
-        "taken" => "applied",
+    let outcome = match last["outcome"].as_str()? {
+        applied @ "applied" => applied,
         _ => "rejected",
     };
     let by = format!("{outcome} by {}", text(&last["by"]));

@@ -46,7 +46,7 @@ pub(crate) async fn page(State(console): ConsoleState, visitor: Visitor) -> Page
     let rows = console.store.replicas().await?.unwrap_or_default();
     let live = rows.iter().filter(|row| row.lease_ms > 0);
     let configurations: BTreeSet<_> = live.map(|row| &row.config).collect();
-    let counts_together = console.gateway.status()["shared"]["state"] == "well";
+    let counts_together = console.gateway.status()["shared"]["state"] == "ok";
     let page = ReplicasPage {
         layout: visitor.layout("status", "Replicas"),
         configurations: configurations.len(),

@@ -50,7 +50,7 @@ struct IssuerView {
 }
 
 struct ReloadView {
-    was_taken: bool,
+    is_applied: bool,
     when: String,
     by: String,
     /// The keys that changed, or the mistakes in the configuration.
@@ -290,7 +290,7 @@ impl ReloadView {
             format!("{place}{}", text(&mistake["text"]))
         });
         Some(ReloadView {
-            was_taken: outcome == "taken",
+            is_applied: outcome == "applied",
             when: moment(&text(&last["at"])),
             by: text(&last["by"]),
             details: changed.chain(mistakes).collect(),

@@ -152,7 +152,7 @@ fn degraded(runtime: &Runtime) -> Vec<&'static str> {
 fn store(journal: &Journal) -> Value {
     let trouble = journal.trouble();
     json!({
-        "state": if trouble.is_none() { "well" } else { "failing" },
+        "state": if trouble.is_none() { "ok" } else { "failing" },
         "reason": trouble,
         "queued": journal.queued(),
         "dropped": journal.dropped(),
@@ -174,7 +174,7 @@ fn replicas(census: &ReplicaCensus) -> Value {
 fn events(events: &Events) -> Value {
     let (config, status) = (events.config(), events.status());
     let recorded: u64 = status.kinds.iter().map(|(_, count)| count).sum();
-    let looks: serde_json::Map<_, _> = status
+    let polls: serde_json::Map<_, _> = status
         .polls
         .iter()
         .map(|(outcome, count)| ((*outcome).to_owned(), Value::from(*count)))
@@ -188,7 +188,7 @@ fn events(events: &Events) -> Value {
         "listening": status.listening,
         "channels": status.watched,
         "stalled": status.stalled,
-        "looks": looks,
+        "polls": polls,
         "events": recorded,
         "gaps": status.gaps,
         "newest": events.reader.newest().to_string(),
@@ -199,8 +199,8 @@ fn events(events: &Events) -> Value {
 fn shared(counts: &SharedCounts) -> Value {
     let status = counts.status();
     json!({
-        "state": if status.is_up { "well" } else { "away" },
-        "asked": status.asked,
+        "state": if status.is_up { "ok" } else { "unavailable" },
+        "requests": status.asked,
         "failed": status.failed,
     })
 }

@@ -119,7 +119,7 @@ impl LastReload {
         });
         match &self.outcome {
             Ok(changed) => {
-                json["outcome"] = "taken".into();
+                json["outcome"] = "applied".into();
                 json["changed"] = changed.in_force.clone().into();
                 json["without_effect"] = changed.without_effect.clone().into();
             }
