@@ -69,7 +69,7 @@ pub use journal::{
 };
 pub use keys::StoredKey;
 pub use last_use::LastUse;
-pub use name::{NAME_PATTERN, check_name};
+pub use name::{NAME_PATTERN, check_name, check_user};
 pub use network::{
     EVERYBODY, NetworkDecision, check_everybody, judge, parse_access_network, parse_network,
 };

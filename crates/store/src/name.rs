@@ -24,6 +24,19 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// Checks whether this text can be a user name: it has no colon, because Basic Authentication ends the user name at the first colon
+/// (RFC 7617, 2) and would take the calls for guesses at another access.
+///
+/// # Errors
+/// The rule, for the person who chose the user name.
+pub fn check_user(user: &str) -> Result<(), String> {
+    if user.contains(':') {
+        Err("leave out the colon: Basic Authentication ends the user name at it".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

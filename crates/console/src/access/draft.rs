@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use store::{
     Access, CachePolicy, Channel, EVERYBODY, JournalLevel, ListedWord, Object, Rate,
-    check_everybody, parse_access_network, parse_network,
+    check_everybody, check_user, parse_access_network, parse_network,
 };
 
 use crate::access::bounds::{
@@ -71,8 +71,8 @@ draft_fields! {
     name: String, schemas::name(), |_, _| Ok(());
     password: SecretString, schemas::password(), |_, _| Ok(());
     password_hash: SecretString, schemas::phc(), |_, _| Ok(());
-    user: String, text(1, USER_BYTES_MAX),
-        |user, access| set(&mut access.user, bounded(&user, 1, USER_BYTES_MAX).map(|()| user));
+    user: String, schemas::user(),
+        |user, access| if user == access.user { Ok(()) } else { set(&mut access.user, checked_user(user)) };
     owner: String, text(0, TEXT_BYTES_MAX),
         |owner, access| set(&mut access.owner, bounded(&owner, 0, TEXT_BYTES_MAX).map(|()| owner));
     note: String, text(0, TEXT_BYTES_MAX),
@@ -154,6 +154,12 @@ pub(crate) fn bounded(text: &str, characters_min: usize, bytes_max: usize) -> Re
         };
         Err(format!("write {least}at most {bytes_max} bytes"))
     }
+}
+
+fn checked_user(user: String) -> Result<String, String> {
+    bounded(&user, 1, USER_BYTES_MAX)?;
+    check_user(&user)?;
+    Ok(user)
 }
 
 fn is_active(state: &str) -> Result<bool, String> {

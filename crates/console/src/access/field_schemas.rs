@@ -1,6 +1,6 @@
 //! JSON Schemas of the fields of an access.
 
-use adapter::{PASSWORD_BYTES_MAX, PLATFORMS, cacheable};
+use adapter::{PASSWORD_BYTES_MAX, PLATFORMS, USER_BYTES_MAX, cacheable};
 use serde_json::{Value, json};
 use store::{CACHE_S_MAX, NAME_PATTERN, PASSWORD_CHARACTERS_MIN};
 
@@ -11,6 +11,13 @@ use crate::json_schema::{
 
 pub(crate) fn name() -> Value {
     pattern(NAME_PATTERN)
+}
+
+/// Returns the schema of a user name, which has no colon.
+pub(crate) fn user() -> Value {
+    let mut user = text(1, USER_BYTES_MAX);
+    user["not"] = json!({"pattern": ":"});
+    user
 }
 
 pub(crate) fn password() -> Value {

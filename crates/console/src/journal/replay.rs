@@ -112,7 +112,7 @@ pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<
 impl Replay {
     fn judge(&mut self, call: ReplayCall) {
         let verdict = judge(&self.allow, &self.deny, call.client);
-        let was_refused = call.code.as_deref() == Some(REFUSED);
+        let was_refused = call.code.as_deref() == Some(REFUSED) && !call.is_upstreams;
         self.judged += call.count;
         if matches!(verdict, NetworkDecision::Allowed(_)) {
             self.newly_admitted += if was_refused { call.count } else { 0 };
@@ -208,12 +208,24 @@ mod tests {
             caller_request_id: None,
             method: None,
             code: code.map(str::to_owned),
+            is_upstreams: false,
             count: 1,
         };
         replay.judge(call(1, "192.0.2.1", None));
         for id in 2..2 + i64::try_from(LISTED_MAX).unwrap() {
             replay.judge(call(id, "192.0.2.2", Some(REFUSED)));
         }
+        // The upstream's own word is no rejection by the networks.
+        let mut admitted = Replay {
+            allow: vec!["192.0.2.0/24".parse().unwrap()],
+            ..Replay::default()
+        };
+        let calls = [false, true].map(|is_upstreams| ReplayCall {
+            is_upstreams,
+            ..call(1, "192.0.2.1", Some(REFUSED))
+        });
+        calls.into_iter().for_each(|call| admitted.judge(call));
+        assert_eq!(admitted.newly_admitted, 1);
         let report = replay.report();
         let rows = report["rows"].as_array().unwrap();
         assert_eq!(rows.len(), LISTED_MAX);

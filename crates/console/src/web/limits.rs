@@ -99,7 +99,7 @@ impl SimulatedCall {
 
     /// Returns `None` for a call that was rejected before the limits were checked.
     fn of(call: LimitCall) -> Option<SimulatedCall> {
-        let was_limited = call.code.as_deref() == Some(LIMITED);
+        let was_limited = call.code.as_deref() == Some(LIMITED) && !call.is_upstreams;
         if call.code.is_some() && !was_limited && call.held_us.is_none() {
             return None;
         }
@@ -351,6 +351,7 @@ mod tests {
             id: (half_past_us / 1000) << 20,
             method: Some("getchats".to_owned()),
             code: Some(LIMITED.to_owned()),
+            is_upstreams: false,
             held_us: None,
             destination: None,
             count,
@@ -373,6 +374,7 @@ mod tests {
             id: (NOW_US / 1000) << 20,
             method: Some(method.to_owned()),
             code: code.map(str::to_owned),
+            is_upstreams: false,
             held_us,
             destination: None,
             count: 1,

@@ -6,7 +6,7 @@ use adapter::{OPERATIONS, Way};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use settings::{ConfigError, Reader, ValueKind, parse};
-use store::{CachePolicy, JournalLevel, check_password, parse_network};
+use store::{CachePolicy, JournalLevel, check_password, check_user, parse_network};
 
 use super::exposure::access_networks;
 use super::parse_chatgate::{access_name, bounded};
@@ -66,7 +66,10 @@ fn seed(
     let way_names = Way::ALL.map(Way::name);
     let method_names = OPERATIONS.each_ref().map(|operation| operation.method);
     let name = reader.required_text(&key("name"), access_name);
-    let user = reader.required_text(&key("user"), |text| bounded(text, adapter::USER_BYTES_MAX));
+    let user = reader.required_text(&key("user"), |text| {
+        check_user(text)?;
+        bounded(text, adapter::USER_BYTES_MAX)
+    });
     let password = match unread {
         Some(unread) => reader.try_secret(&key("password")).unwrap_or_else(|error| {
             unread.push(error);

@@ -4,6 +4,12 @@ use ipnet::IpNet;
 
 use super::row::{JournalKind, JournalRow, first_id_at};
 
+/// The word that selects every code of the upstream that the chat API does not list.
+const UPSTREAM_CODE: &str = "UPSTREAM_CODE";
+
+/// The status of such a code in every dialect. The codes that the chat API lists have lower ones.
+pub(crate) const UPSTREAM_CODE_STATUS: u16 = 502;
+
 /// Maximum number of rows that are examined for one page. Without this limit, two conditions that each match many rows but never
 /// the same row would make the query examine all rows. With the limit a page takes about 25 ms on SQLite, and the caller continues
 /// where the page ended.
@@ -111,6 +117,8 @@ pub enum JournalStatus {
     Wire(u16),
     /// A code.
     Code(String),
+    /// Any code of the upstream that the chat API does not list.
+    UpstreamCode,
     /// Success.
     Success,
 }
@@ -128,10 +136,8 @@ impl JournalStatus {
                 Ok(JournalStatus::Wire(status))
             }
             Err(_) if text == "SUCCESS" => Ok(JournalStatus::Success),
-            Err(_)
-                if text.starts_with(|c: char| c.is_ascii_uppercase())
-                    && text.bytes().all(is_code) =>
-            {
+            Err(_) if text == UPSTREAM_CODE => Ok(JournalStatus::UpstreamCode),
+            Err(_) if !text.is_empty() && text.bytes().all(is_code) => {
                 Ok(JournalStatus::Code(text.to_owned()))
             }
             _ => Err(format!(
@@ -146,7 +152,7 @@ impl JournalFilter {
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let code = match &self.status {
             Some(JournalStatus::Code(code)) => Some(code),
-            Some(JournalStatus::Wire(_) | JournalStatus::Success) | None => None,
+            _ => None,
         };
         let all = [
             ("access", self.access.as_ref()),
@@ -162,7 +168,7 @@ impl JournalFilter {
     pub(crate) fn wire_status(&self) -> Option<u16> {
         match self.status {
             Some(JournalStatus::Wire(status)) => Some(status),
-            Some(JournalStatus::Code(_) | JournalStatus::Success) | None => None,
+            _ => None,
         }
     }
 
@@ -202,6 +208,9 @@ impl JournalFilter {
             None => true,
             Some(JournalStatus::Wire(status)) => row.status == Some(*status),
             Some(JournalStatus::Code(code)) => row.code.as_deref() == Some(code),
+            Some(JournalStatus::UpstreamCode) => {
+                row.upstream_code.is_some() && row.canonical == Some(UPSTREAM_CODE_STATUS)
+            }
             Some(JournalStatus::Success) => {
                 row.code.is_none() && row.kind == JournalKind::Request && !row.open
             }

@@ -26,6 +26,8 @@ pub struct ReplayCall {
     pub method: Option<String>,
     /// The code of the outcome; absent if the call succeeded.
     pub code: Option<String>,
+    /// True if the upstream chose the code, which may be a word of the gateway's own codes.
+    pub is_upstreams: bool,
     /// The number of calls that the row stands for.
     pub count: u64,
 }
@@ -39,6 +41,8 @@ pub struct LimitCall {
     pub method: Option<String>,
     /// The code of the outcome; absent if the call succeeded.
     pub code: Option<String>,
+    /// True if the upstream chose the code, which may be a word of the gateway's own codes.
+    pub is_upstreams: bool,
     /// Time in the queue for the upstream plus time at the upstream, in microseconds; absent if the call did not reach the
     /// upstream.
     pub held_us: Option<i64>,

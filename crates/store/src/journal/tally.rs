@@ -8,7 +8,8 @@ use crate::{Store, StoreError};
 pub struct Tally {
     /// Number of requests.
     pub calls: u64,
-    /// Number of these requests that ended with a status of 500 or more.
+    /// Number of these requests that ended with a status of 500 or more, but not with a code of the upstream: its own rejections are
+    /// no failures.
     pub failed: u64,
     /// The number of the last examined row.
     pub(crate) last: i64,

@@ -593,6 +593,11 @@ async fn replay_calls_returns_only_calls_that_network_lists_judged(engine: TestE
     bench
         .journal
         .add(call("suspended", 2, "a", Some("ACCESS_DISABLED")));
+    let upstreams = JournalRow {
+        upstream_code: Some("ACCESS_DISABLED".into()),
+        ..call("rejected by the upstream", 2, "a", Some("ACCESS_DISABLED"))
+    };
+    bench.journal.add(upstreams);
     bench.journal.add(call("another's", 2, "b", None));
     bench.journal.flush().await.unwrap();
     let first = bench.store.replay_calls("a", (2, 0), 1).await.unwrap();
@@ -606,5 +611,5 @@ async fn replay_calls_returns_only_calls_that_network_lists_judged(engine: TestE
         .chain(&rest)
         .map(|call| call.request_id.as_str())
         .collect();
-    assert_eq!(ids, ["served", "refused"]);
+    assert_eq!(ids, ["served", "refused", "rejected by the upstream"]);
 }

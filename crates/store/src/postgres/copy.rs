@@ -92,7 +92,7 @@ const LOCK: &str =
 const GO_ON: &str = "WITH epoch AS (
         UPDATE chatgate.epochs SET epoch = (SELECT coalesce(max(id), 0) FROM chatgate.changes) WHERE what = 'accesses'
     ) INSERT INTO chatgate.tallies (minute, replica, calls, failed)
-    SELECT (id >> 20) / 60000, 0, sum(count), coalesce(sum(count) FILTER (WHERE canonical >= 500), 0)
+    SELECT (id >> 20) / 60000, 0, sum(count), coalesce(sum(count) FILTER (WHERE canonical >= 500 AND upstream_code IS NULL), 0)
     FROM chatgate.journal WHERE kind = 'request' GROUP BY 1";
 
 /// Events are not copied. The `trimmed` mark rises as well, so that readers of the file's events learn that they have missed some.

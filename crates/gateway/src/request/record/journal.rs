@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use adapter::{Code, Response as Success, Way};
+use adapter::{Code, Error, Response as Success, Way};
 use forward::{CacheStatus, TraceParent};
 use store::{JournalPayload, JournalRow};
 
@@ -45,7 +45,10 @@ pub(super) fn row(
     outcome: &RequestOutcome<'_>,
 ) -> JournalRow {
     let begun = begun_row(generation, context, progress, outcome.took);
-    let upstream_code = progress.timing.and_then(|_| upstream_code(outcome.code));
+    let error = outcome.result.and_then(Result::err);
+    let upstream_code = error
+        .filter(|_| progress.timing.is_some())
+        .and_then(upstream_code);
     let cause = present(outcome.cause);
     let cause = cause.map(|cause| cause.chars().take(CAUSE_CHARACTERS_MAX).collect::<String>());
     let call = progress.call.as_mut();
@@ -131,11 +134,10 @@ fn narrowest_limit(progress: &RequestProgress) -> Option<CountedLimit> {
         .min_by_key(|limit| limit.remaining)
 }
 
-/// Returns the code if it comes from the upstream and not from the gateway.
-fn upstream_code(code: &str) -> Option<&str> {
-    let ours = Code::ALL.iter().any(|ours| ours.word() == code);
-    let is_upstreams = Code::from_chat_api(code).is_some() || !ours;
-    is_upstreams.then_some(code).and_then(present)
+/// Returns the code of an answer of the upstream, if the error is one. The upstream may use a word of the gateway's own codes.
+fn upstream_code(error: &Error) -> Option<&str> {
+    let is_listed = Code::from_chat_api(error.word()).is_some();
+    (is_listed || error.code() == Code::UpstreamCode).then(|| error.word())
 }
 
 /// Returns the text that the journal stores of an answer: the whole answer, or only its size if it would crowd out other rows.

@@ -187,22 +187,46 @@ async fn each_filter_finds_only_its_rows(engine: TestEngine) {
         code: None,
         ..row(0, "served")
     };
-    for row in [full_row(), other, served] {
+    let failed = |code: &'static str, upstream_code: Option<&'static str>| JournalRow {
+        canonical: Some(502),
+        code: Some(code.into()),
+        upstream_code: upstream_code.map(Into::into),
+        ..row(1_700_000_000_400, code)
+    };
+    let rejected = failed("4NO_CREDIT", Some("4NO_CREDIT"));
+    for row in [
+        full_row(),
+        other,
+        served,
+        rejected,
+        failed("UPSTREAM_ERROR", None),
+    ] {
         bench.journal.add(row);
     }
     let text = |text: &str| Some(text.to_owned());
     let status = |text| Some(JournalStatus::parse(text).unwrap());
     for (filter, expected) in [
-        (filter(|_| {}), &["r", "other", "served"][..]),
+        (
+            filter(|_| {}),
+            &["r", "other", "served", "4NO_CREDIT", "UPSTREAM_ERROR"][..],
+        ),
         (filter(|f| f.access = text("shop")), &["r"]),
         (filter(|f| f.method = text("getchats")), &["other"]),
         (filter(|f| f.status = status("200")), &["r"]),
         (filter(|f| f.status = status("403")), &["other"]),
         (filter(|f| f.status = status("CHANNEL_NOT_FOUND")), &["r"]),
         (filter(|f| f.status = status("SUCCESS")), &["served"]),
+        (
+            filter(|f| f.status = status("UPSTREAM_CODE")),
+            &["4NO_CREDIT"],
+        ),
+        (filter(|f| f.status = status("4NO_CREDIT")), &["4NO_CREDIT"]),
         (filter(|f| f.request_id = text("served")), &["served"]),
         (filter(|f| f.delivery = text("not_sent")), &["r"]),
-        (filter(|f| f.since_ms = Some(LATER)), &["other", "served"]),
+        (
+            filter(|f| f.since_ms = Some(LATER)),
+            &["other", "served", "4NO_CREDIT", "UPSTREAM_ERROR"],
+        ),
         (filter(|f| f.until_ms = Some(LATER)), &["r"]),
     ] {
         assert_eq!(bench.ids(filter.clone()).await, expected, "{filter:?}");

@@ -178,8 +178,12 @@ impl PageQuery {
         if let Some(status) = filter.wire_status() {
             sql += &self.status_is(status);
         }
-        if filter.status == Some(JournalStatus::Success) {
-            sql += " AND code IS NULL AND kind = 'request'";
+        match filter.status {
+            Some(JournalStatus::Success) => sql += " AND code IS NULL AND kind = 'request'",
+            Some(JournalStatus::UpstreamCode) => {
+                sql += " AND upstream_code IS NOT NULL AND canonical = 502"
+            }
+            _ => {}
         }
         sql
     }

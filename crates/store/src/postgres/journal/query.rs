@@ -18,15 +18,18 @@ use crate::{
 };
 
 /// Selects the calls of an access that were not rejected for its state or its networks. Sends under way are not included yet.
-const LIMIT_CALLS: &str = "SELECT id, method, code, count, coalesce(queue_us, 0) + upstream_us AS held_us,
+const LIMIT_CALLS: &str = "SELECT id, method, code, upstream_code IS NOT NULL AS is_upstreams, count, coalesce(queue_us, 0) + upstream_us AS held_us,
         CASE WHEN $1 THEN (SELECT destination FROM chatgate.journal_payload p WHERE p.id = j.id) END AS destination
     FROM chatgate.journal j WHERE access = $2 AND id > $3 AND kind = 'request'
-        AND code IS DISTINCT FROM 'ACCESS_DISABLED' AND code IS DISTINCT FROM 'IP_NOT_ALLOWED' ORDER BY id LIMIT $4";
+        AND (coalesce(code, '') NOT IN ('ACCESS_DISABLED', 'IP_NOT_ALLOWED') OR upstream_code IS NOT NULL)
+    ORDER BY id LIMIT $4";
 
 /// Selects the calls of an access that were checked against its networks. The state of the access is checked before, so calls
 /// rejected for the state are left out.
-const REPLAY_CALLS: &str = "SELECT id, client, request_id, caller_request_id, method, code, count FROM chatgate.journal
-    WHERE access = $1 AND id > $2 AND kind = 'request' AND code IS DISTINCT FROM 'ACCESS_DISABLED' AND client IS NOT NULL
+const REPLAY_CALLS: &str = "SELECT id, client, request_id, caller_request_id, method, code, upstream_code IS NOT NULL AS is_upstreams,
+        count
+    FROM chatgate.journal WHERE access = $1 AND id > $2 AND kind = 'request'
+        AND (code IS DISTINCT FROM 'ACCESS_DISABLED' OR upstream_code IS NOT NULL) AND client IS NOT NULL
     ORDER BY id LIMIT $3";
 
 const NEWEST: &str = "SELECT greatest((SELECT max(id) FROM chatgate.journal), (SELECT max(id) FROM chatgate.intents), 0) AS newest";
@@ -55,6 +58,7 @@ impl PostgresStore {
                 id: row.try_get("id")?,
                 method: row.try_get("method")?,
                 code: row.try_get("code")?,
+                is_upstreams: row.try_get("is_upstreams")?,
                 held_us: row.try_get("held_us")?,
                 destination: row.try_get("destination")?,
                 count: row.try_get::<_, i64>("count")?.unsigned_abs(),
@@ -146,6 +150,7 @@ impl PostgresStore {
                 caller_request_id: row.try_get("caller_request_id")?,
                 method: row.try_get("method")?,
                 code: row.try_get("code")?,
+                is_upstreams: row.try_get("is_upstreams")?,
                 count: row.try_get::<_, i64>("count")?.unsigned_abs(),
             })
         };

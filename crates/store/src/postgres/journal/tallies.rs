@@ -12,7 +12,8 @@ const MINUTE_MS: i64 = 60_000;
 /// Maximum number of minutes whose sums are kept. This is far longer than a send or a counted row takes to end.
 const MINUTES_MAX: usize = 240;
 
-/// The lowest status of a call that failed because of the gateway or the upstream.
+/// The lowest status of a call that failed because of the gateway or the upstream. A call that the upstream rejected with a code has
+/// not failed.
 const FAILED_FROM: u16 = 500;
 
 /// The sums of one replica.
@@ -57,7 +58,8 @@ impl MinuteTallies {
         let minute = JournalRow::time_of(id).div_euclid(MINUTE_MS);
         let sum = sums.by_minute.entry(minute).or_default();
         sum.calls = sum.calls.saturating_add(calls);
-        if row.canonical.is_some_and(|status| status >= FAILED_FROM) {
+        let has_failed = row.canonical.is_some_and(|status| status >= FAILED_FROM);
+        if has_failed && row.upstream_code.is_none() {
             sum.failed = sum.failed.saturating_add(calls);
         }
         sum.is_written = false;

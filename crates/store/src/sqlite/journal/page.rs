@@ -186,7 +186,13 @@ fn conditions(query: &mut Query, filter: &JournalFilter, index: Option<&str>) {
         }
         query.bind(&format!(" AND {}{column} = ", sign(column)), value);
     }
-    if filter.status == Some(JournalStatus::Success) {
-        query.push(" AND code IS NULL AND kind = 'request' AND open = 0");
+    match filter.status {
+        Some(JournalStatus::Success) => {
+            query.push(" AND code IS NULL AND kind = 'request' AND open = 0")
+        }
+        Some(JournalStatus::UpstreamCode) => {
+            query.push(" AND upstream_code IS NOT NULL AND canonical = 502")
+        }
+        _ => {}
     }
 }

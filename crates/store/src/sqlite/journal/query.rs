@@ -20,10 +20,11 @@ impl SqliteStore {
         let (access, after) = (access.to_owned(), after(since_ms, beyond));
         self.read(move |connection| {
             let mut calls = connection.prepare_cached(
-                "SELECT id, method, code, count, coalesce(queue_us, 0) + upstream_us AS held_us,
-                 (SELECT destination FROM journal_payload WHERE ? AND journal_payload.id = journal.id) AS destination
-                 FROM journal WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'
-                 AND code IS NOT 'IP_NOT_ALLOWED' ORDER BY id LIMIT ?",
+                "SELECT id, method, code, upstream_code IS NOT NULL AS is_upstreams, count,
+                 coalesce(queue_us, 0) + upstream_us AS held_us, (SELECT destination FROM journal_payload WHERE ? AND journal_payload.id = journal.id) AS destination
+                 FROM journal WHERE access = ? AND id > ? AND kind = 'request'
+                 AND (coalesce(code, '') NOT IN ('ACCESS_DISABLED', 'IP_NOT_ALLOWED') OR upstream_code IS NOT NULL)
+                 ORDER BY id LIMIT ?",
             )?;
             let wanted = (with_destinations, access, after, count_max);
             let calls = calls.query_map(wanted, |row| {
@@ -31,6 +32,7 @@ impl SqliteStore {
                     id: row.get("id")?,
                     method: row.get("method")?,
                     code: row.get("code")?,
+                    is_upstreams: row.get("is_upstreams")?,
                     held_us: row.get("held_us")?,
                     destination: row.get("destination")?,
                     count: row.get::<_, i64>("count")?.unsigned_abs(),
@@ -78,9 +80,10 @@ impl SqliteStore {
         self.read(move |connection| {
             // The state of an access is checked before its networks, so that a call with this code never reached its networks.
             let mut rows = connection.prepare_cached(
-                "SELECT id, client, request_id, caller_request_id, method, code, count FROM journal
-                 WHERE access = ? AND id > ? AND kind = 'request' AND code IS NOT 'ACCESS_DISABLED'
-                 AND client IS NOT NULL ORDER BY id LIMIT ?",
+                "SELECT id, client, request_id, caller_request_id, method, code, upstream_code IS NOT NULL AS is_upstreams, count
+                 FROM journal WHERE access = ? AND id > ? AND kind = 'request'
+                 AND (code IS NOT 'ACCESS_DISABLED' OR upstream_code IS NOT NULL) AND client IS NOT NULL
+                 ORDER BY id LIMIT ?",
             )?;
             let mut rows = rows.query((access, after, count_max))?;
             let mut calls = Vec::new();
@@ -95,6 +98,7 @@ impl SqliteStore {
                     caller_request_id: row.get("caller_request_id")?,
                     method: row.get("method")?,
                     code: row.get("code")?,
+                    is_upstreams: row.get("is_upstreams")?,
                     count: row.get::<_, i64>("count")?.unsigned_abs(),
                 });
             }

@@ -15,8 +15,8 @@ impl SqliteStore {
         self.read(move |connection| {
             let mut counted = connection.prepare_cached(
                 "SELECT count(*) AS seen, max(id) AS last, sum(count * (kind = 'request')) AS calls,
-                 sum(count * (kind = 'request' AND canonical IS NOT NULL AND canonical >= 500)) AS failed
-                 FROM (SELECT id, kind, canonical, count FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
+                 sum(count * (kind = 'request' AND canonical IS NOT NULL AND canonical >= 500 AND upstream_code IS NULL)) AS failed
+                 FROM (SELECT id, kind, canonical, upstream_code, count FROM journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
             )?;
             let counted = counted.query_row((after, first_id_at(until_ms), count_max), |row| {
                 let count = |name| -> rusqlite::Result<u64> {
