@@ -170,8 +170,8 @@ async fn a_page_stops_at_its_examination_limit_and_the_next_page_continues(engin
     }
 }
 
-async fn each_filter_finds_only_its_rows(engine: TestEngine) {
-    let bench = Bench::over(engine).await;
+/// Rows that differ in what a filter looks at: request identifiers r, other, served, 4NO_CREDIT and UPSTREAM_ERROR.
+fn rows_to_filter() -> [JournalRow; 5] {
     let other = JournalRow {
         access: Some("other".to_owned()),
         request_id: Some("other".to_owned()),
@@ -194,13 +194,18 @@ async fn each_filter_finds_only_its_rows(engine: TestEngine) {
         ..row(1_700_000_000_400, code)
     };
     let rejected = failed("4NO_CREDIT", Some("4NO_CREDIT"));
-    for row in [
+    [
         full_row(),
         other,
         served,
         rejected,
         failed("UPSTREAM_ERROR", None),
-    ] {
+    ]
+}
+
+async fn each_filter_finds_only_its_rows(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    for row in rows_to_filter() {
         bench.journal.add(row);
     }
     let text = |text: &str| Some(text.to_owned());
