@@ -70,6 +70,19 @@ impl SharingFleet {
         }
         degraded > 0
     }
+
+    /// Returns the number of requests that Valkey did not answer in time. After such a request a replica admits its share alone.
+    async fn unanswered(&self) -> usize {
+        let mut unanswered = 0;
+        for gateway in self.gateways() {
+            let metrics = gateway.metrics().await;
+            let count = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix("chatgate_shared_failures_total "));
+            unanswered += count.unwrap().parse::<usize>().unwrap();
+        }
+        unanswered
+    }
 }
 
 /// A longer timeout than calls usually have, for a busy machine.

@@ -35,7 +35,14 @@ async fn check_limit(even: &str, pick: impl Fn(usize, usize) -> usize) {
             "{per_minute} a minute, {even}, {replicas} replicas: {admitted} of {offered} admitted, {least} to {most} due; asked {} times",
             sharing.valkey.scripts_done()
         );
-        assert!(admitted <= most, "{admitted} of {most}");
+        let unanswered = sharing.unanswered().await;
+        if unanswered > 0 {
+            println!(
+                "Valkey did not answer {unanswered} requests in time: at most one more burst may be admitted"
+            );
+        }
+        let spare = if unanswered > 0 { per_minute } else { 0 };
+        assert!(admitted <= most + spare, "{admitted} of {most}");
         assert!(admitted * 100 >= least * 99, "{admitted} of {least}");
     }
 }
@@ -91,12 +98,13 @@ async fn reads_far_below_their_limit_write_to_valkey_per_second_only() {
     let Some(trace) = Trace::of(&gateways[0].process) else {
         return skipped(Trace::NEEDS);
     };
+    let began = Instant::now();
     let (reads, _) = offer(gateways, &secret, (A_SECOND, lasting), any).await;
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 2;
     let host: IpAddr = sharing.valkey.host.parse().unwrap();
     let written = trace.written_to(SocketAddr::new(host, sharing.valkey.port));
     println!("{reads} reads at one replica, {written} writes to Valkey");
     // Writes that depend on time: calls that are taken in advance, and the address, once a second each.
-    let seconds = usize::try_from(lasting.as_secs()).unwrap() + 1;
     assert!((1..=3 * seconds).contains(&written), "{written}");
     assert!(written * 10 <= reads, "{written} of {reads}");
 }
