@@ -40,6 +40,7 @@ mod snapshot;
 mod store;
 mod table_version;
 mod webhooks;
+mod work_leases;
 
 pub use inspect::{DatabaseFinding, inspect_postgres};
 pub use migrations::migrate_postgres;

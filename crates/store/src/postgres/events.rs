@@ -22,13 +22,6 @@ use crate::{Event, EventKind, EventPage, Position, StoreError};
 /// Duration of the lease for polling the upstream: longer than a few renewals.
 const POLLING_HELD_MS: i64 = 5_000;
 
-/// Takes the lease for polling the upstream, unless another replica holds it.
-const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease_until)
-    VALUES ('polling', $1, 1, now() + $2 * interval '1 ms')
-    ON CONFLICT (what) DO UPDATE SET lease_until = excluded.lease_until, holder = excluded.holder,
-        token = l.token + (l.holder <> excluded.holder)::int
-    WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
-
 /// Selects the marks and the events from the same state, so that an event that is trimmed at the same time is either on the page or
 /// reported as trimmed. Without events there is one row without an event. Skips kinds that only a newer program knows.
 const AFTER: &str = "SELECT marks.newest, marks.trimmed, marks.erasures, e.* FROM (SELECT
@@ -112,9 +105,8 @@ impl PostgresStore {
     }
 
     pub(crate) async fn may_poll(&self) -> Result<bool, StoreError> {
-        let replica = self.ids().replica().id;
-        let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&POLLING_HELD_MS, Type::INT8)];
-        Ok(!self.pool().write(HOLD, &values).await?.is_empty())
+        let held = self.hold_lease("polling", POLLING_HELD_MS).await?;
+        Ok(held.is_some())
     }
 }
 

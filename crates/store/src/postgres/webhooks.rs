@@ -46,19 +46,9 @@ const NEWEST: &str = "SELECT value FROM chatgate.event_marks WHERE name = 'newes
 
 const CLEAR: &str = "DELETE FROM chatgate.deliveries WHERE webhook = $1 AND state = 'pending'";
 
-/// Takes the lease for deliveries, unless another replica holds it.
-const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease_until)
-    VALUES ('webhooks', $1, 1, now() + $2 * interval '1 ms')
-    ON CONFLICT (what) DO UPDATE SET lease_until = excluded.lease_until, holder = excluded.holder,
-        token = l.token + (l.holder <> excluded.holder)::int
-    WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
-
 impl PostgresStore {
     pub(crate) async fn may_deliver(&self) -> Result<Option<i64>, StoreError> {
-        let replica = self.ids().replica().id;
-        let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&DELIVERING_HELD_MS, Type::INT8)];
-        let held = self.pool().write(HOLD, &values).await?;
-        held.first().map(|row| column(row, "token")).transpose()
+        Ok(self.hold_lease("webhooks", DELIVERING_HELD_MS).await?)
     }
 
     pub(crate) async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {

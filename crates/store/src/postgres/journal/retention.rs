@@ -16,13 +16,6 @@ use crate::{JournalKind, JournalRow, Retention, StoreError};
 /// Duration of the housekeeping lease. It is longer than a round of housekeeping and the pause after it.
 const HELD_MS: i64 = 60_000;
 
-/// Takes the housekeeping lease, unless another replica holds it.
-const HOLD: &str = "INSERT INTO chatgate.leases AS l (what, holder, token, lease_until)
-    VALUES ('housekeeping', $1, 1, now() + $2 * interval '1 ms')
-    ON CONFLICT (what) DO UPDATE SET lease_until = excluded.lease_until, holder = excluded.holder,
-        token = l.token + (l.holder <> excluded.holder)::int
-    WHERE l.holder = excluded.holder OR l.lease_until < now() RETURNING token";
-
 const NOTE: &str =
     "INSERT INTO chatgate.journal (id, replica, kind, actor, cause) VALUES ($1, $2, $3, $4, $5)";
 
@@ -85,9 +78,8 @@ impl PostgresStore {
 
     /// Takes the housekeeping lease for the next minute. Returns whether this replica holds the lease.
     pub(in crate::postgres) async fn is_housekeeper(&self) -> Result<bool, PgError> {
-        let replica = self.ids().replica().id;
-        let values: [Value<'_>; 2] = [(&replica, Type::INT8), (&HELD_MS, Type::INT8)];
-        Ok(!self.pool().write(HOLD, &values).await?.is_empty())
+        let held = self.hold_lease("housekeeping", HELD_MS).await?;
+        Ok(held.is_some())
     }
 
     async fn delete_below(&self, name: &str, id: i64) -> Result<u64, PgError> {
