@@ -12,13 +12,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
-use store::{SecretHasher, Store};
+use store::{SecretHasher, Store, counted_address};
 use tokio::sync::Semaphore;
 use webhooks::Webhooks;
 
 use crate::port::{CountsNotShared, Gateway};
 use crate::route_kind::RouteKinds;
-use attempts::{Attempts, WRONG_PER_MINUTE, network};
+use attempts::{Attempts, WRONG_PER_MINUTE};
 use availability::Availability;
 use history::History;
 use open_pages::OpenPages;
@@ -84,7 +84,7 @@ impl Console {
     /// the address has sent too many wrong keys.
     pub(crate) async fn note_wrong_key(&self, address: Option<IpAddr>) -> Option<i64> {
         let gateway = Arc::clone(&self.gateway);
-        let counting = gateway.count_wrong_key(address.map(network), WRONG_PER_MINUTE);
+        let counting = gateway.count_wrong_key(address.map(counted_address), WRONG_PER_MINUTE);
         counting.await.unwrap_or_else(|CountsNotShared| {
             let replicas = self.store.replica_count();
             self.attempts.note_wrong(address, (self.now(), replicas))

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use adapter::{Code, Error};
 use parking_lot::Mutex;
-
-use crate::rate_limit::counted_address;
+use store::counted_address;
 
 /// Value of Retry-After in seconds. A caller that sends its body without pauses is done within seconds.
 const RETRY_AFTER_S: u32 = 2;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use governor::Quota;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateSnapshot;
 use parking_lot::RwLock;
-use store::{Access, Rate};
+use store::{Access, Rate, counted_address};
 
 use crate::gcra::{GrowingTable, Limiter, RateDecision};
 use crate::share::Share;
@@ -324,14 +324,6 @@ pub(crate) fn state_after(
 /// Returns the key of a destination. Names contain no line end, so that no two pairs give the same key.
 pub(crate) fn destination_key(access: &Access, destination: &str) -> String {
     format!("{}\n{destination}", access.name)
-}
-
-/// Returns the address in its counted form. An IPv6 caller owns at least a /64 and can change its address within it at will.
-pub(crate) fn counted_address(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
-    }
 }
 
 /// Rounds up to whole seconds, at least one, so that a client that waits this long is not rejected again.

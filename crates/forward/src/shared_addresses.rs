@@ -15,9 +15,10 @@ use foldhash::fast::RandomState;
 use governor::clock::{Clock, DefaultClock};
 use parking_lot::Mutex;
 use shared::{CountKind, CountLimit, CountsUnavailable, SharedCounts, ValkeyKey};
+use store::counted_address;
 
 use crate::per_core::PerCore;
-use crate::rate_limit::{KeyLimiter, counted_address};
+use crate::rate_limit::KeyLimiter;
 use crate::share::Share;
 
 /// Pause between two exchanges.

@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 use adapter::{Code, Error};
 use aws_lc_rs::hmac;
 use shared::SharedCounts;
-use store::{Access, Accesses};
+use store::{Access, Accesses, counted_address};
 
 use crate::allowlist::{self, NetworkDecision};
-use crate::rate_limit::{counted_address, whole_seconds};
+use crate::rate_limit::whole_seconds;
 use crate::remaining::Remaining;
 use crate::share::{CountedBy, Share};
 use crate::shared_guesses::{GuessBudget, SharedGuesses};

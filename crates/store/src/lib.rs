@@ -71,7 +71,8 @@ pub use keys::StoredKey;
 pub use last_use::LastUse;
 pub use name::{NAME_PATTERN, check_name, check_user};
 pub use network::{
-    EVERYBODY, NetworkDecision, check_everybody, judge, parse_access_network, parse_network,
+    EVERYBODY, NetworkDecision, check_everybody, counted_address, judge, parse_access_network,
+    parse_network,
 };
 pub use object::{Object, objects};
 pub use postgres::{

@@ -1,7 +1,7 @@
 //! Reads networks as people write them, and judges addresses, both of current calls and again of calls in the journal.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -25,6 +25,16 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
             "{text} is an IPv4 network mapped into IPv6; write it as IPv4"
         )),
         network => Ok(network),
+    }
+}
+
+/// Returns the address by which a caller is counted: the /64 of an IPv6 address, because a caller owns at least a /64 and can change its
+/// address within it at will, or an IPv4 address in its canonical form.
+#[must_use]
+pub fn counted_address(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

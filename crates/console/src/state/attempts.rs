@@ -2,10 +2,11 @@
 //! The counters therefore only limit how much a guesser can write into the log, and never block a right key.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use parking_lot::Mutex;
+use store::counted_address;
 
 /// Maximum number of wrong keys that an address may send within a minute: more than a person mistypes.
 pub(crate) const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
@@ -42,7 +43,7 @@ impl Attempts {
                 wrong: HashMap::new(),
             };
         }
-        let address = address.map(network);
+        let address = address.map(counted_address);
         let most = (WRONG_PER_MINUTE.get() / replicas.max(1)).max(1);
         let has_room = window.wrong.len() < ADDRESSES_MAX || window.wrong.contains_key(&address);
         let count = window
@@ -51,15 +52,6 @@ impl Attempts {
             .or_default();
         *count = count.saturating_add(1);
         (*count > most).then(|| MINUTE_S - now % MINUTE_S)
-    }
-}
-
-/// Returns the /64 network of an IPv6 address, because one owner usually has all 2⁶⁴ addresses in it. Returns an IPv4 address
-/// unchanged.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

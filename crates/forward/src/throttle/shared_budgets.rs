@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use adapter::Error;
 use shared::{CallWait, CountsUnavailable};
+use store::counted_address;
 
 use super::{ADDRESS_CAUSE, LoginThrottle, Peek, Reservation, ThrottleKey, WINDOW_S, too_many};
 use crate::call::Caller;
-use crate::rate_limit::counted_address;
 use crate::remaining::Remaining;
 use crate::share::CountedBy;
 use crate::shared_guesses::{GuessBudget, SharedGuesses};

@@ -2,15 +2,13 @@
 //! in one minute. The row describes the first call; its count is written from time to time and at the end of the minute.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::class::CallerClass;
 use super::row::JournalRow;
-
-/// Number of leading bits of an IPv6 address that identify a customer; the customer chooses the other bits.
-const V6_PREFIX_BITS: u32 = 64;
+use crate::network::counted_address;
 
 /// The properties that calls of one count share within a minute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +37,7 @@ impl CountKey {
         CountKey {
             access,
             actor: None,
-            network: Some(network_of(address)),
+            network: Some(counted_address(address)),
             path: path.into(),
             code,
         }
@@ -56,7 +54,7 @@ impl CountKey {
         CountKey {
             access: None,
             actor: Some(actor),
-            network: Some(network_of(address)),
+            network: Some(counted_address(address)),
             path,
             code,
         }
@@ -77,17 +75,6 @@ impl CountKey {
             network: None,
             path: "".into(),
             ..self
-        }
-    }
-}
-
-/// Returns the IPv4 address itself, or the /64 of an IPv6 address.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let prefix = u128::MAX << V6_PREFIX_BITS;
-            Ipv6Addr::from_bits(address.to_bits() & prefix).into()
         }
     }
 }
