@@ -107,7 +107,7 @@ fn key_schemas() -> Properties {
 
 fn journal_schemas() -> Properties {
     let kind = one_of(&[
-        "request", "change", "clearing", "erasure", "operator", "failover",
+        "request", "change", "clearing", "erasure", "operator", "failover", "unknown",
     ]);
     let calls = json!({"type": "integer", "minimum": 1, "description": "Number of calls that the row represents"});
     let row = json!({"type": "object", "required": ["id", "time", "kind", "count"],

@@ -36,6 +36,8 @@ pub enum JournalKind {
     Operator,
     /// A failover of the database to another server.
     Failover,
+    /// A kind that only a newer version of the program knows.
+    Unknown,
 }
 
 impl JournalKind {
@@ -58,12 +60,14 @@ impl JournalKind {
             JournalKind::Erasure => "erasure",
             JournalKind::Operator => "operator",
             JournalKind::Failover => "failover",
+            JournalKind::Unknown => "unknown",
         }
     }
 
-    pub(crate) fn from_word(word: &str) -> Option<JournalKind> {
+    pub(crate) fn from_word(word: &str) -> JournalKind {
         let mut all = JournalKind::ALL.into_iter();
         all.find(|kind| kind.word() == word)
+            .unwrap_or(JournalKind::Unknown)
     }
 }
 

@@ -77,6 +77,7 @@ fn what(row: &JournalRow) -> String {
         JournalKind::Change
         | JournalKind::Clearing
         | JournalKind::Erasure
-        | JournalKind::Failover => word.to_owned(),
+        | JournalKind::Failover
+        | JournalKind::Unknown => word.to_owned(),
     }
 }

@@ -9,6 +9,7 @@ on_every_engine!(
     each_filter_finds_only_its_rows,
     a_page_stops_at_its_examination_limit_and_the_next_page_continues,
     a_network_filter_finds_its_addresses_among_few_or_many_rows,
+    a_row_of_an_unknown_kind_is_on_its_page,
 );
 
 async fn a_brief_page_contains_the_same_rows_with_the_fields_for_sums(engine: TestEngine) {
@@ -286,4 +287,28 @@ async fn a_network_filter_finds_its_addresses_among_few_or_many_rows(engine: Tes
         (many.len(), many[0].as_str(), many[1].as_str()),
         (20_002, "a", "b")
     );
+}
+
+async fn a_row_of_an_unknown_kind_is_on_its_page(engine: TestEngine) {
+    let bench = Bench::over(engine).await;
+    for at_ms in [LATER, LATER + 1] {
+        bench.journal.add(row(at_ms, at_ms));
+    }
+    bench.journal.flush().await.unwrap();
+    let newer = "UPDATE journal SET kind = 'later' WHERE id = (SELECT min(id) FROM journal)";
+    bench.engine.execute(newer).await;
+    let kinds = |rows: Vec<JournalRow>| rows.iter().map(|row| row.kind).collect::<Vec<_>>();
+    let expected = [JournalKind::Request, JournalKind::Unknown];
+    let all = JournalFilter::default();
+    let whole = bench.store.journal_page(&all, (NEWEST, None), 9).await;
+    let whole = whole.unwrap().rows;
+    let single = bench.store.journal_row(whole[1].id).await.unwrap();
+    assert_eq!(single.unwrap().kind.word(), "unknown");
+    let brief = bench
+        .store
+        .brief_journal_page(&all, (NEWEST, None), 9)
+        .await;
+    for rows in [whole, brief.unwrap().rows] {
+        assert_eq!(kinds(rows), expected);
+    }
 }

@@ -239,7 +239,7 @@ pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
     Ok(JournalRow {
         id,
         at_ms: JournalRow::time_of(id),
-        kind: kind_of(row.try_get("kind")?)?,
+        kind: JournalKind::from_word(row.try_get("kind")?),
         open: false,
         count: Calls(row.try_get::<_, i64>("count")?.unsigned_abs()),
         request_id: row.try_get("request_id")?,
@@ -280,11 +280,6 @@ pub(super) fn read(row: &Row) -> Result<JournalRow, PgError> {
     })
 }
 
-fn kind_of(word: &str) -> Result<JournalKind, PgError> {
-    let unknown = || PgError::new("a journal row is of an unknown kind");
-    JournalKind::from_word(word).ok_or_else(unknown)
-}
-
 /// Reads a row of [`BRIEF`]. Columns are read by position, because one page reads thousands of rows.
 pub(super) fn read_brief(row: &Row) -> Result<JournalRow, PgError> {
     let word = |at: usize| -> Result<Option<Cow<'static, str>>, PgError> {
@@ -296,7 +291,7 @@ pub(super) fn read_brief(row: &Row) -> Result<JournalRow, PgError> {
     Ok(JournalRow {
         id,
         at_ms: JournalRow::time_of(id),
-        kind: kind_of(row.try_get(1)?)?,
+        kind: JournalKind::from_word(row.try_get(1)?),
         count: Calls(row.try_get::<_, i64>(2)?.unsigned_abs()),
         access: row.try_get(3)?,
         client: row.try_get(4)?,

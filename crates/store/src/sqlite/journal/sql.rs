@@ -127,7 +127,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<JournalRow, StoreError> {
     Ok(JournalRow {
         id,
         at_ms: JournalRow::time_of(id),
-        kind: kind_of(&kind)?,
+        kind: JournalKind::from_word(&kind),
         open: row.get("open")?,
         count: Calls(row.get::<_, i64>("count")?.unsigned_abs()),
         request_id: row.get("request_id")?,
@@ -168,11 +168,6 @@ pub(super) fn read(row: &Row<'_>) -> Result<JournalRow, StoreError> {
     })
 }
 
-fn kind_of(word: &str) -> Result<JournalKind, StoreError> {
-    let unknown = || StoreError::new("a journal row is of an unknown kind");
-    JournalKind::from_word(word).ok_or_else(unknown)
-}
-
 /// Reads columns by their positions, because a page has thousands of rows, and finding a column by name takes longer than reading
 /// it.
 fn read_brief(row: &Row<'_>) -> Result<JournalRow, StoreError> {
@@ -185,7 +180,7 @@ fn read_brief(row: &Row<'_>) -> Result<JournalRow, StoreError> {
     Ok(JournalRow {
         id,
         at_ms: JournalRow::time_of(id),
-        kind: kind_of(row.get_ref(1)?.as_str().unwrap_or_default())?,
+        kind: JournalKind::from_word(row.get_ref(1)?.as_str().unwrap_or_default()),
         count: Calls(row.get::<_, i64>(2)?.unsigned_abs()),
         access: row.get(3)?,
         client: address::from_bytes(client),
