@@ -1,5 +1,6 @@
 //! The data that a store of any engine holds in memory, so that requests read it without a disk access.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::last_use::LastUses;
-use crate::{Access, Accesses, AdminKey, ChangedAccess, Journal};
+use crate::{Access, Accesses, AdminKey, ChangedAccess, Journal, StoreError};
 
 /// The memory of one store.
 pub(crate) struct StoreMemory {
@@ -16,6 +17,8 @@ pub(crate) struct StoreMemory {
     pub(crate) admin_keys: ArcSwap<Vec<AdminKey>>,
     pub(crate) last_uses: LastUses,
     pub(crate) journal: Arc<Journal>,
+    /// The ids of webhooks that this process could not read, so that each is logged once.
+    unreadable_webhooks: Mutex<HashSet<String>>,
     /// Number of destinations that this process has erased.
     pub(crate) erasures: AtomicU64,
     /// The number of erasures in the log of a shared store, and the time before it was read.
@@ -37,8 +40,16 @@ impl StoreMemory {
             admin_keys: ArcSwap::from_pointee(admin_keys),
             last_uses,
             journal: Arc::new(Journal::new()),
+            unreadable_webhooks: Mutex::default(),
             erasures: AtomicU64::new(0),
             counted: Mutex::default(),
+        }
+    }
+
+    /// Logs that a webhook can't be read, once for each webhook.
+    pub(crate) fn log_unreadable_webhook(&self, id: &str, error: &StoreError) {
+        if self.unreadable_webhooks.lock().insert(id.to_owned()) {
+            tracing::error!(webhook = id, %error, "this version can't read a webhook, and does not serve it");
         }
     }
 

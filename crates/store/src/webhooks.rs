@@ -37,6 +37,9 @@ pub struct Webhook {
     pub secrets: Vec<WebhookSecret>,
     /// The progress of the deliveries.
     pub progress: WebhookProgress,
+    /// True if this version of the program can't read the stored webhook. Then it has neither settings nor secrets, is disabled, and
+    /// can only be deleted.
+    pub is_unreadable: bool,
 }
 
 /// The settings of a webhook, which an operator chooses. A program that does not know a field does not serve the webhook, because the
@@ -249,6 +252,28 @@ pub(crate) fn settings_from_text(text: &str) -> Result<WebhookSettings, StoreErr
 
 fn unreadable() -> StoreError {
     StoreError::new("a webhook can't be read")
+}
+
+impl Webhook {
+    /// Makes the webhook whose row can't be read, from what can be read of the row. It is not served, so that other webhooks do not
+    /// depend on it.
+    pub(crate) fn unreadable(
+        (id, client_id): (String, String),
+        version: i64,
+        mut progress: WebhookProgress,
+    ) -> Webhook {
+        progress.state = WebhookState::Disabled;
+        "this version of the program can't read it".clone_into(&mut progress.cause);
+        Webhook {
+            id,
+            version,
+            client_id,
+            settings: WebhookSettings::default(),
+            secrets: Vec::new(),
+            progress,
+            is_unreadable: true,
+        }
+    }
 }
 
 #[cfg(test)]

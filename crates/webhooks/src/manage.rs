@@ -166,6 +166,7 @@ impl Webhooks {
                 lost: 0,
             },
             secrets: vec![secret.clone()],
+            is_unreadable: false,
         };
         let new = webhook.clone();
         let put = move |there: &[Webhook]| match there.len() {
@@ -289,6 +290,11 @@ pub(crate) fn changed(
         let found = there.iter().find(|webhook| webhook.id == this);
         let mut webhook = found.cloned().ok_or(WebhookError::Missing)?;
         check_seen(&webhook, seen)?;
+        if webhook.is_unreadable {
+            return Err(WebhookError::Conflict(
+                "This version of the program can't read the webhook. Change it with the version that has written it, or delete it.",
+            ));
+        }
         change(&mut webhook)?;
         Ok(Some(webhook))
     }

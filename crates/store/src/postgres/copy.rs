@@ -129,6 +129,13 @@ pub(crate) async fn copy_into(
     )];
     let webhooks = from.webhooks().await?;
     for webhook in &webhooks {
+        if webhook.is_unreadable {
+            return Err(StoreError::new(format!(
+                "this version of the program can't read the webhook {}: copy the store with the version that has written it, or \
+                 delete the webhook",
+                webhook.id
+            )));
+        }
         put_webhook(&mut session, (&options.seal, &deployment), webhook).await?;
     }
     copied.push(("webhooks", webhooks.len() as u64));

@@ -1,6 +1,5 @@
 //! A store in PostgreSQL: its state, its start and end, and how changes begin and end. Other files have its operations.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::time::Instant;
@@ -70,8 +69,6 @@ pub(crate) struct PostgresStore {
     accesses_epoch: Mutex<i64>,
     /// The epoch of the operators' keys in memory, locked in the same way.
     admin_keys_epoch: Mutex<i64>,
-    /// The ids of webhooks that this process could not read, so that each is logged once.
-    pub(super) unreadable_webhooks: parking_lot::Mutex<HashSet<String>>,
     /// The server's timeline on which the data in memory was last read completely.
     pub(super) complete_timeline: AtomicI64,
 }
@@ -124,7 +121,6 @@ impl PostgresStore {
             unapplied: parking_lot::Mutex::default(),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
-            unreadable_webhooks: parking_lot::Mutex::default(),
             complete_timeline: AtomicI64::new(complete_timeline),
         };
         let material = store

@@ -17,7 +17,7 @@ use crate::webhooks::{
 };
 use crate::{
     Redelivery, StoreError, Webhook, WebhookAttempt, WebhookDelivery, WebhookProgress,
-    WebhookSettings, WebhookSettlement, WebhookState,
+    WebhookSettlement, WebhookState,
 };
 
 const COLUMNS: &str = "id, version, client_id, document, secrets, state, cause, state_at, position, failing_since, failures, next_at, \
@@ -54,11 +54,7 @@ impl PostgresStore {
     pub(crate) async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
         let all = format!("SELECT {COLUMNS} FROM chatgate.webhooks ORDER BY id");
         let rows = self.pool().read(&all, &[]).await?;
-        let webhook = |row| {
-            self.webhook(row)
-                .or_else(|error| self.unreadable(row, &error))
-        };
-        rows.iter().map(webhook).collect()
+        rows.iter().map(|row| self.webhook(row)).collect()
     }
 
     pub(crate) async fn change_webhook<E: From<StoreError>>(
@@ -122,7 +118,22 @@ impl PostgresStore {
         rows.iter().map(|row| self.webhook(row)).collect()
     }
 
+    /// Reads a webhook. A webhook that can't be read is not served, so that other webhooks do not depend on it.
     fn webhook(&self, row: &Row) -> Result<Webhook, StoreError> {
+        self.readable_webhook(row).or_else(|error| {
+            let id: String = column(row, "id")?;
+            self.memory().log_unreadable_webhook(&id, &error);
+            let progress = progress(row, WebhookState::Disabled, String::new())?;
+            let names = (id, column(row, "client_id")?);
+            Ok(Webhook::unreadable(
+                names,
+                column(row, "version")?,
+                progress,
+            ))
+        })
+    }
+
+    fn readable_webhook(&self, row: &Row) -> Result<Webhook, StoreError> {
         let id: String = column(row, "id")?;
         let purpose = purpose_of(&id);
         let sealed: Vec<u8> = column(row, "secrets")?;
@@ -142,24 +153,7 @@ impl PostgresStore {
                 column(row, "cause")?,
             )?,
             id,
-        })
-    }
-
-    /// Returns a webhook that can't be read, as one that is not served, so that other webhooks do not depend on it.
-    fn unreadable(&self, row: &Row, error: &StoreError) -> Result<Webhook, StoreError> {
-        let id: String = column(row, "id")?;
-        let mut known = self.unreadable_webhooks.lock();
-        if known.insert(id.clone()) {
-            tracing::error!(webhook = id, %error, "this version can't read a webhook, and does not serve it");
-        }
-        let cause = "this version of the program can't read it".to_owned();
-        Ok(Webhook {
-            version: column(row, "version")?,
-            client_id: column(row, "client_id")?,
-            settings: WebhookSettings::default(),
-            secrets: Vec::new(),
-            progress: progress(row, WebhookState::Disabled, cause)?,
-            id,
+            is_unreadable: false,
         })
     }
 

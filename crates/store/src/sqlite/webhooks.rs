@@ -1,9 +1,12 @@
 //! Webhooks, their deliveries and attempts in SQLite.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, Transaction};
 
 use super::connection::WriteConnection;
 use super::store::SqliteStore;
+use crate::memory::StoreMemory;
 use crate::webhooks::{
     ATTEMPTS_KEPT, ATTEMPTS_KEPT_MS, DEAD_KEPT, secrets_from_bytes, secrets_to_bytes,
     settings_from_text, settings_to_text,
@@ -15,7 +18,8 @@ use crate::{
 
 impl SqliteStore {
     pub(crate) async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
-        self.read(|connection| read_webhooks(connection, "1 = 1 OR ?1", ""))
+        let memory = Arc::clone(self.memory());
+        self.read(move |connection| read_webhooks(connection, &memory, ("1 = 1 OR ?1", "")))
             .await
     }
 
@@ -27,9 +31,10 @@ impl SqliteStore {
     ) -> Result<Option<Webhook>, E> {
         self.memory().journal.check_place()?;
         let (id, client_id) = (id.to_owned(), client_id.to_owned());
+        let memory = Arc::clone(self.memory());
         let write = move |connection: &mut WriteConnection| {
             connection.within(|transaction| {
-                let there = read_webhooks(transaction, "client_id = ?1", &client_id)?;
+                let there = read_webhooks(transaction, &memory, ("client_id = ?1", &client_id))?;
                 let wanted = match change(&there) {
                     Ok(wanted) => wanted,
                     Err(refused) => return Ok(Err(refused)),
@@ -244,10 +249,11 @@ fn log(
     Ok(())
 }
 
+/// Reads webhooks. A webhook that can't be read is not served, so that other webhooks do not depend on it.
 fn read_webhooks(
     connection: &Connection,
-    which: &str,
-    value: &str,
+    memory: &StoreMemory,
+    (which, value): (&str, &str),
 ) -> Result<Vec<Webhook>, StoreError> {
     let mut rows = connection.prepare_cached(&format!(
         "SELECT id, version, client_id, document, secrets, state, cause, state_at, position, failing_since, failures, next_at,
@@ -256,7 +262,13 @@ fn read_webhooks(
     let mut rows = rows.query([value])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(webhook(row)?);
+        found.push(webhook(row).or_else(|error| {
+            let id: String = row.get("id")?;
+            memory.log_unreadable_webhook(&id, &error);
+            let progress = progress(row, WebhookState::Disabled, String::new())?;
+            let names = (id, row.get("client_id")?);
+            Ok::<_, StoreError>(Webhook::unreadable(names, row.get("version")?, progress))
+        })?);
     }
     Ok(found)
 }
@@ -268,17 +280,30 @@ fn webhook(row: &Row<'_>) -> Result<Webhook, StoreError> {
         client_id: row.get("client_id")?,
         settings: settings_from_text(&row.get::<_, String>("document")?)?,
         secrets: secrets_from_bytes(&row.get::<_, Vec<u8>>("secrets")?)?,
-        progress: WebhookProgress {
-            state: WebhookState::from_word(&row.get::<_, String>("state")?)?,
-            cause: row.get("cause")?,
-            state_at: row.get("state_at")?,
-            position: unsigned(row, "position")?,
-            failing_since: row.get("failing_since")?,
-            failures: row.get("failures")?,
-            next_at: row.get("next_at")?,
-            gone_at: row.get("gone_at")?,
-            lost: unsigned(row, "lost")?,
-        },
+        progress: progress(
+            row,
+            WebhookState::from_word(&row.get::<_, String>("state")?)?,
+            row.get("cause")?,
+        )?,
+        is_unreadable: false,
+    })
+}
+
+fn progress(
+    row: &Row<'_>,
+    state: WebhookState,
+    cause: String,
+) -> Result<WebhookProgress, StoreError> {
+    Ok(WebhookProgress {
+        state,
+        cause,
+        state_at: row.get("state_at")?,
+        position: unsigned(row, "position")?,
+        failing_since: row.get("failing_since")?,
+        failures: row.get("failures")?,
+        next_at: row.get("next_at")?,
+        gone_at: row.get("gone_at")?,
+        lost: unsigned(row, "lost")?,
     })
 }
 

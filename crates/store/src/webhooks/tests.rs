@@ -11,6 +11,7 @@ on_every_engine!(
     deliveries_can_be_settled_given_up_and_redelivered,
     attempts_and_dead_deliveries_are_bounded,
     skipped_deliveries_stay_skipped_after_a_late_settlement,
+    an_unreadable_webhook_can_only_be_deleted_and_does_not_affect_others,
 );
 
 fn webhook(id: &str) -> Webhook {
@@ -45,6 +46,7 @@ pub(crate) fn webhook_of(id: &str, client_id: &str) -> Webhook {
             gone_at: None,
             lost: 0,
         },
+        is_unreadable: false,
     }
 }
 
@@ -319,4 +321,50 @@ async fn skipped_deliveries_stay_skipped_after_a_late_settlement(engine: TestEng
         store.deliveries("whk_1").await.unwrap(),
         [dead, delivery(newest + 1)]
     );
+}
+
+async fn an_unreadable_webhook_can_only_be_deleted_and_does_not_affect_others(engine: TestEngine) {
+    let (store, made) = open_with_webhook(&engine).await;
+    put(&store, webhook("whk_2")).await;
+    let other = store.webhooks().await.unwrap().remove(1);
+    for (newer, back) in [
+        (
+            "document = replace(document, '{', '{\"rule\":1,')",
+            "document = replace(document, '\"rule\":1,', '')",
+        ),
+        ("state = 'dreaming'", "state = 'active'"),
+    ] {
+        let update = |set: &str| format!("UPDATE webhooks SET {set} WHERE id = 'whk_1'");
+        engine.execute(&update(newer)).await;
+        let webhooks = store.webhooks().await.unwrap();
+        assert_eq!(webhooks[1], other);
+        let (unreadable, progress) = (&webhooks[0], &webhooks[0].progress);
+        assert!(unreadable.is_unreadable && !progress.state.is_served());
+        assert!(progress.cause.contains("can't read"), "{}", progress.cause);
+        let first = |there: &[Webhook]| Ok::<_, StoreError>(Some(there[0].clone()));
+        assert!(
+            store
+                .change_webhook(("whk_1", "cga_a"), first)
+                .await
+                .is_err()
+        );
+        let second = |there: &[Webhook]| Ok::<_, StoreError>(Some(there[1].clone()));
+        let changed = store.change_webhook(("whk_2", "cga_a"), second).await;
+        assert_eq!(changed.unwrap().unwrap().settings, other.settings);
+        engine.execute("UPDATE webhooks SET version = 1").await;
+        engine.execute(&update(back)).await;
+        assert_eq!(
+            store.webhooks().await.unwrap(),
+            [made.clone(), other.clone()]
+        );
+    }
+    engine
+        .execute("UPDATE webhooks SET state = 'dreaming' WHERE id = 'whk_1'")
+        .await;
+    let delete = |_: &[Webhook]| Ok::<_, StoreError>(None);
+    store
+        .change_webhook(("whk_1", "cga_a"), delete)
+        .await
+        .unwrap();
+    assert_eq!(store.webhooks().await.unwrap(), [other]);
 }

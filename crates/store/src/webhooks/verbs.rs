@@ -17,7 +17,8 @@ impl Store {
     }
 
     /// Changes the webhook with this id: `change` gets all webhooks of the access, and returns the new state of this webhook, or
-    /// `None` to delete it. The webhook gets the next version. Returns the webhook after the change.
+    /// `None` to delete it. The webhook gets the next version. Returns the webhook after the change. A webhook that this program can't
+    /// read can only be deleted.
     ///
     /// # Errors
     /// The error of `change`, or the reason why the store failed. Nothing has changed in either case.
@@ -26,6 +27,7 @@ impl Store {
         of: (&str, &str),
         change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static,
     ) -> Result<Option<Webhook>, E> {
+        let change = only_if_readable(of.0, change);
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.change_webhook(of, false, change).await,
             Engine::Postgres(postgres) => postgres.change_webhook(of, false, change).await,
@@ -42,6 +44,7 @@ impl Store {
         of: (&str, &str),
         change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static,
     ) -> Result<Option<Webhook>, E> {
+        let change = only_if_readable(of.0, change);
         match self.engine() {
             Engine::Sqlite(sqlite) => sqlite.change_webhook(of, true, change).await,
             Engine::Postgres(postgres) => postgres.change_webhook(of, true, change).await,
@@ -113,5 +116,23 @@ impl Store {
             Engine::Sqlite(sqlite) => sqlite.settle(settlements).await,
             Engine::Postgres(postgres) => postgres.settle(settlements).await,
         }
+    }
+}
+
+/// Returns a change that does not overwrite a webhook with this id that this program can't read.
+fn only_if_readable<E: From<StoreError>>(
+    id: &str,
+    change: impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static,
+) -> impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, E> + Send + 'static {
+    let id = id.to_owned();
+    move |there| {
+        let wanted = change(there)?;
+        let overwritten = there.iter().find(|webhook| webhook.id == id);
+        if wanted.is_some() && overwritten.is_some_and(|webhook| webhook.is_unreadable) {
+            let why =
+                "this version of the program can't read the webhook, and does not overwrite it";
+            return Err(StoreError::new(why).into());
+        }
+        Ok(wanted)
     }
 }

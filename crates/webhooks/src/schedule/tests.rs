@@ -36,6 +36,7 @@ pub(crate) fn webhook() -> Webhook {
             gone_at: None,
             lost: 0,
         },
+        is_unreadable: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::postgres::test_server::new_database;
 use crate::test_engine::connect;
 use crate::webhooks::tests::{attempt, delivery, settlement, with_webhook};
-use crate::{PostgresOptions, Store, StoreError, Webhook, WebhookSettlement, WebhookState};
+use crate::{PostgresOptions, Store, WebhookSettlement, WebhookState};
 
 /// Ends the lease of the replica that delivers, as time would.
 async fn end_lease(options: &PostgresOptions) {
@@ -56,47 +56,4 @@ async fn a_former_deliverer_does_not_overwrite_progress() {
     let again = before.may_deliver().await.unwrap().unwrap();
     assert!(again > second.term && second.term > term);
     check_over(&first).await;
-}
-
-#[tokio::test]
-async fn an_unreadable_webhook_is_disabled_without_affecting_others() {
-    let Some(options) = new_database() else {
-        return;
-    };
-    let store = Store::open_postgres(&options).await.unwrap();
-    let made = with_webhook(&store).await;
-    let other = Webhook {
-        id: "whk_2".to_owned(),
-        ..made.clone()
-    };
-    let of = ("whk_2", &*other.client_id);
-    let put = other.clone();
-    let other = store
-        .change_webhook(of, |_| Ok::<_, StoreError>(Some(put)))
-        .await;
-    let other = other.unwrap().unwrap();
-    for newer in [
-        "document = jsonb_set(document::jsonb, '{rule}', '1')::text",
-        "state = 'dreaming'",
-    ] {
-        let newer = format!("UPDATE chatgate.webhooks SET {newer} WHERE id = 'whk_1'");
-        connect(&options).await.batch_execute(&newer).await.unwrap();
-        let webhooks = store.webhooks().await.unwrap();
-        assert_eq!(webhooks[1], other);
-        let progress = &webhooks[0].progress;
-        assert_eq!(progress.state, WebhookState::Disabled);
-        assert!(progress.cause.contains("can't read"), "{}", progress.cause);
-        let overwrite = |there: &[Webhook]| Ok::<_, StoreError>(Some(there[0].clone()));
-        let of = ("whk_1", &*made.client_id);
-        assert!(store.change_webhook(of, overwrite).await.is_err());
-        let back = format!(
-            "UPDATE chatgate.webhooks SET document = (document::jsonb - 'rule')::text, state = '{}' WHERE id = 'whk_1'",
-            made.progress.state.word()
-        );
-        connect(&options).await.batch_execute(&back).await.unwrap();
-        assert_eq!(
-            store.webhooks().await.unwrap(),
-            [made.clone(), other.clone()]
-        );
-    }
 }
