@@ -208,13 +208,15 @@ impl Access {
         }
     }
 
-    /// Makes the access whose stored document can't be read. It is suspended, because an unknown rule may restrict it. It keeps what
-    /// proves its caller, as far as that can be read, so that the caller learns that the access is disabled and is not taken for
-    /// somebody who guesses.
+    /// Logs that the stored document of an access can't be read, and makes this access. It is suspended, because an unknown rule may
+    /// restrict it. It keeps what proves its caller, as far as that can be read, so that the caller learns that the access is
+    /// disabled and is not taken for somebody who guesses.
     pub(crate) fn unreadable(
         (name, user, client_id): (&str, &str, &str),
         document: &str,
+        error: &dyn std::fmt::Display,
     ) -> Access {
+        tracing::error!(access = name, %error, "this version can't read an access; it rejects the calls of the access");
         let known: Value = serde_json::from_str(document).unwrap_or_default();
         let number = |field: &str| known[field].as_i64();
         Access {

@@ -19,6 +19,15 @@ pub enum ChangeError {
     Store(StoreError),
 }
 
+impl ChangeError {
+    /// Makes the refusal to overwrite an access that this version of the program can't read.
+    pub(crate) fn unreadable(name: &str) -> ChangeError {
+        ChangeError::Refused(format!(
+            "This version of the program can't read the access {name}. Change it with the version that has written it."
+        ))
+    }
+}
+
 impl From<StoreError> for ChangeError {
     fn from(error: StoreError) -> ChangeError {
         ChangeError::Store(error)

@@ -238,9 +238,7 @@ async fn read_for_update(
     let access = rows.first().map(read_access).transpose();
     access.map(Option::flatten).map_err(|error| {
         tracing::error!(access = name, %error, "an access can't be changed");
-        ChangeError::Refused(format!(
-            "This version of the program can't read the access {name}. Change it at a replica of the version that has written it."
-        ))
+        ChangeError::unreadable(name)
     })
 }
 

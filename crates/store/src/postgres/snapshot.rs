@@ -51,8 +51,11 @@ pub(super) fn read_or_suspend(row: &Row) -> Result<Option<Access>, StoreError> {
         let (Some(name), Some(user), Some(client_id)) = names else {
             return Err(error);
         };
-        tracing::error!(access = name, %error, "this version can't read an access; it rejects the calls of the access");
-        Ok(Some(Access::unreadable((name, user, client_id), document)))
+        Ok(Some(Access::unreadable(
+            (name, user, client_id),
+            document,
+            &error,
+        )))
     })
 }
 

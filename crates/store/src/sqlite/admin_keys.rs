@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 
 use super::connection::WriteConnection;
-use super::snapshot::read_admin_keys;
+use super::snapshot::each_admin_key;
 use super::store::SqliteStore;
 use crate::{AdminKey, StoreError};
 
@@ -20,12 +20,16 @@ impl SqliteStore {
         let guard = self.changing().await?;
         let write = move |connection: &mut WriteConnection| {
             let changed = connection.within(|transaction| {
-                let wanted = match change(&read_admin_keys(transaction)?) {
+                let keys: Result<Vec<_>, _> = each_admin_key(transaction)?.into_iter().collect();
+                let wanted = match change(&keys?) {
                     Ok(wanted) => wanted,
                     Err(refused) => return Ok(Err(refused)),
                 };
                 write(transaction, &name, wanted.as_ref())?;
-                Ok::<_, StoreError>(Ok(read_admin_keys(transaction)?))
+                each_admin_key(transaction)?
+                    .into_iter()
+                    .collect::<Result<_, _>>()
+                    .map(Ok)
             })?;
             memory.admin_keys.store(Arc::new(changed?));
             drop(guard);

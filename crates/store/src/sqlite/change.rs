@@ -23,6 +23,7 @@ impl SqliteStore {
     ) -> Result<Option<Arc<Access>>, ChangeError> {
         let guard = self.changing().await?;
         let before = self.memory().accesses.load_full().named(name).cloned();
+        check_readable(before.as_deref())?;
         let after = change(before.as_deref())?;
         let (actor, changed) = (actor.to_owned(), name.to_owned());
         let write = move |transaction: &Transaction<'_>| {
@@ -135,6 +136,9 @@ pub(super) fn put(
     accesses: Vec<Access>,
 ) -> Result<Vec<ChangedAccess>, ChangeError> {
     let before = |access: &Access| there.named(&access.name).map(|access| &**access);
+    accesses
+        .iter()
+        .try_for_each(|access| check_readable(before(access)))?;
     let pairs: Vec<_> = accesses.iter().map(|it| (before(it), it)).collect();
     let passed = ReassignedIds::of(&pairs);
     release_ids(transaction, &passed)?;
@@ -156,6 +160,14 @@ pub(super) fn put(
         transaction.execute(back, [client_id])?;
     }
     Ok(put)
+}
+
+/// Refuses the change of an access that this program can't read.
+fn check_readable(before: Option<&Access>) -> Result<(), ChangeError> {
+    match before {
+        Some(access) if access.is_unreadable => Err(ChangeError::unreadable(&access.name)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes accesses release the user names and client ids that pass to other accesses, by adding a prefix character that no name

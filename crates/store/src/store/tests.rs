@@ -28,6 +28,8 @@ on_every_engine!(
     each_change_of_admin_keys_sees_the_changes_before_it,
     a_last_use_survives_a_restart_and_does_not_change_the_access,
     the_first_start_is_recorded_and_survives_a_restart,
+    an_unreadable_access_is_rejected_without_affecting_others,
+    an_admin_key_with_an_unknown_role_is_ignored_without_affecting_others,
 );
 
 async fn put(store: &Store, access: Access) -> Result<i64, ChangeError> {
@@ -316,4 +318,48 @@ fn an_access_is_live_from_not_before_until_just_before_expires() {
         [4, 5, 9, 10].map(|now| access.is_live(now)),
         [false, true, true, false]
     );
+}
+
+async fn an_unreadable_access_is_rejected_without_affecting_others(engine: TestEngine) {
+    let store = engine.open().await;
+    for name in ["a", "b"] {
+        put(&store, access(name, name)).await.unwrap();
+    }
+    let known = store.accesses().named("a").cloned();
+    store.close().await;
+    let newer = "UPDATE accesses SET document = '{\"rule\":\"later\",' || substr(document, 2) WHERE name = 'a'";
+    engine.execute(newer).await;
+    let store = engine.open().await;
+    assert_eq!(store.accesses().unreadable(), 1);
+    let unreadable = store.accesses().of_user("a").cloned().unwrap();
+    assert!(!unreadable.is_live(7) && unreadable.client_id == "cga_a");
+    assert!(store.accesses().named("b").unwrap().is_live(7));
+    let overwriting = put(&store, access("a", "a")).await.map(drop);
+    let importing = store.put_accesses(("me", 7), &[access("a", "a")]).await;
+    let deleting = store.change_access(("me", 7), "a", |_| Ok(None)).await;
+    for refused in [overwriting, importing, deleting.map(drop)] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, ChangeError::Refused(_)), "{refused}");
+    }
+    put(&store, access("b", "renamed")).await.unwrap();
+    store.close().await;
+    let back = "UPDATE accesses SET document = replace(document, '\"rule\":\"later\",', '') WHERE name = 'a'";
+    engine.execute(back).await;
+    assert_eq!(engine.open().await.accesses().named("a").cloned(), known);
+}
+
+async fn an_admin_key_with_an_unknown_role_is_ignored_without_affecting_others(engine: TestEngine) {
+    let store = engine.open().await;
+    let key = |name: &str| {
+        let hash = StoredSecret::Keyed(format!("hash of {name}"));
+        AdminKey::new(name, Role::Operator, 1, hash)
+    };
+    store.put_admin_key(&key("ann")).await.unwrap();
+    store.close().await;
+    let newer = "INSERT INTO admin_keys (name, role, hash, created_at) VALUES ('auditor', 'auditor', 'h', 1)";
+    engine.execute(newer).await;
+    let store = engine.open().await;
+    assert_eq!(*store.admin_keys(), [key("ann")]);
+    // A change is judged by all keys.
+    assert!(store.put_admin_key(&key("bob")).await.is_err());
 }
