@@ -122,3 +122,62 @@ async fn a_replica_that_cannot_read_changes_stops_sending_and_serving_in_time() 
     until("the delivery", async || delivered() > before).await;
     assert_eq!(unread.send().await, "sent");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_cannot_read_the_signing_keys_stops_sending_until_it_can() {
+    let Some(unread) = Unread::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let gateway = &unread.fleet.gateways[0];
+    assert_eq!(unread.send().await, "sent");
+    // A key may have been revoked.
+    let rename = |from: &str, to: &str| {
+        unread.fleet.sql(&format!(
+            "ALTER TABLE chatgate.keys RENAME COLUMN {from} TO {to};
+             UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = 'signing_keys'"
+        ));
+    };
+    rename("sealed", "lost");
+    gateway.process.wait_for("the cause", |line| {
+        line.contains("signing keys can't be read")
+    });
+    until("it is cut off", async || {
+        let metrics = gateway.metrics().await;
+        metrics.contains("chatgate_replica_cut_off 1\n")
+    })
+    .await;
+    assert_eq!(unread.send().await, "not_sent");
+    rename("lost", "sealed");
+    until("it sends", async || unread.send().await == "sent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signing_key_that_does_not_open_keeps_no_revoked_key_alive() {
+    let Some(unread) = Unread::start().await else {
+        return skipped("PostgreSQL");
+    };
+    let gateway = &unread.fleet.gateways[0];
+    let kids = async || {
+        let keys = admin(gateway, Method::GET, "keys", Value::Null)
+            .await
+            .json();
+        let keys = keys["keys"].as_array().unwrap().clone();
+        keys.into_iter()
+            .map(|key| key["kid"].clone())
+            .collect::<Vec<_>>()
+    };
+    let rotated = admin(gateway, Method::POST, "keys/rotate", json!({})).await;
+    assert_eq!(rotated.status, 200, "{}", rotated.body);
+    let before = kids().await;
+    assert_eq!(before.len(), 2);
+    unread.fleet.sql(
+        "DELETE FROM chatgate.keys WHERE id = (SELECT min(id) FROM chatgate.keys WHERE starts_with(purpose, 'tokens/'));
+         INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) VALUES ('tokens/Later', 'x', 1, 1);
+         UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = 'signing_keys'",
+    );
+    until("the deleted key is dropped", async || {
+        kids().await == before[..1]
+    })
+    .await;
+    until("it sends", async || unread.send().await == "sent").await;
+}

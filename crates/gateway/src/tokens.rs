@@ -248,13 +248,15 @@ impl Tokens {
         self.own.load().has_waiting()
     }
 
-    /// Replaces our keys with the keys in the store.
+    /// Replaces our keys with the keys in the store. Returns whether this program can read all of them.
     ///
     /// # Errors
-    /// When the keys can't be read. Then the current keys stay.
-    pub(crate) async fn reread(&self, store: &Store) -> Result<(), String> {
-        self.publish(SigningKeys::read(store, self.signing.algorithm).await?);
-        Ok(())
+    /// When the store can't be read. Then the current keys stay.
+    pub(crate) async fn reread(&self, store: &Store) -> Result<bool, String> {
+        let keys = self.own.load().reread(store).await?;
+        let reads_all = !keys.has_unreadable();
+        self.publish(keys);
+        Ok(reads_all)
     }
 
     /// Generates a new key. It signs all later tokens; if replicas share the store, it does so as soon as all of them know it. Do

@@ -19,7 +19,7 @@ impl Store {
     ) -> Result<Vec<(&'static str, u64)>, StoreError> {
         let keys = self.keys("").await?;
         match self.engine() {
-            Engine::Sqlite(sqlite) => copy_into(database, sqlite, &keys, with_journal).await,
+            Engine::Sqlite(sqlite) => copy_into(database, sqlite, keys, with_journal).await,
             Engine::Postgres(_) => Err(StoreError::new("only a store in a file can be copied")),
         }
     }
@@ -65,7 +65,9 @@ mod tests {
         assert!(database.has_started().await.unwrap());
         let material = |mut keys: Vec<crate::StoredKey>| {
             keys.sort_by_key(|key| key.id);
-            let keys = keys.into_iter().map(|key| (key.purpose, key.material));
+            let keys = keys
+                .into_iter()
+                .map(|key| (key.purpose, key.material.unwrap()));
             keys.collect::<Vec<_>>()
         };
         assert_eq!(

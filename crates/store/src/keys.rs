@@ -9,8 +9,8 @@ pub struct StoredKey {
     pub id: i64,
     /// The purpose of the key.
     pub purpose: String,
-    /// The key itself.
-    pub material: Vec<u8>,
+    /// The key itself, or the reason why it can't be opened.
+    pub material: Result<Vec<u8>, StoreError>,
     /// The creation time, in seconds since 1970, UTC.
     pub created_at: i64,
     /// The time from which the key signs, in seconds since 1970, UTC; `None` while a live replica may not know the key.
@@ -34,14 +34,14 @@ impl Store {
         let mut keys = self.keys(purpose).await?;
         keys.retain(|key| key.purpose == purpose);
         if let Some(key) = keys.pop() {
-            return Ok(key.material);
+            return key.material;
         }
         let material = make()?;
         self.add_key(purpose, &material, now).await?;
         Ok(material)
     }
 
-    /// Returns all keys whose purpose begins with this text, oldest first.
+    /// Returns all keys whose purpose begins with this text, oldest first. A key that can't be opened does not affect the others.
     ///
     /// # Errors
     /// When the store can't be read.

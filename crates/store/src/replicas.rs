@@ -235,11 +235,12 @@ impl Store {
         }
     }
 
-    /// Reports that this process could not read the keys as of this change. Its other data then counts as current without them.
+    /// Reports that this process has read the keys as of this change and verifies with no others, but could not open all of them. Its
+    /// data then counts as current, although it lacks those keys.
     pub fn signing_keys_unread(&self, change: i64) {
         match self.engine() {
             Engine::Sqlite(_) => {}
-            Engine::Postgres(postgres) => postgres.signing_keys_tried(change),
+            Engine::Postgres(postgres) => postgres.signing_keys_read(change),
         }
     }
 

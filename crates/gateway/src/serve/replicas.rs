@@ -17,8 +17,8 @@ const SIGNS_LOOK: Duration = Duration::from_millis(20);
 /// Pause after a failed attempt to let a key sign, because the store is failing.
 const ACTIVATE_RETRY: Duration = Duration::from_secs(1);
 
-/// Pause after a failed attempt to read the keys. Until it succeeds, this replica verifies with keys that may be revoked.
-const READ_AGAIN: Duration = Duration::from_secs(5);
+/// Pause after a failed attempt to read the keys. Until it succeeds, what this replica knows does not count as current.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes over signing keys that another replica has added or removed, until the task is aborted. Lets new keys sign as soon as all
 /// replicas use them for verification.
@@ -52,15 +52,15 @@ async fn take_over_signing_keys(runtime: &Runtime, change: i64) -> bool {
     // Waits for a reload or rotation in this process, which may be changing the keys.
     let _held = runtime.loaded.lock().await;
     let snapshot = runtime.snapshot();
-    let read = snapshot.tokens.reread(&snapshot.store).await;
-    match &read {
-        Ok(()) => snapshot.store.signing_keys_in_force(change),
+    match snapshot.tokens.reread(&snapshot.store).await {
+        Ok(true) => snapshot.store.signing_keys_in_force(change),
+        Ok(false) => snapshot.store.signing_keys_unread(change),
         Err(error) => {
             tracing::error!(error, "signing keys can't be read");
-            snapshot.store.signing_keys_unread(change);
+            return false;
         }
     }
-    read.is_ok()
+    true
 }
 
 /// Waits until no key is left that does not sign yet, at most for the time that an operator may wait. Returns the keys of that

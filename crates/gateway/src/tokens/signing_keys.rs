@@ -21,7 +21,7 @@ struct StoredSigningKey {
     created_at: i64,
     /// The time from which the key signs; `None` while a replica may not know the key.
     signs_from: Option<i64>,
-    key: SigningKey,
+    key: Arc<SigningKey>,
 }
 
 /// All keys at one moment. The value never changes.
@@ -30,6 +30,8 @@ pub(crate) struct SigningKeys {
     algorithm: Algorithm,
     /// The keys, oldest first. The last one signs, as soon as all replicas know it.
     keys: Vec<Arc<StoredSigningKey>>,
+    /// The ids in the store of keys that this program can't read.
+    unreadable: Vec<i64>,
 }
 
 impl SigningKeys {
@@ -37,36 +39,70 @@ impl SigningKeys {
     /// has changed. Such a change is a normal rotation: tokens of the old algorithm stay valid.
     ///
     /// # Errors
-    /// When the store can't be read or written, or a key in it is broken.
+    /// When the store can't be read or written, or no key in it can be read.
     pub(crate) async fn open(
         store: &Store,
         algorithm: Algorithm,
         now: i64,
     ) -> Result<SigningKeys, String> {
-        let all = SigningKeys::read(store, algorithm).await?;
+        let all = SigningKeys::read(store, algorithm, &[]).await?;
         let last = all.keys.last().map(|kept| kept.key.algorithm());
         let all = if last == Some(algorithm) {
             all
         } else {
             all.with_first(store, now).await?
         };
+        if all.keys.is_empty() {
+            return Err("no signing key in the store can be read".to_owned());
+        }
         let (valid, expired) = all.split_expired(now);
         delete_keys(store, &expired).await?;
         Ok(valid)
     }
 
-    /// Reads all keys in the store.
+    /// Reads all keys in the store, and no others: a deleted key must not verify any longer because another key can't be read.
     ///
     /// # Errors
-    /// When the store can't be read, or a key in it is broken.
-    pub(crate) async fn read(store: &Store, algorithm: Algorithm) -> Result<SigningKeys, String> {
-        let kept = store.keys(PURPOSE_START).await;
-        let kept = kept.map_err(|error| error.to_string())?;
-        let keys: Result<Vec<_>, String> = kept.iter().map(read).collect();
+    /// When the store can't be read.
+    async fn read(
+        store: &Store,
+        algorithm: Algorithm,
+        known: &[Arc<StoredSigningKey>],
+    ) -> Result<SigningKeys, String> {
+        let stored = store.keys(PURPOSE_START).await;
+        let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
+        for stored in stored.map_err(|error| error.to_string())? {
+            match read(&stored).or_else(|error| known_key(known, &stored).ok_or(error)) {
+                Ok(key) => keys.push(Arc::new(StoredSigningKey {
+                    id: stored.id,
+                    created_at: stored.created_at,
+                    signs_from: stored.signs_from,
+                    key,
+                })),
+                Err(error) => {
+                    tracing::error!(
+                        id = stored.id,
+                        error,
+                        "a signing key in the store can't be read: its tokens are rejected"
+                    );
+                    unreadable.push(stored.id);
+                }
+            }
+        }
         Ok(SigningKeys {
             algorithm,
-            keys: keys?,
+            keys,
+            unreadable,
         })
+    }
+
+    /// Reads all keys in the store again. Keys in memory that are still in the store stay even if they can't be read from it any
+    /// longer.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) async fn reread(&self, store: &Store) -> Result<SigningKeys, String> {
+        SigningKeys::read(store, self.algorithm, &self.keys).await
     }
 
     /// Adds a new key, which signs from now on; if replicas share the store, it signs as soon as all of them know it. The key is on
@@ -98,12 +134,14 @@ impl SigningKeys {
         store: &Store,
         now: i64,
     ) -> Result<(SigningKeys, Vec<i64>), OperationError> {
-        let revoked = self.keys.iter().map(|kept| kept.id).collect();
+        let known = self.keys.iter().map(|kept| kept.id);
+        let revoked = known.chain(self.unreadable.iter().copied()).collect();
         let mut keys = self
             .with_another(store, now)
             .await
             .map_err(OperationError::Store)?;
         keys.keys.drain(..self.keys.len());
+        keys.unreadable.clear();
         Ok((keys, revoked))
     }
 
@@ -113,7 +151,7 @@ impl SigningKeys {
         let purpose = self.purpose();
         let added = store.add_key_once(PURPOSE_START, (&purpose, &material), now);
         added.await.map_err(|error| error.to_string())?;
-        SigningKeys::read(store, self.algorithm).await
+        SigningKeys::read(store, self.algorithm, &[]).await
     }
 
     fn purpose(&self) -> String {
@@ -131,7 +169,7 @@ impl SigningKeys {
             id,
             created_at: now,
             signs_from: store.signs_from(now),
-            key,
+            key: Arc::new(key),
         }));
         Ok(all)
     }
@@ -159,12 +197,17 @@ impl SigningKeys {
 
     /// Returns the key that signs: the newest key that all replicas know, or the oldest key if there is no such key.
     pub(crate) fn signing(&self) -> Option<&SigningKey> {
-        self.signing_at().map(|at| &self.keys[at].key)
+        self.signing_at().map(|at| &*self.keys[at].key)
     }
 
     fn signing_at(&self) -> Option<usize> {
         let known = self.keys.iter().rposition(|kept| kept.signs_from.is_some());
         known.or_else(|| (!self.keys.is_empty()).then_some(0))
+    }
+
+    /// Returns whether the store has a key that this program can't read.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        !self.unreadable.is_empty()
     }
 
     /// Returns whether there is a key that does not sign yet.
@@ -180,7 +223,7 @@ impl SigningKeys {
 
     /// Returns the JWKS document.
     pub(crate) fn jwks(&self) -> String {
-        let keys: Vec<_> = self.keys.iter().map(|kept| &kept.key).collect();
+        let keys: Vec<&SigningKey> = self.keys.iter().map(|kept| &*kept.key).collect();
         adapter_jwt::jwks(&keys)
     }
 
@@ -216,20 +259,26 @@ async fn generate(algorithm: Algorithm) -> Result<Vec<u8>, String> {
     made.map_err(|error| error.to_string())
 }
 
-fn read(stored: &StoredKey) -> Result<Arc<StoredSigningKey>, String> {
-    let broken = |error| format!("a signing key in the store is invalid: {error}");
+fn read(stored: &StoredKey) -> Result<Arc<SigningKey>, String> {
+    let material = stored.material.as_ref();
+    let material = material.map_err(ToString::to_string)?;
     let name = stored
         .purpose
         .strip_prefix(PURPOSE_START)
         .unwrap_or_default();
-    let algorithm = name.parse().map_err(broken)?;
-    let key = SigningKey::from_pkcs8(algorithm, &stored.material).map_err(broken)?;
-    Ok(Arc::new(StoredSigningKey {
-        id: stored.id,
-        created_at: stored.created_at,
-        signs_from: stored.signs_from,
-        key,
-    }))
+    let key = name.parse::<Algorithm>();
+    let key = key.and_then(|algorithm| SigningKey::from_pkcs8(algorithm, material));
+    key.map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// Returns the key with this number among known keys. The time of its generation distinguishes it from a key that got the same number
+/// after a failover.
+fn known_key(known: &[Arc<StoredSigningKey>], stored: &StoredKey) -> Option<Arc<SigningKey>> {
+    let mut known = known.iter();
+    let same = |known: &&Arc<StoredSigningKey>| {
+        (known.id, known.created_at) == (stored.id, stored.created_at)
+    };
+    known.find(same).map(|known| Arc::clone(&known.key))
 }
 
 #[cfg(test)]
@@ -315,5 +364,57 @@ mod tests {
             Err(OperationError::Conflict(_))
         ));
         assert!(keys.rotated(&store, 1 + VERIFIES_S).await.is_ok());
+    }
+
+    /// Adds a key of an algorithm that this program does not know.
+    async fn add_unreadable(store: &Store, now: i64) -> i64 {
+        let added = store.add_key("tokens/Later", b"later", now).await;
+        added.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_deleted_key_is_dropped_although_another_key_cannot_be_read() {
+        let (_folder, store) = store().await;
+        let first = open(&store, Algorithm::EdDsa, 1000).await;
+        let both = first.rotated(&store, 2000).await.unwrap();
+        let unreadable = add_unreadable(&store, 3000).await;
+        delete_keys(&store, &[both.keys[0].id]).await.unwrap();
+        let reread = both.reread(&store).await.unwrap();
+        assert_eq!(kids(&reread), kids(&both)[..1]);
+        assert!(reread.has_unreadable() && !reread.has_waiting());
+        assert_eq!(
+            kids(&open(&store, Algorithm::EdDsa, 3000).await),
+            kids(&reread)
+        );
+        // A revocation also removes the key that other versions may read.
+        let (revoked, expired) = reread.revoked(&store, 4000).await.unwrap();
+        assert_eq!(expired, [both.keys[1].id, unreadable]);
+        delete_keys(&store, &expired).await.unwrap();
+        let valid = revoked.reread(&store).await.unwrap();
+        assert_eq!(
+            (kids(&valid), valid.has_unreadable()),
+            (kids(&revoked), false)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_known_key_stays_even_if_it_cannot_be_read_again() {
+        let (_folder, store) = store().await;
+        let mut keys = open(&store, Algorithm::EdDsa, 1000).await;
+        let unreadable = add_unreadable(&store, 1000).await;
+        let known = &keys.keys[0];
+        keys.keys = vec![Arc::new(StoredSigningKey {
+            id: unreadable,
+            created_at: 1000,
+            signs_from: None,
+            key: Arc::clone(&known.key),
+        })];
+        let reread = keys.reread(&store).await.unwrap();
+        assert!(!reread.has_unreadable() && !reread.has_waiting());
+        assert_eq!(reread.keys.len(), 2);
+        // The same number may belong to another key after a failover.
+        delete_keys(&store, &[unreadable]).await.unwrap();
+        assert_eq!(add_unreadable(&store, 2000).await, unreadable);
+        assert!(keys.reread(&store).await.unwrap().has_unreadable());
     }
 }

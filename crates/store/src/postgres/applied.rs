@@ -26,18 +26,18 @@ impl PostgresStore {
     /// Records that this process signs and verifies by the keys of this epoch.
     pub(crate) fn signing_keys_in_force(&self, epoch: i64) {
         self.signing_keys_epoch.fetch_max(epoch, Ordering::AcqRel);
-        self.signing_keys_tried(epoch);
+        self.signing_keys_read(epoch);
     }
 
-    /// Records that this process has tried to read the keys of this epoch.
-    pub(crate) fn signing_keys_tried(&self, epoch: i64) {
-        self.signing_keys_tried.fetch_max(epoch, Ordering::AcqRel);
+    /// Records that this process verifies by no other keys than those of this epoch.
+    pub(crate) fn signing_keys_read(&self, epoch: i64) {
+        self.signing_keys_read.fetch_max(epoch, Ordering::AcqRel);
         self.wake().notify_one();
     }
 
-    /// Returns whether this process has tried to read the signing keys since this epoch.
-    pub(super) fn has_tried_signing_keys(&self, epoch: i64) -> bool {
-        self.signing_keys_tried.load(Ordering::Acquire) >= epoch
+    /// Returns whether this process verifies by no key that was deleted before this epoch.
+    pub(super) fn has_read_signing_keys(&self, epoch: i64) -> bool {
+        self.signing_keys_read.load(Ordering::Acquire) >= epoch
     }
 
     /// Returns the epochs that are in effect here.

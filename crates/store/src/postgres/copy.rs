@@ -112,7 +112,7 @@ pub(crate) type CopiedRows = Vec<(&'static str, u64)>;
 pub(crate) async fn copy_into(
     options: &PostgresOptions,
     from: &SqliteStore,
-    keys: &[StoredKey],
+    keys: Vec<StoredKey>,
     with_journal: bool,
 ) -> Result<CopiedRows, StoreError> {
     let direct = PgConnector::for_command(&options.direct_url)?;
@@ -185,15 +185,16 @@ async fn read_deployment(session: &mut PgSession) -> Result<String, StoreError> 
 async fn copy_keys(
     session: &mut PgSession,
     (options, deployment): (&PostgresOptions, &str),
-    keys: &[StoredKey],
+    keys: Vec<StoredKey>,
 ) -> Result<u64, StoreError> {
     let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) VALUES ($1, $2, $3, $4)";
+    let count = keys.len() as u64;
     for key in keys {
         let context = SealContext {
             deployment,
             purpose: &key.purpose,
         };
-        let sealed = options.seal.seal(&context, &key.material)?;
+        let sealed = options.seal.seal(&context, &key.material?)?;
         let values: [Value<'_>; 4] = [
             (&key.purpose, Type::TEXT),
             (&sealed, Type::BYTEA),
@@ -202,7 +203,7 @@ async fn copy_keys(
         ];
         session.execute(add, &values).await?;
     }
-    Ok(keys.len() as u64)
+    Ok(count)
 }
 
 async fn make_days(session: &mut PgSession, days: RangeInclusive<i64>) -> Result<(), PgError> {

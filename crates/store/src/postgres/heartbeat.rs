@@ -134,7 +134,7 @@ async fn beat_once(
         return Ok(());
     };
     let in_force = store.catch_up(seen).await?;
-    if store.has_tried_signing_keys(seen.signing_keys) {
+    if store.has_read_signing_keys(seen.signing_keys) {
         store.lease().set_current((asked_at, Instant::now()));
     }
     if in_force != known {

@@ -54,7 +54,7 @@ impl PostgresStore {
     async fn newest_key(&self, purpose: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let mut keys = self.keys(purpose).await?;
         keys.retain(|key| key.purpose == purpose);
-        Ok(keys.pop().map(|key| key.material))
+        keys.pop().map(|key| key.material).transpose()
     }
 
     pub(crate) async fn keys(&self, purpose_start: &str) -> Result<Vec<StoredKey>, StoreError> {
@@ -69,7 +69,7 @@ impl PostgresStore {
             let sealed: &[u8] = row.try_get("sealed").map_err(PgError::from)?;
             keys.push(StoredKey {
                 id: row.try_get("id").map_err(PgError::from)?,
-                material: self.seal().open(&self.context(&purpose), sealed)?,
+                material: self.seal().open(&self.context(&purpose), sealed),
                 purpose,
                 created_at: row.try_get("created_at").map_err(PgError::from)?,
                 signs_from: Some(row.try_get("signs_from").map_err(PgError::from)?)

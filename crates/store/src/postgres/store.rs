@@ -61,8 +61,8 @@ pub(crate) struct PostgresStore {
     pub(super) signing_keys: watch::Sender<i64>,
     /// The epoch of the keys with which this process signs and verifies.
     pub(super) signing_keys_epoch: AtomicI64,
-    /// The epoch as of which this process has last tried to read the signing keys.
-    pub(super) signing_keys_tried: AtomicI64,
+    /// The epoch as of which this process has last read the signing keys, including keys that it could not open.
+    pub(super) signing_keys_read: AtomicI64,
     /// The epochs of changes that this process has stored and could not apply at that time.
     pub(super) unapplied: parking_lot::Mutex<KnownEpochs>,
     /// The epoch of the accesses in memory. Locked while they are replaced, so that an older state never replaces a newer one.
@@ -117,7 +117,7 @@ impl PostgresStore {
             is_draining: AtomicBool::new(false),
             signing_keys: watch::Sender::new(signing_keys),
             signing_keys_epoch: AtomicI64::new(signing_keys),
-            signing_keys_tried: AtomicI64::new(signing_keys),
+            signing_keys_read: AtomicI64::new(signing_keys),
             unapplied: parking_lot::Mutex::default(),
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),

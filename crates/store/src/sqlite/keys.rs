@@ -15,7 +15,7 @@ impl SqliteStore {
                 Ok(StoredKey {
                     id: row.get("id")?,
                     purpose: row.get("purpose")?,
-                    material: row.get("material")?,
+                    material: Ok(row.get("material")?),
                     created_at: row.get("created_at")?,
                     signs_from: Some(row.get("created_at")?),
                 })

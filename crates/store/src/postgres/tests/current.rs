@@ -125,7 +125,7 @@ async fn a_replica_that_cannot_read_changes_renews_its_lease_and_is_not_current(
 }
 
 #[tokio::test]
-async fn a_replica_is_not_current_before_it_has_tried_to_read_the_signing_keys() {
+async fn a_replica_is_not_current_before_it_has_read_the_signing_keys() {
     let Some(mut options) = new_database() else {
         return;
     };

@@ -90,3 +90,21 @@ async fn an_admin_key_with_an_unknown_role_is_ignored_without_affecting_others()
     // A change is judged by all keys.
     assert!(store.put_admin_key(&key("auditor")).await.is_err());
 }
+
+#[tokio::test]
+async fn a_key_that_does_not_open_does_not_affect_others() {
+    let Some(options) = new_database() else {
+        return;
+    };
+    let store = open(&options).await;
+    let id = store.add_key("tokens/a", b"key", 1).await.unwrap();
+    let add = "INSERT INTO chatgate.keys (purpose, sealed, created_at, signs_from) VALUES ('tokens/b', 'x', 1, 1)";
+    execute_as_another_program(&store, add, "signing_keys").await;
+    let keys = store.keys("tokens/").await.unwrap();
+    let opened = keys.iter().map(|key| key.material.as_ref().ok());
+    assert_eq!(opened.collect::<Vec<_>>(), [Some(&b"key".to_vec()), None]);
+    assert_eq!(keys[0].id, id);
+    // A key that everything depends on is not made again.
+    let broken = store.key("tokens/b", 1, || Ok(vec![7])).await;
+    assert!(broken.is_err());
+}
