@@ -4,6 +4,7 @@
 mod accesses;
 mod admin_keys;
 mod applied;
+mod beat;
 mod catch_up;
 mod change;
 mod connections;

@@ -53,7 +53,7 @@ impl PostgresStore {
     /// When the accesses can't be read. The accesses in memory stay as they were.
     pub(super) async fn load_all_accesses(&self) -> Result<(), StoreError> {
         let mut known = self.accesses_epoch().lock().await;
-        let (accesses, epoch) = read_accesses(self.pool()).await?;
+        let (accesses, epoch) = read_accesses(self.connector()).await?;
         let before = self.memory().accesses.load_full();
         let gone = before
             .iter()

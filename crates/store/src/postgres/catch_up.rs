@@ -44,6 +44,21 @@ impl PostgresStore {
         if timeline == before {
             return Ok(());
         }
+        if self.raised_timeline.load(Ordering::Acquire) != timeline {
+            self.raise_epochs().await?;
+            self.raised_timeline.store(timeline, Ordering::Release);
+        }
+        self.load_all_accesses().await?;
+        self.load_admin_keys().await?;
+        self.complete_timeline.store(timeline, Ordering::Release);
+        tracing::warn!(
+            timeline,
+            "another server of the database has taken over: accesses and keys were read again"
+        );
+        Ok(())
+    }
+
+    async fn raise_epochs(&self) -> Result<(), StoreError> {
         let known = self.epochs_in_force().await.max(self.unapplied());
         let signing_keys = *self.signing_keys().borrow();
         let values: [Value<'_>; 3] = [
@@ -52,13 +67,6 @@ impl PostgresStore {
             (&signing_keys, Type::INT8),
         ];
         self.pool().write(RAISE, &values).await?;
-        self.load_all_accesses().await?;
-        self.load_admin_keys().await?;
-        self.complete_timeline.store(timeline, Ordering::Release);
-        tracing::warn!(
-            timeline,
-            "another server of the database has taken over: accesses and keys were read again"
-        );
         Ok(())
     }
 }

@@ -2,26 +2,21 @@
 //! and applied. A notification only makes this read earlier: nothing takes effect because of a message alone, and a lost message
 //! does not keep a change away. A replica that has made a change polls the state of the others; they do not notify it.
 
-use std::sync::{Arc, LazyLock, Weak};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
+use super::beat::{beat, publish_state};
 use super::connector::{NotificationReceiver, PgConnector};
-use super::epochs::{KnownEpochs, OF_EPOCHS, epochs_of};
-use super::error::PgError;
-use super::lease::now_ms;
+use super::epochs::KnownEpochs;
 use super::options::ReplicaOptions;
-use super::primary::OF_SERVER;
 use super::receipts::run_lookups;
-use super::replica::{drain, register};
-use super::session::{PgSession, Value};
+use super::session::PgSession;
 use super::store::PostgresStore;
-use super::table_version::OF_TABLES;
 use crate::StoreError;
 
 /// Pause between two heartbeats: the longest delay of a change whose notification was lost.
@@ -32,43 +27,6 @@ const LISTEN_RETRY: Duration = Duration::from_secs(1);
 
 /// Interval at which a silent listening connection is checked, because it does not report its own loss.
 const LISTEN_CHECK: Duration = Duration::from_secs(10);
-
-/// Never shortens a lease, because a heartbeat whose connection has broken may be carried out after a later one, with the time of
-/// its own start. Does not wait for a standby, so that a replica whose data is current may serve reads even when nothing can be
-/// sent. Does not renew the lease of a replica that has left, so that a heartbeat still on its way does not bring it back.
-static BEAT: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "WITH rule AS MATERIALIZED (
-        SELECT current_setting('synchronous_commit') AS synchronous
-    ), alone AS MATERIALIZED (
-        SELECT synchronous, set_config('synchronous_commit', 'local', true) FROM rule
-    ), beat AS (
-        UPDATE chatgate.replicas SET lease_until = greatest(lease_until, now() + $2 * interval '1 ms'),
-            accesses = $3, admin_keys = $4, signing_keys = $5, config = $6
-        WHERE id = $1 AND (lease_until > now() OR NOT draining) RETURNING id
-    ) SELECT
-        {OF_EPOCHS},
-        {OF_REPLICAS},
-        (SELECT count(DISTINCT config) FROM chatgate.replicas r WHERE r.id = $1 OR r.lease_until > now()) AS configurations,
-        (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms,
-        {OF_SERVER},
-        {OF_TABLES}
-    FROM beat, alone"
-    )
-});
-
-/// Counts the serving replicas, including this one.
-const OF_REPLICAS: &str = "(SELECT count(*) FROM chatgate.replicas r WHERE r.id = $1 OR (r.lease_until > now() AND NOT r.draining)) AS replicas";
-
-/// Reports the epochs in effect here and counts the replicas. Renews no lease and does not wait for the disk. If the server loses
-/// the report in a crash, the other replicas wait for the next heartbeat.
-static SAY: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "WITH alone AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-        UPDATE chatgate.replicas SET accesses = $2, admin_keys = $3, signing_keys = $4 FROM alone WHERE id = $1
-        RETURNING {OF_REPLICAS}"
-    )
-});
 
 /// Starts the heartbeat of a store, its listener for notifications, and its lookups. All of them end with the store.
 pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
@@ -133,7 +91,7 @@ async fn beat_once(
     let Some((asked_at, seen)) = beat(store, connection, known).await? else {
         return Ok(());
     };
-    let in_force = store.catch_up(seen).await?;
+    let in_force = catch_up_and_beat(store, connection, (known, seen)).await?;
     if store.has_read_signing_keys(seen.signing_keys) {
         store.lease().set_current((asked_at, Instant::now()));
     }
@@ -141,6 +99,24 @@ async fn beat_once(
         publish_state(store, connection, in_force).await?;
     }
     Ok(())
+}
+
+/// Reads newer data. Renews the lease once in a while if that takes long, as it may after a failover, so that the others do not
+/// consider this replica dead.
+async fn catch_up_and_beat(
+    store: &PostgresStore,
+    connection: &mut Option<PgSession>,
+    (known, seen): (KnownEpochs, KnownEpochs),
+) -> Result<KnownEpochs, StoreError> {
+    let mut caught_up = pin!(store.catch_up(seen));
+    loop {
+        if let Ok(in_force) = timeout(INTERVAL, &mut caught_up).await {
+            return in_force;
+        }
+        if let Err(error) = beat(store, connection, known).await {
+            tracing::debug!(%error, "the lease could not be renewed while changes are read");
+        }
+    }
 }
 
 /// Reads changes, applies them and reports the new epochs. Takes no longer than the pause between two heartbeats, so that the lease
@@ -157,92 +133,6 @@ async fn take_over(
     taken
         .await
         .map_err(|_| StoreError::new("changes could not be read in time"))?
-}
-
-/// Reports the epochs in effect here, over the connection of the heartbeat.
-async fn publish_state(
-    store: &PostgresStore,
-    connection: &mut Option<PgSession>,
-    in_force: KnownEpochs,
-) -> Result<(), StoreError> {
-    let mut session = ensure_connected(store, connection).await?;
-    let values: [Value<'_>; 4] = [
-        (&store.ids().replica().id, Type::INT8),
-        (&in_force.accesses, Type::INT8),
-        (&in_force.admin_keys, Type::INT8),
-        (&in_force.signing_keys, Type::INT8),
-    ];
-    let said = session.query_prepared(&SAY, &values).await?;
-    *connection = Some(session);
-    let Some(row) = said.first() else {
-        return Err(StoreError::new("this replica's row was deleted"));
-    };
-    // A new replica has to learn the number of replicas within its first second.
-    store.lease().set_replicas(count_in(row, "replicas")?);
-    Ok(())
-}
-
-/// Takes the connection, or makes another one if the connection is lost. The caller puts it back only after success, so that the
-/// next request after a failure uses another connection.
-async fn ensure_connected(
-    store: &PostgresStore,
-    connection: &mut Option<PgSession>,
-) -> Result<PgSession, PgError> {
-    match connection.take().filter(PgSession::is_usable) {
-        Some(session) => Ok(session),
-        None => store.connect().await,
-    }
-}
-
-/// Sends one heartbeat over the connection of the heartbeat. Returns the time of the request and the epochs in the database, or
-/// `None` if the row of this life was gone and another life has begun.
-async fn beat(
-    store: &PostgresStore,
-    connection: &mut Option<PgSession>,
-    in_force: KnownEpochs,
-) -> Result<Option<(Instant, KnownEpochs)>, StoreError> {
-    let mut session = ensure_connected(store, connection).await?;
-    let (sent, asked_ms) = (Instant::now(), now_ms());
-    let lease_ms = i64::try_from(store.lease().length().as_millis()).unwrap_or(i64::MAX);
-    let options = store.replica_options.load_full();
-    let values: [Value<'_>; 6] = [
-        (&store.ids().replica().id, Type::INT8),
-        (&lease_ms, Type::INT8),
-        (&in_force.accesses, Type::INT8),
-        (&in_force.admin_keys, Type::INT8),
-        (&in_force.signing_keys, Type::INT8),
-        (&options.config, Type::BYTEA),
-    ];
-    let rows = session.query_prepared(&BEAT, &values).await?;
-    let Some(row) = rows.first() else {
-        // The row of this life has been deleted, so the next life begins.
-        let (replica, _) = register(store.pool(), &options).await?;
-        tracing::warn!("this replica was considered dead and continues under a new replica id");
-        store.lease().end_term(Instant::now());
-        store.ids().begin(replica);
-        if store.is_draining() {
-            drain(store.pool(), replica).await?;
-        }
-        return Ok(None);
-    };
-    store.primary().observe(row)?;
-    store.tables.observe(row)?;
-    if let Some(lanes) = &store.lanes {
-        lanes.check_failover();
-    }
-    let read = |name| row.try_get::<_, i64>(name).map_err(PgError::from);
-    let lease = store.lease();
-    lease.set_configurations(count_in(row, "configurations")?);
-    lease.set_replicas(count_in(row, "replicas")?);
-    lease.renew((sent, Instant::now()), read("now_ms")? - asked_ms);
-    let seen = epochs_of(row)?;
-    *connection = Some(session);
-    Ok(Some((sent, seen)))
-}
-
-fn count_in(row: &Row, name: &str) -> Result<u32, PgError> {
-    let count: i64 = row.try_get(name)?;
-    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Listens for changes over a separate connection, which no pooler shares with others.

@@ -9,9 +9,6 @@ use parking_lot::Mutex;
 /// Safety margin by which this process considers its lease over earlier than the database does, because its clock may lag.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Maximum difference of clocks that counts as zero, because it may be the duration of the query. In milliseconds.
-const SAME_TIME_MS: i64 = 1000;
-
 /// Maximum difference of clocks, in milliseconds, before a warning: a larger one mixes up the order of log entries.
 pub(super) const CLOCK_MAX_MS: i64 = 5000;
 
@@ -23,6 +20,28 @@ pub(super) fn now_ms() -> i64 {
     since.map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     })
+}
+
+/// A time of the database's clock, with the times of this machine's clock just before it was requested and just after it was
+/// received. All in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClockReading {
+    pub(super) asked_ms: i64,
+    pub(super) database_ms: i64,
+    pub(super) received_ms: i64,
+}
+
+impl ClockReading {
+    /// Returns how far the database's clock is ahead, in milliseconds: the last known difference, or the nearest one that this
+    /// reading allows. A slow answer thus does not look like a difference.
+    fn ahead_ms(self, known: i64) -> i64 {
+        let (one, other) = (
+            self.database_ms - self.received_ms,
+            self.database_ms - self.asked_ms,
+        );
+        // The first is the smaller one, unless this machine's clock was set back in between.
+        known.clamp(one.min(other), one.max(other))
+    }
 }
 
 /// The lease of one replica.
@@ -67,18 +86,14 @@ impl ReplicaLease {
     }
 
     /// Records a successful renewal that was requested at `asked_at`. If the lease had expired before `now`, another term begins.
-    /// `ahead_ms` is how far the database's clock is ahead.
-    pub(super) fn renew(&self, (asked_at, now): (Instant, Instant), ahead_ms: i64) {
-        let counts = if ahead_ms.abs() > SAME_TIME_MS {
-            ahead_ms
-        } else {
-            0
-        };
-        let before = self.ahead_ms.swap(counts, Ordering::Relaxed);
+    pub(super) fn renew(&self, (asked_at, now): (Instant, Instant), clock: ClockReading) {
+        let before = self.ahead_ms.load(Ordering::Relaxed);
+        let ahead_ms = clock.ahead_ms(before);
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
         let is_far = |ms: i64| ms.abs() > CLOCK_MAX_MS;
-        match (is_far(before), is_far(counts)) {
+        match (is_far(before), is_far(ahead_ms)) {
             (false, true) => tracing::warn!(
-                ahead_ms = counts,
+                ahead_ms,
                 "the database's clock differs from this machine's by more than five seconds: accesses, tokens and rows use the \
                  database's clock"
             ),
@@ -136,9 +151,15 @@ impl ReplicaLease {
         self.holds(&term, now) && term.began <= since
     }
 
-    /// Ends the term, because another life with its own lease begins.
-    pub(super) fn end_term(&self, now: Instant) {
-        self.term.lock().began = now;
+    /// Ends the term, because by the database's clock the lease has been over for at least this time. This process's clock may not
+    /// have advanced in the meantime, as in a paused virtual machine. The replica is valid again only after
+    /// [`ReplicaLease::set_current`].
+    pub(super) fn expire(&self, over: Duration, now: Instant) {
+        let mut term = self.term.lock();
+        term.began = now;
+        if let Some(current_at) = now.checked_sub(self.length + over) {
+            term.current_at = term.current_at.min(current_at);
+        }
     }
 
     fn holds(&self, term: &LeaseTerm, now: Instant) -> bool {
@@ -172,6 +193,50 @@ mod tests {
 
     const LENGTH: Duration = Duration::from_secs(5);
 
+    /// Returns a reading of a clock that is this far ahead.
+    fn reading(ahead_ms: i64, asked_ms: i64, took_ms: i64) -> ClockReading {
+        ClockReading {
+            asked_ms,
+            database_ms: asked_ms + ahead_ms + took_ms / 2,
+            received_ms: asked_ms + took_ms,
+        }
+    }
+
+    #[test]
+    fn a_slow_answer_does_not_look_like_a_difference_of_clocks() {
+        let began = Instant::now();
+        let lease = ReplicaLease::new(LENGTH, began);
+        let mut asked_ms = 1_700_000_000_000;
+        let mut measured = |ahead_ms: i64, took_ms: i64| {
+            asked_ms += 1000;
+            lease.renew((began, began), reading(ahead_ms, asked_ms, took_ms));
+            lease.database_ms(asked_ms) - asked_ms
+        };
+        assert_eq!(measured(0, 2900), 0);
+        assert_eq!(measured(600, 2), 599);
+        assert_eq!(measured(600, 2900), 599, "the exact one is kept");
+        assert_eq!(measured(-600_000, 2), -599_999);
+        assert_eq!(measured(0, 2), -1);
+        // The clock was set back by a minute while the answer was on its way.
+        assert_eq!(measured(0, -60_000), -1);
+    }
+
+    #[test]
+    fn a_lease_that_is_over_by_the_databases_clock_is_valid_only_with_data_read_after_that() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let lease = ReplicaLease::new(LENGTH, began);
+        let clock = reading(0, 1, 0);
+        // By this process's clock a second has passed since the renewal, by the database's an hour.
+        lease.expire(Duration::from_secs(3600), at(1));
+        assert!(!lease.is_valid(at(1)));
+        lease.renew((at(1), at(1)), clock);
+        assert!(!lease.is_valid(at(1)), "it lacks changes");
+        assert!(lease.age() >= Duration::from_secs(3600));
+        lease.set_current((at(1), at(2)));
+        assert!(lease.is_valid(at(2)) && !lease.is_valid_since(began, at(2)));
+    }
+
     #[test]
     fn a_replica_is_valid_again_only_with_a_renewed_lease_and_current_data() {
         let began = Instant::now();
@@ -181,7 +246,8 @@ mod tests {
         assert!(!lease.is_valid(at(4)), "a second before its end");
 
         // The replica was stopped, and wakes up.
-        lease.renew((at(60), at(61)), 0);
+        let clock = reading(0, 1, 0);
+        lease.renew((at(60), at(61)), clock);
         assert!(!lease.is_valid(at(61)), "it lacks changes");
         lease.set_current((at(60), at(62)));
         assert!(lease.is_valid(at(62)) && lease.is_valid_since(at(62), at(62)));
@@ -190,10 +256,8 @@ mod tests {
         }
 
         // The database answers, but its changes can't be read.
-        lease.renew((at(64), at(64)), 0);
+        lease.renew((at(64), at(64)), clock);
         assert!(!lease.is_valid(at(64)));
         lease.set_current((at(64), at(64)));
-        lease.end_term(at(65));
-        assert!(lease.is_valid(at(65)) && !lease.is_valid_since(at(64), at(65)));
     }
 }

@@ -5,17 +5,23 @@ use std::borrow::Cow;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::connector::PgConnector;
 use super::error::PgError;
 use super::pool::PgPool;
+use super::session::START_STATEMENT_MAX;
 use crate::last_use::{LastUse, LastUses};
 use crate::{Access, Accesses, AdminKey, Role, StoreError, StoredSecret};
 
-/// Reads all accesses and their epoch.
-pub(super) async fn read_accesses(pool: &PgPool) -> Result<(Accesses, i64), StoreError> {
-    // One statement sees one state, so the epoch is that of the rows.
-    let all = "SELECT e.epoch, a.name, a.\"user\", a.client_id, a.document FROM chatgate.epochs e LEFT JOIN chatgate.accesses a ON true
-         WHERE e.what = 'accesses'";
-    let rows = pool.read(all, &[]).await?;
+/// Selects all accesses and their epoch. One statement sees one state, so the epoch is that of the rows.
+const ACCESSES: &str =
+    "SELECT e.epoch, a.name, a.\"user\", a.client_id, a.document FROM chatgate.epochs e
+     LEFT JOIN chatgate.accesses a ON true WHERE e.what = 'accesses'";
+
+/// Reads all accesses and their epoch over a connection of its own, because that may take longer than a caller waits.
+pub(super) async fn read_accesses(connector: &PgConnector) -> Result<(Accesses, i64), StoreError> {
+    let mut session = connector.connect().await?;
+    session.set_timeout(START_STATEMENT_MAX);
+    let rows = session.query(ACCESSES, &[]).await?;
     let epoch = rows.first().map(|row| row.try_get("epoch"));
     let epoch = epoch.transpose().map_err(PgError::from)?.unwrap_or(0);
     let accesses = rows

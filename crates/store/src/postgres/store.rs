@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
 use super::connector::PgConnector;
@@ -16,14 +17,14 @@ use super::error::PgError;
 use super::ids::{ReplicaId, RowIds};
 use super::journal::Lanes;
 use super::key_lookups::KeyLookups;
-use super::lease::{ReplicaLease, now_ms};
+use super::lease::{ClockReading, ReplicaLease, now_ms};
 use super::migrations::migrate;
 use super::options::{PostgresOptions, ReplicaOptions};
 use super::pool::{PgLease, PgPool};
 use super::primary::Primary;
 use super::replica::register;
 use super::seal::SealKeys;
-use super::session::{PgSession, Value};
+use super::session::{PgSession, STATEMENT_MAX, Value};
 use super::slow::SlowConnection;
 use super::snapshot::{read_accesses, read_admin_keys, read_deployment, read_last_uses};
 use super::table_version::TableVersion;
@@ -71,6 +72,8 @@ pub(crate) struct PostgresStore {
     admin_keys_epoch: Mutex<i64>,
     /// The server's timeline on which the data in memory was last read completely.
     pub(super) complete_timeline: AtomicI64,
+    /// The server's timeline on which this process has last raised the epochs to the values that it knew.
+    pub(super) raised_timeline: AtomicI64,
 }
 
 impl PostgresStore {
@@ -90,7 +93,7 @@ impl PostgresStore {
         let deployment = read_deployment(&pool).await?;
         // No replica waits for this one yet, so the data may lack changes that are made while it is read.
         let current_at = Instant::now();
-        let (accesses, accesses_epoch) = read_accesses(&pool).await?;
+        let (accesses, accesses_epoch) = read_accesses(&connector).await?;
         let (admin_keys, admin_keys_epoch) = read_admin_keys(&pool).await?;
         let last_uses = read_last_uses(&pool).await?;
         let memory = StoreMemory::new(accesses, admin_keys, last_uses);
@@ -122,6 +125,7 @@ impl PostgresStore {
             accesses_epoch: Mutex::new(accesses_epoch),
             admin_keys_epoch: Mutex::new(admin_keys_epoch),
             complete_timeline: AtomicI64::new(complete_timeline),
+            raised_timeline: AtomicI64::new(complete_timeline),
         };
         let material = store
             .key("journal", 0, || random_bytes(JOURNAL_KEY_BYTES))
@@ -157,6 +161,11 @@ impl PostgresStore {
 
     pub(super) fn direct(&self) -> &Arc<PgConnector> {
         &self.direct
+    }
+
+    /// Returns the connector for connections outside the pool.
+    pub(super) fn connector(&self) -> &PgConnector {
+        &self.connector
     }
 
     /// Makes a connection outside the pool.
@@ -225,9 +234,12 @@ impl PostgresStore {
         what: EpochOf,
         changes: i64,
     ) -> Result<(PgLease, i64), PgError> {
-        // Read before a connection is taken, because a task that loads changes holds this lock while it waits for a connection.
+        // Read before a connection is taken, because a task that loads changes holds this lock while it waits for a connection. After
+        // a failover it may hold the lock for longer than a caller waits.
         let known = match what {
-            EpochOf::Accesses => *self.accesses_epoch.lock().await,
+            EpochOf::Accesses => *timeout(STATEMENT_MAX, self.accesses_epoch.lock())
+                .await
+                .map_err(|_| PgError::timed_out())?,
             EpochOf::AdminKeys => *self.admin_keys_epoch.lock().await,
             EpochOf::SigningKeys => *self.signing_keys.borrow(),
         };
@@ -271,7 +283,12 @@ async fn begin_life(
     let (asked_at, asked_ms) = (Instant::now(), now_ms());
     let (replica, database_ms) = register(pool, options).await?;
     let lease = ReplicaLease::new(options.lease, current_at);
-    lease.renew((asked_at, Instant::now()), database_ms - asked_ms);
+    let clock = ClockReading {
+        asked_ms,
+        database_ms,
+        received_ms: now_ms(),
+    };
+    lease.renew((asked_at, Instant::now()), clock);
     Ok((replica, lease))
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 
+use super::session::STATEMENT_MAX;
 use super::test_server::new_database;
 use crate::{
     Access, AdminKey, PostgresOptions, Propagation, PropagationWait, Role, SharedSession, Store,
@@ -164,11 +165,11 @@ async fn after_a_lossy_failover_replicas_match_the_database_and_reuse_no_epoch()
     let next = noted(&stores[1], "b", "next").await;
     assert!(next.version > lost.version);
     for store in &stores {
-        store
-            .postgres()
-            .complete_timeline
-            .store(0, Ordering::Release);
-        store.postgres().read_after_failover().await.unwrap();
+        let postgres = store.postgres();
+        for timeline in [&postgres.complete_timeline, &postgres.raised_timeline] {
+            timeline.store(0, Ordering::Release);
+        }
+        postgres.read_after_failover().await.unwrap();
         assert_eq!(store.accesses().named("a").unwrap().note, "kept");
         assert_eq!(**store.accesses().named("b").unwrap(), next);
         assert!(store.admin_keys().is_empty());
@@ -180,6 +181,41 @@ async fn after_a_lossy_failover_replicas_match_the_database_and_reuse_no_epoch()
     assert!(last.version > next.version);
     stores[1].postgres().load_accesses().await.unwrap();
     assert_eq!(**stores[1].accesses().named("a").unwrap(), last);
+}
+
+#[tokio::test]
+async fn after_a_failover_a_slow_read_of_all_accesses_ends_and_keeps_the_lease() {
+    let Some(mut options) = new_database() else {
+        return;
+    };
+    options.replica.lease = Duration::from_secs(3);
+    let store = open(&options).await;
+    let postgres = store.postgres();
+    let signing_keys = *store.signing_key_changes().unwrap().borrow();
+    let mut slow = postgres.connect().await.unwrap();
+    slow.begin().await.unwrap();
+    let lock = "LOCK TABLE chatgate.accesses IN ACCESS EXCLUSIVE MODE";
+    slow.batch(lock).await.unwrap();
+    for timeline in [&postgres.complete_timeline, &postgres.raised_timeline] {
+        timeline.store(0, Ordering::Release);
+    }
+    postgres.wake().notify_one();
+    // Longer than a statement may take while a caller waits, and longer than the lease.
+    let until = Instant::now() + STATEMENT_MAX + Duration::from_secs(3);
+    while Instant::now() < until {
+        assert!(store.replicas().await.unwrap().unwrap()[0].lease_ms > 0);
+    }
+    let unread = postgres.complete_timeline.load(Ordering::Acquire);
+    assert_eq!(unread, 0);
+    slow.commit().await.unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while postgres.complete_timeline.load(Ordering::Acquire) == 0 {
+        assert!(Instant::now() < until, "the accesses are not read");
+        store.changes("a", 1).await.unwrap();
+    }
+    // The epochs were raised once.
+    let seen = postgres.load_accesses().await.unwrap();
+    assert_eq!(seen.signing_keys, signing_keys + 1);
 }
 
 #[tokio::test]

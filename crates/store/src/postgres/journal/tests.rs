@@ -393,11 +393,18 @@ async fn a_send_whose_call_began_before_its_replica_caught_up_is_rejected() {
     };
     let a = Replica::start(&options).await;
     let began = Instant::now();
-    a.store.postgres().lease().end_term(Instant::now());
+    let lease = a.store.postgres().lease();
+    lease.expire(Duration::ZERO, Instant::now());
     for claim in [Some(claim("early")), None] {
         let refused = a.journal.open(row(), claim, began).await.err().unwrap();
         assert!(refused.to_string().contains("lease has expired"));
     }
+    until(async || {
+        // The round trip lets the heartbeat run.
+        a.store.replicas().await.unwrap();
+        a.store.has_lease().then_some(())
+    })
+    .await;
     drop(a.intent("later").await);
     // The rows and the key are withdrawn.
     until(async || a.receipt("early").await.is_none().then_some(())).await;

@@ -125,6 +125,36 @@ async fn a_replica_that_cannot_read_changes_renews_its_lease_and_is_not_current(
 }
 
 #[tokio::test]
+async fn a_replica_whose_lease_was_over_by_the_databases_clock_is_not_valid_before_it_has_read_changes()
+ {
+    let Some(mut options) = new_database() else {
+        return;
+    };
+    options.replica.lease = Duration::from_secs(60);
+    let store = open(&options).await;
+    assert!(store.has_lease());
+    // The replica's own clock does not advance in this hour, as in a paused virtual machine.
+    let pause = "UPDATE chatgate.replicas SET lease_until = now() - interval '1 h'";
+    let mut session = store.postgres().connect().await.unwrap();
+    let unreadable = "ALTER TABLE chatgate.changes RENAME COLUMN access TO lost;
+        UPDATE chatgate.epochs SET epoch = epoch + 1 WHERE what = 'accesses'";
+    let all = format!("BEGIN; {unreadable}; {pause}; COMMIT");
+    session.batch(&all).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while store.replicas().await.unwrap().unwrap()[0].lease_ms < 0 {
+        assert!(Instant::now() < until, "the lease is not renewed");
+    }
+    assert!(!store.has_lease());
+    assert!(store.stale_for().unwrap() >= Duration::from_secs(3600));
+    rename_change_column_and_raise_epoch(&store, ["lost", "access"]).await;
+    while !store.has_lease() {
+        assert!(Instant::now() < until, "it does not become current");
+        store.replicas().await.unwrap();
+    }
+    assert!(store.stale_for().unwrap() < Duration::from_secs(30));
+}
+
+#[tokio::test]
 async fn a_replica_is_not_current_before_it_has_read_the_signing_keys() {
     let Some(mut options) = new_database() else {
         return;

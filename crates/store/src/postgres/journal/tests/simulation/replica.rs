@@ -7,7 +7,7 @@ use super::oracle::Attempt;
 use super::{Event, InFlightStatement, Job, ProcessId, Simulation};
 use crate::postgres::ids::{ReplicaId, RowIds};
 use crate::postgres::journal::send_tracker::SendTracker;
-use crate::postgres::lease::ReplicaLease;
+use crate::postgres::lease::{ClockReading, ReplicaLease};
 
 /// Pauses between two rounds of the jobs, as in `heartbeat.rs` and `sweep.rs`, in milliseconds.
 const BEAT_MS: u64 = 1000;
@@ -205,7 +205,7 @@ impl Simulation {
         let slot = i64::try_from(asker.replica).unwrap();
         let now = self.instant();
         let life = self.replicas[asker.replica].life.as_mut().unwrap();
-        life.lease.end_term(now);
+        life.lease.expire(Duration::ZERO, now);
         life.ids.begin(ReplicaId { id: owner, slot });
         life.is_registered = true;
         self.renew(asker, asked_at);
@@ -220,7 +220,12 @@ impl Simulation {
         let asked_at = self.began + Duration::from_millis(asked_at);
         let now = self.instant();
         let lease = &self.lifetime(asker).lease;
-        lease.renew((asked_at, now), 0);
+        let clock = ClockReading {
+            asked_ms: 0,
+            database_ms: 0,
+            received_ms: 0,
+        };
+        lease.renew((asked_at, now), clock);
         lease.set_current((asked_at, now));
     }
 
