@@ -3,8 +3,9 @@
 mod destination_forms;
 pub(crate) mod hashed_chat;
 pub(crate) mod target;
-mod under_way;
+pub(crate) mod under_way;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,32 @@ use crate::store::Engine;
 use crate::{Store, StoreError};
 use target::{ErasureTarget, SearchedTable, TABLES};
 
+/// The reason why an erasure did not succeed.
+#[derive(Debug)]
+pub enum ErasureError {
+    /// What could be found is erased, but rows about the destination may still be written. One sentence says what to do.
+    Incomplete(String),
+    /// The store can't currently be read or written.
+    Store(StoreError),
+}
+
+impl From<StoreError> for ErasureError {
+    fn from(error: StoreError) -> ErasureError {
+        ErasureError::Store(error)
+    }
+}
+
+impl fmt::Display for ErasureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ErasureError::Incomplete(why) => f.write_str(why),
+            ErasureError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ErasureError {}
+
 impl Store {
     /// Deletes all stored data about a destination: parameters and answers of calls to it, its events, and every mention of it in
     /// texts of the journal, of receipts and of past changes, in whatever notation. Receipts stay valid, so that nothing is sent
@@ -23,14 +50,14 @@ impl Store {
     /// nothing of the destination but hashes.
     ///
     /// # Errors
-    /// When the store can't be written, or when sends that may still write about the destination take too long: repeat the call
+    /// When the store can't be written, or when sends or other replicas may still write about the destination: repeat the call later
     /// then. When another process or connection reads the file for so long that the remains can't be overwritten: they are
     /// overwritten as soon as possible.
     pub async fn erase_destination(
         &self,
         by: (&str, i64),
         destination: &str,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64, ErasureError> {
         let erased = self.erase(by, destination).await;
         self.memory().erasures.fetch_add(1, Ordering::Release);
         erased
@@ -38,7 +65,7 @@ impl Store {
 
     /// Erases rows that are written during the erasure as well: sends under way write rows when they end, and other replicas write
     /// their waiting rows.
-    async fn erase(&self, by: (&str, i64), destination: &str) -> Result<u64, StoreError> {
+    async fn erase(&self, by: (&str, i64), destination: &str) -> Result<u64, ErasureError> {
         // Rows in the queue may mention the destination as well.
         self.journal().flush().await?;
         let key = match self.engine() {

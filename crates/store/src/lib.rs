@@ -55,6 +55,7 @@ pub use change_error::ChangeError;
 pub use connections::StoreConnections;
 pub use crypto::{random_bytes, sha256};
 pub use daily::{DailyBlock, DailyCount};
+pub use erasure::ErasureError;
 pub use error::StoreError;
 pub use events::{
     BadCursor, ChannelMemory, ChatMemory, Event, EventChannel, EventKind, EventPage,

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use serde_json::{Value, json};
-use store::{JournalOrder, Store, StoreError};
+use store::{ErasureError, JournalOrder, Store, StoreError};
 
 use crate::access::bounds::ID_BYTES_MAX;
 use crate::access::draft::bounded;
@@ -146,7 +146,10 @@ async fn erase(
     let erased = run_to_completion(Box::pin(async move {
         let _permit = permit;
         let erasing = store.erase_destination((&actor, at_ms), &destination);
-        let erased = erasing.await.map_err(|error| OperationError::Store(error.to_string()))?;
+        let erased = erasing.await.map_err(|error| match error {
+            ErasureError::Incomplete(why) => OperationError::Conflict(why),
+            ErasureError::Store(error) => OperationError::Store(error.to_string()),
+        })?;
         tracing::info!(target: "chatgate::change", actor, erased, "a destination was erased from the journal");
         Ok(erased)
     }))

@@ -161,6 +161,19 @@ impl JournalEntry {
         }
     }
 
+    /// Returns the time of the row that the entry writes, in milliseconds since 1970; `None` if it writes no row, or only updates a
+    /// count.
+    pub(crate) fn row_ms(&self) -> Option<i64> {
+        match self {
+            JournalEntry::Row(row) => Some(row.at_ms),
+            JournalEntry::Counted(update) if update.counted.id().is_some() => None,
+            JournalEntry::Counted(update) => update.counted.row().map(|row| row.at_ms),
+            JournalEntry::Open(opening) => Some(opening.row.at_ms),
+            JournalEntry::Close(_, closing) => Some(closing.row.at_ms),
+            JournalEntry::Withdraw(_) | JournalEntry::Flush(_) => None,
+        }
+    }
+
     /// Returns whether a caller waits for the entry.
     pub(crate) fn is_urgent(&self) -> bool {
         match self {

@@ -76,6 +76,8 @@ impl Queue {
         let mut waiting = self.waiting.lock();
         let taken = waiting.next_in_lanes(part.lanes(), batch_max(part));
         waiting.under_way[part as usize] = taken.first().map(|(number, _)| *number);
+        let times = taken.iter().filter_map(|(_, entry)| entry.row_ms());
+        waiting.under_way_ms[part as usize] = times.min();
         waiting.without_abandoned(taken)
     }
 
@@ -88,6 +90,7 @@ impl Queue {
     ) -> Vec<JournalEntry> {
         let mut waiting = self.waiting.lock();
         waiting.under_way[part as usize] = None;
+        waiting.under_way_ms[part as usize] = None;
         waiting.put_back(batch, part.lanes())
     }
 
@@ -96,6 +99,7 @@ impl Queue {
     pub(crate) fn end_batch(&self, part: JournalPart) -> Vec<Flush> {
         let mut waiting = self.waiting.lock();
         waiting.under_way[part as usize] = None;
+        waiting.under_way_ms[part as usize] = None;
         let done = waiting.done_flushes();
         let (_, left) = waiting.len();
         if left == 0 && waiting.under_way.iter().all(Option::is_none) {
@@ -107,6 +111,11 @@ impl Queue {
             _ => None,
         })
         .collect()
+    }
+
+    /// Returns the time of the oldest row that is not on the disk, in milliseconds since 1970; `None` if all rows are.
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+        self.waiting.lock().oldest_ms()
     }
 
     /// Frees the reserved place of an open row whose intent was dropped without an outcome.

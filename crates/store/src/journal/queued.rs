@@ -50,6 +50,8 @@ pub(super) struct QueuedEntries {
     /// The arrival number of the oldest entry that is being written, for each part that is written separately. In the order of
     /// [`JournalPart::ALL`].
     pub(super) under_way: [Option<u64>; JournalPart::ALL.len()],
+    /// The time of the oldest row that is being written, for each of these parts; milliseconds since 1970.
+    pub(super) under_way_ms: [Option<i64>; JournalPart::ALL.len()],
     /// Sends whose outcome will never come; recorded only where the sweep looks for such sends.
     pub(super) lost: Vec<i64>,
     /// The sender that is dropped when the queue is closed and empty.
@@ -94,6 +96,17 @@ impl QueuedEntries {
             Some(lane) => self.lanes[lane as usize].push_back(numbered),
             None => self.flushes.push_back(numbered),
         }
+    }
+
+    /// Returns the time of the oldest row that is not on the disk, in milliseconds since 1970. In a lane, rows wait in the order of
+    /// their times, apart from the time between a row's creation and its arrival.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        let first = |lane: &VecDeque<NumberedEntry>| {
+            let mut entries = lane.iter();
+            entries.find_map(|(_, entry)| entry.row_ms())
+        };
+        let waiting = self.lanes.iter().filter_map(first);
+        waiting.chain(self.under_way_ms.into_iter().flatten()).min()
     }
 
     /// Returns the number of waiting entries of known callers, and of all callers.

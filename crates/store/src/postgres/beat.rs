@@ -31,7 +31,8 @@ static BEAT: LazyLock<String> = LazyLock::new(|| {
         WHERE id = $1 AND (lease_until > now() OR NOT draining)
     ), beat AS (
         UPDATE chatgate.replicas SET lease_until = greatest(lease_until, now() + $2 * interval '1 ms'),
-            accesses = $3, admin_keys = $4, signing_keys = $5, config = $6
+            accesses = $3, admin_keys = $4, signing_keys = $5, config = $6,
+            figures = jsonb_build_object('written_to_ms', least($8, (extract(epoch FROM now()) * 1000)::bigint))
         WHERE id = $1 AND (lease_until > now() OR ($7 AND NOT draining))
     ) SELECT over_ms,
         {OF_EPOCHS},
@@ -135,7 +136,11 @@ async fn beat_on_session(
     let (sent, asked_ms) = (Instant::now(), now_ms());
     let lease_ms = i64::try_from(store.lease().length().as_millis()).unwrap_or(i64::MAX);
     let options = store.replica_options.load();
-    let values: [Value<'_>; 7] = [
+    // All rows before this time are written.
+    let written_to_ms = store.memory().journal.queue.oldest_ms();
+    let written_to_ms = written_to_ms.map_or(asked_ms, |oldest_ms| oldest_ms.min(asked_ms));
+    let written_to_ms = store.lease().database_ms(written_to_ms);
+    let values: [Value<'_>; 8] = [
         (&store.ids().replica().id, Type::INT8),
         (&lease_ms, Type::INT8),
         (&in_force.accesses, Type::INT8),
@@ -143,6 +148,7 @@ async fn beat_on_session(
         (&in_force.signing_keys, Type::INT8),
         (&options.config, Type::BYTEA),
         (&knows_over, Type::BOOL),
+        (&written_to_ms, Type::INT8),
     ];
     let rows = session.query_prepared(&BEAT, &values).await?;
     Ok(rows.into_iter().next().map(|row| BeatAnswer {

@@ -1,6 +1,8 @@
 //! This process among the replicas: each life of a process has its own row, so that its work is told apart from the work of the
 //! next life.
 
+use std::sync::LazyLock;
+
 use tokio_postgres::types::Type;
 
 use super::error::PgError;
@@ -14,16 +16,25 @@ use crate::StoreError;
 /// Maximum number of attempts to take a slot while others take slots at the same time.
 const TRIES: u32 = 20;
 
+/// The time for which a replica that has lost its lease without announcing its end may still have rows in memory, so that an erasure
+/// fails.
+pub(super) const SILENT_MAX: &str = "interval '10 min'";
+
 /// Takes the lowest free slot. The row of an ended life stays for a minute, so that the ids of two lives never share a time and a
-/// slot. Then it is deleted.
-const REGISTER: &str = "WITH gone AS (
-        DELETE FROM chatgate.replicas WHERE lease_until < now() - interval '1 min'
+/// slot. Then it is deleted. The row of a life that has not announced its end stays longer, while enough slots are free.
+static REGISTER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH gone AS (
+        DELETE FROM chatgate.replicas WHERE lease_until < now() - interval '1 min' AND (draining
+            OR lease_until < now() - {SILENT_MAX} OR (SELECT count(*) FROM chatgate.replicas) > 128)
     )
     INSERT INTO chatgate.replicas (slot, name, version, contract, config, lease_until)
     SELECT min(s), $1, $2, $3, $4, now() + $5 * interval '1 ms' FROM generate_series(0, 255) s
     WHERE NOT EXISTS (SELECT FROM chatgate.replicas r WHERE r.slot = s)
     HAVING min(s) IS NOT NULL
-    ON CONFLICT (slot) DO NOTHING RETURNING id, slot, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms";
+    ON CONFLICT (slot) DO NOTHING RETURNING id, slot, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms"
+    )
+});
 
 /// Inserts the row of this life. Also returns the time of the database's clock, in milliseconds since 1970.
 ///
@@ -42,7 +53,7 @@ pub(super) async fn register(
         (&lease_ms, Type::INT8),
     ];
     for _ in 0..TRIES {
-        let rows = pool.write(REGISTER, &values).await?;
+        let rows = pool.write(&REGISTER, &values).await?;
         if let Some(row) = rows.first() {
             let slot: i16 = row.try_get("slot").map_err(PgError::from)?;
             let replica = ReplicaId {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{PATIENCE, Replica, claim, database, sent, sent_row, until, until_waiting};
 use crate::postgres::lease::now_ms;
 use crate::test_engine::{TestEngine, connect};
-use crate::{JournalPayload, JournalRow, OpenResult, PostgresOptions, StoreError};
+use crate::{ErasureError, JournalPayload, JournalRow, OpenResult, PostgresOptions};
 
 const DESTINATION: &str = "34600111222";
 
@@ -32,7 +32,7 @@ fn said(row: JournalRow) -> JournalRow {
     }
 }
 
-fn erasing(replica: &Replica) -> JoinHandle<Result<u64, StoreError>> {
+fn erasing(replica: &Replica) -> JoinHandle<Result<u64, ErasureError>> {
     let store = Arc::clone(&replica.store);
     tokio::spawn(async move {
         store
@@ -228,4 +228,77 @@ async fn a_repeated_erasure_vacuums_the_remains_of_a_failed_one() {
         WHERE schemaname = 'chatgate' AND relname ~ '^journal_payload_d' AND vacuum_count > 0";
     let vacuums: i64 = client.query_one(vacuums, &[]).await.unwrap().get(0);
     assert!(vacuums > 0);
+}
+
+#[tokio::test]
+async fn an_erasure_waits_for_rows_that_a_live_replica_cannot_write_yet() {
+    let Some(options) = database().await else {
+        return;
+    };
+    let (other, eraser) = (
+        Replica::start(&options).await,
+        Replica::start(&options).await,
+    );
+    let slow = connect(&options).await;
+    let lock = "BEGIN; LOCK TABLE chatgate.tallies IN ACCESS EXCLUSIVE MODE";
+    slow.batch_execute(lock).await.unwrap();
+    let mut late = said(JournalRow::default());
+    // The row has waited for longer than rows usually do.
+    late.at_ms -= 60_000;
+    other.journal.add(late);
+    until_waiting(&options, "tallies").await;
+    let client = connect(&options).await;
+    until(async || {
+        let reported = "SELECT count(*) FROM chatgate.replicas
+            WHERE (figures->>'written_to_ms')::bigint < extract(epoch FROM now()) * 1000 - 30000";
+        let reported: i64 = client.query_one(reported, &[]).await.unwrap().get(0);
+        (reported > 0).then_some(())
+    })
+    .await;
+    let mut erasing = erasing(&eraser);
+    let early = timeout(BEYOND_LATE, &mut erasing).await;
+    assert!(early.is_err(), "{early:?}");
+    slow.batch_execute("COMMIT").await.unwrap();
+    let erased = timeout(PATIENCE, erasing).await.unwrap().unwrap();
+    assert_eq!(erased.unwrap(), 1);
+    let engine = TestEngine::Postgres(Box::new(options));
+    assert!(!engine.holds("canary").await);
+}
+
+#[tokio::test]
+async fn an_erasure_fails_while_a_replica_without_a_lease_may_still_write() {
+    let Some(mut options) = database().await else {
+        return;
+    };
+    options.replica.lease = Duration::from_secs(3);
+    let eraser = Replica::start(&options).await;
+    "unreachable".clone_into(&mut options.replica.name);
+    let other = Replica::start(&options).await;
+    other.store.postgres().hush();
+    let client = connect(&options).await;
+    let erased = async || timeout(PATIENCE, erasing(&eraser)).await.unwrap().unwrap();
+    // The first erasure begins while the lease still holds.
+    for _ in 0..2 {
+        eraser.journal.add(said(JournalRow::default()));
+        let failed = erased().await.unwrap_err().to_string();
+        assert!(
+            failed.contains("unreachable") && failed.contains("again"),
+            "{failed}"
+        );
+        // What could be found was erased nevertheless.
+        let engine = TestEngine::Postgres(Box::new(options.clone()));
+        assert!(!engine.holds("canary").await);
+    }
+    for ended in ["draining = true", "lease_until = now() - interval '11 min'"] {
+        let ended = format!(
+            "UPDATE chatgate.replicas SET draining = false; UPDATE chatgate.replicas SET {ended} WHERE name = 'unreachable'"
+        );
+        client.batch_execute(&ended).await.unwrap();
+        erased().await.unwrap();
+    }
+    // Another replica starts, and the row stays as long as it is needed.
+    let silent = "UPDATE chatgate.replicas SET lease_until = now() - interval '9 min' WHERE name = 'unreachable'";
+    client.batch_execute(silent).await.unwrap();
+    let _third = Replica::start(&options).await;
+    assert!(erased().await.is_err());
 }
