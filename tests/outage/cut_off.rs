@@ -3,10 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::json;
 
 use super::stage::{LEASE, Stage, linked};
-use crate::harness::{Answer, Cluster, Link, LinkState, assert_within, load, pass, skipped, until};
+use crate::harness::{
+    Answer, Cluster, Link, LinkState, admin, assert_within, load, pass, skipped, until,
+};
 
 /// How long an acknowledgement waits for silent replicas.
 const ACK_WAIT: Duration = Duration::from_secs(2);
@@ -127,6 +130,16 @@ impl Cut {
                 "{}",
                 ready.body
             );
+            // Its keys may have been deleted.
+            for (method, path) in [
+                (Method::GET, "export"),
+                (Method::GET, "accesses"),
+                (Method::POST, "explain"),
+            ] {
+                let gateway = &stage.gateways[replica];
+                let refused = admin(gateway, method, path, json!({"access": "caller"})).await;
+                assert_eq!(refused.status, 503, "{path}: {}", refused.body);
+            }
             let status = stage.status(replica).await;
             assert_eq!(
                 (&status["ready"], &status["store"]["state"]),

@@ -73,6 +73,13 @@ impl Taken {
         change.body(json!({"note": "by the leaver"}).to_string())
     }
 
+    /// Returns a request for all accesses with the hashes of their secrets.
+    fn export_by_key(&self, replica: usize) -> RequestBuilder {
+        let url = self.stage.gateways[replica].admin;
+        let url = format!("http://{url}/admin/v1/export");
+        self.stage.client.get(url).bearer_auth(&self.key)
+    }
+
     /// Takes everything away while the replicas are stopped, when nobody waits for them any more.
     async fn revoke_everything(&self) {
         until("the leases of the others are over", async || {
@@ -117,7 +124,11 @@ async fn a_resumed_replica_accepts_nothing_that_was_revoked_while_it_was_stopped
     let mut marks = Vec::new();
     for (n, replica) in (0..WAITING).flat_map(|n| stopped.map(|replica| (n, replica))) {
         let mark = format!("woken-{replica}-{n}");
-        let mut calls = vec![stage.send(replica, &mark), taken.by_key(replica)];
+        let mut calls = vec![
+            stage.send(replica, &mark),
+            taken.by_key(replica),
+            taken.export_by_key(replica),
+        ];
         if replica == REFUSES {
             calls.extend([stage.read(replica), taken.by_token(replica)]);
         }

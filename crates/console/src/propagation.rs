@@ -43,16 +43,16 @@ pub(crate) async fn acknowledge(
     next: Next,
 ) -> Response {
     let route = console.route_kinds.of(&request);
-    if route == RouteKind::Query || matches!(*request.method(), Method::GET | Method::HEAD) {
-        return next.run(request).await;
-    }
-    // A process that was stopped may not know yet that the key of this request was deleted in the meantime.
+    // A process that was stopped or is cut off may not know that the key of this request was deleted.
     let path = request.extensions().get::<MatchedPath>();
     let is_behind_keys = path.is_some_and(|path| path.as_str().starts_with(BEHIND_KEYS));
     if is_behind_keys && route != RouteKind::Local && !console.store.has_lease() {
         let text = "This replica lacks changes from the database. Try again when it has read them.";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_failing", text)
             .into_response();
+    }
+    if route == RouteKind::Query || matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
     }
     let wait = match wait_of(request.uri().query().unwrap_or_default()) {
         Ok(wait) => wait,

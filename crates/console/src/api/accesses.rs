@@ -58,7 +58,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .accepts("AccessDraft")
             .answers(201, "AccessMade")
-            .refuses(&[409, 422, 503])
+            .refuses(&[409, 422])
             .with_etag()
             .links(ABOUT),
         AdminEndpoint::get(RequiredKey::Viewer, ONE, show)
@@ -82,14 +82,14 @@ fn changing() -> [AdminEndpoint; 5] {
             .if_match()
             .accepts_optional("AccessChange")
             .answers(200, "Access")
-            .refuses(&[409, 412, 422, 503])
+            .refuses(&[409, 412, 422])
             .with_etag(),
         AdminEndpoint::delete(RequiredKey::Operator, ONE, delete)
             .kind(RouteKind::JournaledChange)
             .named("deleteAccess", "Deletes an access")
             .if_match()
             .answers_empty()
-            .refuses(&[412, 503]),
+            .refuses(&[412]),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/accesses/{name}/rotate", rotate)
             .kind(RouteKind::JournaledChange)
             .named(
@@ -99,7 +99,7 @@ fn changing() -> [AdminEndpoint; 5] {
             .if_match()
             .accepts_optional("Rotation")
             .answers(200, "AccessMade")
-            .refuses(&[412, 422, 503])
+            .refuses(&[412, 422])
             .with_etag(),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/accesses/{name}/revoke-tokens", revoke_tokens)
             .kind(RouteKind::JournaledChange)
@@ -109,15 +109,14 @@ fn changing() -> [AdminEndpoint; 5] {
             )
             .if_match()
             .answers(200, "Access")
-            .refuses(&[412, 503])
+            .refuses(&[412])
             .with_etag(),
         AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/accesses/{name}/changes", changes)
             .named(
                 "listChanges",
                 "Lists the latest changes of an access, newest first, including its deletion",
             )
-            .answers(200, "Changes")
-            .refuses(&[503]),
+            .answers(200, "Changes"),
     ]
 }
 

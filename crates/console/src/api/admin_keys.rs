@@ -32,7 +32,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .accepts("AdminKeyDraft")
             .answers(201, "AdminKeyMade")
-            .refuses(&[409, 422, 503])
+            .refuses(&[409, 422])
             .links(&["rotateAdminKey", "deleteAdminKey"]),
         AdminEndpoint::delete(RequiredKey::Operator, "/admin/v1/admin-keys/{name}", delete)
             .named(
@@ -40,7 +40,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "Deletes an admin key, unless it is the last one with the role operator",
             )
             .answers_empty()
-            .refuses(&[409, 503]),
+            .refuses(&[409]),
         AdminEndpoint::post(
             RequiredKey::Operator,
             "/admin/v1/admin-keys/{name}/rotate",
@@ -51,7 +51,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             "Replaces an admin key by a new one, which is shown only once",
         )
         .answers(200, "AdminKeyMade")
-        .refuses(&[409, 503]),
+        .refuses(&[409]),
     ]
 }
 

@@ -226,6 +226,11 @@ impl AdminEndpoint {
         self.method != "get" && self.kind != RouteKind::Query
     }
 
+    /// Returns whether a replica refuses the endpoint while it may not know that the key of the request was deleted.
+    pub(crate) fn needs_lease(&self) -> bool {
+        self.key != RequiredKey::None && self.kind != RouteKind::Local
+    }
+
     /// Adds the route to others.
     pub(super) fn add_to(self, routes: Routes) -> Routes {
         routes.route_as(self.kind, self.path, self.route)

@@ -8,6 +8,7 @@ use telemetry::MetricsFormat;
 
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
 use crate::problem::{ApiResult, answer, json_answer};
+use crate::route_kind::RouteKind;
 use crate::state::ConsoleState;
 
 /// Returns the endpoints.
@@ -30,6 +31,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             .answers_in(200, "text/plain")
             .answers_in(200, MetricsFormat::OPEN_METRICS),
         AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/status", status)
+            .kind(RouteKind::Local)
             .named("readStatus", "Returns the status of the gateway")
             .answers(200, "Status"),
     ]

@@ -60,7 +60,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .answers(200, "JournalPage")
             .answers_in(200, NDJSON)
-            .refuses(&[422, 503]),
+            .refuses(&[422]),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/journal/erase", erase)
             .kind(RouteKind::JournaledChange)
             .named(
@@ -69,7 +69,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .accepts("Erasure")
             .answers(200, "Erased")
-            .refuses(&[409, 422, 503]),
+            .refuses(&[409, 422]),
     ]
 }
 

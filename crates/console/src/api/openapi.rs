@@ -64,6 +64,7 @@ fn operation(endpoint: &AdminEndpoint) -> Value {
     refusals.extend((endpoint.key == RequiredKey::Operator).then_some(403));
     refusals.extend((endpoint.body.is_some() || endpoint.changes()).then_some(400));
     refusals.extend((!of_path.is_empty()).then_some(404));
+    refusals.extend(endpoint.needs_lease().then_some(503));
     let answers = endpoint
         .answers
         .iter()

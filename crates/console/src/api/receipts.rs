@@ -23,8 +23,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             "readReceipts",
             "Shows the outcome of the sends with one idempotency key",
         )
-        .answers(200, "Receipts")
-        .refuses(&[503]),
+        .answers(200, "Receipts"),
     ]
 }
 

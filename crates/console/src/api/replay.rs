@@ -22,7 +22,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .accepts("Proposal")
             .answers(200, "Replay")
-            .refuses(&[404, 422, 503]),
+            .refuses(&[404, 422]),
     ]
 }
 

@@ -18,8 +18,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
                 "listReplicas",
                 "Lists the replicas that share the store, with the changes that each has applied; empty if the store is not shared",
             )
-            .answers(200, "Replicas")
-            .refuses(&[503]),
+            .answers(200, "Replicas"),
     ]
 }
 

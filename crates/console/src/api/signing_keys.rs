@@ -41,7 +41,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .accepts_optional("KeyRotation")
             .answers(200, "SigningKeys")
-            .refuses(&[409, 500, 503]),
+            .refuses(&[409, 500]),
     ]
 }
 

@@ -39,7 +39,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .accepts("Transfer")
             .answers(200, "Imported")
-            .refuses(&[409, 422, 503]),
+            .refuses(&[409, 422]),
     ]
 }
 

@@ -25,8 +25,7 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
     let mut endpoints = vec![
         AdminEndpoint::get(RequiredKey::Viewer, ALL, list)
             .named("listWebhooks", "Lists all webhooks")
-            .answers(200, "Webhooks")
-            .refuses(&[503]),
+            .answers(200, "Webhooks"),
         AdminEndpoint::post(RequiredKey::Operator, ALL, create)
             .named(
                 "createWebhook",
@@ -34,18 +33,16 @@ pub(super) fn endpoints() -> Vec<AdminEndpoint> {
             )
             .accepts("WebhookDraft")
             .answers(201, "WebhookMade")
-            .refuses(&[409, 422, 503]),
+            .refuses(&[409, 422]),
         AdminEndpoint::get(RequiredKey::Viewer, ONE, show)
             .named("showWebhook", "Shows one webhook")
-            .answers(200, "Webhook")
-            .refuses(&[503]),
+            .answers(200, "Webhook"),
         AdminEndpoint::get(RequiredKey::Viewer, "/admin/v1/webhooks/{id}/deliveries", deliveries)
             .named(
                 "listDeliveries",
                 "Lists the pending and the abandoned deliveries, and the latest attempts",
             )
-            .answers(200, "WebhookDeliveries")
-            .refuses(&[503]),
+            .answers(200, "WebhookDeliveries"),
     ];
     endpoints.extend(changing());
     endpoints
@@ -58,20 +55,17 @@ fn changing() -> Vec<AdminEndpoint> {
             .named("changeWebhook", "Changes the fields in the body")
             .accepts_optional("WebhookChange")
             .answers(200, "Webhook")
-            .refuses(&[422, 503]),
+            .refuses(&[422]),
         AdminEndpoint::delete(RequiredKey::Operator, ONE, delete)
             .named("deleteWebhook", "Deletes a webhook and its pending deliveries")
-            .answers_empty()
-            .refuses(&[503]),
+            .answers_empty(),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/pause", pause)
             .named("pauseWebhook", "Pauses a webhook; its events wait in the event log")
-            .answers(200, "Webhook")
-            .refuses(&[503]),
+            .answers(200, "Webhook"),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/resume", resume)
             .named("resumeWebhook", "Resumes a webhook where it stopped, or with events from now on")
             .accepts_optional("WebhookResumption")
-            .answers(200, "Webhook")
-            .refuses(&[503]),
+            .answers(200, "Webhook"),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/rotate", rotate)
             .named(
                 "rotateWebhookSecret",
@@ -79,15 +73,13 @@ fn changing() -> Vec<AdminEndpoint> {
             )
             .accepts_optional("WebhookRotation")
             .answers(200, "WebhookMade")
-            .refuses(&[422, 503]),
+            .refuses(&[422]),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/retire", retire)
             .named("retireWebhookSecret", "Revokes all secrets except the newest immediately")
-            .answers(200, "Webhook")
-            .refuses(&[503]),
+            .answers(200, "Webhook"),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/test", test)
             .named("testWebhook", "Sends a test event immediately, and returns the result")
-            .answers(200, "WebhookAttempt")
-            .refuses(&[503]),
+            .answers(200, "WebhookAttempt"),
         AdminEndpoint::post(RequiredKey::Operator, "/admin/v1/webhooks/{id}/redeliver", redeliver)
             .named(
                 "redeliver",
@@ -95,7 +87,7 @@ fn changing() -> Vec<AdminEndpoint> {
             )
             .accepts("WebhookRedelivery")
             .answers(200, "WebhookRedelivered")
-            .refuses(&[422, 503]),
+            .refuses(&[422]),
     ]
 }
 
