@@ -57,6 +57,8 @@ fn too_many_wrong_keys(wait_s: i64) -> Response {
 /// A request in progress.
 struct AuditedRequest {
     console: Arc<Console>,
+    /// The row, whose time is set at the end of the request. A row with an older time could appear behind readers that follow the
+    /// journal.
     row: JournalRow,
     route: RouteKind,
     /// True if a key was presented with the request.
@@ -83,7 +85,6 @@ impl AuditedRequest {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map(|ConnectInfo(peer)| *peer);
         let row = JournalRow {
-            at_ms: console.now().saturating_mul(1000),
             kind: JournalKind::Operator,
             http_method: Some(method_word(request.method()).into()),
             path: Some(path.to_owned().into()).filter(|path: &Cow<'_, str>| !path.is_empty()),
@@ -108,6 +109,7 @@ impl AuditedRequest {
     /// Completes the row, and writes or counts it if the request leaves a row.
     fn answered(&mut self, response: &Response) {
         self.is_answered = true;
+        self.row.at_ms = self.console.now_ms();
         let (status, with) = (response.status(), response.extensions());
         if self.is_wrong_key(status) {
             self.count_wrong_key(status);
@@ -214,6 +216,7 @@ impl AuditedRequest {
 impl Drop for AuditedRequest {
     fn drop(&mut self) {
         if !self.is_answered && self.acts {
+            self.row.at_ms = self.console.now_ms();
             self.row.status = Some(0);
             self.row.cause = Some("the operator disconnected before the answer".into());
             if self.changes {

@@ -44,8 +44,8 @@ pub trait Gateway: Keys + Backups + Explains + Reloads {
     /// Returns the address at which a person can view this trace, if a viewer is configured.
     fn trace_url(&self, trace_id: &str) -> Option<String>;
 
-    /// Returns the time, in seconds since 1970, UTC.
-    fn now(&self) -> i64;
+    /// Returns the time, in milliseconds since 1970, UTC.
+    fn now_ms(&self) -> i64;
 
     /// Returns the webhooks.
     fn webhooks(&self) -> &Webhooks;

@@ -137,7 +137,7 @@ mod tests {
             None
         }
 
-        fn now(&self) -> i64 {
+        fn now_ms(&self) -> i64 {
             0
         }
 

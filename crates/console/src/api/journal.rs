@@ -78,7 +78,7 @@ async fn read(State(console): ConsoleState, uri: Uri, headers: HeaderMap) -> Api
     let mut query = query.map_err(Problem::invalid)?;
     let is_export = wants_ndjson(&headers);
     if is_export || query.order == Some(JournalOrder::OldestFirst) {
-        query.settle(&console.store, console.now().saturating_mul(1000));
+        query.settle(&console.store, console.now_ms());
     }
     if is_export {
         let body = export(Arc::clone(&console.store), query).await?;
@@ -138,10 +138,7 @@ async fn erase(
         let why = "An erasure is in progress. Try again when it has ended.";
         return Err(OperationError::Conflict(why.to_owned()).into());
     };
-    let (store, at_ms) = (
-        Arc::clone(&console.store),
-        console.now().saturating_mul(1000),
-    );
+    let (store, at_ms) = (Arc::clone(&console.store), console.now_ms());
     // The erasure waits for sends in progress. It runs to completion even if the operator disconnects, and the permit stays with it.
     let erased = run_to_completion(Box::pin(async move {
         let _permit = permit;

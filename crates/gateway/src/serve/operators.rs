@@ -60,8 +60,8 @@ impl console::Gateway for Runtime {
         Some(viewer.replace(TRACE_ID, trace_id))
     }
 
-    fn now(&self) -> i64 {
-        Snapshot::now()
+    fn now_ms(&self) -> i64 {
+        Snapshot::now_ms()
     }
 
     fn webhooks(&self) -> &Webhooks {

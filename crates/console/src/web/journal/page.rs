@@ -189,7 +189,7 @@ pub(crate) async fn csv(
 fn query_of(console: &Console, fields: &Fields) -> Result<JournalQuery, Problem> {
     let query = JournalQuery::parse(&fields.query(&FILTERS), console.judged_now());
     let mut query = query.map_err(Problem::unreadable)?;
-    query.settle(&console.store, console.now().saturating_mul(1000));
+    query.settle(&console.store, console.now_ms());
     Ok(query)
 }
 
