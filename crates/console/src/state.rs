@@ -33,6 +33,9 @@ const COPIES_MAX: usize = 1;
 /// disconnects.
 const ERASURES_MAX: usize = 1;
 
+/// Maximum number of replays at the same time. Each may read the whole journal of an access; others wait.
+const REPLAYS_MAX: usize = 2;
+
 /// The console of one gateway.
 pub struct Console {
     pub(crate) gateway: Arc<dyn Gateway>,
@@ -40,6 +43,7 @@ pub struct Console {
     pub(crate) hasher: Arc<SecretHasher>,
     pub(crate) copies: Arc<Semaphore>,
     pub(crate) erasures: Arc<Semaphore>,
+    pub(crate) replays: Semaphore,
     pub(crate) sessions: Sessions,
     pub(crate) attempts: Attempts,
     pub(crate) open_pages: Arc<OpenPages>,
@@ -64,6 +68,7 @@ impl Console {
             store,
             copies: Arc::new(Semaphore::new(COPIES_MAX)),
             erasures: Arc::new(Semaphore::new(ERASURES_MAX)),
+            replays: Semaphore::new(REPLAYS_MAX),
             hasher,
             attempts: Attempts::default(),
             open_pages: Arc::default(),
@@ -94,7 +99,12 @@ impl Console {
     /// Returns the time by this machine's clock, in seconds since 1970, UTC. The store itself converts the times of changes, rows
     /// and sessions.
     pub(crate) fn now(&self) -> i64 {
-        self.gateway.now()
+        self.now_ms().div_euclid(1000)
+    }
+
+    /// Returns the same time in milliseconds.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.gateway.now_ms()
     }
 
     /// Returns the time by which all replicas judge accesses, keys and rows, in seconds since 1970, UTC.

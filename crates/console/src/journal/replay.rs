@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::state::Console;
 
 /// Number of calls read from the store at a time.
-const PAGE_CALLS: u32 = 10_000;
+const PAGE_CALLS: u32 = 1000;
 
 /// Maximum number of addresses that are counted separately. The calls of all other addresses are only in the totals.
 const ADDRESSES_MAX: usize = 10_000;
@@ -88,6 +88,7 @@ pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
     }
+    let _permit = console.replays.acquire().await;
     // If the flush fails, the unwritten rows are missing, but all others can still be replayed.
     let _ = console.store.journal().flush().await;
     let mut replay = Replay {
@@ -105,6 +106,8 @@ pub(crate) async fn replay(console: &Console, request: ReplayRequest) -> Result<
         let Some(last) = calls.last() else { break };
         beyond = last.id;
         calls.into_iter().for_each(|call| replay.judge(call));
+        // A call is judged against up to a thousand networks, and other requests must not wait for all of them.
+        tokio::task::yield_now().await;
     }
     Ok(replay.report())
 }
