@@ -34,6 +34,7 @@ mod postgres;
 mod reassigned_ids;
 mod receipts;
 mod replicas;
+mod restart;
 mod secret;
 mod sessions;
 mod sqlite;
@@ -85,6 +86,7 @@ pub use receipts::{
     Settlement,
 };
 pub use replicas::{Propagation, PropagationWait, ReplicaCensus, ReplicaRow};
+pub use restart::restart_on_panic;
 pub use secret::{
     PASSWORD_CHARACTERS_MIN, RANDOM_SECRET_PREFIX, SecretError, SecretHasher, StoredSecret,
     check_password, new_admin_key, new_client_id, new_random_secret, unknown_name_hash,

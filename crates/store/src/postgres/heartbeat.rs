@@ -18,6 +18,7 @@ use super::receipts::run_lookups;
 use super::session::PgSession;
 use super::store::PostgresStore;
 use crate::StoreError;
+use crate::restart::restart_on_panic;
 
 /// Pause between two heartbeats: the longest delay of a change whose notification was lost.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,12 +32,23 @@ const LISTEN_CHECK: Duration = Duration::from_secs(10);
 /// Starts the heartbeat of a store, its listener for notifications, and its lookups. All of them end with the store.
 pub(crate) fn start_heartbeat(store: &Arc<PostgresStore>) {
     let mut tasks = JoinSet::new();
-    tasks.spawn(beat_on(Arc::downgrade(store), Arc::clone(store.wake())));
-    tasks.spawn(listen_on(Arc::downgrade(store), Arc::clone(store.direct())));
-    tasks.spawn(run_lookups(
-        Arc::downgrade(store),
-        Arc::clone(&store.key_lookups),
-    ));
+    let (weak, wake) = (Arc::downgrade(store), Arc::clone(store.wake()));
+    tasks.spawn(async move {
+        restart_on_panic("heartbeat", || {
+            beat_on(Weak::clone(&weak), Arc::clone(&wake))
+        })
+        .await;
+    });
+    let (weak, direct) = (Arc::downgrade(store), Arc::clone(store.direct()));
+    tasks.spawn(async move {
+        let listen = || listen_on(Weak::clone(&weak), Arc::clone(&direct));
+        restart_on_panic("changes of other replicas", listen).await;
+    });
+    let (weak, lookups) = (Arc::downgrade(store), Arc::clone(&store.key_lookups));
+    tasks.spawn(async move {
+        let look_up = || run_lookups(Weak::clone(&weak), Arc::clone(&lookups));
+        restart_on_panic("lookups of keys", look_up).await;
+    });
     store.keep_heartbeat(tasks);
 }
 

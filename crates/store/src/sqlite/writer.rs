@@ -23,6 +23,9 @@ pub(crate) const BEGIN_MAX: Duration = Duration::from_secs(2);
 /// Time that the store's shutdown waits for the thread, which finishes its work and copies the write-ahead log to the file.
 const END_MAX: Duration = Duration::from_secs(5);
 
+/// Pause after a panic of the journal, so that one that repeats does not fill the log.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
+
 /// Maximum number of waiting jobs. Each has its own caller, which waits no longer than [`BEGIN_MAX`].
 const JOBS_MAX: usize = 1024;
 
@@ -158,7 +161,9 @@ fn work(jobs: &Receiver<WriteJob>, mut connection: WriteConnection, mut journal:
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return,
         }
-        let due = journal.serve(&mut connection);
+        // A panic is logged. The rows that were being written are lost, but the thread must write the next ones.
+        let served = catch_unwind(AssertUnwindSafe(|| journal.serve(&mut connection)));
+        let due = served.unwrap_or_else(|_| Some(Instant::now() + PAUSE_AFTER_PANIC));
         match due {
             _ if !was_idle => {}
             Some(due) => thread::park_timeout(due.saturating_duration_since(Instant::now())),

@@ -21,6 +21,7 @@ use crate::postgres::error::PgError;
 use crate::postgres::ids::RowIds;
 use crate::postgres::lease::ReplicaLease;
 use crate::postgres::primary::Primary;
+use crate::restart::restart_on_panic;
 
 /// Maximum time that closing the store spends on sends left open.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -53,9 +54,19 @@ impl Lanes {
         });
         let mut tasks = JoinSet::new();
         for part in JournalPart::ALL {
-            tasks.spawn(LaneWriter::new(part, Arc::clone(&state)).run());
+            let state = Arc::clone(&state);
+            tasks.spawn(async move {
+                let write = || LaneWriter::new(part, Arc::clone(&state)).run();
+                restart_on_panic("lane of the journal", write).await;
+            });
         }
-        tasks.spawn(Sweeper::new(Arc::clone(&state)).run());
+        let swept = Arc::clone(&state);
+        tasks.spawn(async move {
+            restart_on_panic("sweep of the journal", || {
+                Sweeper::new(Arc::clone(&swept)).run()
+            })
+            .await;
+        });
         Lanes {
             state,
             tasks: Mutex::new(tasks),
