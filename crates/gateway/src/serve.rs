@@ -20,6 +20,7 @@ mod traces;
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use axum::Router;
 use client::system_lookup;
 use console::Console;
 use events::Events;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, maybe_done};
 use sandbox::{Sandbox, SandboxConfig};
 use secrecy::SecretString;
 use server::signals::{ReloadSignal, StopSignal};
@@ -36,7 +37,7 @@ use server::{Shutdown, ShutdownPhase, Workers, fd_limit, tls};
 use settings::{ConfigSource, Sources};
 use store::{Journal, SecretHasher, Store, sha256};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 use webhooks::{WebhookEnvironment, Webhooks};
@@ -121,14 +122,13 @@ async fn serve_until_stopped(
     let served = run(&runtime, public, (admin, admin_router), signals).await;
     refresh.abort();
     let _ = refresh.await;
-    served?;
     if let Some(sandbox) = running {
         sandbox.stop().await;
     }
     save(&runtime).await;
     journal.stop().await;
     store.close().await;
-    Ok(())
+    served
 }
 
 async fn open_events(store: &Arc<Store>, config: &Config) -> Result<Arc<Events>, String> {
@@ -210,21 +210,29 @@ async fn run(
     let workers = workers.map_err(|error| format!("threads can't be started: {error}"))?;
     let workers = Arc::new(workers);
     let workers_of_public = Some(Arc::clone(&workers));
-    let admin = tokio::spawn(server::serve(
+    let mut admin = pin!(maybe_done(tokio::spawn(server::serve(
         admin,
         console,
         Arc::clone(&runtime.admin_policy),
         None,
         admin_stopped,
-    ));
-    let public = tokio::spawn(server::serve(
+    ))));
+    let mut public = pin!(maybe_done(tokio::spawn(server::serve(
         public,
         PublicRouter(Arc::clone(runtime)),
         Arc::clone(&runtime.public_policy),
         workers_of_public,
         stopped,
-    ));
-    stop_signal.wait().await;
+    ))));
+    // A listener ends by itself only through a defect. The process must not live on without it.
+    let has_failed = tokio::select! {
+        () = stop_signal.wait() => false,
+        () = &mut public => true,
+        () = &mut admin => true,
+    };
+    if has_failed {
+        tracing::error!("a listener has ended by itself: the gateway stops");
+    }
     tracing::info!("draining");
     runtime.drain();
     // Readers of events are told immediately, so that their reconnects can spread over time.
@@ -235,7 +243,7 @@ async fn run(
     let deadline = Instant::now() + snapshot.limits.drain_timeout;
     stop.send_replace(Some(ShutdownPhase::Ending(deadline)));
     let store = &snapshot.store;
-    let (drained, ()) = tokio::join!(public, store.drain());
+    tokio::join!(public.as_mut(), store.drain());
     snapshot.under_way.close();
     // Detached calls hold no connection open, but their sends still have to finish.
     if timeout_at(deadline, snapshot.under_way.wait())
@@ -247,7 +255,7 @@ async fn run(
     store.leave().await;
     let deadline = deadline.max(Instant::now() + OPERATORS_GRACE);
     stop_admin.send_replace(Some(ShutdownPhase::Ending(deadline)));
-    let admin_drained = admin.await;
+    admin.as_mut().await;
     background_tasks.shutdown().await;
     // The listener has already dropped its clone, and no caller's work remains on the workers.
     if let Ok(workers) = Arc::try_unwrap(workers) {
@@ -255,9 +263,17 @@ async fn run(
     }
     // All calls are over, so the counts of the current minute are complete.
     log_counts(snapshot.store.journal(), i64::MAX);
-    drained
-        .and(admin_drained)
-        .map_err(|error| format!("a listener failed: {error}"))
+    result_of([public.take_output(), admin.take_output()], has_failed)
+}
+
+/// Returns the result of serving, after both listeners have ended.
+fn result_of(ended: [Option<Result<(), JoinError>>; 2], has_failed: bool) -> Result<(), String> {
+    let ended: Result<Vec<()>, JoinError> = ended.into_iter().flatten().collect();
+    match ended {
+        Err(error) => Err(format!("a listener failed: {error}")),
+        Ok(_) if has_failed => Err("a listener has ended by itself".to_owned()),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Starts the jobs that run next to the requests until the shutdown.
