@@ -44,7 +44,7 @@ pub(super) async fn assemble(
     let metrics = metrics.unwrap_or_default();
     let tracing = previous.and_then(|previous| previous.traces.as_ref());
     let traces = traces::trace_by(config.traces.receiver.as_ref(), tracing, &metrics.traces)?;
-    // This is the last step that can fail, because it may store a new signing key.
+    // The last step here that can fail, because it may store a new signing key.
     let tokens_config = TokensConfig::new(config, &public_url)?;
     let tokens = match previous {
         Some(previous) => {

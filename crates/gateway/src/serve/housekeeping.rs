@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::request::record::log_counts;
 use crate::serve::jobs;
@@ -24,7 +25,9 @@ const ROUNDS_BETWEEN_CLEARINGS: u64 = 60;
 /// Runs the jobs until the task is aborted. A slow issuer, upstream or disk does not delay other jobs.
 pub(super) async fn run(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(INTERVAL);
-    let (mut account_trial, mut clearing) = (JoinSet::new(), JoinSet::new());
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut account_trial, mut clearing, mut saving) =
+        (JoinSet::new(), JoinSet::new(), JoinSet::new());
     let mut endless_jobs = JoinSet::new();
     jobs::spawn(
         &mut endless_jobs,
@@ -42,8 +45,13 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
         log_counts(snapshot.store.journal(), Snapshot::now_ms());
         snapshot.forwarder.sweep();
         snapshot.metrics.requests.rank();
-        snapshot.save_uses().await;
-        runtime.prune_expired_keys().await;
+        if saving.try_join_next().is_some() || saving.is_empty() {
+            let (snapshot, runtime) = (Arc::clone(&snapshot), Arc::clone(&runtime));
+            saving.spawn(async move {
+                snapshot.save_uses().await;
+                runtime.prune_expired_keys().await;
+            });
+        }
         snapshot.tokens.refresh(snapshot.auth_now());
         if account_trial.try_join_next().is_some() || account_trial.is_empty() {
             let snapshot = Arc::clone(&snapshot);
@@ -65,6 +73,7 @@ pub(super) async fn run(runtime: Arc<Runtime>) {
 /// Checks repeatedly that the store's file still exists.
 async fn check_file(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(CHECK_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         runtime.snapshot().store.check_file().await;

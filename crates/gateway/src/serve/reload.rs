@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use server::signals::ReloadSignal;
 use settings::ConfigError;
 use store::sha256;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::config::{ChangedKeys, Config, ConfigFiles};
 use crate::serve::assemble::assemble;
@@ -91,11 +91,11 @@ async fn renew(runtime: &Arc<Runtime>, loaded: &mut Loaded) -> Result<ChangedKey
     loaded.tried = ConfigFiles::of(source, &sources, &config);
     let certificates: Vec<_> = runtime.certificates().map(|(_, tls)| tls).collect();
     let policies = policies::from_config(&config, &certificates).map_err(sentence)?;
+    let sender = runtime.process.webhooks.sender_of(&config.webhooks);
+    let sender = sender.map_err(sentence)?;
     let current = runtime.snapshot();
     let assembled = assemble(&config, &runtime.process, Some(&current)).await;
     let snapshot = assembled.map_err(sentence)?;
-    let sender = runtime.process.webhooks.sender_of(&config.webhooks);
-    let sender = sender.map_err(sentence)?;
     runtime
         .process
         .log_level
@@ -142,6 +142,8 @@ pub(crate) async fn on_signal(runtime: Arc<Runtime>, mut signal: ReloadSignal) {
 /// Reloads after the file, or a file with one of its secrets, has changed and then stayed the same, until the task is aborted.
 pub(crate) async fn on_change(runtime: Arc<Runtime>) {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
+    // Polls that a reload has delayed must not follow each other at once, because a file may be half written between them.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
     // The number of equal readings in a row.
     let mut polls = 0;
