@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod gcra;
 mod grants;
 mod hashing;
+mod limit_name;
 mod observer;
 mod per_core;
 mod rate_limit;

@@ -17,32 +17,16 @@ use parking_lot::RwLock;
 use store::{Access, Rate, counted_address};
 
 use crate::gcra::{GrowingTable, Limiter, RateDecision};
+use crate::limit_name::{LimitName, PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::share::Share;
 
-/// Maximum number of counted addresses, about 20 MiB. With more addresses the gateway is under attack and answers 503.
+/// Maximum number of counted addresses, about 20 MiB, checked every ten seconds. With more addresses the gateway is under attack and
+/// answers 503.
 const ADDRESSES_MAX: usize = 200_000;
 
-/// The names of a limit.
-#[derive(Clone, Copy)]
-pub(crate) struct LimitName {
-    /// The name in messages.
-    pub(crate) text: &'static str,
-    /// The name in headers and the journal.
-    pub(crate) word: &'static str,
-}
-
-pub(crate) const PER_ADDRESS: LimitName = LimitName {
-    text: "limit per address",
-    word: "address",
-};
-pub(crate) const PER_ACCESS: LimitName = LimitName {
-    text: "limit of the access",
-    word: "minute",
-};
-pub(crate) const PER_DESTINATION: LimitName = LimitName {
-    text: "limit per destination",
-    word: "destination",
-};
+/// Maximum number of counted accesses and destinations, about 40 MiB. In this process's own counts it is checked every ten seconds.
+/// With more, sends to destinations that have a limit are answered with 503.
+pub(crate) const DESTINATIONS_MAX: usize = 200_000;
 
 /// The state of a limit after a call has been counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +77,10 @@ pub struct RateLimits<C: Clock = DefaultClock> {
     address_share: Share,
     addresses: Arc<KeyLimiter<IpAddr, C>>,
     addresses_full: Arc<AtomicBool>,
-    /// One limiter for each rate in use, keyed by access. A changed rate starts full, and all other counts continue.
+    /// One limiter for each rate in use, keyed by access, or by access and destination. A changed rate starts full, and all other
+    /// counts continue.
     accesses: Arc<RwLock<ByRate<C>>>,
+    destinations_full: Arc<AtomicBool>,
 }
 
 impl RateLimits<DefaultClock> {
@@ -119,6 +105,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             address_share: address_share.clone(),
             addresses_full: Arc::default(),
             accesses: Arc::default(),
+            destinations_full: Arc::default(),
             share: share.clone(),
             clock,
         }
@@ -132,6 +119,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             address_share: self.address_share.clone(),
             addresses_full: Arc::default(),
             accesses: Arc::clone(&self.accesses),
+            destinations_full: Arc::clone(&self.destinations_full),
             share: self.share.clone(),
             clock: self.clock.clone(),
         }
@@ -161,8 +149,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         ask: impl Fn(&KeyLimiter<IpAddr, C>, &IpAddr) -> RateDecision<C>,
     ) -> (Option<LimitState>, Result<(), Error>) {
         if self.addresses_full.load(Ordering::Relaxed) {
-            let error = Error::refused(Code::Overloaded).because("too many addresses to count");
-            return (None, Err(error.retry_after(10)));
+            return (None, Err(too_many("too many addresses to count")));
         }
         let decision = ask(&self.addresses, &counted_address(address));
         let (state, counted) = self.state_and_result(decision, PER_ADDRESS);
@@ -206,7 +193,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// Counts a send to one destination and returns the state of its limit, if it has one.
     ///
     /// # Errors
-    /// RATE_LIMITED.
+    /// RATE_LIMITED, or OVERLOADED if there are too many destinations to count.
     pub fn check_destination(
         &self,
         access: &Access,
@@ -215,6 +202,9 @@ impl<C: Clock + Clone> RateLimits<C> {
         let Some(rate) = access.limits.per_destination else {
             return (None, Ok(()));
         };
+        if self.destinations_full.load(Ordering::Relaxed) {
+            return (None, Err(too_many("too many destinations to count")));
+        }
         let decision = self
             .limiter_of(rate)
             .check_key(&destination_key(access, destination));
@@ -261,10 +251,14 @@ impl<C: Clock + Clone> RateLimits<C> {
             Ordering::Relaxed,
         );
         let limiters = self.accesses.read();
+        let mut counted = 0;
         for limiter in limiters.values() {
             limiter.sweep();
+            counted += limiter.table().len();
         }
         drop(limiters);
+        self.destinations_full
+            .store(counted >= DESTINATIONS_MAX, Ordering::Relaxed);
         // Removes limiters of rates that no access has or uses any more. A limiter that a caller holds may be about to count.
         let mut limiters = self.accesses.write();
         limiters.retain(|_, limiter| !limiter.table().is_empty() || Arc::strong_count(limiter) > 1);
@@ -289,6 +283,13 @@ fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
 ) -> KeyLimiter<K, C> {
     let table = GrowingTable::with_hasher(RandomState::default());
     Limiter::new(Quota::per_minute(per_minute), table, clock_and_share)
+}
+
+/// Returns the error of a call that cannot be counted before the next sweep.
+fn too_many(cause: &'static str) -> Error {
+    Error::refused(Code::Overloaded)
+        .because(cause)
+        .retry_after(10)
 }
 
 /// Returns the error of a call that has to wait for this time, and the state of its limit.
@@ -504,6 +505,26 @@ mod tests {
         assert_eq!(limits.addresses.table().len(), 1);
         limits.peek_address("192.0.2.2".parse().unwrap()).1.unwrap();
         assert_eq!(limits.addresses.table().len(), 1);
+    }
+
+    #[test]
+    fn too_many_destinations_are_refused_until_a_sweep_forgets_some() {
+        let (clock, limits) = limits(60);
+        let mut access = access(60);
+        access.limits.per_destination = access.limits.per_minute;
+        for n in 0..DESTINATIONS_MAX {
+            limits.check_destination(&access, &n.to_string()).1.unwrap();
+        }
+        limits.sweep();
+        let (state, refused) = limits.check_destination(&access, "one more");
+        assert_eq!(
+            (state, refused.unwrap_err().code()),
+            (None, Code::Overloaded)
+        );
+        limits.check_access(&access).1.unwrap();
+        clock.advance(Duration::from_secs(61));
+        limits.sweep();
+        limits.check_destination(&access, "one more").1.unwrap();
     }
 
     #[test]

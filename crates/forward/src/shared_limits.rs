@@ -13,9 +13,9 @@ use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts, V
 use store::{Access, Rate};
 
 use crate::grants::{GrantDecision, GrantState};
+use crate::limit_name::{LimitName, PER_ACCESS, PER_DESTINATION};
 use crate::rate_limit::{
-    LimitName, LimitState, PER_ACCESS, PER_DESTINATION, RateLimits, destination_key, rate_limited,
-    state_after,
+    DESTINATIONS_MAX, LimitState, RateLimits, destination_key, rate_limited, state_after,
 };
 use crate::share::Share;
 
@@ -162,7 +162,7 @@ impl SharedLimits {
         let Some(rate) = rate else {
             return Ok(None);
         };
-        let grant = table.grant(rate, &name, &self.counts);
+        let grant = table.grant(rate, &name, &self.counts)?;
         let wait = CallWait::default();
         let peeked = self.counts.peek(&grant.key, grant.limit, &wait).await?;
         let decision = match grant.state.lock().held() + peeked.remaining {
@@ -187,7 +187,7 @@ impl SharedLimits {
         if !self.counts.is_up() {
             return Err(CountsUnavailable);
         }
-        let grant = table.grant(rate, name, &self.counts);
+        let grant = table.grant(rate, name, &self.counts)?;
         match grant.decide_new_call(Instant::now()) {
             GrantDecision::Ask => {}
             decided => return Ok(decided),
@@ -221,10 +221,22 @@ impl SharedLimits {
 }
 
 impl GrantTable {
-    fn grant(&self, rate: Rate, name: &str, counts: &SharedCounts) -> Arc<SharedGrant> {
+    /// Returns the grant for this name.
+    ///
+    /// # Errors
+    /// There are too many grants, so that this process has to count alone, which has a limit of its own.
+    fn grant(
+        &self,
+        rate: Rate,
+        name: &str,
+        counts: &SharedCounts,
+    ) -> Result<Arc<SharedGrant>, CountsUnavailable> {
         let grants = self.grants.read();
         if let Some(grant) = grants.get(&rate).and_then(|grants| grants.get(name)) {
-            return Arc::clone(grant);
+            return Ok(Arc::clone(grant));
+        }
+        if grants.values().map(HashMap::len).sum::<usize>() >= DESTINATIONS_MAX {
+            return Err(CountsUnavailable);
         }
         drop(grants);
         let per_minute = rate.per_minute;
@@ -238,11 +250,10 @@ impl GrantTable {
         };
         let mut grants = self.grants.write();
         let grants = grants.entry(rate).or_default();
-        Arc::clone(
-            grants
-                .entry(name.to_owned())
-                .or_insert_with(|| Arc::new(grant())),
-        )
+        let grant = grants
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(grant()));
+        Ok(Arc::clone(grant))
     }
 
     fn sweep(&self, counts: &SharedCounts, now: Instant) {

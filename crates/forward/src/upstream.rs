@@ -165,9 +165,10 @@ impl Upstream {
                 return attempt.outcome;
             }
             let has_other = self.endpoints.has_alternative(index);
-            let pause = self.pause((&attempt, has_other), effect, timing.attempts, ended);
+            let remaining = deadline.saturating_duration_since(ended);
+            let pause = self.pause((&attempt, has_other), effect, timing.attempts, remaining);
             match (attempt.outcome, pause) {
-                (Err(error), Some(pause)) if ended + pause < deadline => {
+                (Err(error), Some(pause)) => {
                     last_error = Some(error);
                     permit.will_retry();
                     tokio::time::sleep(pause).await;
@@ -178,14 +179,14 @@ impl Upstream {
         }
     }
 
-    /// Returns the pause before the next attempt after a failed one, or `None` if the call must not be repeated. `has_other` is
-    /// true if another endpoint is available.
+    /// Returns the pause before the next attempt after a failed one, or `None` if the call must not be repeated or has no time left
+    /// for it. `has_other` is true if another endpoint is available.
     fn pause(
         &self,
         (failed, has_other): (&Attempt, bool),
         effect: Effect,
         attempts: u32,
-        ended: Instant,
+        remaining: Duration,
     ) -> Option<Duration> {
         // Going to another endpoint after a refused connection adds no load, so it uses no budget.
         let switches_endpoint = failed.retry == RetrySafety::Safe && has_other;
@@ -193,15 +194,16 @@ impl Upstream {
         if !failed.retry.allows(effect)
             || !has_endpoint
             || attempts >= self.config.limits.attempts_max
-            || !(switches_endpoint || self.budget.withdraw())
         {
             return None;
         }
-        if switches_endpoint {
-            return Some(Duration::ZERO);
-        }
-        let chance = self.chance.hash_one((attempts, ended));
-        Some(backoff(attempts, chance))
+        let pause = if switches_endpoint {
+            Duration::ZERO
+        } else {
+            backoff(attempts, self.chance.hash_one((attempts, remaining)))
+        };
+        let may_retry = pause < remaining && (switches_endpoint || self.budget.withdraw());
+        may_retry.then_some(pause)
     }
 
     /// Makes one attempt that begins now, reports its result to the endpoint's breaker, and returns it with the time of its end. An

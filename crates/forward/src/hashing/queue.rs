@@ -16,8 +16,8 @@ pub(super) const WAITING_PER_ADDRESS_MAX: usize = 128;
 /// near it.
 const RESTED_MAX: usize = 4096;
 
-/// Callers of a better rank are served first. After this many turns in a row the next lower rank with waiting calls gets one turn,
-/// so that it does not starve.
+/// Callers of a better rank are served first. After this many turns in a row the lower ranks with waiting calls get one turn, so
+/// that none of them starves.
 const IN_A_ROW_MAX: u32 = 7;
 
 /// The rank of an address, known before its password is checked.
@@ -150,21 +150,19 @@ impl<T> HashQueue<T> {
 
     /// Returns the best rank with waiting calls, or the next lower one if its turn has come.
     fn next_rank(&mut self) -> Option<usize> {
-        let mut waits = (0..RANKS).filter(|rank| self.ranks[*rank].has_waiters());
-        let (best, below) = (waits.next()?, waits.next());
-        drop(waits);
-        let in_a_row = &mut self.ranks[best].in_a_row;
-        match below {
-            Some(below) if *in_a_row >= IN_A_ROW_MAX => {
-                *in_a_row = 0;
-                Some(below)
+        let lowest = (0..RANKS).rfind(|rank| self.ranks[*rank].has_waiters())?;
+        for rank in 0..lowest {
+            if !self.ranks[rank].has_waiters() {
+                continue;
             }
-            Some(_) => {
+            let in_a_row = &mut self.ranks[rank].in_a_row;
+            if *in_a_row < IN_A_ROW_MAX {
                 *in_a_row += 1;
-                Some(best)
+                return Some(rank);
             }
-            None => Some(best),
+            *in_a_row = 0;
         }
+        Some(lowest)
     }
 
     /// Evicts a call to make room for a call of this rank whose address has `own` calls waiting. Returns whether a call was
@@ -332,7 +330,7 @@ mod tests {
         }
         let turns: Vec<_> = (0..64).filter_map(|_| queue.pop()).collect();
         let count = |host| turns.iter().filter(|turn| **turn == host).count();
-        assert_eq!((count(1), count(2), count(3)), (56, 8, 0));
+        assert_eq!((count(1), count(2), count(3)), (56, 7, 1));
         while queue.ranks[0].has_waiters() {
             queue.pop();
         }
