@@ -63,16 +63,25 @@ pub(crate) async fn send_refunds_periodically(state: Arc<CountsState>) {
     }
 }
 
-/// Sends all queued messages and entries. If the server does not answer, the entries are dropped and their calls become available
-/// again as time passes.
+/// Sends all queued messages and entries. If the server does not answer, ends of leases wait for the next connection. Calls are
+/// dropped and become available again as time passes, because nobody knows whether the server has taken them back.
 pub(crate) async fn send_refunds(state: &CountsState) {
     state.publish_changes().await;
-    let refunds = state.refunds.take();
-    for batch in refunds.chunks(BATCH_MAX) {
+    let mut refunds = state.refunds.take();
+    while !refunds.is_empty() {
+        let batch = &refunds[..refunds.len().min(BATCH_MAX)];
         let scripts: Vec<_> = batch.iter().map(Refund::script).collect();
         let wait = CallWait::default();
         if state.invoke_all::<()>(&scripts, &wait).await.is_err() {
+            let leases = refunds.into_iter().filter(Refund::is_lease);
+            state.refunds.put_back(leases);
+            // Without a connection they wait for the next one.
+            if state.is_up() {
+                state.refunds.notify();
+            }
             return;
         }
+        let sent = batch.len();
+        refunds.drain(..sent);
     }
 }

@@ -8,8 +8,8 @@ use crate::keys::ValkeyKey;
 use crate::limit::CountLimit;
 use crate::scripts::SCRIPTS;
 
-/// Maximum number of entries that wait to be sent. An entry that does not fit is dropped; its calls become available again as time
-/// passes, as if they had been used.
+/// Maximum number of entries that wait to be sent. An entry that does not fit is dropped: calls become available again as time
+/// passes, as if they had been used, and a lease counts until it expires.
 const WAITING_MAX: usize = 16_384;
 
 /// Maximum number of entries that are sent together. A server runs about 70,000 scripts a second.
@@ -56,6 +56,13 @@ impl RefundQueue {
         self.filled.notified().await;
     }
 
+    /// Returns entries to the queue, as far as they fit, to be sent with the next ones.
+    pub(crate) fn put_back(&self, refunds: impl Iterator<Item = Refund>) {
+        let mut waiting = self.waiting.lock();
+        let room = WAITING_MAX.saturating_sub(waiting.len());
+        waiting.extend(refunds.take(room));
+    }
+
     /// Takes all entries.
     pub(crate) fn take(&self) -> Vec<Refund> {
         std::mem::take(&mut *self.waiting.lock())
@@ -63,6 +70,11 @@ impl RefundQueue {
 }
 
 impl Refund {
+    /// Returns whether this is the end of a lease. It may be sent twice, but calls may not.
+    pub(crate) fn is_lease(&self) -> bool {
+        matches!(self, Refund::Lease { .. })
+    }
+
     /// Returns the script that gives the entry back.
     pub(crate) fn script(&self) -> ScriptInvocation<'_> {
         match self {

@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::keeper::send_refunds;
+use crate::refunds::Refund;
 use crate::test_server::{Valkey, counts, options, start, until};
 use crate::{CallWait, CountKeys, CountKind, CountLimit, CountPeek, SharedCounts, TakeRequest};
 
@@ -110,6 +112,24 @@ async fn a_lost_server_is_not_asked_and_is_used_again_after_its_restart() {
             .remaining,
         9
     );
+}
+
+#[tokio::test]
+async fn ends_of_leases_wait_for_a_server_that_does_not_answer() {
+    let Some(mut server) = start() else { return };
+    let counts = counts(&server).await;
+    let key = counts.keys().key(CountKind::Leases, &[b"shop"]);
+    server.kill();
+    until("it is so", async || !counts.is_up()).await;
+    for task in &counts.tasks {
+        task.abort();
+    }
+    counts.refund(&key, hourly(10), 2);
+    counts.end_lease(&key, "one");
+    send_refunds(&counts.state).await;
+    // Nobody knows whether the server has taken calls back, but a lease can be ended twice.
+    let waiting = counts.state.refunds.take();
+    assert!(matches!(waiting[..], [Refund::Lease { .. }]), "{waiting:?}");
 }
 
 #[tokio::test]
