@@ -408,7 +408,7 @@ fn may_use(user: &str, used: &str, is_ours: bool) -> bool {
         "forward" => matches!(user, "telemetry" | "gateway"),
         "console" => user == "gateway",
         "telemetry" => matches!(user, "console" | "gateway" | "chatgate"),
-        "visible" => matches!(user, "console" | "telemetry" | "chatgate"),
+        "visible" => matches!(user, "client" | "console" | "telemetry" | "chatgate"),
         "gateway" => user == "chatgate",
         "adapter-jwt" if user == "docs" => true,
         // For the commands that verify one token or parse one document.

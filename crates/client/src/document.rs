@@ -3,6 +3,7 @@
 use http::{HeaderValue, StatusCode};
 use reqwest::Response;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use visible::is_invisible;
 
 use crate::body::{BodyError, ROOM_WAIT, RoomWait, read_body};
 use crate::client::{BoxedFuture, Client};
@@ -92,18 +93,12 @@ pub(crate) fn excerpt(text: &str) -> String {
     let mut excerpt: String = text
         .chars()
         .take(EXCERPT_CHARACTERS_MAX)
-        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .map(|c| if is_invisible(c) { '\u{fffd}' } else { c })
         .collect();
     if text.chars().nth(EXCERPT_CHARACTERS_MAX).is_some() {
         excerpt.push('…');
     }
     excerpt
-}
-
-/// Returns whether a character moves the cursor or changes the direction of writing.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns the body as text, whatever the status.

@@ -1,5 +1,7 @@
 //! Errors of a connection.
 
+use crate::connection;
+
 /// The reason why there was no complete answer.
 #[derive(Debug)]
 pub struct TransportError {
@@ -35,13 +37,5 @@ impl From<reqwest::Error> for TransportError {
 
 /// Returns an error and its causes on one line, without the URL, which may contain credentials.
 pub(crate) fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut line = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    line
+    connection::causes(&error.without_url())
 }
