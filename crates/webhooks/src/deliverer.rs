@@ -145,14 +145,16 @@ impl Deliverer {
                         .map(|event| self.chat_of(event))
                         .collect();
                     let accesses = self.webhooks.store().accesses();
-                    let served = self.served.get_mut(&id);
-                    if let Some((served, access)) = served.and_then(|served| {
-                        let access = accesses.of_client(&served.webhook.client_id)?;
-                        Some((served, access))
-                    }) {
-                        served.take_page((access, after), &page, chats.into_iter());
-                        self.commit_at.get_or_insert(Instant::now() + COMMIT_AFTER);
-                    }
+                    let Some(served) = self.served.get_mut(&id) else {
+                        continue;
+                    };
+                    // Until the next check notices that the access was deleted, there is nothing to deliver.
+                    let Some(access) = accesses.of_client(&served.webhook.client_id) else {
+                        served.may_have_more = false;
+                        continue;
+                    };
+                    served.take_page((access, after), &page, chats.into_iter());
+                    self.commit_at.get_or_insert(Instant::now() + COMMIT_AFTER);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the log of events can't be read");
