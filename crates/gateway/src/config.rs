@@ -43,7 +43,7 @@ pub(crate) use files::ConfigFiles;
 pub use jwt::{IssuerConfig, JwksSource, JwtConfig, TOKEN_LIFE_MAX_S};
 pub use limits::LimitsConfig;
 pub use seeds::SeedAccess;
-pub(crate) use shared_store::ADMIN_KEY_BYTES_MIN;
+pub(crate) use shared_store::ADMIN_KEY_CHARACTERS_MIN;
 use shared_store::SettingHashes;
 pub use shared_store::SharedStore;
 pub(crate) use tracing::TRACE_ID;

@@ -23,7 +23,7 @@ const CONNECTIONS_MAX: u32 = 100;
 const LEASE_MIN: Duration = Duration::from_secs(5);
 
 /// Minimum length of the first operator's key, in characters. A person who has to invent such a key generates a random one instead.
-pub(crate) const ADMIN_KEY_BYTES_MIN: usize = 32;
+pub(crate) const ADMIN_KEY_CHARACTERS_MIN: usize = 32;
 
 /// Maximum length of a replica's name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -87,9 +87,10 @@ pub(super) fn shared_store(reader: &mut Reader<'_>) -> Option<SharedStore> {
     let admin_key = reader.secret("admin.key");
     if admin_key
         .as_ref()
-        .is_some_and(|key| key.chars().count() < ADMIN_KEY_BYTES_MIN)
+        .is_some_and(|key| key.chars().count() < ADMIN_KEY_CHARACTERS_MIN)
     {
-        reader.reject("admin.key", "it is shorter than 32 characters");
+        let text = format!("it is shorter than {ADMIN_KEY_CHARACTERS_MIN} characters");
+        reader.reject("admin.key", &text);
     }
     let connections = reader.value("store.connections", "8", ValueKind::Count(6), |text| {
         parse::count_within(text, CONNECTIONS_MIN..=CONNECTIONS_MAX)
@@ -196,7 +197,8 @@ fn replica(reader: &mut Reader<'_>, pinned: &mut SettingHashes) -> (ReplicaOptio
     let name = reader.optional_text("replicas.name", |text| bounded(text, NAME_BYTES_MAX));
     let lease = reader.timeout("replicas.lease", "10s");
     if lease < LEASE_MIN {
-        reader.reject("replicas.lease", "it is less than 5s");
+        let text = format!("it is less than {}s", LEASE_MIN.as_secs());
+        reader.reject("replicas.lease", &text);
     }
     let refuses = [("serve", false), ("refuse", true)];
     let refuses = reader.choice("replicas.cut_off", "serve", &refuses);

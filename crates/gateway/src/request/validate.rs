@@ -36,10 +36,11 @@ pub(crate) enum RequestKind {
 
 /// Rejects heads that are malformed according to HTTP but that hyper accepts (RFC 9112, 3.2).
 pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
-    let bad = |text| Err(Error::explained(Code::MalformedRequest, text));
+    let bad = |text: &str| Err(Error::explained(Code::MalformedRequest, text.to_owned()));
     let method = head.method.as_str();
     if method.len() > METHOD_BYTES_MAX {
-        return bad("The HTTP method is longer than 32 bytes.");
+        let text = format!("The HTTP method is longer than {METHOD_BYTES_MAX} bytes.");
+        return bad(&text);
     }
     let target = head.uri.path().len() + head.uri.query().map_or(0, str::len);
     let lines = head.headers.iter();
@@ -47,7 +48,7 @@ pub(crate) fn readable(head: &Parts) -> Result<(), Error> {
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
     if method.len() + target + lines > HEAD_BYTES_MAX {
-        return bad("The head is larger than 65536 bytes.");
+        return bad(&format!("The head is larger than {HEAD_BYTES_MAX} bytes."));
     }
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {

@@ -12,7 +12,7 @@ use store::{
     StoreError, StoredSecret, find_presented, new_client_id, new_random_secret,
 };
 
-use crate::config::{ADMIN_KEY_BYTES_MIN, Config, SeedAccess};
+use crate::config::{ADMIN_KEY_CHARACTERS_MIN, Config, SeedAccess};
 use crate::serve::data_folder::{DataFolder, random_key, remove, write_private};
 use crate::state::snapshot::Snapshot;
 
@@ -144,9 +144,9 @@ pub(crate) async fn ensure_first_operator(
     let hint = "to make a new key, stop the gateway and run: chatgate admin-key reset";
     match key_in_file {
         Some(key) if keys.is_empty() => {
-            if key.expose_secret().chars().count() < ADMIN_KEY_BYTES_MIN {
+            if key.expose_secret().chars().count() < ADMIN_KEY_CHARACTERS_MIN {
                 return Err(format!(
-                    "{file}: the key is shorter than {ADMIN_KEY_BYTES_MIN} characters; remove the file to have a key generated, or \
+                    "{file}: the key is shorter than {ADMIN_KEY_CHARACTERS_MIN} characters; remove the file to have a key generated, or \
                      write a longer key into it, such as the output of `openssl rand -hex 32`"
                 ));
             }

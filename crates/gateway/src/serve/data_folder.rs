@@ -18,7 +18,7 @@ const ADMIN_KEY_BYTES: usize = 32;
 const HASH_KEY_BYTES: usize = 32;
 
 /// The files of a data folder, including the files that SQLite creates next to a store.
-const OWN_FILES: [&str; 13] = [
+const OWN_FILES: [&str; 15] = [
     "lock",
     "admin.key",
     "admin.key.new",
@@ -28,6 +28,8 @@ const OWN_FILES: [&str; 13] = [
     "chatgate.db-wal",
     "chatgate.db-shm",
     "chatgate.db-journal",
+    "sandbox.json",
+    "sandbox.json.new",
     "sandbox.db",
     "sandbox.db-wal",
     "sandbox.db-shm",

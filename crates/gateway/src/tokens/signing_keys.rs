@@ -117,8 +117,10 @@ impl SigningKeys {
     ) -> Result<SigningKeys, OperationError> {
         let (valid, _) = self.split_expired(now);
         if valid.keys.len() >= KEYS_MAX {
-            let why = "32 keys are in use; rotate again after the oldest key has expired.";
-            return Err(OperationError::Conflict(why.to_owned()));
+            let why = format!(
+                "{KEYS_MAX} keys are in use; rotate again after the oldest key has expired."
+            );
+            return Err(OperationError::Conflict(why));
         }
         self.with_another(store, now)
             .await
