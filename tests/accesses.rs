@@ -128,6 +128,20 @@ async fn a_stale_if_match_is_rejected_and_changes_list_before_and_after() {
         (stale.status, stale.header("content-type")),
         (412, "application/problem+json")
     );
+    // Several lines are one list, and a change requires that the access exists.
+    let tag = changed.header("etag");
+    for conditions in [
+        [("If-Match", tag), ("If-Match", "\"x\"")],
+        [("If-Match", tag), ("If-None-Match", "*")],
+    ] {
+        let url = format!("http://{}/admin/v1/accesses/a", gateway.admin);
+        let mut request = client().patch(url).bearer_auth(key.trim());
+        for (name, value) in conditions {
+            request = request.header(name, value);
+        }
+        let refused = Answer::of(request.body("{\"note\": \"fourth\"}")).await;
+        assert_eq!(refused.status, 412, "{conditions:?}");
+    }
 
     let changes = admin(&gateway, Method::GET, "accesses/a/changes", Value::Null).await;
     let reported = changes.json();

@@ -528,4 +528,8 @@ async fn an_invalid_call_is_found_by_the_method_that_it_names() {
         line.contains("MISSING_COMPULSORY_PARAM")
     });
     assert!(line.contains("\"method\":\"sendmessage\""), "{line}");
+    // An operator can tell the caller which parameter it was, although most ways in do not.
+    let cause = "The compulsory parameter destination is missing.";
+    assert!(line.contains(cause), "{line}");
+    assert_eq!(rows[0]["cause"], cause);
 }

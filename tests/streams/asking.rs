@@ -211,6 +211,16 @@ async fn getevents_validates_cursors_parameters_and_permissions() {
         ask(&gateway, &[("platform", "fax")]).await.json()["error"],
         "CHANNEL_NOT_FOUND"
     );
+    // A rejected stream names its method in the journal, as a rejected call does.
+    let demo = gateway.demo();
+    let stream = client()
+        .get(gateway.url("/api/events?cursor=yesterday"))
+        .basic_auth(&demo.user, Some(&demo.password))
+        .header("X-Request-ID", "stream");
+    assert_eq!(Answer::of(stream).await.status, 400);
+    let row = &rows(&gateway, "request_id=stream").await[0];
+    assert_eq!(row["method"], "getevents");
+    assert_eq!(gateway.logged("stream")["method"], "getevents");
     // A cursor from before the retention: the answer begins with the oldest event.
     let old = ask(&gateway, &[("cursor", "0000000000001")]).await.json();
     assert_eq!(old["status"], "SUCCESS");

@@ -62,7 +62,8 @@ impl Error {
         }))
     }
 
-    /// Creates an error before dispatch with a separate sentence, which the caller may read.
+    /// Creates an error before dispatch with a separate sentence, which the caller and operators may read. It must contain no value
+    /// of a parameter, because the value may be a secret.
     #[must_use]
     pub fn explained(code: Code, text: impl Into<Cow<'static, str>>) -> Error {
         let mut error = Error::refused(code);
@@ -146,6 +147,13 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
+    }
+
+    /// Returns the reason for operators: the private cause, or else the sentence if it says more than the code.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        let explanation = Some(self.text()).filter(|text| *text != self.0.code.text());
+        self.cause().or(explanation)
     }
 
     /// Returns the number of seconds after which the caller should retry.

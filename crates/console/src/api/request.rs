@@ -15,13 +15,25 @@ use crate::whole_numbers::make_whole;
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Returns the version that the caller has seen, if the request names a version.
+///
+/// # Errors
+/// The condition of If-None-Match, which no change can meet, or an If-Match that is not one tag of this gateway.
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
+    // A change requires that the resource exists, and this condition that it does not, or is another one (RFC 9110, 13.1.2).
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return Err(ChangeError::Stale.into());
+    }
+    let mut values = headers.get_all(header::IF_MATCH).iter().peekable();
+    if values.peek().is_none() {
         return Ok(None);
-    };
-    let text = value.to_str().unwrap_or_default();
-    // A list may have empty elements (RFC 9110, 5.6.1.2). Two tags match nothing, because a caller has seen only one version.
-    let mut tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    }
+    // Several lines are one list, which may have empty elements (RFC 9110, 5.3 and 5.6.1.2). Two tags match nothing, because a caller
+    // has seen only one version.
+    let texts = values.map(|value| value.to_str().unwrap_or("?"));
+    let mut tags = texts
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .filter(|tag| !tag.is_empty());
     let tag = tags.next().filter(|_| tags.next().is_none());
     if tag == Some("*") {
         return Ok(None);

@@ -62,6 +62,7 @@ async fn begin(
     snapshot: &Arc<Snapshot>,
     record: &mut AccessRecord,
 ) -> Result<StreamStart, Error> {
+    record.progress.rejected_operation = Operation::named(GET_EVENTS);
     admit(snapshot, record)?;
     let checks_only = match record.context.head.method {
         Method::OPTIONS => return Ok(StreamStart::Options),

@@ -36,7 +36,7 @@ impl<'a> RequestOutcome<'a> {
             code: error.map_or("", Error::word),
             refusal: error.map_or("", |error| error.code().word()),
             delivery: "",
-            cause: error.and_then(Error::cause).unwrap_or_default(),
+            cause: error.and_then(Error::reason).unwrap_or_default(),
             walk: None,
             result: Some(answer.outcome),
         }
