@@ -48,7 +48,7 @@ pub use frame::Frames;
 pub use hub::EventHub;
 pub use interests::{InterestGuard, Interests};
 pub use json::{Payload, json};
-pub use list::list;
+pub use list::{ListFlags, list};
 pub use reader::{EventReader, PAGE_BYTES};
 pub use row::{ListedRow, listed_rows};
 pub use service::Events;

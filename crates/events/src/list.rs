@@ -8,10 +8,18 @@ use store::{Event, Position};
 
 use crate::json::{quoted, timestamp};
 
-/// Writes a result as JSON text: the events, the cursor after them, whether more events follow, and whether events before them have
-/// been deleted.
+/// The flags of a result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListFlags {
+    /// True if more events follow.
+    pub more: bool,
+    /// True if events before these have been deleted.
+    pub reset: bool,
+}
+
+/// Writes a result as JSON text: the events, the cursor after them, and the flags.
 #[must_use]
-pub fn list(events: &[Arc<Event>], cursor: Position, (more, reset): (bool, bool)) -> String {
+pub fn list(events: &[Arc<Event>], cursor: Position, flags: ListFlags) -> String {
     let fields = Operation::named(adapter::GET_EVENTS).map_or(&[][..], |row| row.result_fields);
     let mut text = String::from("{\"list\":[");
     for (number, event) in events.iter().enumerate() {
@@ -20,7 +28,7 @@ pub fn list(events: &[Arc<Event>], cursor: Position, (more, reset): (bool, bool)
         text.push('}');
     }
     let flag = |set| if set { '1' } else { '0' };
-    let (more, reset) = (flag(more), flag(reset));
+    let (more, reset) = (flag(flags.more), flag(flags.reset));
     // Writing into a String cannot fail.
     let _ = write!(
         text,
@@ -88,12 +96,21 @@ mod tests {
                     .to_owned(),
             ),
         };
-        let text = list(&[Arc::new(event)], Position::of(9), (true, false));
+        let (more, reset) = (true, true);
+        let more_follow = ListFlags {
+            more,
+            ..ListFlags::default()
+        };
+        let text = list(&[Arc::new(event)], Position::of(9), more_follow);
         let expected = r#"{"list":[{"id":"evt_5k","type":"message.received","timestamp":"2026-11-28T21:06:40.123Z","platformid":"100","platform":"whatsapp","destination":"346","messageid":"812","message":"a\u0020\"b\"","sent":"0","status":"","datetime":"","gap":"possible","late":"0"}],"cursor":"0000000000009","more":"1","reset":"0"}"#;
         assert_eq!(text, expected);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+        let is_reset = ListFlags {
+            reset,
+            ..ListFlags::default()
+        };
         assert_eq!(
-            list(&[], Position::of(9), (false, true)),
+            list(&[], Position::of(9), is_reset),
             r#"{"list":[],"cursor":"0000000000009","more":"0","reset":"1"}"#
         );
     }

@@ -29,18 +29,13 @@ impl Webhooks {
             .await
     }
 
-    /// Resumes a webhook where it stopped, or with `skips` from now on, without the pending deliveries.
+    /// Resumes a webhook where it stopped.
     ///
     /// # Errors
-    /// Returns an error if the webhook does not exist or the store can't be written. In these cases nothing changes, and nothing is
-    /// skipped.
-    pub async fn resume(&self, by: &str, id: &str, skips: bool) -> Result<(), WebhookError> {
-        let word = if skips {
-            OperatorAction::Skip
-        } else {
-            OperatorAction::Resume
-        };
-        self.change_state(by, (id, None), word).await
+    /// Returns an error if the webhook does not exist or the store can't be written. In these cases nothing changes.
+    pub async fn resume(&self, by: &str, id: &str) -> Result<(), WebhookError> {
+        self.change_state(by, (id, None), OperatorAction::Resume)
+            .await
     }
 
     /// Resumes a webhook from now on, without the pending deliveries. `seen` is the version that the operator has seen; `None`
@@ -62,9 +57,9 @@ impl Webhooks {
         &self,
         by: &str,
         (id, seen): (&str, Option<i64>),
-        word: OperatorAction,
+        action: OperatorAction,
     ) -> Result<(), WebhookError> {
-        let (state, cause) = match word {
+        let (state, cause) = match action {
             OperatorAction::Pause => (WebhookState::Paused, PAUSED),
             OperatorAction::Resume | OperatorAction::Skip => (WebhookState::Active, ""),
         };
@@ -76,7 +71,7 @@ impl Webhooks {
             Ok(())
         });
         // The skip and the new state are one transaction. Otherwise the webhook could lose its backlog and still stay paused.
-        match word {
+        match action {
             OperatorAction::Skip => self.store().skip_deliveries(of, put).await?,
             OperatorAction::Pause | OperatorAction::Resume => {
                 self.store().change_webhook(of, put).await?

@@ -243,7 +243,11 @@ async fn resume(
 ) -> ApiResult {
     let resumption: WebhookResumption = body(request).await?;
     let webhooks = console.webhooks();
-    webhooks.resume(&actor, &id, resumption.skip).await?;
+    if resumption.skip {
+        webhooks.skip(&actor, (&id, None)).await?;
+    } else {
+        webhooks.resume(&actor, &id).await?;
+    }
     let done = if resumption.skip {
         "resumed from now on"
     } else {

@@ -242,7 +242,7 @@ pub(crate) async fn act(
     let event = form.fields.get("event").to_owned();
     let acted = match action {
         "pause" => webhooks.pause(by, &id).await.map(|()| None),
-        "resume" => webhooks.resume(by, &id, false).await.map(|()| None),
+        "resume" => webhooks.resume(by, &id).await.map(|()| None),
         "retire" => webhooks.retire(&id).await.map(|()| None),
         "dead" => webhooks.redeliver(&id, RedeliveryRequest::Dead).await,
         "event" => {

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use adapter::{Code, Error, Request, Response};
-use events::{EventFilter, StreamLimiter, WindowLimits, read_window};
+use events::{EventFilter, ListFlags, StreamLimiter, WindowLimits, read_window};
 use server::Peer;
 use store::{Position, StoreError};
 use tokio::time::sleep_until;
@@ -45,9 +45,9 @@ pub(crate) async fn answer(
     let newest = events.hub.newest();
     let cursor = caller.request().value("cursor");
     let is_reset_news = cursor != Some("earliest");
-    let begin = |cursor| begin(snapshot, cursor, newest);
-    let Some(mut after) = cursor.map(begin).transpose()? else {
-        return result(&events::list(&[], newest, (false, false)));
+    let parse = |cursor| parse_cursor(snapshot, cursor, newest);
+    let Some(mut after) = cursor.map(parse).transpose()? else {
+        return result(&events::list(&[], newest, ListFlags::default()));
     };
     let wait = Duration::from_secs(number(caller.request(), "wait", 0).into());
     let _permit = match wait.is_zero() {
@@ -84,11 +84,11 @@ pub(crate) async fn answer(
         let is_reset = window.reset.is_some() && is_reset_news;
         let is_over = may_have_left || Instant::now() >= until || events.streams.is_ending();
         if !window.events.is_empty() || window.more || is_reset || is_over {
-            return result(&events::list(
-                &window.events,
-                window.read_to,
-                (window.more, is_reset),
-            ));
+            let flags = ListFlags {
+                more: window.more,
+                reset: is_reset,
+            };
+            return result(&events::list(&window.events, window.read_to, flags));
         }
         after = window.read_to;
         tokio::select! {
@@ -105,7 +105,7 @@ pub(crate) async fn answer(
 ///
 /// # Errors
 /// INCORRECT_PARAM for an invalid cursor, and for a cursor in the future, because its reader would get nothing until then.
-pub(crate) fn begin(
+pub(crate) fn parse_cursor(
     snapshot: &Snapshot,
     cursor: &str,
     newest: Position,

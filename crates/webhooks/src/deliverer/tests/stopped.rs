@@ -25,7 +25,7 @@ async fn a_webhook_pauses_with_its_access_and_resumes_without_losing_events() {
     sending.webhooks.pause("ann", &id).await.unwrap();
     sending.receive(EventKind::MessageReceived, 10..20).await;
     assert_eq!(ids(&got, true).len(), 10);
-    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.webhooks.resume("ann", &id).await.unwrap();
     sending.until_settled(&id).await;
     assert_eq!(ids(&got, true).len(), 20);
     assert_eq!(
@@ -109,7 +109,7 @@ async fn a_webhook_resumed_from_now_sends_no_earlier_events() {
     sending.receive(EventKind::MessageReceived, 0..20).await;
     let count = async || sending.webhooks.deliveries(&id).await.unwrap().len();
     until(async || count().await == 20).await;
-    sending.webhooks.resume("ann", &id, true).await.unwrap();
+    sending.webhooks.skip("ann", (&id, None)).await.unwrap();
     assert_eq!(count().await, 0);
     sending.receive(EventKind::MessageReceived, 900..910).await;
     sending.until_settled(&id).await;
@@ -154,7 +154,7 @@ async fn a_delivery_in_progress_is_settled_after_its_webhook_is_paused() {
     until(async || sending.webhooks.attempts(&id, 9).await.unwrap().len() == 1).await;
     assert_eq!(sending.webhooks.deliveries(&id).await.unwrap(), []);
     permits.add_permits(9);
-    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.webhooks.resume("ann", &id).await.unwrap();
     sending.receive(EventKind::MessageReceived, 1..2).await;
     sending.until_settled(&id).await;
     assert_eq!(ids(&got, true), ["evt_10", "evt_11"]);
@@ -168,7 +168,7 @@ async fn a_resumed_webhook_does_not_repeat_an_attempt_in_progress() {
         got,
         id,
     } = paused_during_delivery().await;
-    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.webhooks.resume("ann", &id).await.unwrap();
     sending.until_seen("active").await;
     // This event belongs to another chat, so that it does not wait for the first event.
     sending.receive(EventKind::MessageReceived, 1..2).await;
@@ -197,7 +197,7 @@ async fn the_first_delivery_after_lost_events_reports_a_gap() {
     sending.receive(EventKind::MessageReceived, 20..30).await;
     // Restart the process, because its memory still contains the events that were removed from the log.
     let sending = sending.cut_off().await;
-    sending.webhooks.resume("ann", &id, false).await.unwrap();
+    sending.webhooks.resume("ann", &id).await.unwrap();
     sending.until_settled(&id).await;
     check_all_in_order(&ids(&got, true), 10);
     assert_eq!(sending.webhooks.find(&id).await.unwrap().0.progress.lost, 1);
