@@ -14,8 +14,8 @@ use crate::concurrency::{self, ConcurrencyLimit};
 use crate::daily::{DAY_S, DayState, PER_DAY};
 use crate::decision::Decision;
 use crate::forwarder::Forwarder;
+use crate::limit_check::LimitCheck;
 use crate::limit_name::{PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
-use crate::rate_limit::LimitState;
 use crate::remaining::Remaining;
 use crate::rules;
 use crate::share::CountedBy;
@@ -51,9 +51,6 @@ pub struct Explanation {
     /// The remaining calls; `None` if it is not a limit.
     pub remaining: Option<Remaining>,
 }
-
-/// The state of a limit per minute, if there is one.
-type PeekedLimit = Option<(LimitState, Result<(), Error>)>;
 
 /// The cache's decision about an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +113,17 @@ impl Explanation {
         }
     }
 
+    /// Explains a limit per minute by the result for a call, with what remained before the call.
+    fn of_rate(rule: &'static str, checked: LimitCheck, reports_only: bool) -> Explanation {
+        let LimitCheck { state, result } = checked;
+        let remaining = state.map(|state| Remaining {
+            most: state.per_minute.into(),
+            remaining: u64::from(state.remaining) + u64::from(result.is_ok()),
+            window_s: Some(MINUTE_S),
+        });
+        Explanation::of_limit(rule, remaining, result, reports_only)
+    }
+
     fn counted_by(mut self, who: CountedBy) -> Explanation {
         match (self.remaining, who) {
             (None, _) | (_, CountedBy::Unsaid) => {}
@@ -154,12 +162,10 @@ impl Forwarder {
                 Err(CountsUnavailable) => CountedBy::OneOfMany,
             },
         };
-        let (state, counted) = self.limits.peek_address(address);
-        let remaining = state.map(|state| before(state, &counted));
+        let checked = self.limits.peek_address(address);
         vec![
             self.decide_deployment(address).into(),
-            Explanation::of_limit(PER_ADDRESS.text, remaining, counted, false)
-                .counted_by(counted_by),
+            Explanation::of_rate(PER_ADDRESS.text, checked, false).counted_by(counted_by),
         ]
     }
 
@@ -231,13 +237,8 @@ impl Forwarder {
         operation: &Operation,
         destination: Option<&str>,
     ) -> impl Iterator<Item = Explanation> {
-        let of_rate = |rule, (peeked, counted_by): (Option<_>, _)| {
-            let (remaining, counted) = match peeked {
-                None => (None, Ok(())),
-                Some((state, counted)) => (Some(before(state, &counted)), counted),
-            };
-            let explanation = Explanation::of_limit(rule, remaining, counted, access.limits.report);
-            explanation.counted_by(counted_by)
+        let of_rate = |rule, (checked, counted_by)| {
+            Explanation::of_rate(rule, checked, access.limits.report).counted_by(counted_by)
         };
         let per_access = of_rate(PER_ACCESS.text, self.peek_rate(access, None).await);
         let per_destination = match (access.limits.per_destination, destination) {
@@ -300,7 +301,7 @@ impl Forwarder {
         &self,
         access: &Access,
         destination: Option<&str>,
-    ) -> (PeekedLimit, CountedBy) {
+    ) -> (LimitCheck, CountedBy) {
         let local = || match destination {
             None => self.limits.peek_access(access),
             Some(destination) => self.limits.peek_destination(access, destination),
@@ -312,15 +313,6 @@ impl Forwarder {
                 Err(CountsUnavailable) => (local(), CountedBy::OneOfMany),
             },
         }
-    }
-}
-
-/// Returns what remained before the call that the state already includes.
-fn before(state: LimitState, counted: &Result<(), Error>) -> Remaining {
-    Remaining {
-        most: state.per_minute.into(),
-        remaining: u64::from(state.remaining) + u64::from(counted.is_ok()),
-        window_s: Some(MINUTE_S),
     }
 }
 

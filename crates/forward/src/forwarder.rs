@@ -23,9 +23,10 @@ use crate::channels;
 use crate::concurrency::ConcurrencyLimit;
 use crate::daily::DailyLimits;
 use crate::decision::Decision;
+use crate::limit_check::LimitCheck;
 use crate::observer::{CallObserver, report};
 use crate::per_core::workers;
-use crate::rate_limit::{LimitState, RateLimits};
+use crate::rate_limit::RateLimits;
 use crate::rules;
 use crate::shared_addresses::SharedAddresses;
 use crate::shared_concurrency::SharedConcurrency;
@@ -153,21 +154,18 @@ impl Forwarder {
         })
     }
 
-    /// Checks an address before a byte of the body is read or a password is hashed, and returns the state of its limit.
-    ///
-    /// # Errors
-    /// IP_NOT_ALLOWED, RATE_LIMITED, OVERLOADED.
-    pub fn admit(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
-        match self.decide_deployment(address).into_result() {
-            Ok(_) => {
-                let (state, counted) = self.limits.check_address(address);
-                if let (Some(shared), true) = (&self.shared_addresses, counted.is_ok()) {
-                    shared.note(address);
-                }
-                (state, counted)
-            }
-            Err(error) => (None, Err(error)),
+    /// Checks an address before a byte of the body is read or a password is hashed. The result may be IP_NOT_ALLOWED, RATE_LIMITED
+    /// or OVERLOADED.
+    #[must_use]
+    pub fn admit(&self, address: IpAddr) -> LimitCheck {
+        if let Err(error) = self.judge_address(address) {
+            return LimitCheck::uncounted(error);
         }
+        let checked = self.limits.check_address(address);
+        if let (Some(shared), Ok(())) = (&self.shared_addresses, &checked.result) {
+            shared.note(address);
+        }
+        checked
     }
 
     /// Checks an address against the deployment's networks only, and counts nothing.

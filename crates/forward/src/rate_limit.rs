@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adapter::{Code, Error};
 use foldhash::quality::RandomState;
 use governor::Quota;
 use governor::clock::{Clock, DefaultClock};
@@ -17,6 +16,7 @@ use parking_lot::RwLock;
 use store::{Access, Rate, counted_address};
 
 use crate::gcra::{GrowingTable, Limiter, RateDecision};
+use crate::limit_check::LimitCheck;
 use crate::limit_name::{LimitName, PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::share::Share;
 
@@ -134,12 +134,12 @@ impl<C: Clock + Clone> RateLimits<C> {
     ///
     /// # Errors
     /// RATE_LIMITED; OVERLOADED when more addresses call than can be counted.
-    pub fn check_address(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
+    pub fn check_address(&self, address: IpAddr) -> LimitCheck {
         self.address(address, Limiter::check_key)
     }
 
     /// Returns the result that [`RateLimits::check_address`] would give now. Counts nothing.
-    pub(crate) fn peek_address(&self, address: IpAddr) -> (Option<LimitState>, Result<(), Error>) {
+    pub(crate) fn peek_address(&self, address: IpAddr) -> LimitCheck {
         self.address(address, Limiter::peek_key)
     }
 
@@ -147,94 +147,80 @@ impl<C: Clock + Clone> RateLimits<C> {
         &self,
         address: IpAddr,
         ask: impl Fn(&KeyLimiter<IpAddr, C>, &IpAddr) -> RateDecision<C>,
-    ) -> (Option<LimitState>, Result<(), Error>) {
+    ) -> LimitCheck {
         if self.addresses_full.load(Ordering::Relaxed) {
-            return (None, Err(too_many("too many addresses to count")));
+            return LimitCheck::too_many("too many addresses to count");
         }
         let decision = ask(&self.addresses, &counted_address(address));
-        let (state, counted) = self.state_and_result(decision, PER_ADDRESS);
-        (Some(state), counted)
+        self.checked(decision, PER_ADDRESS)
     }
 
     /// Counts a call of an access, and a send also for its destination. Returns the state of the limit that rejects the call, or else
     /// of the access's limit, if it has one.
-    pub(crate) fn check_call(
-        &self,
-        access: &Access,
-        destination: Option<&str>,
-    ) -> (Option<LimitState>, Result<(), Error>) {
-        match (self.check_access(access), destination) {
-            ((state, Ok(())), Some(destination)) => {
-                state_after(state, self.check_destination(access, destination))
+    pub(crate) fn check_call(&self, access: &Access, destination: Option<&str>) -> LimitCheck {
+        let checked = self.check_access(access);
+        match destination {
+            Some(destination) if checked.result.is_ok() => {
+                checked.and_destination(self.check_destination(access, destination))
             }
-            (checked, _) => checked,
+            _ => checked,
         }
     }
 
     /// Counts a call of an access and returns the state of its limit, if it has one.
-    pub fn check_access(&self, access: &Access) -> (Option<LimitState>, Result<(), Error>) {
+    pub fn check_access(&self, access: &Access) -> LimitCheck {
         match access.limits.per_minute {
-            None => (None, Ok(())),
+            None => LimitCheck::UNLIMITED,
             Some(rate) => {
                 let decision = self.limiter_of(rate).check_key(&access.name);
-                let (state, counted) = self.state_and_result(decision, PER_ACCESS);
-                (Some(state), counted)
+                self.checked(decision, PER_ACCESS)
             }
         }
     }
 
     /// Returns the result that [`RateLimits::check_access`] would give now. Counts nothing.
-    pub(crate) fn peek_access(&self, access: &Access) -> Option<(LimitState, Result<(), Error>)> {
-        let rate = access.limits.per_minute?;
+    pub(crate) fn peek_access(&self, access: &Access) -> LimitCheck {
+        let Some(rate) = access.limits.per_minute else {
+            return LimitCheck::UNLIMITED;
+        };
         let decision = self.limiter_of(rate).peek_key(&access.name);
-        Some(self.state_and_result(decision, PER_ACCESS))
+        self.checked(decision, PER_ACCESS)
     }
 
     /// Counts a send to one destination and returns the state of its limit, if it has one.
     ///
     /// # Errors
     /// RATE_LIMITED, or OVERLOADED if there are too many destinations to count.
-    pub fn check_destination(
-        &self,
-        access: &Access,
-        destination: &str,
-    ) -> (Option<LimitState>, Result<(), Error>) {
+    pub fn check_destination(&self, access: &Access, destination: &str) -> LimitCheck {
         let Some(rate) = access.limits.per_destination else {
-            return (None, Ok(()));
+            return LimitCheck::UNLIMITED;
         };
         if self.destinations_full.load(Ordering::Relaxed) {
-            return (None, Err(too_many("too many destinations to count")));
+            return LimitCheck::too_many("too many destinations to count");
         }
         let decision = self
             .limiter_of(rate)
             .check_key(&destination_key(access, destination));
-        let (state, counted) = self.state_and_result(decision, PER_DESTINATION);
-        (Some(state), counted)
+        self.checked(decision, PER_DESTINATION)
     }
 
     /// Returns the result that [`RateLimits::check_destination`] would give now. Counts nothing.
-    pub(crate) fn peek_destination(
-        &self,
-        access: &Access,
-        destination: &str,
-    ) -> Option<(LimitState, Result<(), Error>)> {
-        let rate = access.limits.per_destination?;
+    pub(crate) fn peek_destination(&self, access: &Access, destination: &str) -> LimitCheck {
+        let Some(rate) = access.limits.per_destination else {
+            return LimitCheck::UNLIMITED;
+        };
         let decision = self
             .limiter_of(rate)
             .peek_key(&destination_key(access, destination));
-        Some(self.state_and_result(decision, PER_DESTINATION))
+        self.checked(decision, PER_DESTINATION)
     }
 
-    fn state_and_result(
-        &self,
-        (cells, decision): RateDecision<C>,
-        limit: LimitName,
-    ) -> (LimitState, Result<(), Error>) {
+    fn checked(&self, (cells, decision): RateDecision<C>, limit: LimitName) -> LimitCheck {
         match decision {
-            Ok(snapshot) => (LimitState::of(limit, cells, &snapshot), Ok(())),
+            Ok(snapshot) => LimitCheck::admitted(LimitState::of(limit, cells, &snapshot)),
             Err(not_until) => {
                 let per_minute = not_until.quota().burst_size().get();
-                rate_limited(
+                LimitCheck::rate_limited(
                     per_minute,
                     not_until.wait_time_from(self.clock.now()),
                     limit,
@@ -285,43 +271,6 @@ fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(
     Limiter::new(Quota::per_minute(per_minute), table, clock_and_share)
 }
 
-/// Returns the error of a call that cannot be counted before the next sweep.
-fn too_many(cause: &'static str) -> Error {
-    Error::refused(Code::Overloaded)
-        .because(cause)
-        .retry_after(10)
-}
-
-/// Returns the error of a call that has to wait for this time, and the state of its limit.
-pub(crate) fn rate_limited(
-    per_minute: u32,
-    wait: Duration,
-    limit: LimitName,
-) -> (LimitState, Result<(), Error>) {
-    let reset_s = whole_seconds(wait);
-    let state = LimitState {
-        name: limit.word,
-        per_minute,
-        remaining: 0,
-        reset_s,
-    };
-    let error = Error::refused(Code::RateLimited).because(limit.text);
-    (state, Err(error.retry_after(reset_s)))
-}
-
-/// Returns the state to show of a call that its access's limit admits, after its destination has been checked.
-pub(crate) fn state_after(
-    of_access: Option<LimitState>,
-    (of_destination, counted): (Option<LimitState>, Result<(), Error>),
-) -> (Option<LimitState>, Result<(), Error>) {
-    let state = if counted.is_ok() {
-        of_access
-    } else {
-        of_destination
-    };
-    (state, counted)
-}
-
 /// Returns the key of a destination. Names contain no line end, so that no two pairs give the same key.
 pub(crate) fn destination_key(access: &Access, destination: &str) -> String {
     format!("{}\n{destination}", access.name)
@@ -337,6 +286,7 @@ pub(crate) fn whole_seconds(wait: Duration) -> u32 {
 mod tests {
     use std::sync::atomic::AtomicU32;
 
+    use adapter::Code;
     use governor::clock::FakeRelativeClock;
 
     use super::*;
@@ -366,16 +316,21 @@ mod tests {
     fn an_address_gets_its_burst_and_then_one_call_per_interval() {
         let (clock, limits) = limits(60);
         let address = "192.0.2.1".parse().unwrap();
-        assert!((0..60).all(|_| limits.check_address(address).1.is_ok()));
-        let refused = limits.check_address(address).1.unwrap_err();
+        assert!((0..60).all(|_| limits.check_address(address).result.is_ok()));
+        let refused = limits.check_address(address).result.unwrap_err();
         assert_eq!(
             (refused.code(), refused.retry_after_s()),
             (Code::RateLimited, Some(1))
         );
         clock.advance(Duration::from_secs(1));
-        assert!(limits.check_address(address).1.is_ok());
-        assert!(limits.check_address(address).1.is_err());
-        assert!(limits.check_address("192.0.2.2".parse().unwrap()).1.is_ok());
+        assert!(limits.check_address(address).result.is_ok());
+        assert!(limits.check_address(address).result.is_err());
+        assert!(
+            limits
+                .check_address("192.0.2.2".parse().unwrap())
+                .result
+                .is_ok()
+        );
     }
 
     #[test]
@@ -387,11 +342,14 @@ mod tests {
         let address = "192.0.2.1".parse().unwrap();
         let admitted = |(_, limits): &(_, RateLimits<FakeRelativeClock>)| {
             (0..60)
-                .filter(|_| limits.check_address(address).1.is_ok())
+                .filter(|_| limits.check_address(address).result.is_ok())
                 .count()
         };
         assert_eq!(three.each_ref().map(admitted), [20; 3]);
-        let (state, refused) = three[0].1.peek_address(address);
+        let LimitCheck {
+            state,
+            result: refused,
+        } = three[0].1.peek_address(address);
         assert_eq!(state.unwrap().per_minute, 60);
         // One call in three seconds: a third of one call a second.
         assert_eq!(refused.unwrap_err().retry_after_s(), Some(3));
@@ -412,10 +370,10 @@ mod tests {
     fn each_replica_admits_one_call_if_the_limit_is_below_the_replica_count() {
         let (clock, limits) = shared_limits(2, &Share::of(|| 5));
         let address = "192.0.2.1".parse().unwrap();
-        assert!(limits.check_address(address).1.is_ok());
-        assert!(limits.check_address(address).1.is_err());
+        assert!(limits.check_address(address).result.is_ok());
+        assert!(limits.check_address(address).result.is_err());
         clock.advance(Duration::from_secs(60));
-        assert!(limits.check_address(address).1.is_ok());
+        assert!(limits.check_address(address).result.is_ok());
     }
 
     #[test]
@@ -424,26 +382,31 @@ mod tests {
         assert!(
             limits
                 .check_address("2001:db8::1".parse().unwrap())
-                .1
+                .result
                 .is_ok()
         );
         assert!(
             limits
                 .check_address("2001:db8::2".parse().unwrap())
-                .1
+                .result
                 .is_err()
         );
         assert!(
             limits
                 .check_address("2001:db8:0:1::1".parse().unwrap())
-                .1
+                .result
                 .is_ok()
         );
-        assert!(limits.check_address("192.0.2.1".parse().unwrap()).1.is_ok());
+        assert!(
+            limits
+                .check_address("192.0.2.1".parse().unwrap())
+                .result
+                .is_ok()
+        );
         assert!(
             limits
                 .check_address("::ffff:192.0.2.1".parse().unwrap())
-                .1
+                .result
                 .is_err()
         );
     }
@@ -451,7 +414,10 @@ mod tests {
     #[test]
     fn check_access_returns_the_limit_state_and_a_new_rate_starts_full() {
         let (clock, limits) = limits(1);
-        let (state, counted) = limits.check_access(&access(3));
+        let LimitCheck {
+            state,
+            result: counted,
+        } = limits.check_access(&access(3));
         assert!(counted.is_ok());
         assert_eq!(
             state,
@@ -462,9 +428,12 @@ mod tests {
                 reset_s: 20
             })
         );
-        limits.check_access(&access(3)).1.unwrap();
-        limits.check_access(&access(3)).1.unwrap();
-        let (state, counted) = limits.check_access(&access(3));
+        limits.check_access(&access(3)).result.unwrap();
+        limits.check_access(&access(3)).result.unwrap();
+        let LimitCheck {
+            state,
+            result: counted,
+        } = limits.check_access(&access(3));
         assert_eq!(counted.unwrap_err().retry_after_s(), Some(20));
         assert_eq!(
             state,
@@ -475,9 +444,9 @@ mod tests {
                 reset_s: 20
             })
         );
-        assert!(limits.check_access(&access(4)).1.is_ok());
+        assert!(limits.check_access(&access(4)).result.is_ok());
         clock.advance(Duration::from_secs(20));
-        assert!(limits.check_access(&access(3)).1.is_ok());
+        assert!(limits.check_access(&access(3)).result.is_ok());
     }
 
     #[test]
@@ -486,24 +455,39 @@ mod tests {
         let (address, access) = ("192.0.2.1".parse().unwrap(), access(3));
         for _ in 0..4 {
             for _ in 0..100 {
-                limits.peek_address(address).1.ok();
-                limits.peek_access(&access).unwrap().1.ok();
+                limits.peek_address(address).result.ok();
+                limits.peek_access(&access).result.ok();
             }
-            let (state, looked) = limits.peek_access(&access).unwrap();
-            let (counted_state, counted) = limits.check_access(&access);
-            assert_eq!(Some(state), counted_state);
+            let LimitCheck {
+                state,
+                result: looked,
+            } = limits.peek_access(&access);
+            let LimitCheck {
+                state: counted_state,
+                result: counted,
+            } = limits.check_access(&access);
+            assert_eq!(state, counted_state);
             assert_eq!(
                 looked.err().map(|e| e.to_string()),
                 counted.err().map(|e| e.to_string())
             );
-            let (state, looked) = limits.peek_address(address);
-            let (counted_state, counted) = limits.check_address(address);
+            let LimitCheck {
+                state,
+                result: looked,
+            } = limits.peek_address(address);
+            let LimitCheck {
+                state: counted_state,
+                result: counted,
+            } = limits.check_address(address);
             assert_eq!(state, counted_state);
             assert_eq!(looked.is_ok(), counted.is_ok());
             clock.advance(Duration::from_secs(7));
         }
         assert_eq!(limits.addresses.table().len(), 1);
-        limits.peek_address("192.0.2.2".parse().unwrap()).1.unwrap();
+        limits
+            .peek_address("192.0.2.2".parse().unwrap())
+            .result
+            .unwrap();
         assert_eq!(limits.addresses.table().len(), 1);
     }
 
@@ -513,18 +497,27 @@ mod tests {
         let mut access = access(60);
         access.limits.per_destination = access.limits.per_minute;
         for n in 0..DESTINATIONS_MAX {
-            limits.check_destination(&access, &n.to_string()).1.unwrap();
+            limits
+                .check_destination(&access, &n.to_string())
+                .result
+                .unwrap();
         }
         limits.sweep();
-        let (state, refused) = limits.check_destination(&access, "one more");
+        let LimitCheck {
+            state,
+            result: refused,
+        } = limits.check_destination(&access, "one more");
         assert_eq!(
             (state, refused.unwrap_err().code()),
             (None, Code::Overloaded)
         );
-        limits.check_access(&access).1.unwrap();
+        limits.check_access(&access).result.unwrap();
         clock.advance(Duration::from_secs(61));
         limits.sweep();
-        limits.check_destination(&access, "one more").1.unwrap();
+        limits
+            .check_destination(&access, "one more")
+            .result
+            .unwrap();
     }
 
     #[test]
@@ -538,9 +531,12 @@ mod tests {
         for n in 0..100_000_u32 {
             limits
                 .check_address(IpAddr::from(n.to_be_bytes()))
-                .1
+                .result
                 .unwrap();
-            limits.check_destination(&access, &n.to_string()).1.unwrap();
+            limits
+                .check_destination(&access, &n.to_string())
+                .result
+                .unwrap();
         }
         assert_eq!(
             (limits.addresses.table().len(), destinations.table().len()),

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use adapter::Error;
 use governor::clock::DefaultClock;
 use parking_lot::{Mutex, RwLock};
 use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts, ValkeyKey};
 use store::{Access, Rate};
 
 use crate::grants::{GrantDecision, GrantState};
+use crate::limit_check::LimitCheck;
 use crate::limit_name::{LimitName, PER_ACCESS, PER_DESTINATION};
-use crate::rate_limit::{
-    DESTINATIONS_MAX, LimitState, RateLimits, destination_key, rate_limited, state_after,
-};
+use crate::rate_limit::{DESTINATIONS_MAX, LimitState, RateLimits, destination_key};
 use crate::share::Share;
 
 /// Pause between two checks for grants to give back.
@@ -83,13 +81,14 @@ impl SharedLimits {
         local: &RateLimits<DefaultClock>,
         (access, destination): (&Access, Option<&str>),
         wait: &CallWait,
-    ) -> (Option<LimitState>, Result<(), Error>) {
-        match (self.check_access(local, access, wait).await, destination) {
-            ((state, Ok(())), Some(destination)) => {
+    ) -> LimitCheck {
+        let checked = self.check_access(local, access, wait).await;
+        match destination {
+            Some(destination) if checked.result.is_ok() => {
                 let checking = self.check_destination(local, (access, destination), wait);
-                state_after(state, checking.await)
+                checked.and_destination(checking.await)
             }
-            (checked, _) => checked,
+            _ => checked,
         }
     }
 
@@ -99,15 +98,12 @@ impl SharedLimits {
         local: &RateLimits<DefaultClock>,
         access: &Access,
         wait: &CallWait,
-    ) -> (Option<LimitState>, Result<(), Error>) {
+    ) -> LimitCheck {
         let Some(rate) = access.limits.per_minute else {
-            return (None, Ok(()));
+            return LimitCheck::UNLIMITED;
         };
         match self.check(&self.accesses, rate, &access.name, wait).await {
-            Ok(decision) => {
-                let (state, counted) = to_error(rate, decision, PER_ACCESS);
-                (Some(state), counted)
-            }
+            Ok(decision) => checked(rate, decision, PER_ACCESS),
             Err(CountsUnavailable) => local.check_access(access),
         }
     }
@@ -121,16 +117,13 @@ impl SharedLimits {
         local: &RateLimits<DefaultClock>,
         (access, destination): (&Access, &str),
         wait: &CallWait,
-    ) -> (Option<LimitState>, Result<(), Error>) {
+    ) -> LimitCheck {
         let Some(rate) = access.limits.per_destination else {
-            return (None, Ok(()));
+            return LimitCheck::UNLIMITED;
         };
         let name = destination_key(access, destination);
         match self.check(&self.destinations, rate, &name, wait).await {
-            Ok(decision) => {
-                let (state, counted) = to_error(rate, decision, PER_DESTINATION);
-                (Some(state), counted)
-            }
+            Ok(decision) => checked(rate, decision, PER_DESTINATION),
             Err(CountsUnavailable) => local.check_destination(access, destination),
         }
     }
@@ -140,7 +133,7 @@ impl SharedLimits {
         &self,
         access: &Access,
         destination: Option<&str>,
-    ) -> Result<Option<(LimitState, Result<(), Error>)>, CountsUnavailable> {
+    ) -> Result<LimitCheck, CountsUnavailable> {
         let limits = &access.limits;
         let (table, rate, name, limit) = match destination {
             None => (
@@ -160,7 +153,7 @@ impl SharedLimits {
             }
         };
         let Some(rate) = rate else {
-            return Ok(None);
+            return Ok(LimitCheck::UNLIMITED);
         };
         let grant = table.grant(rate, &name, &self.counts)?;
         let wait = CallWait::default();
@@ -169,7 +162,7 @@ impl SharedLimits {
             0 => GrantDecision::Refused(peeked.wait),
             remaining => GrantDecision::Admitted(remaining - 1),
         };
-        Ok(Some(to_error(rate, decision, limit)))
+        Ok(checked(rate, decision, limit))
     }
 
     /// Gives all grants back.
@@ -304,19 +297,15 @@ impl Drop for WaitingGuard<'_> {
     }
 }
 
-/// Converts a decision into the state and result for callers.
-fn to_error(
-    rate: Rate,
-    decision: GrantDecision,
-    limit: LimitName,
-) -> (LimitState, Result<(), Error>) {
+/// Converts a decision into the result for callers.
+fn checked(rate: Rate, decision: GrantDecision, limit: LimitName) -> LimitCheck {
     let per_minute = rate.per_minute.get();
     match decision {
         GrantDecision::Admitted(remaining) => {
-            (LimitState::with_left(limit, per_minute, remaining), Ok(()))
+            LimitCheck::admitted(LimitState::with_left(limit, per_minute, remaining))
         }
-        GrantDecision::Refused(wait) => rate_limited(per_minute, wait, limit),
+        GrantDecision::Refused(wait) => LimitCheck::rate_limited(per_minute, wait, limit),
         // This does not occur, because the server was asked before.
-        GrantDecision::Ask => rate_limited(per_minute, Duration::ZERO, limit),
+        GrantDecision::Ask => LimitCheck::rate_limited(per_minute, Duration::ZERO, limit),
     }
 }

@@ -88,7 +88,7 @@ fn rate_limits_are_exact_for_a_million_decisions_of_64_threads() {
         [&Share::default(); 2],
     );
     let accesses: Vec<_> = (0..KEYS).map(access).collect();
-    let decide = |key: u32| limits.check_access(&accesses[key as usize]).1.is_ok();
+    let decide = |key: u32| limits.check_access(&accesses[key as usize]).result.is_ok();
     let asked = asked();
     assert!(asked.iter().all(|n| n.abs_diff(ASKED) <= THREADS));
 
@@ -108,7 +108,7 @@ fn rate_limits_are_exact_for_a_million_decisions_of_64_threads() {
 
     let address = |key: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + key));
     let began = Instant::now();
-    let addresses = admitted(|key| limits.check_address(address(key)).1.is_ok());
+    let addresses = admitted(|key| limits.check_address(address(key)).result.is_ok());
     let due = |key: u32| asked[key as usize].min(600);
     check("addresses, clock stands", &addresses, due, began);
 }

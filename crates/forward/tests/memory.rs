@@ -95,7 +95,7 @@ async fn memory_stays_bounded_under_random_names_and_addresses() {
             let word = random(number);
             // An address is counted by its /64, so the random part is in the upper half.
             let address = IpAddr::V6(Ipv6Addr::from_bits(u128::from(word) << 64));
-            limits.check_address(address).1.unwrap();
+            limits.check_address(address).result.unwrap();
             let credentials = PresentedCredentials::User {
                 user: &format!("{word:x}"),
                 password: &password,
@@ -110,7 +110,10 @@ async fn memory_stays_bounded_under_random_names_and_addresses() {
                 .unwrap_err();
             assert_eq!(refused.code(), Code::IncorrectUserPassword);
             let destination = word.to_string();
-            limits.check_destination(&access, &destination).1.unwrap();
+            limits
+                .check_destination(&access, &destination)
+                .result
+                .unwrap();
         }
         sizes.push(resident_kib());
         advance(61);

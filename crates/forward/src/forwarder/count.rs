@@ -58,14 +58,14 @@ impl Forwarder {
         wait: &CallWait,
     ) -> Result<Option<ConcurrencyPermit>, Error> {
         let begun = match (&self.shared_concurrency, access.limits.concurrent) {
-            (Some(turns), Some(most)) => {
-                Box::pin(turns.begin((access, most), deadline, wait)).await
+            (Some(leases), Some(most)) => {
+                Box::pin(leases.begin((access, most), deadline, wait)).await
             }
             _ => Err(CountsUnavailable),
         };
         match begun {
-            Ok(Some(turn)) => {
-                let permit = ConcurrencyLimit::permit_of(&self.concurrency, access, turn);
+            Ok(Some(lease)) => {
+                let permit = ConcurrencyLimit::permit_of(&self.concurrency, access, lease);
                 Ok(Some(permit))
             }
             Ok(None) => Err(all_taken()),
@@ -81,7 +81,7 @@ impl Forwarder {
     ) -> CountedCall {
         let send = request.filter(|request| request.operation().effect == Effect::Send);
         let destination = send.map(|send| send.value("destination").unwrap_or_default());
-        let (limit, result) = match &self.shared {
+        let checked = match &self.shared {
             None => self.limits.check_call(access, destination),
             // Boxed, so that processes without shared counts carry no room for it.
             Some(shared) => {
@@ -90,12 +90,12 @@ impl Forwarder {
             }
         };
         let mut counted = CountedCall {
-            limit,
+            limit: checked.state,
             day: None,
             refused: None,
             would_refuse: None,
         };
-        counted.apply(access, result);
+        counted.apply(access, checked.result);
         counted
     }
 

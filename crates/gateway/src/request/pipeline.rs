@@ -200,9 +200,9 @@ pub(crate) fn admit(snapshot: &Snapshot, record: &mut AccessRecord) -> Result<()
         progress.follow_trace(context);
     }
     context.cors_origin = snapshot.cors_origin(&context.head.headers);
-    let (limit, admitted) = snapshot.forwarder.admit(client.0);
-    progress.minute = limit;
-    admitted
+    let admitted = snapshot.forwarder.admit(client.0);
+    progress.minute = admitted.state;
+    admitted.result
 }
 
 /// Reads the body and decodes it. If the head already shows the mistake, a large body is not read.
@@ -281,7 +281,7 @@ async fn obtain_answer(
     let acquiring = forwarder.acquire(&access, &request, deadline, wait);
     let (counted, permit) = acquiring.await;
     options.permit = permit.map(Box::new);
-    record.progress.count(counted)?;
+    record.progress.apply_limits(counted)?;
     if checks_only {
         return Ok(Arc::new(Success::empty()));
     }
@@ -316,7 +316,7 @@ async fn watch(
         .forwarder
         .count(access, request, &record.progress.wait);
     let counted = counting.await;
-    record.progress.count(counted)?;
+    record.progress.apply_limits(counted)?;
     let Some(deadline) = deadline else {
         return Ok(Arc::new(Success::empty()));
     };
