@@ -64,7 +64,7 @@ impl Problem {
     }
 
     /// Makes the error for a viewer's key where an operator's key is required.
-    pub(crate) fn viewer() -> Problem {
+    pub(crate) fn operator_required() -> Problem {
         let text = "This key may read but not change anything.";
         Problem::new(StatusCode::FORBIDDEN, "viewer", text)
     }

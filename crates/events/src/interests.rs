@@ -57,7 +57,7 @@ impl Interests {
     /// Holds the interest of an access, identified by its client id, as long as the guard exists.
     #[must_use]
     pub fn hold(self: &Arc<Self>, client_id: &str) -> InterestGuard {
-        self.show(client_id, |interest| interest.held += 1);
+        self.renew(client_id, |interest| interest.held += 1);
         InterestGuard {
             interests: Arc::clone(self),
             client_id: client_id.to_owned(),
@@ -66,10 +66,10 @@ impl Interests {
 
     /// Renews the interest of an access once.
     pub fn touch(&self, client_id: &str) {
-        self.show(client_id, |_| {});
+        self.renew(client_id, |_| {});
     }
 
-    fn show(&self, client_id: &str, change: impl FnOnce(&mut Interest)) {
+    fn renew(&self, client_id: &str, change: impl FnOnce(&mut Interest)) {
         let now_ms = now_ms();
         let until_ms = now_ms.saturating_add(self.linger_ms.load(Ordering::Relaxed));
         let mut accesses = self.accesses.lock();
@@ -125,7 +125,7 @@ impl Interests {
 
 impl Drop for InterestGuard {
     fn drop(&mut self) {
-        self.interests.show(&self.client_id, |interest| {
+        self.interests.renew(&self.client_id, |interest| {
             interest.held = interest.held.saturating_sub(1);
         });
     }

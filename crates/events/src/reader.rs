@@ -50,7 +50,7 @@ impl EventReader {
             return Ok(page);
         }
         let closed = |_| StoreError::new("the log of events is closed");
-        let _turn = self.reads.acquire().await.map_err(closed)?;
+        let _permit = self.reads.acquire().await.map_err(closed)?;
         self.store.events_after(after, limit, PAGE_BYTES).await
     }
 

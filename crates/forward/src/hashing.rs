@@ -117,7 +117,7 @@ impl Hashing {
     }
 
     /// Waits for a permit. Returns `None` if too many calls wait or the wait takes too long.
-    pub(crate) async fn permit(&self, asker: HashRequest) -> Option<HashWaitResult> {
+    pub(crate) async fn permit(&self, request: HashRequest) -> Option<HashWaitResult> {
         let (permit, granted) = oneshot::channel();
         let ticket = {
             let mut state = self.permits.0.lock();
@@ -126,11 +126,11 @@ impl Hashing {
                 return Some(HashWaitResult::Permit(HashPermit::of(&self.permits)));
             }
             // An evicted call notices that its sender was dropped.
-            state.queue.push(asker, permit)?
+            state.queue.push(request, permit)?
         };
         let _waits = LeaveOnDrop {
             permits: &self.permits,
-            asker,
+            request,
             ticket,
         };
         tokio::time::timeout(WAIT_MAX, granted).await.ok()?.ok()
@@ -205,13 +205,17 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
 /// A waiting call. It leaves the queue when dropped.
 struct LeaveOnDrop<'a> {
     permits: &'a HashPermits,
-    asker: HashRequest,
+    request: HashRequest,
     ticket: Ticket,
 }
 
 impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
-        self.permits.0.lock().queue.remove(self.asker, self.ticket);
+        self.permits
+            .0
+            .lock()
+            .queue
+            .remove(self.request, self.ticket);
     }
 }
 
@@ -222,7 +226,7 @@ mod tests {
     use super::queue::WAITING_PER_ADDRESS_MAX;
     use super::*;
 
-    fn asker(host: u8, key: u128) -> HashRequest {
+    fn request(host: u8, key: u128) -> HashRequest {
         HashRequest {
             rank: Rank::Inside,
             address: IpAddr::from([10, 0, 0, host]),
@@ -231,7 +235,7 @@ mod tests {
     }
 
     async fn permit(hashing: &Hashing) -> HashPermit {
-        match hashing.permit(asker(1, 0)).await {
+        match hashing.permit(request(1, 0)).await {
             Some(HashWaitResult::Permit(permit)) => permit,
             other => panic!("{other:?}"),
         }
@@ -264,10 +268,10 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..WAITING_PER_ADDRESS_MAX {
             let hashing = Arc::clone(&hashing);
-            waiting.spawn(async move { hashing.permit(asker(1, 0)).await.is_some() });
+            waiting.spawn(async move { hashing.permit(request(1, 0)).await.is_some() });
         }
         wait_for_queue_length(&hashing, WAITING_PER_ADDRESS_MAX).await;
-        assert!(hashing.permit(asker(1, 0)).await.is_none());
+        assert!(hashing.permit(request(1, 0)).await.is_none());
         barrier.wait();
         assert!(held.await.unwrap());
         assert!(waiting.join_all().await.iter().all(|has_turn| *has_turn));
@@ -282,7 +286,7 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for (host, key) in [(2, 7), (3, 7), (4, 8)] {
             let hashing = Arc::clone(&hashing);
-            waiting.spawn(async move { hashing.permit(asker(host, key)).await });
+            waiting.spawn(async move { hashing.permit(request(host, key)).await });
         }
         wait_for_queue_length(&hashing, 3).await;
         hashing.release_proven(7);

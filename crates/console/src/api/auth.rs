@@ -27,16 +27,16 @@ impl<S: Sync> FromRequestParts<S> for Actor {
 
 impl Console {
     /// Returns the name of the presented key, whatever its role.
-    pub(crate) fn viewer(&self, headers: &HeaderMap) -> Result<String, Problem> {
+    pub(crate) fn any_key_name(&self, headers: &HeaderMap) -> Result<String, Problem> {
         self.key(headers).map(|key| key.name)
     }
 
     /// Returns the name of the presented key if the key may change things.
-    pub(crate) fn operator(&self, headers: &HeaderMap) -> Result<String, Problem> {
+    pub(crate) fn operator_key_name(&self, headers: &HeaderMap) -> Result<String, Problem> {
         let key = self.key(headers)?;
         match key.role {
             Role::Operator => Ok(key.name),
-            Role::Viewer => Err(Problem::viewer()),
+            Role::Viewer => Err(Problem::operator_required()),
         }
     }
 

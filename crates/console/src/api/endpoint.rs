@@ -49,8 +49,8 @@ impl RequiredKey {
     fn check(self, console: &Console, request: &mut Request<Body>) -> Result<(), Problem> {
         let name = match self {
             RequiredKey::None => return Ok(()),
-            RequiredKey::Viewer => console.viewer(request.headers())?,
-            RequiredKey::Operator => console.operator(request.headers())?,
+            RequiredKey::Viewer => console.any_key_name(request.headers())?,
+            RequiredKey::Operator => console.operator_key_name(request.headers())?,
         };
         request.extensions_mut().insert(Actor(name));
         Ok(())

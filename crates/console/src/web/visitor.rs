@@ -39,7 +39,7 @@ impl Visitor {
     pub(crate) fn operator(&self) -> Result<&str, Problem> {
         match self.session.key.role {
             Role::Operator => Ok(&self.session.key.name),
-            Role::Viewer => Err(Problem::viewer()),
+            Role::Viewer => Err(Problem::operator_required()),
         }
     }
 

@@ -89,12 +89,12 @@ impl<T> HashQueue<T> {
 
     /// Adds a call. Returns `None` if the address has its maximum of waiting calls, or if the queue is full and no address has more
     /// of them. In a full queue the last call of the address with the most waiting calls is evicted, the worst rank first.
-    pub(super) fn push(&mut self, asker: HashRequest, value: T) -> Option<Ticket> {
-        let own = self.ranks[asker.rank as usize].count(asker.address);
+    pub(super) fn push(&mut self, request: HashRequest, value: T) -> Option<Ticket> {
+        let own = self.ranks[request.rank as usize].count(request.address);
         if own >= WAITING_PER_ADDRESS_MAX {
             return None;
         }
-        if self.waiting >= WAITING_MAX && !self.evict(asker.rank, own) {
+        if self.waiting >= WAITING_MAX && !self.evict(request.rank, own) {
             return None;
         }
         let ticket = self.next;
@@ -102,10 +102,10 @@ impl<T> HashQueue<T> {
         self.waiting += 1;
         let waiter = Waiter {
             ticket,
-            key: asker.key,
+            key: request.key,
             value,
         };
-        self.ranks[asker.rank as usize].push(asker.address, waiter);
+        self.ranks[request.rank as usize].push(request.address, waiter);
         Some(ticket)
     }
 
@@ -119,10 +119,10 @@ impl<T> HashQueue<T> {
     }
 
     /// Takes out a call that has given up; `None` if it is no longer in the queue.
-    pub(super) fn remove(&mut self, asker: HashRequest, ticket: Ticket) -> Option<T> {
-        let waiters = self.ranks[asker.rank as usize]
+    pub(super) fn remove(&mut self, request: HashRequest, ticket: Ticket) -> Option<T> {
+        let waiters = self.ranks[request.rank as usize]
             .waiters
-            .get_mut(&asker.address)?;
+            .get_mut(&request.address)?;
         let at = waiters.iter().position(|waiter| waiter.ticket == ticket)?;
         let waiter = waiters.remove(at)?;
         self.waiting -= 1;
@@ -287,7 +287,7 @@ impl<T> RankQueue<T> {
 mod tests {
     use super::*;
 
-    fn asker(rank: Rank, host: u16) -> HashRequest {
+    fn request(rank: Rank, host: u16) -> HashRequest {
         let [high, low] = host.to_be_bytes();
         HashRequest {
             rank,
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn push(queue: &mut HashQueue<u16>, rank: Rank, host: u16) -> bool {
-        queue.push(asker(rank, host), host).is_some()
+        queue.push(request(rank, host), host).is_some()
     }
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn cancelled_and_proven_calls_leave_the_hash_queue_and_its_memory_is_bounded() {
         let mut queue = HashQueue::new();
-        let (one, two) = (asker(Rank::Inside, 1), asker(Rank::Inside, 2));
+        let (one, two) = (request(Rank::Inside, 1), request(Rank::Inside, 2));
         let first = queue.push(one, 1).unwrap();
         queue.push(HashRequest { key: 7, ..one }, 11).unwrap();
         queue.push(HashRequest { key: 7, ..two }, 12).unwrap();
@@ -396,13 +396,13 @@ mod tests {
         for host in 1..=3 {
             assert!(push(&mut queue, Rank::Inside, host));
         }
-        let second = queue.push(asker(Rank::Inside, 1), 1).unwrap();
+        let second = queue.push(request(Rank::Inside, 1), 1).unwrap();
         for host in 2..=3 {
             assert!(push(&mut queue, Rank::Inside, host));
         }
         let first: Vec<_> = (0..3).filter_map(|_| queue.pop()).collect();
         assert_eq!(first, [1, 2, 3]);
-        assert_eq!(queue.remove(asker(Rank::Inside, 1), second), Some(1));
+        assert_eq!(queue.remove(request(Rank::Inside, 1), second), Some(1));
         assert_eq!(queue.pop(), Some(2));
         assert!(push(&mut queue, Rank::Inside, 1));
         assert!(push(&mut queue, Rank::Inside, 9));

@@ -24,7 +24,7 @@ use crate::request::progress::DecodedCall;
 use crate::request::proof::{Proof, authorize, check_scope};
 use crate::request::record::AccessRecord;
 use crate::request::reply;
-use crate::request::watch::begin as begin_at;
+use crate::request::watch::parse_cursor;
 use crate::state::current::Runtime;
 use crate::state::snapshot::Snapshot;
 use pieces::{EventStream, busy_piece, is_temporary, jittered};
@@ -74,14 +74,14 @@ async fn begin(
     let caller = authorized(snapshot, record).await?;
     let events = snapshot.events()?;
     let cursor = cursor(&record.context.head.headers, caller.request())?;
-    let at = begin_at(snapshot, cursor, events.hub.newest())?;
+    let at = parse_cursor(snapshot, cursor, events.hub.newest())?;
     idempotency::check_store(snapshot)?;
     let (access, request) = (caller.access(), Some(caller.request()));
     let counted = snapshot
         .forwarder
         .count(access, request, &record.progress.wait)
         .await;
-    record.progress.count(counted)?;
+    record.progress.apply_limits(counted)?;
     if checks_only {
         return Ok(StreamStart::Checked);
     }

@@ -47,7 +47,7 @@ pub(crate) enum SendState {
     #[default]
     Idle,
     /// The send carries this key.
-    Claimed(Claim),
+    Keyed(Claim),
     /// The key was used before, so the outcome of its first call is repeated.
     Replayed,
     /// The open row and the claimed key are on the disk. From here on, bytes may have left for the upstream.
@@ -69,7 +69,7 @@ impl SendState {
             return SendState::Idle;
         };
         let now = Snapshot::now();
-        SendState::Claimed(Claim {
+        SendState::Keyed(Claim {
             client_id: access.client_id.clone(),
             method: request.operation().method,
             key,
@@ -90,7 +90,7 @@ impl SendState {
         &mut self,
         snapshot: &Snapshot,
     ) -> Result<Option<Arc<Success>>, Error> {
-        let SendState::Claimed(claim) = self else {
+        let SendState::Keyed(claim) = self else {
             return Ok(None);
         };
         let fingerprint = claim.fingerprint;
@@ -113,7 +113,7 @@ impl SendState {
         began: Instant,
     ) -> Result<Option<Arc<Success>>, Error> {
         let claim = match std::mem::take(self) {
-            SendState::Claimed(claim) => Some(claim),
+            SendState::Keyed(claim) => Some(claim),
             _ => None,
         };
         let fingerprint = claim.as_ref().map(|claim| claim.fingerprint);

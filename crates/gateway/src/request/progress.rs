@@ -111,7 +111,7 @@ impl RequestProgress {
     ///
     /// # Errors
     /// The error of a limit that rejects the call.
-    pub(crate) fn count(&mut self, counted: CountedCall) -> Result<(), Error> {
+    pub(crate) fn apply_limits(&mut self, counted: CountedCall) -> Result<(), Error> {
         self.minute = counted.limit.or(self.minute);
         self.day = counted.day;
         self.would_refuse = self.would_refuse.take().or(counted.would_refuse);

@@ -95,14 +95,14 @@ impl AccessRecord {
             outcome.walk = self.walk();
         }
         self.decide_sampling(is_refused);
-        self.count(&outcome, answer.code());
+        self.count_metrics(&outcome, answer.code());
         let keeps_answer = answer.operation.is_some()
             && self
                 .progress
                 .access
                 .as_ref()
                 .is_some_and(|access| access.journal == JournalLevel::Full);
-        self.end(&outcome, keeps_answer);
+        self.log_and_journal(&outcome, keeps_answer);
     }
 
     /// Decides whether the call is exported to the receiver of traces. If so, log and journal name its trace.
@@ -146,7 +146,7 @@ impl AccessRecord {
 
     /// Writes the log line first, so that the log contains the request of every journal row. A request that is counted together
     /// with others has neither.
-    fn end(&mut self, outcome: &RequestOutcome<'_>, keeps_answer: bool) {
+    fn log_and_journal(&mut self, outcome: &RequestOutcome<'_>, keeps_answer: bool) {
         let journal = self.snapshot.store.journal();
         let noted = counting::note(journal, &self.context, &self.progress, outcome);
         if let Some(trace) = self.progress.trace.take() {
@@ -180,7 +180,7 @@ impl AccessRecord {
         }
     }
 
-    fn count(&self, outcome: &RequestOutcome<'_>, code: Option<Code>) {
+    fn count_metrics(&self, outcome: &RequestOutcome<'_>, code: Option<Code>) {
         let (metrics, progress) = (&self.snapshot.metrics, &self.progress);
         let (way, operation) = (self.context.path.way, progress.named_operation());
         let access = progress.access.as_ref().map(|access| &*access.name);
@@ -289,6 +289,6 @@ impl Drop for AccessRecord {
             self.snapshot.metrics.count_delivery(outcome.delivery);
         }
         self.decide_sampling(true);
-        self.end(&outcome, false);
+        self.log_and_journal(&outcome, false);
     }
 }

@@ -115,7 +115,7 @@ async fn issue(
     let scope = granted_scope(request.scope.as_deref(), is_allowed)?;
     let counting = snapshot.forwarder.count(&access, None, &progress.wait);
     let counted = counting.await;
-    progress.count(counted)?;
+    progress.apply_limits(counted)?;
     let token = snapshot.tokens.issue(&access, &scope, auth.now)?;
     Ok(token_reply(&token, snapshot.tokens.token_life_s(), &scope))
 }

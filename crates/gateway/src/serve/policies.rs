@@ -11,7 +11,7 @@ use crate::state::current::ListenerPolicies;
 
 /// Number of open files other than the counted connections: the store and its readers, the lock, logs, event queues, issuers' keys,
 /// a backup, and closed connections that the system still holds.
-const OWN_FILES: usize = 128;
+const OTHER_FILES_MAX: usize = 128;
 
 /// Maximum number of open connections of operators: people, a scraper, probes.
 const OPERATORS_MAX: usize = 128;
@@ -57,7 +57,7 @@ fn connections_max(config: &Config) -> usize {
     // With the embedded sandbox, the process also holds the other end of each connection.
     let is_sandbox = config.upstream.is_none();
     let upstream = calls.saturating_mul(if is_sandbox { 2 } else { 1 });
-    let others = upstream.saturating_add(OWN_FILES + OPERATORS_MAX);
+    let others = upstream.saturating_add(OTHER_FILES_MAX + OPERATORS_MAX);
     let (configured, open_files) = (config.limits.connections, fd_limit::open_files_max());
     let allowed = configured.min(fd_limit::room_for_connections(open_files, others));
     if allowed < configured {
