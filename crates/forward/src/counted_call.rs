@@ -4,7 +4,7 @@ use adapter::Error;
 use store::Access;
 
 use crate::daily::DayState;
-use crate::rate_limit::LimitState;
+use crate::limit_check::LimitState;
 
 /// The state of an access's limits after a call has been counted.
 #[derive(Debug)]

@@ -6,17 +6,15 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use governor::Quota;
 use governor::clock::{Clock, DefaultClock};
-use governor::middleware::StateSnapshot;
 use parking_lot::RwLock;
 use store::{Access, Rate, counted_address};
 
 use crate::gcra::{GrowingTable, Limiter, RateDecision};
-use crate::limit_check::LimitCheck;
+use crate::limit_check::{LimitCheck, LimitState};
 use crate::limit_name::{LimitName, PER_ACCESS, PER_ADDRESS, PER_DESTINATION};
 use crate::share::Share;
 
@@ -27,44 +25,6 @@ const ADDRESSES_MAX: usize = 200_000;
 /// Maximum number of counted accesses and destinations, about 40 MiB. In this process's own counts it is checked every ten seconds.
 /// With more, sends to destinations that have a limit are answered with 503.
 pub(crate) const DESTINATIONS_MAX: usize = 200_000;
-
-/// The state of a limit after a call has been counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitState {
-    /// The name in headers and the journal: `address`, `minute` or `destination`.
-    pub name: &'static str,
-    /// Calls per minute, which is also the burst.
-    pub per_minute: u32,
-    /// Calls that may be made at the same time: in this process, or in all processes that share the limit.
-    pub remaining: u32,
-    /// Seconds until all calls are available again, or until the next call is, if none remain.
-    pub reset_s: u32,
-}
-
-impl LimitState {
-    /// Returns the state after a call that takes this number of cells.
-    fn of(limit: LimitName, cells: NonZeroU32, snapshot: &StateSnapshot) -> LimitState {
-        let per_minute = snapshot.quota().burst_size().get();
-        let left = snapshot.remaining_burst_capacity();
-        let state = LimitState::with_left(limit, per_minute, left);
-        LimitState {
-            remaining: state.remaining / cells,
-            ..state
-        }
-    }
-
-    /// Returns the state of a limit with this number of remaining calls.
-    pub(crate) fn with_left(limit: LimitName, per_minute: u32, remaining: u32) -> LimitState {
-        let used = u64::from(per_minute.saturating_sub(remaining));
-        let reset_s = u32::try_from((used * 60).div_ceil(u64::from(per_minute))).unwrap_or(60);
-        LimitState {
-            name: limit.word,
-            per_minute,
-            remaining,
-            reset_s,
-        }
-    }
-}
 
 pub(crate) type KeyLimiter<K, C> = Limiter<K, GrowingTable<K>, C>;
 type ByRate<C> = HashMap<Rate, Arc<KeyLimiter<String, C>>, foldhash::fast::RandomState>;
@@ -276,15 +236,10 @@ pub(crate) fn destination_key(access: &Access, destination: &str) -> String {
     format!("{}\n{destination}", access.name)
 }
 
-/// Rounds up to whole seconds, at least one, so that a client that waits this long is not rejected again.
-pub(crate) fn whole_seconds(wait: Duration) -> u32 {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
+    use std::time::Duration;
 
     use adapter::Code;
     use governor::clock::FakeRelativeClock;

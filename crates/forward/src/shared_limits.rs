@@ -12,9 +12,9 @@ use shared::{CallWait, CountKind, CountLimit, CountsUnavailable, SharedCounts, V
 use store::{Access, Rate};
 
 use crate::grants::{GrantDecision, GrantState};
-use crate::limit_check::LimitCheck;
+use crate::limit_check::{LimitCheck, LimitState};
 use crate::limit_name::{LimitName, PER_ACCESS, PER_DESTINATION};
-use crate::rate_limit::{DESTINATIONS_MAX, LimitState, RateLimits, destination_key};
+use crate::rate_limit::{DESTINATIONS_MAX, RateLimits, destination_key};
 use crate::share::Share;
 
 /// Pause between two checks for grants to give back.

@@ -24,7 +24,7 @@ use shared::SharedCounts;
 use store::{Access, Accesses, counted_address};
 
 use crate::allowlist::{self, NetworkDecision};
-use crate::rate_limit::whole_seconds;
+use crate::limit_check::whole_seconds;
 use crate::remaining::Remaining;
 use crate::share::{CountedBy, Share};
 use crate::shared_guesses::{GuessBudget, SharedGuesses};

@@ -31,7 +31,7 @@ pub use status::UpstreamStatus;
 pub(crate) use timing::UpstreamOutcome;
 pub use timing::UpstreamTiming;
 
-use crate::rate_limit::whole_seconds;
+use crate::limit_check::whole_seconds;
 use account::{AccountSlot, Accounts};
 use attempt::{Attempt, EndpointHealth, RetrySafety};
 use endpoint::{ChosenEndpoint, EndpointChoice, UpstreamEndpoints};

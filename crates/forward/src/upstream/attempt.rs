@@ -8,7 +8,7 @@ use client::TransportError;
 use http::StatusCode;
 
 use super::answer::{UpstreamAnswer, error_of_code, parse};
-use crate::rate_limit::whole_seconds;
+use crate::limit_check::whole_seconds;
 
 /// The result of one attempt.
 pub(super) struct Attempt {
