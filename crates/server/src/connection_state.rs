@@ -59,6 +59,8 @@ pub(crate) struct ConnectionState {
     abandoned: AtomicU32,
     /// Number of rejected requests in a row whose callers had not authenticated.
     pub(crate) refusals: AtomicU32,
+    /// True while an HTTP/1.1 answer is a stream of events.
+    sends_events: AtomicBool,
     goaway: Notify,
     /// True if GOAWAY was sent.
     is_leaving: AtomicBool,
@@ -84,6 +86,7 @@ impl Default for ConnectionState {
             body_bytes: AtomicU64::new(0),
             abandoned: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
+            sends_events: AtomicBool::new(false),
             goaway: Notify::new(),
             is_leaving: AtomicBool::new(false),
             peer_input: PeerInput::default(),
@@ -126,6 +129,11 @@ impl ConnectionState {
     /// Returns the earliest deadline of the requests under way.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines.lock().values().min().copied()
+    }
+
+    /// Returns whether an HTTP/1.1 answer under way is a stream of events.
+    pub(crate) fn sends_events(&self) -> bool {
+        self.sends_events.load(Ordering::Relaxed)
     }
 
     /// Counts body bytes that the service has received.

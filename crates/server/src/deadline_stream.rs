@@ -224,7 +224,11 @@ impl<S: AsyncWrite + Socket + Unpin> DeadlineStream<S> {
         if let Poll::Ready(Ok(done)) = &written {
             if let Some(bytes) = bytes(done) {
                 let now = Instant::now();
-                self.write_deadline.extend(now, bytes, &self.deadlines);
+                if self.state.sends_events() {
+                    self.write_deadline = WriteDeadline::new(now);
+                } else {
+                    self.write_deadline.extend(now, bytes, &self.deadlines);
+                }
                 if self.write_timer.is_some() {
                     self.state.restart_wait();
                 }

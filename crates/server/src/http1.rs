@@ -28,6 +28,7 @@ use crate::peer::Peer;
 use crate::policy::{HEAD_BYTES_MAX, Shutdown};
 use crate::socket::Socket;
 use crate::timed_body::TimedBody;
+use crate::write_deadline::is_event_stream;
 
 /// Serves the requests of one connection.
 pub(crate) async fn serve<S, D>(
@@ -70,6 +71,9 @@ where
 fn while_answered(response: Response<Body>, in_flight: InFlight) -> Response<Body> {
     if response.body().size_hint().exact().is_some() {
         return response;
+    }
+    if is_event_stream(&response) {
+        in_flight.send_events();
     }
     response.map(|body| {
         Body::new(body.map_frame(move |frame| {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::connection_state::InFlight;
 use crate::policy::Deadlines;
-use crate::write_deadline::WriteDeadline;
+use crate::write_deadline::{WriteDeadline, is_event_stream};
 
 /// Size of the largest frame, in bytes: the smallest maximum that the protocol allows.
 pub(crate) const FRAME_BYTES_MAX: u32 = 16 * 1024;
@@ -32,6 +32,7 @@ pub(crate) struct PacedBody {
     wait: Wait,
     /// True if the answer may continue indefinitely.
     is_endless: bool,
+    is_event_stream: bool,
 }
 
 /// The wait for a peer to take the next piece of an answer.
@@ -57,7 +58,7 @@ impl PacedBody {
         let mut write_deadline = WriteDeadline::new(now);
         write_deadline.extend(now, first, &deadlines);
         in_flight.set_deadline(write_deadline.at(&deadlines));
-        let is_endless = is_endless(&response);
+        let (is_endless, is_event_stream) = (is_endless(&response), is_event_stream(&response));
         response.map(|body| PacedBody {
             body,
             rest: Bytes::new(),
@@ -66,6 +67,7 @@ impl PacedBody {
             write_deadline,
             wait: Wait::First,
             is_endless,
+            is_event_stream,
         })
     }
 
@@ -80,7 +82,11 @@ impl PacedBody {
         if matches!(wait, Wait::None) {
             self.write_deadline.start(now);
         }
-        self.write_deadline.extend(now, bytes, &self.deadlines);
+        if self.is_event_stream {
+            self.write_deadline = WriteDeadline::new(now);
+        } else {
+            self.write_deadline.extend(now, bytes, &self.deadlines);
+        }
         let deadline = self.write_deadline.at(&self.deadlines);
         self.in_flight.set_deadline(deadline);
     }

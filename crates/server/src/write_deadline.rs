@@ -1,5 +1,7 @@
 //! The deadline by which a peer has to take more of an answer.
 
+use http::Response;
+use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
 use crate::policy::Deadlines;
@@ -7,6 +9,13 @@ use crate::policy::Deadlines;
 /// Number of bytes of an answer that a peer may take before the server notices it. TLS buffers up to 64 KiB below the stream, and the
 /// system reports room again only after the peer has taken up to 340 KiB (measured with [`crate::policy::UNSENT_BYTES_MAX`]).
 const UNSEEN_BYTES_MAX: u64 = 384 * 1024;
+
+/// Returns whether an answer is a stream of events. Its bytes earn no time: a reader that takes nothing for a while is closed, and
+/// resumes after its last event without a loss.
+pub(crate) fn is_event_stream<B>(response: &Response<B>) -> bool {
+    let media_type = response.headers().get(CONTENT_TYPE);
+    media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
 
 /// The deadline by which a peer has to take more of what is written. TLS and the system buffer the bytes, and nobody reports how many
 /// of them the peer has taken. Therefore each byte earns time at the minimum rate from the moment at which it is written.

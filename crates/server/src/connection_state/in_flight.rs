@@ -49,6 +49,11 @@ impl InFlight {
         }
     }
 
+    /// Marks the answer as a stream of events until the request ends (HTTP/1.1 only).
+    pub(crate) fn send_events(&self) {
+        self.state.sends_events.store(true, Ordering::Relaxed);
+    }
+
     /// Moves the deadline of the request, if the request has a key for it.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         if let Some(number) = self.number {
@@ -64,6 +69,7 @@ impl Drop for InFlight {
             state.deadlines.lock().remove(number);
         }
         state.has_completed.store(true, Ordering::Relaxed);
+        state.sends_events.store(false, Ordering::Relaxed);
         let before = state.epoch.fetch_add(END, Ordering::AcqRel);
         if before & u64::from(u32::MAX) == 1 {
             state.waits_since_ms.store(now_ms(), Ordering::Relaxed);

@@ -194,6 +194,24 @@ async fn the_write_time_earned_by_fast_reading_is_capped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_of_events_times_out_after_its_last_byte_whatever_was_written_before() {
+    let (mut peer, mut stream, state) = stream(256 * 1024);
+    let in_flight = ConnectionState::begin(&state);
+    in_flight.send_events();
+    // The system takes these bytes for a reader that has not read any of them.
+    stream.write_all(&[b'x'; 256 * 1024]).await.unwrap();
+    let began = Instant::now();
+    let writing = tokio::spawn(async move { stream.write_all(&[b'x'; 1024]).await });
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    peer.read_exact(&mut [0; 64]).await.unwrap();
+    assert_eq!(
+        writing.await.unwrap().unwrap_err().kind(),
+        io::ErrorKind::TimedOut
+    );
+    assert!(is_about(began.elapsed(), 50));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_wait_for_a_peer_restarts_when_it_reads_a_part_of_an_answer() {
     let (mut peer, mut stream, state) = stream(4);
     drop(ConnectionState::begin(&state));
