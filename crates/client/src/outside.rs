@@ -71,7 +71,7 @@ pub struct OutsideAnswer {
     /// The status of the answer.
     pub status: u16,
     /// The header `Retry-After` of the answer.
-    pub retry_after: Option<String>,
+    pub retry_after: Option<HeaderValue>,
 }
 
 /// The reason why there was no answer. It names only a class, and nothing about the network behind the name.
@@ -197,11 +197,9 @@ struct OpenAnswer {
 impl OpenAnswer {
     /// Returns the result. Only the status matters, whatever the body is and whether it ends.
     async fn taken(self) -> OutsideAnswer {
-        let retry_after = self.answer.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok());
         let kept = OutsideAnswer {
             status: self.answer.status().as_u16(),
-            retry_after: retry_after.map(str::to_owned),
+            retry_after: self.answer.headers().get(RETRY_AFTER).cloned(),
         };
         let body = Limited::new(self.answer.into_body(), BODY_BYTES_MAX);
         let _ = timeout(CONNECT_MAX, body.collect()).await;

@@ -1,6 +1,6 @@
 //! Sends one attempt: signs and posts the request, and derives the outcome from the answer.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use client::{OutsideClient, OutsideError, OutsidePost};
@@ -113,7 +113,9 @@ impl WebhookSender {
             may_dial: &may_dial,
         };
         let answer = self.client.post(post).await?;
-        let retry_after = answer.retry_after.and_then(|text| pause(&text, now));
+        let since = UNIX_EPOCH + Duration::from_secs(now.unsigned_abs());
+        let retry_after = answer.retry_after;
+        let retry_after = retry_after.and_then(|value| client::retry_after(&value, since));
         Ok((answer.status, retry_after))
     }
 }
@@ -155,16 +157,6 @@ fn headers<'s>(
 /// The header of the signature. A request that contains it comes from a webhook, ours or a foreign one, and never from a caller.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// Returns the pause that Retry-After requests, as seconds or as a date (RFC 9110, 10.2.3).
-fn pause(text: &str, now: i64) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    let now = std::time::UNIX_EPOCH + Duration::from_secs(now.unsigned_abs());
-    at.duration_since(now).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,17 +194,6 @@ mod tests {
         ] {
             assert!(OUTCOMES.contains(&error.word()), "{error:?}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_read_in_seconds_or_as_a_date() {
-        assert_eq!(pause("120", 0), Some(Duration::from_secs(120)));
-        let date = "Thu, 01 Jan 1970 00:02:00 GMT";
-        assert_eq!(pause(date, 60), Some(Duration::from_secs(60)));
-        assert_eq!(
-            (pause(date, 600), pause("soon", 0), pause("-1", 0)),
-            (None, None, None)
-        );
     }
 
     #[test]

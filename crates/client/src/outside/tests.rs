@@ -168,7 +168,7 @@ async fn a_redirect_is_returned_as_the_answer_and_not_followed() {
     let (port, _) = listen("127.1.0.1", head.leak()).await;
     let expected = OutsideAnswer {
         status: 307,
-        retry_after: Some("7".to_owned()),
+        retry_after: Some(HeaderValue::from_static("7")),
     };
     let client = client(found(&["127.1.0.1"]));
     let posted = post(&client, &format!("http://moved.example.com:{port}/")).await;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use client::retry_after;
 use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -25,23 +26,10 @@ pub(super) fn requested_pause(
     }
     let since = || headers.get(DATE).and_then(date).unwrap_or_else(&now);
     let values = headers.get_all(RETRY_AFTER).iter();
-    let waits = values.filter_map(|value| seconds(value).or_else(|| until(value, since())));
-    let longest = waits.max()?.min(BELIEVED_MAX);
-    Some(longest).filter(|wait| !wait.is_zero())
-}
-
-/// Parses `delay-seconds`: only digits. A value too large for the number becomes the maximum.
-fn seconds(value: &HeaderValue) -> Option<Duration> {
-    let digits = value.as_bytes();
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let text = value.to_str().ok().filter(|_| is_number)?;
-    Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
-}
-
-/// Returns the time until a date; zero for a past date.
-fn until(value: &HeaderValue, since: SystemTime) -> Option<Duration> {
-    let date = date(value)?;
-    Some(date.duration_since(since).unwrap_or_default())
+    let longest = values
+        .filter_map(|value| retry_after(value, since()))
+        .max()?;
+    Some(longest.min(BELIEVED_MAX))
 }
 
 fn date(value: &HeaderValue) -> Option<SystemTime> {

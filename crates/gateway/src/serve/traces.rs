@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderValue, StatusCode};
-use client::{Client, ClientConfig, PostedDocument, post_document};
+use client::{Client, ClientConfig, PostedDocument, post_document, retry_after};
 use telemetry::{TraceCounts, Tracer};
 
 use crate::config::TracingConfig;
@@ -17,8 +17,8 @@ const ATTEMPTS_MAX: u32 = 3;
 /// Pause before the second attempt, doubled for the third. The receiver may ask for a longer pause.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Maximum pause that the receiver is granted, in seconds. The queue holds only a few seconds of calls.
-const PAUSE_S_MAX: u64 = 10;
+/// Maximum pause that the receiver is granted. The queue holds only a few seconds of calls.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Starts to trace. Returns the previous tracer if the configuration of traces has not changed.
 ///
@@ -118,13 +118,13 @@ impl TraceReceiver {
         );
         Err(ExportRejected {
             cause: format!("status {}", status.as_u16()),
-            pause: passes.then(|| retry_after(asked.as_ref())),
+            pause: passes.then(|| pause(asked.as_ref())),
         })
     }
 }
 
-/// Reads `Retry-After` in seconds.
-fn retry_after(header: Option<&HeaderValue>) -> Duration {
-    let seconds = header.and_then(|header| header.to_str().ok()?.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(0).min(PAUSE_S_MAX))
+/// Returns the pause that Retry-After asks for.
+fn pause(header: Option<&HeaderValue>) -> Duration {
+    let asked = header.and_then(|value| retry_after(value, SystemTime::now()));
+    asked.unwrap_or_default().min(PAUSE_MAX)
 }
