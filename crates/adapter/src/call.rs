@@ -143,20 +143,16 @@ fn checked_values(
         return Err(Error::explained(Code::MissingCompulsoryParam, text));
     }
     params.refuse_doubled_keys()?;
-    let values = operation
-        .parameters
-        .iter()
-        .map(|parameter| {
-            params
-                .take(parameter.name)?
-                .map(|value| checked(parameter, value))
-                .transpose()
-        })
-        .collect::<Result<_, Error>>()?;
+    // With the right capacity, because collecting results allocates twice.
+    let mut values = Vec::with_capacity(operation.parameters.len());
+    for parameter in operation.parameters {
+        let value = params.take(parameter.name)?;
+        values.push(value.map(|value| checked(parameter, value)).transpose()?);
+    }
     // Parameters of other operations have no effect here. Their mistakes are still mistakes, so that the same call gets the same
     // answer by every way in: SOAP could not even carry such characters.
     params.refuse_unused()?;
-    Ok(values)
+    Ok(values.into_boxed_slice())
 }
 
 /// Returns the value if its kind allows it.
