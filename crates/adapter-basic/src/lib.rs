@@ -5,7 +5,6 @@ use adapter::{
     Adapter, Answer, Authorization, Code, Credentials, Decoded, Dialect, Error, Params, Reply,
     Request, StatusPolicy, Way, Wire, json_reply, read_authorization,
 };
-use secrecy::ExposeSecret;
 
 const CHALLENGE: &[&str] = &["Basic realm=\"chatgate\", charset=\"UTF-8\""];
 
@@ -55,7 +54,6 @@ fn refuse_head(wire: &Wire<'_>) -> Result<(), Error> {
     match read_authorization(wire.headers)? {
         Some(Authorization::Basic(user, password)) => {
             params.refuse_credentials()?;
-            let password = password.map(|p| p.expose_secret().to_owned());
             Credentials::password(Some(user), password).map(drop)
         }
         Some(Authorization::BrokenBasic) => params.refuse_credentials(),
@@ -74,9 +72,7 @@ fn decode(wire: &Wire<'_>) -> Result<Decoded, Error> {
         params.refuse_credentials()?;
     }
     let credentials = match authorization {
-        Some(Authorization::Basic(user, password)) => {
-            Credentials::password(Some(user), password.map(|p| p.expose_secret().to_owned()))?
-        }
+        Some(Authorization::Basic(user, password)) => Credentials::password(Some(user), password)?,
         Some(Authorization::BrokenBasic) => {
             params.require_class_and_method()?;
             let cause = "the Basic credentials are not base64-encoded UTF-8";
@@ -101,6 +97,7 @@ mod tests {
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
     use http::{HeaderMap, HeaderValue};
+    use secrecy::ExposeSecret;
 
     use super::*;
 

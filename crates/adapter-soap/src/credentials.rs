@@ -45,10 +45,7 @@ pub(crate) fn read(
 
 fn of_header(authorization: Authorization) -> Result<Credentials, Error> {
     match authorization {
-        Authorization::Basic(user, password) => {
-            let password = password.map(|password| password.expose_secret().to_owned());
-            Credentials::password(Some(user), password)
-        }
+        Authorization::Basic(user, password) => Credentials::password(Some(user), password),
         Authorization::Bearer(token) if token.expose_secret().is_empty() => {
             Err(Error::refused(Code::MissingToken))
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::code::Code;
 use crate::error::Error;
@@ -33,24 +33,22 @@ impl Credentials {
     ///
     /// # Errors
     /// MISSING_USER, MISSING_PASSWORD, or INCORRECT_PARAM if a value is too long or contains control characters.
-    pub fn password(user: Option<String>, password: Option<String>) -> Result<Credentials, Error> {
-        let present = |value: Option<String>, code| {
-            value
-                .filter(|v| !v.is_empty())
-                .ok_or_else(|| Error::refused(code))
-        };
-        let user = present(user, Code::MissingUser)?;
-        let password = present(password, Code::MissingPassword)?;
+    pub fn password(
+        user: Option<String>,
+        password: Option<impl Into<SecretString>>,
+    ) -> Result<Credentials, Error> {
+        let user = user.filter(|user| !user.is_empty());
+        let user = user.ok_or_else(|| Error::refused(Code::MissingUser))?;
+        let password = password.map(Into::into);
+        let password = password.filter(|secret: &SecretString| !secret.expose_secret().is_empty());
+        let password = password.ok_or_else(|| Error::refused(Code::MissingPassword))?;
         let bad = |value: &str, max| value.len() > max || has_forbidden_character(value, false);
-        if bad(&user, USER_BYTES_MAX) || bad(&password, PASSWORD_BYTES_MAX) {
+        if bad(&user, USER_BYTES_MAX) || bad(password.expose_secret(), PASSWORD_BYTES_MAX) {
             return Err(Error::incorrect(
                 "The user or the password is too long or contains control characters.",
             ));
         }
-        Ok(Credentials::Password {
-            user,
-            password: password.into(),
-        })
+        Ok(Credentials::Password { user, password })
     }
 }
 

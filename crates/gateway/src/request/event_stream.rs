@@ -161,7 +161,6 @@ fn credentials(way: Way, headers: &HeaderMap) -> Result<Credentials, Error> {
         }
         (Way::Jwt, _) => Err(Error::refused(Code::MissingToken)),
         (_, Some(Authorization::Basic(user, password))) => {
-            let password = password.map(|password| password.expose_secret().to_owned());
             Credentials::password(Some(user), password)
         }
         (_, Some(Authorization::BrokenBasic)) => {
