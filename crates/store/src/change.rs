@@ -24,16 +24,32 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
+/// The author and the time of a change.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeAuthor<'a> {
+    /// The name of the admin key, or what changes the store by itself.
+    pub actor: &'a str,
+    /// The time by this machine's clock; seconds since 1970, UTC.
+    pub at_s: i64,
+}
+
+impl<'a> ChangeAuthor<'a> {
+    /// Creates the author of a change at this time.
+    #[must_use]
+    pub fn new(actor: &'a str, at_s: i64) -> ChangeAuthor<'a> {
+        ChangeAuthor { actor, at_s }
+    }
+}
+
 impl Store {
     /// Changes the access with this name: `change` gets the current access, if it exists, and returns the new one, or `None` to
-    /// delete it. The change is on disk first, then applies to every request that begins afterwards. `by` is the name of the admin
-    /// key, and the time in seconds since 1970, UTC.
+    /// delete it. The change is on disk first, then applies to every request that begins afterwards.
     ///
     /// # Errors
     /// The error of `change`, or the reason why the store failed. Nothing has changed in either case.
     pub async fn change_access(
         &self,
-        by: (&str, i64),
+        by: ChangeAuthor<'_>,
         name: &str,
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
@@ -47,7 +63,7 @@ impl Store {
     /// The error of `check`, or the reason why the store failed. Nothing has changed in either case.
     pub async fn end_tokens(
         &self,
-        by: (&str, i64),
+        by: ChangeAuthor<'_>,
         name: &str,
         check: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
@@ -56,7 +72,7 @@ impl Store {
 
     async fn change(
         &self,
-        what: ((&str, i64), &str),
+        what: (ChangeAuthor<'_>, &str),
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
@@ -74,7 +90,7 @@ impl Store {
     /// The reason why the store failed. Nothing has changed then.
     pub async fn put_accesses(
         &self,
-        by: (&str, i64),
+        by: ChangeAuthor<'_>,
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         self.journal_so_far().await;
@@ -99,7 +115,7 @@ impl Store {
     /// When the store can't be written.
     pub async fn note_change(
         &self,
-        by: (&str, i64),
+        by: ChangeAuthor<'_>,
         name: &str,
         (what, before, after): (&str, &str, &str),
     ) -> Result<(), StoreError> {

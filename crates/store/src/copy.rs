@@ -28,7 +28,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use crate::postgres::test_server::new_database;
-    use crate::{Access, AdminKey, DailyCount, Position, Role, Store, StoredSecret};
+    use crate::{Access, AdminKey, ChangeAuthor, DailyCount, Position, Role, Store, StoredSecret};
 
     #[tokio::test]
     async fn a_copy_is_complete_and_requires_an_empty_database() {
@@ -40,7 +40,7 @@ mod tests {
             .await
             .unwrap();
         let access = Access::new("a", "u", "c");
-        file.first_start(("first start", 7), &[access])
+        file.first_start(ChangeAuthor::new("first start", 7), &[access])
             .await
             .unwrap();
         file.add_key("tokens/ES256", b"signs", 7).await.unwrap();
@@ -88,7 +88,7 @@ mod tests {
         // Numbers of changes continue above the file's numbers.
         let change = |_: Option<&Access>| Ok(Some(Access::new("a", "other", "c")));
         database
-            .change_access(("me", 9), "a", change)
+            .change_access(ChangeAuthor::new("me", 9), "a", change)
             .await
             .unwrap();
         assert_eq!(database.accesses().named("a").unwrap().version, 2);

@@ -2,7 +2,7 @@
 //! start. Even if these accesses are deleted later, no other start imports them again.
 
 use crate::store::Engine;
-use crate::{Access, ChangeError, Store, StoreError};
+use crate::{Access, ChangeAuthor, ChangeError, Store, StoreError};
 
 /// The name of this fact in the table of facts.
 pub(crate) const FIRST_START: &str = "first start";
@@ -26,7 +26,7 @@ impl Store {
     /// The reason why the store failed. Nothing has changed then, and the next start is the first one.
     pub async fn first_start(
         &self,
-        by: (&str, i64),
+        by: ChangeAuthor<'_>,
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         match self.engine() {

@@ -51,7 +51,7 @@ pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX,
 pub use accesses::{AccessSearch, Accesses, ChangedAccess};
 pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
-pub use change::Change;
+pub use change::{Change, ChangeAuthor};
 pub use change_error::ChangeError;
 pub use connections::StoreConnections;
 pub use crypto::{random_bytes, sha256};

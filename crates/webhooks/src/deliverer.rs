@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use events::{Events, InterestGuard};
-use store::{Event, WebhookSettlement};
+use store::{ChangeAuthor, Event, WebhookSettlement};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -275,7 +275,7 @@ impl Deliverer {
     async fn record_transitions(&self, transitions: Vec<StateTransition>, now: i64) {
         for transition in transitions {
             transition
-                .record(self.webhooks.store(), (ACTOR, now / 1000))
+                .record(self.webhooks.store(), ChangeAuthor::new(ACTOR, now / 1000))
                 .await;
         }
     }

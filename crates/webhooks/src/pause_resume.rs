@@ -1,6 +1,6 @@
 //! Pauses and resumes webhooks on an operator's request.
 
-use store::{Webhook, WebhookState};
+use store::{ChangeAuthor, Webhook, WebhookState};
 
 use crate::draft::WebhookError;
 use crate::manage::{Webhooks, changed};
@@ -87,9 +87,8 @@ impl Webhooks {
             from: describe_state(webhook.progress.state, &webhook.progress.cause),
             to: describe_state(state, cause),
         };
-        transition
-            .record(self.store(), (by, self.own_now_ms() / 1000))
-            .await;
+        let by = ChangeAuthor::new(by, self.own_now_ms() / 1000);
+        transition.record(self.store(), by).await;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A change of a webhook's state, as the history of its access records it.
 
-use store::{Store, WebhookState};
+use store::{ChangeAuthor, Store, WebhookState};
 
 /// A change of a webhook's state.
 pub(crate) struct StateTransition {
@@ -13,9 +13,9 @@ pub(crate) struct StateTransition {
 }
 
 impl StateTransition {
-    /// Records the change; `by` is its author and its time on this machine, in seconds since 1970, UTC. The state is already in
+    /// Records the change; The state is already in
     /// force, and the journal contains the change even if it can't be recorded here.
-    pub(crate) async fn record(self, store: &Store, by: (&str, i64)) {
+    pub(crate) async fn record(self, store: &Store, by: ChangeAuthor<'_>) {
         let name = format!("webhook {}", self.webhook);
         let what = (&*name, &*self.from, &*self.to);
         if let Err(error) = store.note_change(by, &self.access, what).await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adapter::{OPERATIONS, Way};
 use secrecy::SecretString;
 use serde_json::Value;
-use store::{Access, Change, ChangeError, SECRETS_MAX, Secret, new_client_id};
+use store::{Access, Change, ChangeAuthor, ChangeError, SECRETS_MAX, Secret, new_client_id};
 
 use crate::access::draft::{AccessDraft, present};
 use crate::access::secrets::NewSecret;
@@ -80,7 +80,7 @@ pub(crate) async fn create(
     };
     let access = console
         .store
-        .change_access((actor, console.now()), &name, create)
+        .change_access(ChangeAuthor::new(actor, console.now()), &name, create)
         .await?;
     with_secret(console, access, &secret)
 }
@@ -104,16 +104,20 @@ pub(crate) async fn change(
     let mut mistakes = Vec::new();
     let changed = console
         .store
-        .change_access((target.actor, console.now()), target.name, |current| {
-            let mut access = target.check(current)?.clone();
-            draft
-                .apply_at(console.judged_now(), &mut access)
-                .map_err(|found| {
-                    mistakes = found;
-                    ChangeError::Refused(String::new())
-                })?;
-            Ok(Some(access))
-        })
+        .change_access(
+            ChangeAuthor::new(target.actor, console.now()),
+            target.name,
+            |current| {
+                let mut access = target.check(current)?.clone();
+                draft
+                    .apply_at(console.judged_now(), &mut access)
+                    .map_err(|found| {
+                        mistakes = found;
+                        ChangeError::Refused(String::new())
+                    })?;
+                Ok(Some(access))
+            },
+        )
         .await;
     if !mistakes.is_empty() {
         return Err(Problem::invalid(mistakes));
@@ -124,9 +128,11 @@ pub(crate) async fn change(
 /// Deletes an access.
 pub(crate) async fn delete(console: &Console, target: ChangeTarget<'_>) -> Result<(), Problem> {
     let delete = |current: Option<&Access>| target.check(current).map(|_| None);
-    let change = console
-        .store
-        .change_access((target.actor, console.now()), target.name, delete);
+    let change = console.store.change_access(
+        ChangeAuthor::new(target.actor, console.now()),
+        target.name,
+        delete,
+    );
     change.await?;
     Ok(())
 }
@@ -160,7 +166,11 @@ pub(crate) async fn rotate(
     };
     let access = console
         .store
-        .change_access((target.actor, console.now()), target.name, rotate)
+        .change_access(
+            ChangeAuthor::new(target.actor, console.now()),
+            target.name,
+            rotate,
+        )
         .await?;
     with_secret(console, access, &secret)
 }
@@ -185,7 +195,11 @@ pub(crate) async fn end_tokens(
     let check = |current: Option<&Access>| target.check(current).map(|access| Some(access.clone()));
     let ended = console
         .store
-        .end_tokens((target.actor, console.now()), target.name, check)
+        .end_tokens(
+            ChangeAuthor::new(target.actor, console.now()),
+            target.name,
+            check,
+        )
         .await?;
     Ok(ended.ok_or(ChangeError::Missing)?)
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use futures_util::stream;
 use http::{Request, StatusCode};
 use serde_json::json;
-use store::{Access, Accesses};
+use store::{Access, Accesses, ChangeAuthor};
 
 use crate::access::imported::mistakes;
 use crate::api::auth::Actor;
@@ -109,7 +109,7 @@ async fn import(
     let changed: Vec<Access> = import.accesses.into_iter().filter(is_new).collect();
     console
         .store
-        .put_accesses((&actor, console.now()), &changed)
+        .put_accesses(ChangeAuthor::new(&actor, console.now()), &changed)
         .await?;
     Ok(json_answer(
         StatusCode::OK,

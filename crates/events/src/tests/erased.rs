@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forward::CallObserver;
-use store::{EventChannel, Journal};
+use store::{ChangeAuthor, EventChannel, Journal};
 
 use super::model::CHANNEL;
 use super::odd::{OddEvents, OddUpstream};
@@ -97,7 +97,10 @@ async fn erased_messages_do_not_come_back_after_a_pause_or_a_restart() {
         for active in [false, true] {
             access.active = active;
             let accesses = std::slice::from_ref(&access);
-            store.put_accesses(("test", 1), accesses).await.unwrap();
+            store
+                .put_accesses(ChangeAuthor::new("test", 1), accesses)
+                .await
+                .unwrap();
             heard.watcher.round().await;
             assert_eq!(heard.events.status().watched, u64::from(active));
         }

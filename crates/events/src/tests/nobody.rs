@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use store::{Access, Store};
+use store::{Access, ChangeAuthor, Store};
 
 use super::model::{Datetimes, Ids, Model, Shape};
 use super::shapes::config;
@@ -36,7 +36,7 @@ async fn the_watcher_calls_the_upstream_only_while_an_access_may_listen() {
     let listens = Access::new("listens", "listens", "cga_listens");
     store
         .put_accesses(
-            ("test", 1),
+            ChangeAuthor::new("test", 1),
             &[deaf, suspended.clone(), with_events(listens)],
         )
         .await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adapter::{Request, Response};
 use forward::CallObserver;
-use store::{Access, EventKind, Position, Store};
+use store::{Access, ChangeAuthor, EventKind, Position, Store};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -35,7 +35,10 @@ async fn listened() -> Listened {
     let store = Store::open(&folder.path().join("chatgate.db")).await;
     let store = Arc::new(store.unwrap());
     let access = with_events(Access::new("listens", "listens", "cga_listens"));
-    store.put_accesses(("test", 1), &[access]).await.unwrap();
+    store
+        .put_accesses(ChangeAuthor::new("test", 1), &[access])
+        .await
+        .unwrap();
     let events = Events::open(&store, config(EventDepth::Hint))
         .await
         .unwrap();

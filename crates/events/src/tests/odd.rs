@@ -7,7 +7,7 @@ use std::time::Duration;
 use adapter::{Code, Error, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{Access, EventKind, Position, Store};
+use store::{Access, ChangeAuthor, EventKind, Position, Store};
 
 use super::model::CHANNEL;
 use super::nobody::with_events;
@@ -123,7 +123,10 @@ impl OddEvents {
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let store = Arc::new(store.unwrap());
         let access = with_events(Access::new("listens", "listens", "cga_listens"));
-        store.put_accesses(("test", 1), &[access]).await.unwrap();
+        store
+            .put_accesses(ChangeAuthor::new("test", 1), &[access])
+            .await
+            .unwrap();
         let events = Events::open(&store, config(depth)).await;
         let events = events.unwrap();
         let upstream = Arc::<OddUpstream>::default();

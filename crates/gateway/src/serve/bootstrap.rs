@@ -8,8 +8,8 @@ use adapter::{OPERATIONS, Way};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use store::{
-    Access, AccessLimits, AdminKey, ListedWord, Rate, Role, Secret, SecretHasher, Store,
-    StoreError, StoredSecret, find_presented, new_client_id, new_random_secret,
+    Access, AccessLimits, AdminKey, ChangeAuthor, ListedWord, Rate, Role, Secret, SecretHasher,
+    Store, StoreError, StoredSecret, find_presented, new_client_id, new_random_secret,
 };
 
 use crate::config::{ADMIN_KEY_CHARACTERS_MIN, Config, SeedAccess};
@@ -279,6 +279,6 @@ fn new_access(name: &str, user: &str, hash: StoredSecret) -> Result<Access, Stri
 
 /// Records the first start in the store together with all of its accesses, or writes nothing.
 async fn write_first_start(store: &Store, accesses: &[Access]) -> Result<(), String> {
-    let begun = store.first_start(("first start", Snapshot::now()), accesses);
+    let begun = store.first_start(ChangeAuthor::new("first start", Snapshot::now()), accesses);
     begun.await.map_err(|error| error.to_string())
 }

@@ -12,7 +12,7 @@ use super::snapshot::read_access;
 use super::store::PostgresStore;
 use crate::reassigned_ids::ReassignedIds;
 use crate::token_bounds::TokenEffect;
-use crate::{Access, Change, ChangeError, ChangedAccess, StoreError};
+use crate::{Access, Change, ChangeAuthor, ChangeError, ChangedAccess, StoreError};
 
 /// Inserts or replaces the access with this name, or deletes it if there is no document. Records the change and notifies the
 /// replicas; the notification is sent at the commit.
@@ -44,7 +44,7 @@ impl PostgresStore {
     /// Changes one access. `tokens` is the effect of the change on its tokens.
     pub(crate) async fn change(
         &self,
-        (by, name): ((&str, i64), &str),
+        (by, name): (ChangeAuthor<'_>, &str),
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
@@ -54,7 +54,7 @@ impl PostgresStore {
             let before = read_for_update(session, name).await?;
             let after = match change(before.as_ref())? {
                 Some(access) => {
-                    let tokens = (tokens, self.by_database(by.1));
+                    let tokens = (tokens, self.by_database(by.at_s));
                     Some(bounded(session, tokens, before.as_ref(), access).await?)
                 }
                 None => None,
@@ -78,7 +78,7 @@ impl PostgresStore {
     /// Inserts or replaces accesses by their names: all of them or none.
     pub(crate) async fn put_accesses(
         &self,
-        by: (&str, i64),
+        by: ChangeAuthor<'_>,
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let count = accesses.len() as i64;
@@ -93,7 +93,7 @@ impl PostgresStore {
     pub(super) async fn put(
         &self,
         session: &mut PgSession,
-        (by, epoch): ((&str, i64), i64),
+        (by, epoch): (ChangeAuthor<'_>, i64),
         accesses: &[Access],
     ) -> Result<Vec<ChangedAccess>, ChangeError> {
         let mut there = Vec::with_capacity(accesses.len());
@@ -108,7 +108,7 @@ impl PostgresStore {
         let first = epoch - accesses.len() as i64 + 1;
         for ((access, id), before) in accesses.iter().zip(first..).zip(&there) {
             let before = before.as_ref();
-            let tokens = (TokenEffect::GoOn, self.by_database(by.1));
+            let tokens = (TokenEffect::GoOn, self.by_database(by.at_s));
             let after = bounded(session, tokens, before, access.clone()).await?;
             let after = after.numbered(id);
             let change = (access.name.as_str(), before, Some(&after));
@@ -129,7 +129,7 @@ impl PostgresStore {
     async fn write_change(
         &self,
         session: &mut PgSession,
-        ((actor, own_now), id): ((&str, i64), i64),
+        (by, id): (ChangeAuthor<'_>, i64),
         (name, before, after): (&str, Option<&Access>, Option<&Access>),
     ) -> Result<(), ChangeError> {
         let document = after.map(serde_json::to_string).transpose();
@@ -138,7 +138,7 @@ impl PostgresStore {
         let client_id = after.map(|access| &access.client_id);
         let shown = |access: Option<&Access>| Some(access?.without_secrets().to_string());
         let (before, after) = (shown(before), shown(after));
-        let now = self.by_database(own_now);
+        let now = self.by_database(by.at_s);
         // The current time by the database's clock, limited to the second of `now`.
         let at_ms = now.saturating_mul(1000);
         let at_ms = self
@@ -150,7 +150,7 @@ impl PostgresStore {
         let values: [Value<'_>; 11] = [
             (&id, Type::INT8),
             (&now, Type::INT8),
-            (&actor, Type::TEXT),
+            (&by.actor, Type::TEXT),
             (&name, Type::TEXT),
             (&before, Type::TEXT),
             (&after, Type::TEXT),
@@ -167,17 +167,17 @@ impl PostgresStore {
     /// Records a change that leaves the access as it is. Its number is an epoch of the accesses, like that of any other change.
     pub(crate) async fn note_change(
         &self,
-        (actor, own_now): (&str, i64),
+        by: ChangeAuthor<'_>,
         name: &str,
         [before, after]: [String; 2],
     ) -> Result<(), StoreError> {
         let (mut lease, epoch) = self.begin_exclusive(EpochOf::Accesses, 1).await?;
-        let now = self.by_database(own_now);
+        let now = self.by_database(by.at_s);
         let note = "INSERT INTO chatgate.changes (id, at, actor, access, before, after) VALUES ($1, $2, $3, $4, $5, $6)";
         let values: [Value<'_>; 6] = [
             (&epoch, Type::INT8),
             (&now, Type::INT8),
-            (&actor, Type::TEXT),
+            (&by.actor, Type::TEXT),
             (&name, Type::TEXT),
             (&before, Type::TEXT),
             (&after, Type::TEXT),

@@ -7,7 +7,7 @@ use super::epochs::EpochOf;
 use super::session::Value;
 use super::store::PostgresStore;
 use crate::first_start::FIRST_START;
-use crate::{Access, ChangeError, StoreError};
+use crate::{Access, ChangeAuthor, ChangeError, StoreError};
 
 impl PostgresStore {
     pub(crate) async fn has_started(&self) -> Result<bool, StoreError> {
@@ -21,7 +21,7 @@ impl PostgresStore {
 
     pub(crate) async fn first_start(
         &self,
-        by: (&str, i64),
+        by: ChangeAuthor<'_>,
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let count = accesses.len() as i64;
@@ -30,7 +30,7 @@ impl PostgresStore {
             let session = &mut lease.session;
             let note =
                 "INSERT INTO chatgate.facts (name, at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-            let values: [Value<'_>; 2] = [(&FIRST_START, Type::TEXT), (&by.1, Type::INT8)];
+            let values: [Value<'_>; 2] = [(&FIRST_START, Type::TEXT), (&by.at_s, Type::INT8)];
             match session.execute(note, &values).await? {
                 0 => Ok(None),
                 _ => self.put(session, (by, epoch), accesses).await.map(Some),

@@ -14,8 +14,8 @@ use tokio_postgres::types::Type;
 use super::session::STATEMENT_MAX;
 use super::test_server::new_database;
 use crate::{
-    Access, AdminKey, PostgresOptions, Propagation, PropagationWait, Role, SharedSession, Store,
-    StoredSecret,
+    Access, AdminKey, ChangeAuthor, PostgresOptions, Propagation, PropagationWait, Role,
+    SharedSession, Store, StoredSecret,
 };
 
 /// Number of replicas that start at the same time.
@@ -53,7 +53,7 @@ async fn replicas_that_start_concurrently_share_one_schema_and_one_set_of_keys()
             let made = store.add_key_once("tokens/", signs, 1).await.unwrap();
             let access = Access::new("demo", &format!("u{number}"), &format!("c{number}"));
             store
-                .first_start(("first start", 1), &[access])
+                .first_start(ChangeAuthor::new("first start", 1), &[access])
                 .await
                 .unwrap();
             let hash = StoredSecret::Keyed(format!("hash {number}"));
@@ -100,7 +100,10 @@ async fn concurrent_changes_of_several_replicas_are_ordered_and_none_is_lost() {
                     access.note.push('x');
                     Ok(Some(access))
                 };
-                store.change_access(("me", 7), "a", more).await.unwrap();
+                store
+                    .change_access(ChangeAuthor::new("me", 7), "a", more)
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -142,7 +145,10 @@ async fn after_a_lossy_failover_replicas_match_the_database_and_reuse_no_epoch()
         let mut access = Access::new(name, name, name);
         note.clone_into(&mut access.note);
         let change = |_: Option<&Access>| Ok(Some(access));
-        let changed = store.change_access(("me", 7), name, change).await.unwrap();
+        let changed = store
+            .change_access(ChangeAuthor::new("me", 7), name, change)
+            .await
+            .unwrap();
         Access::clone(&changed.unwrap())
     };
     let kept = noted(&stores[0], "a", "kept").await;
@@ -349,7 +355,7 @@ async fn a_change_is_acknowledged_when_all_live_replicas_have_applied_it() {
         let access = Access::new("a", &format!("u{number}"), "c");
         let put = Ok(Some(access.clone()));
         stores[number % REPLICAS]
-            .change_access(("me", 7), "a", |_| put)
+            .change_access(ChangeAuthor::new("me", 7), "a", |_| put)
             .await
             .unwrap();
         assert_eq!(
@@ -406,7 +412,10 @@ async fn a_silent_replica_is_reported_as_pending_until_its_lease_expires() {
     let store = open(&options).await;
     let change = async || {
         let change = |_: Option<&Access>| Ok(Some(Access::new("a", "u", "c")));
-        store.change_access(("me", 7), "a", change).await.unwrap();
+        store
+            .change_access(ChangeAuthor::new("me", 7), "a", change)
+            .await
+            .unwrap();
         store
             .await_propagation(PropagationWait::Acknowledgement)
             .await

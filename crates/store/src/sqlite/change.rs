@@ -11,13 +11,13 @@ use super::snapshot::delete_use;
 use super::store::SqliteStore;
 use crate::reassigned_ids::ReassignedIds;
 use crate::token_bounds::TokenEffect;
-use crate::{Access, Accesses, Change, ChangeError, ChangedAccess, StoreError};
+use crate::{Access, Accesses, Change, ChangeAuthor, ChangeError, ChangedAccess, StoreError};
 
 impl SqliteStore {
     /// Changes one access; `tokens` is the effect of the change on its tokens.
     pub(crate) async fn change(
         &self,
-        ((actor, now), name): ((&str, i64), &str),
+        (ChangeAuthor { actor, at_s }, name): (ChangeAuthor<'_>, &str),
         change: impl FnOnce(Option<&Access>) -> Result<Option<Access>, ChangeError>,
         tokens: TokenEffect,
     ) -> Result<Option<Arc<Access>>, ChangeError> {
@@ -28,11 +28,11 @@ impl SqliteStore {
         let (actor, changed) = (actor.to_owned(), name.to_owned());
         let write = move |transaction: &Transaction<'_>| {
             let before = before.as_deref();
-            let after = after.map(|access| bounded(transaction, (tokens, now), before, access));
+            let after = after.map(|access| bounded(transaction, (tokens, at_s), before, access));
             let after = after.transpose()?;
             let id = note(
                 transaction,
-                (&actor, now),
+                ChangeAuthor::new(&actor, at_s),
                 (&changed, before, after.as_ref()),
             )?;
             let after = after.map(|access| access.numbered(id));
@@ -55,7 +55,7 @@ impl SqliteStore {
 
     pub(crate) async fn put_accesses(
         &self,
-        (actor, now): (&str, i64),
+        ChangeAuthor { actor, at_s }: ChangeAuthor<'_>,
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let guard = self.changing().await?;
@@ -64,8 +64,14 @@ impl SqliteStore {
             accesses.to_vec(),
             self.memory().accesses.load_full(),
         );
-        let write =
-            move |transaction: &Transaction<'_>| put(transaction, (&actor, now), &there, accesses);
+        let write = move |transaction: &Transaction<'_>| {
+            put(
+                transaction,
+                ChangeAuthor::new(&actor, at_s),
+                &there,
+                accesses,
+            )
+        };
         self.write_accesses(guard, write).await.map(drop)
     }
 
@@ -88,7 +94,7 @@ impl SqliteStore {
 
     pub(crate) async fn note_change(
         &self,
-        (actor, now): (&str, i64),
+        ChangeAuthor { actor, at_s }: ChangeAuthor<'_>,
         name: &str,
         [before, after]: [String; 2],
     ) -> Result<(), StoreError> {
@@ -96,7 +102,7 @@ impl SqliteStore {
         self.write(move |transaction| {
             let note =
                 "INSERT INTO changes (at, actor, access, before, after) VALUES (?, ?, ?, ?, ?)";
-            transaction.execute(note, (now, actor, name, before, after))?;
+            transaction.execute(note, (at_s, actor, name, before, after))?;
             Ok(())
         })
         .await
@@ -131,7 +137,7 @@ impl SqliteStore {
 /// Adds accesses, or replaces the accesses that have the same names, and records each change.
 pub(super) fn put(
     transaction: &Transaction<'_>,
-    by: (&str, i64),
+    by: ChangeAuthor<'_>,
     there: &Accesses,
     accesses: Vec<Access>,
 ) -> Result<Vec<ChangedAccess>, ChangeError> {
@@ -144,7 +150,7 @@ pub(super) fn put(
     release_ids(transaction, &passed)?;
     let put = accesses.into_iter().map(|access| {
         let before = before(&access);
-        let access = bounded(transaction, (TokenEffect::GoOn, by.1), before, access)?;
+        let access = bounded(transaction, (TokenEffect::GoOn, by.at_s), before, access)?;
         let id = note(transaction, by, (&access.name, before, Some(&access)))?;
         let access = access.numbered(id);
         write(transaction, &access)?;
@@ -193,12 +199,12 @@ fn release_ids(connection: &Connection, passed: &ReassignedIds<'_>) -> Result<()
 /// Returns the access after a change, with the bounds of its tokens.
 fn bounded(
     connection: &Connection,
-    (tokens, now): (TokenEffect, i64),
+    (tokens, at_s): (TokenEffect, i64),
     before: Option<&Access>,
     after: Access,
 ) -> Result<Access, ChangeError> {
     let is_remade = before.is_none() && existed(connection, &after.name)?;
-    Ok(tokens.bounded((now, is_remade), before, after))
+    Ok(tokens.bounded((at_s, is_remade), before, after))
 }
 
 /// Returns whether an access with this name has existed before.
@@ -210,16 +216,16 @@ fn existed(connection: &Connection, name: &str) -> Result<bool, ChangeError> {
 /// Records a change and returns its number.
 fn note(
     connection: &Connection,
-    (actor, now): (&str, i64),
+    by: ChangeAuthor<'_>,
     (name, before, after): (&str, Option<&Access>, Option<&Access>),
 ) -> Result<i64, ChangeError> {
     let document = |access: Option<&Access>| Some(access?.without_secrets().to_string());
     connection.execute(
         "INSERT INTO changes (at, actor, access, before, after) VALUES (?, ?, ?, ?, ?)",
-        (now, actor, name, document(before), document(after)),
+        (by.at_s, by.actor, name, document(before), document(after)),
     )?;
     let id = connection.last_insert_rowid();
-    note_change(connection, (actor, now), (name, id))?;
+    note_change(connection, by, (name, id))?;
     Ok(id)
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Transaction};
 use super::change::put;
 use super::store::SqliteStore;
 use crate::first_start::FIRST_START;
-use crate::{Access, ChangeError, StoreError};
+use crate::{Access, ChangeAuthor, ChangeError, StoreError};
 
 impl SqliteStore {
     pub(crate) async fn has_started(&self) -> Result<bool, StoreError> {
@@ -19,7 +19,7 @@ impl SqliteStore {
 
     pub(crate) async fn first_start(
         &self,
-        (actor, now): (&str, i64),
+        ChangeAuthor { actor, at_s }: ChangeAuthor<'_>,
         accesses: &[Access],
     ) -> Result<(), ChangeError> {
         let guard = self.changing().await?;
@@ -31,11 +31,16 @@ impl SqliteStore {
         let write = move |transaction: &Transaction<'_>| {
             let noted = transaction.execute(
                 "INSERT INTO facts (name, at) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                (FIRST_START, now),
+                (FIRST_START, at_s),
             )?;
             match noted {
                 0 => Ok(Vec::new()),
-                _ => put(transaction, (&actor, now), &there, accesses),
+                _ => put(
+                    transaction,
+                    ChangeAuthor::new(&actor, at_s),
+                    &there,
+                    accesses,
+                ),
             }
         };
         self.write_accesses(guard, write).await.map(drop)

@@ -178,7 +178,7 @@ fn read_journal_key(connection: &Connection) -> Result<hmac::Key, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Access, Store};
+    use crate::{Access, ChangeAuthor, Store};
 
     #[tokio::test]
     async fn store_files_are_accessible_only_to_their_owner() {
@@ -187,7 +187,7 @@ mod tests {
             .await
             .unwrap();
         store
-            .put_accesses(("me", 7), &[Access::new("a", "u", "c")])
+            .put_accesses(ChangeAuthor::new("me", 7), &[Access::new("a", "u", "c")])
             .await
             .unwrap();
         for entry in std::fs::read_dir(folder.path()).unwrap() {
@@ -220,7 +220,7 @@ mod tests {
             .write(|transaction| Ok(transaction.execute_batch("ROLLBACK")?));
         assert!(broken.await.is_err());
         store
-            .put_accesses(("me", 7), &[Access::new("a", "u", "c")])
+            .put_accesses(ChangeAuthor::new("me", 7), &[Access::new("a", "u", "c")])
             .await
             .unwrap();
     }

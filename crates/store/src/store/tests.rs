@@ -4,8 +4,8 @@ use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
 use crate::webhooks::tests::webhook_of;
 use crate::{
-    Access, ChangeError, DailyBlock, DailyCount, LastUse, Role, Secret, SecretHasher, StoredSecret,
-    Webhook, find_presented, new_random_secret,
+    Access, ChangeAuthor, ChangeError, DailyBlock, DailyCount, LastUse, Role, Secret, SecretHasher,
+    StoredSecret, Webhook, find_presented, new_random_secret,
 };
 
 fn access(name: &str, user: &str) -> Access {
@@ -35,7 +35,7 @@ on_every_engine!(
 async fn put(store: &Store, access: Access) -> Result<i64, ChangeError> {
     let name = access.name.clone();
     let changed = store
-        .change_access(("me", 7), &name, |_| Ok(Some(access)))
+        .change_access(ChangeAuthor::new("me", 7), &name, |_| Ok(Some(access)))
         .await?;
     Ok(changed.map_or(0, |access| access.version))
 }
@@ -77,7 +77,10 @@ async fn a_user_belongs_to_one_access(engine: TestEngine) {
 async fn accesses_put_together_may_exchange_users_and_client_ids(engine: TestEngine) {
     let store = engine.open().await;
     let all = ["a", "b", "c"].map(|name| access(name, &format!("u{name}")));
-    store.put_accesses(("me", 7), &all).await.unwrap();
+    store
+        .put_accesses(ChangeAuthor::new("me", 7), &all)
+        .await
+        .unwrap();
     for (id, client_id) in [("whk_1", "cga_a"), ("whk_2", "cga_c")] {
         let webhook = webhook_of(id, client_id);
         let put = move |_: &[Webhook]| Ok::<_, StoreError>(Some(webhook));
@@ -104,7 +107,10 @@ async fn accesses_put_together_may_exchange_users_and_client_ids(engine: TestEng
         given("d", "uc", "cga_d"),
         given("c", "new", "cga_new"),
     ];
-    store.put_accesses(("me", 8), &exchanged).await.unwrap();
+    store
+        .put_accesses(ChangeAuthor::new("me", 8), &exchanged)
+        .await
+        .unwrap();
     store.close().await;
     let store = engine.open().await;
     for access in &exchanged {
@@ -119,7 +125,7 @@ async fn accesses_put_together_may_exchange_users_and_client_ids(engine: TestEng
     // Data of an existing client id remains, and data of a removed client id does not.
     assert_eq!(store.webhooks().await.unwrap(), webhooks[..1]);
     let taken = [given("e", "ua", "cga_e")];
-    let taken = store.put_accesses(("me", 9), &taken).await;
+    let taken = store.put_accesses(ChangeAuthor::new("me", 9), &taken).await;
     assert!(matches!(taken, Err(ChangeError::Taken)), "{taken:?}");
 }
 
@@ -127,14 +133,14 @@ async fn versions_increase_across_deletion_and_changes_contain_no_secrets(engine
     let store = engine.open().await;
     let first = put(&store, access("a", "u")).await.unwrap();
     store
-        .change_access(("you", 8), "a", |_| Ok(None))
+        .change_access(ChangeAuthor::new("you", 8), "a", |_| Ok(None))
         .await
         .unwrap();
     assert!(store.accesses().is_empty());
     let again = put(&store, access("a", "u")).await.unwrap();
     assert!(again > first + 1 && store.accesses().named("a").unwrap().version == again);
     let refused = store
-        .change_access(("me", 9), "a", |_| Err(ChangeError::Stale))
+        .change_access(ChangeAuthor::new("me", 9), "a", |_| Err(ChangeError::Stale))
         .await;
     assert!(matches!(refused, Err(ChangeError::Stale)));
 
@@ -303,8 +309,14 @@ async fn a_last_use_survives_a_restart_and_does_not_change_the_access(engine: Te
 async fn the_first_start_is_recorded_and_survives_a_restart(engine: TestEngine) {
     let store = engine.open().await;
     assert!(!store.has_started().await.unwrap());
-    store.first_start(("first start", 7), &[]).await.unwrap();
-    store.first_start(("first start", 8), &[]).await.unwrap();
+    store
+        .first_start(ChangeAuthor::new("first start", 7), &[])
+        .await
+        .unwrap();
+    store
+        .first_start(ChangeAuthor::new("first start", 8), &[])
+        .await
+        .unwrap();
     assert!(store.has_started().await.unwrap());
     store.close().await;
     assert!(engine.open().await.has_started().await.unwrap());
@@ -335,8 +347,12 @@ async fn an_unreadable_access_is_rejected_without_affecting_others(engine: TestE
     assert!(!unreadable.is_live(7) && unreadable.client_id == "cga_a");
     assert!(store.accesses().named("b").unwrap().is_live(7));
     let overwriting = put(&store, access("a", "a")).await.map(drop);
-    let importing = store.put_accesses(("me", 7), &[access("a", "a")]).await;
-    let deleting = store.change_access(("me", 7), "a", |_| Ok(None)).await;
+    let importing = store
+        .put_accesses(ChangeAuthor::new("me", 7), &[access("a", "a")])
+        .await;
+    let deleting = store
+        .change_access(ChangeAuthor::new("me", 7), "a", |_| Ok(None))
+        .await;
     for refused in [overwriting, importing, deleting.map(drop)] {
         let refused = refused.unwrap_err();
         assert!(matches!(refused, ChangeError::Refused(_)), "{refused}");

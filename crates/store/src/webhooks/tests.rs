@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::test_engine::{TestEngine, on_every_engine};
-use crate::{Access, EventChannel, EventKind, NewEvent, ObservedChannel, Store, StoreError};
+use crate::{
+    Access, ChangeAuthor, EventChannel, EventKind, NewEvent, ObservedChannel, Store, StoreError,
+};
 
 on_every_engine!(
     webhooks_and_their_secrets_survive_a_restart,
@@ -89,7 +91,10 @@ pub(crate) fn settlement(of: &Webhook) -> WebhookSettlement {
 /// Adds an access and its webhook to a store.
 pub(crate) async fn with_webhook(store: &Store) -> Webhook {
     let access = Access::new("a", "a", "cga_a");
-    store.put_accesses(("me", 7), &[access]).await.unwrap();
+    store
+        .put_accesses(ChangeAuthor::new("me", 7), &[access])
+        .await
+        .unwrap();
     put(store, webhook("whk_1")).await;
     store.webhooks().await.unwrap().remove(0)
 }
@@ -137,7 +142,10 @@ async fn deleting_an_access_deletes_its_webhooks(engine: TestEngine) {
     store.settle(vec![settled]).await.unwrap();
     // An access that is created again under the same name is another access.
     let anew = Access::new("a", "a", "cga_anew");
-    store.put_accesses(("me", 8), &[anew]).await.unwrap();
+    store
+        .put_accesses(ChangeAuthor::new("me", 8), &[anew])
+        .await
+        .unwrap();
     assert_eq!(store.webhooks().await.unwrap(), []);
     assert_eq!(store.deliveries("whk_1").await.unwrap(), []);
     let of_new = Webhook {
@@ -145,7 +153,7 @@ async fn deleting_an_access_deletes_its_webhooks(engine: TestEngine) {
         ..webhook("whk_2")
     };
     put(&store, of_new).await;
-    let deleted = store.change_access(("me", 9), "a", |_| Ok(None));
+    let deleted = store.change_access(ChangeAuthor::new("me", 9), "a", |_| Ok(None));
     deleted.await.unwrap();
     assert_eq!(store.webhooks().await.unwrap(), []);
     let late = webhook("whk_3");

@@ -1,6 +1,7 @@
 //! Tests of the recorded state changes of a webhook whose receiver comes and goes.
 
 use std::time::Duration;
+use store::ChangeAuthor;
 
 use super::*;
 use crate::outcome::{Failure, FailureScope, Outcome};
@@ -25,7 +26,10 @@ impl TestWebhook {
         let store = Store::open(&folder.path().join("chatgate.db")).await;
         let store = store.unwrap();
         let access = Access::new("a", "a", "cga_a");
-        store.put_accesses(("me", 7), &[access]).await.unwrap();
+        store
+            .put_accesses(ChangeAuthor::new("me", 7), &[access])
+            .await
+            .unwrap();
         let mut schedule = Schedule::new(&webhook(), Vec::new());
         schedule.add(1, "evt_1", 1);
         let served = ServedWebhook {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::open;
 use crate::postgres::test_server::new_database;
-use crate::{Access, AdminKey, PostgresOptions, PropagationWait, Role, Store, StoredSecret};
+use crate::{
+    Access, AdminKey, ChangeAuthor, PostgresOptions, PropagationWait, Role, Store, StoredSecret,
+};
 
 /// Makes this statement run when a row is written to a table of changes, at the end of the transaction.
 async fn at_commit(store: &Store, table: &str, statement: &str) {
@@ -28,7 +30,7 @@ async fn apart(options: &mut PostgresOptions) -> [Store; 2] {
     }
     let first = |_: Option<&Access>| Ok(Some(Access::new("first", "first", "first")));
     stores[1]
-        .change_access(("me", 7), "first", first)
+        .change_access(ChangeAuthor::new("me", 7), "first", first)
         .await
         .unwrap();
     stores
@@ -45,7 +47,9 @@ async fn a_stored_change_of_an_access_succeeds_even_if_it_cannot_be_applied_yet(
     };
     at_commit(&other, "changes", &rename("document", "lost")).await;
     let change = |_: Option<&Access>| Ok(Some(Access::new("a", "u", "c")));
-    let changed = store.change_access(("me", 7), "a", change).await;
+    let changed = store
+        .change_access(ChangeAuthor::new("me", 7), "a", change)
+        .await;
     let changed = changed.unwrap().unwrap();
     assert_eq!((&*changed.user, changed.version), ("u", 2));
     assert!(store.accesses().named("a").is_none());
@@ -68,7 +72,7 @@ async fn a_stored_change_of_an_access_succeeds_even_if_it_cannot_be_applied_yet(
     assert_eq!(propagation().await, (1, 2));
     at_commit(&other, "changes", &rename("document", "lost")).await;
     other
-        .note_change(("me", 7), "a", ("webhook", "on", "off"))
+        .note_change(ChangeAuthor::new("me", 7), "a", ("webhook", "on", "off"))
         .await
         .unwrap();
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::open;
 use crate::postgres::test_server::new_database;
-use crate::{Access, AdminKey, ChangeError, Role, Store, StoredSecret};
+use crate::{Access, AdminKey, ChangeAuthor, ChangeError, Role, Store, StoredSecret};
 
 /// Executes statements of another program as one transaction, and makes all replicas read the change.
 async fn execute_as_another_program(store: &Store, statements: &str, what: &str) {
@@ -34,7 +34,7 @@ async fn an_unreadable_access_is_rejected_without_affecting_others() {
         let mut access = Access::new(name, &format!("user of {name}"), &format!("cga_{name}"));
         note.clone_into(&mut access.note);
         store
-            .change_access(("me", 7), name, |_| Ok(Some(access)))
+            .change_access(ChangeAuthor::new("me", 7), name, |_| Ok(Some(access)))
             .await
     };
     let access = put("a", "").await.unwrap().unwrap();

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use super::address;
 use crate::journal::filter::RowDetail;
 use crate::journal::row::first_id_at;
-use crate::{Calls, JournalKind, JournalPayload, JournalRow, StoreError};
+use crate::{Calls, ChangeAuthor, JournalKind, JournalPayload, JournalRow, StoreError};
 
 /// The columns of a row, in the order in which a batch binds them. Rows of changes use one more column, `change`.
 pub(super) const COLUMNS: [&str; 32] = [
@@ -86,13 +86,13 @@ pub(super) fn next_id(connection: &Connection, at_ms: i64) -> Result<i64, StoreE
 /// Records a change of an access in the journal, in the same transaction as the change itself.
 pub(crate) fn note_change(
     connection: &Connection,
-    (actor, now): (&str, i64),
+    by: ChangeAuthor<'_>,
     (access, change): (&str, i64),
 ) -> Result<(), StoreError> {
-    let id = next_id(connection, now.saturating_mul(1000))?;
+    let id = next_id(connection, by.at_s.saturating_mul(1000))?;
     connection.execute(
         "INSERT INTO journal (id, kind, open, access, actor, change) VALUES (?, 'change', 0, ?, ?, ?)",
-        (id, access, actor, change),
+        (id, access, by.actor, change),
     )?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::Store;
+use crate::{ChangeAuthor, Store};
 
 async fn open(folder: &tempfile::TempDir) -> Arc<Store> {
     let store = Store::open(&folder.path().join("chatgate.db")).await;
@@ -88,12 +88,18 @@ async fn changes_behind_a_stalled_write_are_rejected_in_time() {
     let release = occupied(&store).await;
     for _ in 0..2 {
         let began = Instant::now();
-        let error = store.first_start(("me", 1), &[]).await.unwrap_err();
+        let error = store
+            .first_start(ChangeAuthor::new("me", 1), &[])
+            .await
+            .unwrap_err();
         assert!(matches!(error, crate::ChangeError::Store(_)), "{error:?}");
         assert!(began.elapsed() < BEGIN_MAX * 2, "{:?}", began.elapsed());
     }
     drop(release);
-    store.first_start(("me", 1), &[]).await.unwrap();
+    store
+        .first_start(ChangeAuthor::new("me", 1), &[])
+        .await
+        .unwrap();
     assert!(store.has_started().await.unwrap());
 }
 

@@ -9,8 +9,8 @@ use client::{Lookup, Roots};
 use events::{EventDepth, EventsConfig, StreamLimits};
 use secrecy::ExposeSecret;
 use store::{
-    Access, EventChannel, EventKind, EventRetention, NewEvent, ObservedChannel, ObservedChat,
-    ObservedMessage, Store, WebhookState,
+    Access, ChangeAuthor, EventChannel, EventKind, EventRetention, NewEvent, ObservedChannel,
+    ObservedChat, ObservedMessage, Store, WebhookState,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +39,10 @@ impl Sending {
             .unwrap();
         let mut access = Access::new("a", "a", "cga_a");
         access.methods = vec!["getevents".into()];
-        store.put_accesses(("me", 7), &[access]).await.unwrap();
+        store
+            .put_accesses(ChangeAuthor::new("me", 7), &[access])
+            .await
+            .unwrap();
         drop(store);
         let clock = Arc::new(AtomicI64::new(1_000_000));
         Sending::begun(folder, clock).await
@@ -101,7 +104,7 @@ impl Sending {
     pub(super) async fn change_access(&self, change: impl FnOnce(Access) -> Access) {
         let changed = |access: Option<&Access>| Ok(access.cloned().map(change));
         self.store
-            .change_access(("me", 8), "a", changed)
+            .change_access(ChangeAuthor::new("me", 8), "a", changed)
             .await
             .unwrap();
     }

@@ -1,6 +1,7 @@
 //! Tests of webhooks that stop, resume, or start: no event is left out, sent twice at the same time, or sent too early.
 
 use super::*;
+use store::ChangeAuthor;
 
 #[tokio::test]
 async fn a_webhook_pauses_with_its_access_and_resumes_without_losing_events() {
@@ -47,7 +48,7 @@ async fn a_webhook_pauses_with_its_access_and_resumes_without_losing_events() {
     // Deleting the access deletes the webhook.
     sending
         .store
-        .change_access(("me", 9), "a", |_| Ok(None))
+        .change_access(ChangeAuthor::new("me", 9), "a", |_| Ok(None))
         .await
         .unwrap();
     assert!(sending.webhooks.find(&id).await.is_err());
