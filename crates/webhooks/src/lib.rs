@@ -22,6 +22,7 @@ mod signature;
 mod state;
 mod state_transition;
 mod stats;
+mod webhook_target;
 
 pub use config::{Clock, PreparedSender, WebhookEnvironment, WebhooksConfig};
 pub use deliverer::deliver;
@@ -32,3 +33,4 @@ pub use pause_resume::PAUSED;
 pub use redeliver::RedeliveryRequest;
 pub use sender::SIGNATURE;
 pub use stats::WebhookStats;
+pub use webhook_target::WebhookTarget;

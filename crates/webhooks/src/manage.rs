@@ -15,6 +15,7 @@ use crate::names::{failed, new_name};
 use crate::sender::WebhookSender;
 use crate::signature::{new_secret, rotated};
 use crate::stats::{StatsCell, WebhookStats};
+use crate::webhook_target::WebhookTarget;
 
 /// Maximum number of webhooks per access.
 const PER_ACCESS_MAX: usize = 4;
@@ -181,20 +182,19 @@ impl Webhooks {
         Ok((made.unwrap_or(webhook), secret.text))
     }
 
-    /// Changes the fields of a webhook that an operator sets. `seen` is the version that the operator has seen; `None` accepts any
-    /// version.
+    /// Changes the fields of a webhook that an operator sets.
     ///
     /// # Errors
     /// Returns `Missing`, `Stale`, `Invalid` with the field, or `Store`. In these cases nothing changes.
     pub async fn set(
         &self,
-        (id, seen): (&str, Option<i64>),
+        target: WebhookTarget<'_>,
         draft: WebhookDraft,
     ) -> Result<(), WebhookError> {
         let sender = self.sender();
         // Apply the draft to the stored webhook within the write, because another operator may change other fields at the same
         // time.
-        self.change((id, seen), move |webhook| {
+        self.change(target, move |webhook| {
             webhook.settings = settings(&webhook.settings, draft, &sender.rules)?;
             Ok(())
         })
@@ -202,11 +202,12 @@ impl Webhooks {
         .map(drop)
     }
 
-    /// Deletes a webhook with its pending deliveries. `seen` is the version that the operator has seen; `None` accepts any version.
+    /// Deletes a webhook with its pending deliveries.
     ///
     /// # Errors
     /// Returns `Missing`, `Stale`, or `Store`. In these cases nothing changes.
-    pub async fn delete(&self, (id, seen): (&str, Option<i64>)) -> Result<(), WebhookError> {
+    pub async fn delete(&self, target: WebhookTarget<'_>) -> Result<(), WebhookError> {
+        let WebhookTarget { id, seen } = target;
         let (webhook, _) = self.find(id).await?;
         let this = id.to_owned();
         let gone = move |there: &[Webhook]| {
@@ -229,13 +230,13 @@ impl Webhooks {
     }
 
     /// Makes a new secret, which signs first, and returns the webhook with the secret. The previous secret also signs for `grace_s`
-    /// seconds, 0 to [`GRACE_S_MAX`]. `seen` is the version that the operator has seen; `None` accepts any version.
+    /// seconds, 0 to [`GRACE_S_MAX`].
     ///
     /// # Errors
     /// Returns `Invalid` if `grace_s` is out of range, `Missing`, `Stale`, or `Store`. In these cases nothing changes.
     pub async fn rotate(
         &self,
-        (id, seen): (&str, Option<i64>),
+        target: WebhookTarget<'_>,
         grace_s: i64,
     ) -> Result<(Webhook, SecretString), WebhookError> {
         if !(0..=GRACE_S_MAX).contains(&grace_s) {
@@ -249,7 +250,7 @@ impl Webhooks {
             webhook.secrets = rotated(&webhook.secrets, secret, now, grace_s);
             Ok(())
         };
-        Ok((self.change((id, seen), rotate).await?, text))
+        Ok((self.change(target, rotate).await?, text))
     }
 
     /// Ends all secrets but the newest immediately.
@@ -257,7 +258,7 @@ impl Webhooks {
     /// # Errors
     /// Returns an error if the webhook does not exist or the store can't be written.
     pub async fn retire(&self, id: &str) -> Result<(), WebhookError> {
-        self.change((id, None), |webhook| {
+        self.change(WebhookTarget::any(id), |webhook| {
             webhook.secrets.truncate(1);
             Ok(())
         })
@@ -268,12 +269,12 @@ impl Webhooks {
     /// Changes a webhook, and returns the changed webhook.
     pub(crate) async fn change(
         &self,
-        (id, seen): (&str, Option<i64>),
+        target: WebhookTarget<'_>,
         change: impl FnOnce(&mut Webhook) -> Result<(), WebhookError> + Send + 'static,
     ) -> Result<Webhook, WebhookError> {
-        let (webhook, _) = self.find(id).await?;
-        let of = (id, webhook.client_id.as_str());
-        let put = changed((id, seen), change);
+        let (webhook, _) = self.find(target.id).await?;
+        let of = (target.id, webhook.client_id.as_str());
+        let put = changed(target, change);
         let changed = self.store.change_webhook(of, put).await?;
         self.changed.notify_one();
         changed.ok_or(WebhookError::Missing)
@@ -282,10 +283,10 @@ impl Webhooks {
 
 /// Returns a function that changes one webhook of an access, unless the webhook has changed since it was seen.
 pub(crate) fn changed(
-    (id, seen): (&str, Option<i64>),
+    target: WebhookTarget<'_>,
     change: impl FnOnce(&mut Webhook) -> Result<(), WebhookError> + Send + 'static,
 ) -> impl FnOnce(&[Webhook]) -> Result<Option<Webhook>, WebhookError> + Send + 'static {
-    let this = id.to_owned();
+    let (this, seen) = (target.id.to_owned(), target.seen);
     move |there| {
         let found = there.iter().find(|webhook| webhook.id == this);
         let mut webhook = found.cloned().ok_or(WebhookError::Missing)?;

@@ -5,6 +5,7 @@ use store::{ChangeAuthor, Webhook, WebhookState};
 use crate::draft::WebhookError;
 use crate::manage::{Webhooks, changed};
 use crate::state_transition::{StateTransition, describe_state};
+use crate::webhook_target::WebhookTarget;
 
 /// The cause of a pause that an operator requested.
 pub const PAUSED: &str = "by an operator";
@@ -25,7 +26,7 @@ impl Webhooks {
     /// # Errors
     /// Returns an error if the webhook does not exist or the store can't be written.
     pub async fn pause(&self, by: &str, id: &str) -> Result<(), WebhookError> {
-        self.change_state(by, (id, None), OperatorAction::Pause)
+        self.change_state(by, WebhookTarget::any(id), OperatorAction::Pause)
             .await
     }
 
@@ -34,29 +35,23 @@ impl Webhooks {
     /// # Errors
     /// Returns an error if the webhook does not exist or the store can't be written. In these cases nothing changes.
     pub async fn resume(&self, by: &str, id: &str) -> Result<(), WebhookError> {
-        self.change_state(by, (id, None), OperatorAction::Resume)
+        self.change_state(by, WebhookTarget::any(id), OperatorAction::Resume)
             .await
     }
 
-    /// Resumes a webhook from now on, without the pending deliveries. `seen` is the version that the operator has seen; `None`
-    /// accepts any version.
+    /// Resumes a webhook from now on, without the pending deliveries.
     ///
     /// # Errors
     /// Returns `Missing`, `Stale`, or `Store`. In these cases nothing changes, and nothing is skipped.
-    pub async fn skip(
-        &self,
-        by: &str,
-        (id, seen): (&str, Option<i64>),
-    ) -> Result<(), WebhookError> {
-        self.change_state(by, (id, seen), OperatorAction::Skip)
-            .await
+    pub async fn skip(&self, by: &str, target: WebhookTarget<'_>) -> Result<(), WebhookError> {
+        self.change_state(by, target, OperatorAction::Skip).await
     }
 
     /// Changes the state of a webhook, and records the change in the history of its access.
     async fn change_state(
         &self,
         by: &str,
-        (id, seen): (&str, Option<i64>),
+        target: WebhookTarget<'_>,
         action: OperatorAction,
     ) -> Result<(), WebhookError> {
         let (state, cause) = match action {
@@ -64,9 +59,9 @@ impl Webhooks {
             OperatorAction::Resume | OperatorAction::Skip => (WebhookState::Active, ""),
         };
         let now_ms = self.now_ms();
-        let (webhook, access) = self.find(id).await?;
-        let of = (id, webhook.client_id.as_str());
-        let put = changed((id, seen), move |webhook| {
+        let (webhook, access) = self.find(target.id).await?;
+        let of = (target.id, webhook.client_id.as_str());
+        let put = changed(target, move |webhook| {
             set_state(webhook, (state, cause), now_ms);
             Ok(())
         });

@@ -8,6 +8,7 @@ use crate::draft::WebhookError;
 use crate::manage::Webhooks;
 use crate::names::{new_name, position_at};
 use crate::outcome::Outcome;
+use crate::webhook_target::WebhookTarget;
 
 /// The events to send again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Webhooks {
             RedeliveryRequest::Since(at) => {
                 // Reading starts after the position. Subtract one, so that the first event of this millisecond is included.
                 let position = position_at(at).saturating_sub(1);
-                self.change((id, None), move |webhook| {
+                self.change(WebhookTarget::any(id), move |webhook| {
                     let at = &mut webhook.progress;
                     at.position = at.position.min(position);
                     Ok(())

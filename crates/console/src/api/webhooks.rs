@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderValue, Request, StatusCode, header};
 use serde_json::{Value, json};
-use webhooks::{GRACE_S, RedeliveryRequest, WebhookDraft, WebhookError};
+use webhooks::{GRACE_S, RedeliveryRequest, WebhookDraft, WebhookError, WebhookTarget};
 
 use crate::api::auth::Actor;
 use crate::api::endpoint::{AdminEndpoint, RequiredKey};
@@ -213,7 +213,10 @@ async fn change(
     request: Request<Body>,
 ) -> ApiResult {
     let change: WebhookChange = body(request).await?;
-    console.webhooks().set((&id, None), change.into()).await?;
+    console
+        .webhooks()
+        .set(WebhookTarget::any(&id), change.into())
+        .await?;
     Ok(noted(shown(&console, &id).await?, (&actor, &id), "changed"))
 }
 
@@ -222,7 +225,7 @@ async fn delete(
     Actor(actor): Actor,
     ApiPath(id): ApiPath<String>,
 ) -> ApiResult {
-    console.webhooks().delete((&id, None)).await?;
+    console.webhooks().delete(WebhookTarget::any(&id)).await?;
     Ok(noted(no_content(), (&actor, &id), "deleted"))
 }
 
@@ -244,7 +247,7 @@ async fn resume(
     let resumption: WebhookResumption = body(request).await?;
     let webhooks = console.webhooks();
     if resumption.skip {
-        webhooks.skip(&actor, (&id, None)).await?;
+        webhooks.skip(&actor, WebhookTarget::any(&id)).await?;
     } else {
         webhooks.resume(&actor, &id).await?;
     }
@@ -266,7 +269,10 @@ async fn rotate(
     let grace_s = rotation.grace_s.unwrap_or(GRACE_S);
     // Look the access up before the rotation, for the same reason as before a creation.
     let (_, access) = console.webhooks().find(&id).await?;
-    let (webhook, secret) = console.webhooks().rotate((&id, None), grace_s).await?;
+    let (webhook, secret) = console
+        .webhooks()
+        .rotate(WebhookTarget::any(&id), grace_s)
+        .await?;
     let shown = view_with_secret(&console, (&webhook, &access), &secret);
     let response = json_answer(StatusCode::OK, &shown);
     Ok(noted(response, (&actor, &id), "given a new secret"))

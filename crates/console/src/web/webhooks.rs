@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use webhooks::{GRACE_S, RedeliveryRequest, WebhookDraft, WebhookError};
+use webhooks::{GRACE_S, RedeliveryRequest, WebhookDraft, WebhookError, WebhookTarget};
 
 use crate::path_names::PagePath;
 use crate::problem::Problem;
@@ -199,7 +199,7 @@ pub(crate) async fn change(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let target = (&*id, Some(form_version(&form.fields)?));
+    let target = WebhookTarget::version(&id, form_version(&form.fields)?);
     let changed = console.webhooks().set(target, draft(&form.fields)).await;
     match changed.map_err(Problem::from) {
         Ok(()) => Ok(done(&form, &id, "change", None)),
@@ -230,7 +230,7 @@ pub(crate) async fn act(
         "rotate" => {
             // Without the version, an operator who presses the button twice would see only the second secret, and the second press
             // would end the secret in use.
-            let target = (&*id, Some(form_version(&form.fields)?));
+            let target = WebhookTarget::version(&id, form_version(&form.fields)?);
             let rotated = console.webhooks().rotate(target, GRACE_S).await;
             let (_, secret) = rotated.map_err(Problem::from)?;
             let page = secret_page(&form, (&id, &secret));

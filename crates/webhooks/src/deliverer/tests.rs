@@ -4,6 +4,7 @@ mod judged;
 mod stage;
 mod stopped;
 
+use crate::webhook_target::WebhookTarget;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -151,7 +152,11 @@ async fn a_thin_delivery_omits_the_message_text() {
         thin: Some(true),
         ..WebhookDraft::default()
     };
-    sending.webhooks.set((&id, None), draft).await.unwrap();
+    sending
+        .webhooks
+        .set(WebhookTarget::any(&id), draft)
+        .await
+        .unwrap();
     sending.receive(EventKind::MessageReceived, 0..1).await;
     sending.until_settled(&id).await;
     let request = got.lock().unwrap()[0].0.clone();

@@ -15,6 +15,7 @@ use crate::web::page_error::PageResult;
 use crate::web::text::grouped;
 use crate::web::visitor::Visitor;
 use crate::webhooks::{noted, view};
+use webhooks::WebhookTarget;
 
 #[derive(Template)]
 #[template(path = "webhook_question.html")]
@@ -84,7 +85,7 @@ pub(crate) async fn delete(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let target = (&*id, Some(form_version(&form.fields)?));
+    let target = WebhookTarget::version(&id, form_version(&form.fields)?);
     let deleted = console.webhooks().delete(target).await;
     deleted.map_err(Problem::from)?;
     let response = see_other(&format!("{ALL}?deleted=1"));
@@ -97,7 +98,7 @@ pub(crate) async fn skip(
     PagePath(id): PagePath,
     form: OperatorForm,
 ) -> PageResult {
-    let target = (&*id, Some(form_version(&form.fields)?));
+    let target = WebhookTarget::version(&id, form_version(&form.fields)?);
     let resumed = console.webhooks().skip(&form.actor, target).await;
     resumed.map_err(Problem::from)?;
     Ok(done(&form, &id, "skip", None))
