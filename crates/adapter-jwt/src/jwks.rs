@@ -40,7 +40,7 @@ pub struct KeySet {
     /// The usable keys.
     pub keys: Vec<VerifyingKey>,
     /// The unusable keys, in the document's order.
-    pub passed_over: Vec<SkippedKey>,
+    pub skipped: Vec<SkippedKey>,
 }
 
 /// An unusable key of a JWKS.
@@ -83,7 +83,7 @@ pub fn parse_jwks(json: &str, algorithms: &[Algorithm]) -> Result<KeySet, KeyErr
             Err(error) => error.text(),
         };
         let kid = jwk.as_ref().ok().and_then(|jwk| text(jwk, "kid"));
-        set.passed_over.push(SkippedKey {
+        set.skipped.push(SkippedKey {
             place,
             kid: kid.map(|kid| kid.chars().take(KID_CHARACTERS_MAX).collect()),
             reason,

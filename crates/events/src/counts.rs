@@ -13,7 +13,7 @@ pub(crate) struct EventCounts {
     polls: [AtomicU64; 3],
     fills: AtomicU64,
     gaps: AtomicU64,
-    unharvested: AtomicU64,
+    unstored_lists: AtomicU64,
     watched: AtomicU64,
     stalled: AtomicU64,
 }
@@ -30,7 +30,7 @@ pub struct EventsStatus {
     /// Number of events before which events may be missing, since the start.
     pub gaps: u64,
     /// Number of lists from callers' calls that could not be stored, since the start.
-    pub unharvested: u64,
+    pub unstored_lists: u64,
     /// Number of channels that are currently polled, including stalled ones.
     pub watched: u64,
     /// Number of channels without a successful poll for a minute.
@@ -58,8 +58,9 @@ impl EventCounts {
         self.fills.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn unharvested(&self, lists: usize) {
-        self.unharvested.fetch_add(lists as u64, Ordering::Relaxed);
+    pub(crate) fn unstored_lists(&self, lists: usize) {
+        self.unstored_lists
+            .fetch_add(lists as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn set_watched(&self, channels: usize) {
@@ -81,7 +82,7 @@ impl EventCounts {
             polls: outcomes.map(|(word, count)| (word, of(count))).collect(),
             fills: of(&self.fills),
             gaps: of(&self.gaps),
-            unharvested: of(&self.unharvested),
+            unstored_lists: of(&self.unstored_lists),
             watched: of(&self.watched),
             stalled: of(&self.stalled),
             listening,

@@ -22,7 +22,7 @@ impl CallObserver for Events {
         }
         let method = request.operation().method;
         // If the queue is full, the next poll finds the change.
-        let _ = self.heard.try_send(ObservedCall {
+        let _ = self.observed_calls.try_send(ObservedCall {
             channel: (platform.to_owned(), platformid.to_owned()),
             chats: (method == "getchats").then(|| response.clone()),
         });
@@ -43,7 +43,7 @@ impl CallObserver for Events {
             keeps_texts: self.config().keeps_texts,
         });
         if kept.is_none() {
-            self.counts.unharvested(1);
+            self.counts.unstored_lists(1);
         }
         kept
     }

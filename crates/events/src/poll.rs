@@ -139,14 +139,14 @@ impl Poller {
             return Some(PollOutcome::Quiet);
         }
         self.upstream.has_changed(listing);
-        let sight = ChangedChannel {
+        let changed_channel = ChangedChannel {
             poller: self,
             channel,
             listing,
             is_first,
             newest,
         };
-        let is_whole = sight.keep(state, changed).await;
+        let is_whole = changed_channel.keep(state, changed).await;
         state.is_first = is_first && !is_whole;
         state.body = is_whole.then_some(hash);
         is_whole.then_some(PollOutcome::Changed)

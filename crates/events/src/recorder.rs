@@ -67,7 +67,7 @@ impl Recorder {
             let lists = batch.iter().filter(|queued| queued.waiting.is_list).count();
             let stored = self.keep(batch.drain(..)).await;
             let stored_lists = stored.iter().filter(|waiting| waiting.is_list).count();
-            self.counts.unharvested(lists - stored_lists);
+            self.counts.unstored_lists(lists - stored_lists);
             for waiting in stored {
                 // A send fails only if the waiting caller has disconnected.
                 let _ = waiting.kept.send(());

@@ -25,13 +25,17 @@ impl Events {
     /// Creates events until the task is aborted. A second call returns immediately.
     pub async fn run(self: Arc<Self>, upstream: Arc<dyn PolledUpstream>) {
         let parts = self.parts.lock().take();
-        let Some((recorder, heard)) = parts else {
+        let Some((recorder, observed_calls)) = parts else {
             return;
         };
         let _ = self.upstream.set(Arc::clone(&upstream));
         let committed = Arc::clone(&recorder.committed);
         let watcher = Watcher::new(Arc::clone(&self), upstream);
-        tokio::join!(recorder.run(), watcher.run(heard), self.follow(&committed));
+        tokio::join!(
+            recorder.run(),
+            watcher.run(observed_calls),
+            self.follow(&committed)
+        );
     }
 
     /// Follows a log with other writers.

@@ -39,7 +39,7 @@ pub struct Events {
     pub(crate) store: Arc<Store>,
     pub(crate) counts: Arc<EventCounts>,
     pub(crate) recorder: RecorderHandle,
-    pub(crate) heard: mpsc::Sender<ObservedCall>,
+    pub(crate) observed_calls: mpsc::Sender<ObservedCall>,
     pub(crate) watched: ArcSwap<WatchedNames>,
     pub(crate) upstream: OnceLock<Arc<dyn PolledUpstream>>,
     /// The parts that have not been started yet.
@@ -68,7 +68,7 @@ impl Events {
             ids,
             Arc::clone(&counts),
         );
-        let (heard, hears) = mpsc::channel(OBSERVED_CALLS_MAX);
+        let (observed_calls, receiver) = mpsc::channel(OBSERVED_CALLS_MAX);
         Ok(Arc::new(Events {
             interests: Arc::new(interests),
             config: ArcSwap::from_pointee(config),
@@ -78,10 +78,10 @@ impl Events {
             store: Arc::clone(store),
             counts,
             recorder,
-            heard,
+            observed_calls,
             watched: ArcSwap::default(),
             upstream: OnceLock::new(),
-            parts: Mutex::new(Some((parts, hears))),
+            parts: Mutex::new(Some((parts, receiver))),
         }))
     }
 

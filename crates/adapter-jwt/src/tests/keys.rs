@@ -82,7 +82,7 @@ fn set(keys: Value) -> Result<Vec<(Option<String>, &'static str)>, KeyError> {
     )?;
     let count = keys.as_array().unwrap().len();
     let used: std::collections::BTreeSet<_> = set.keys.iter().map(|key| &key.kid).collect();
-    assert!(set.passed_over.len() + used.len() <= count);
+    assert!(set.skipped.len() + used.len() <= count);
     Ok(set
         .keys
         .into_iter()
@@ -176,7 +176,7 @@ fn weak_malformed_and_symmetric_keys_are_skipped_and_valid_keys_are_used() {
         kid: Some("k".repeat(KID_CHARACTERS_MAX)),
         reason: "It is not a point on its curve.",
     };
-    assert_eq!(read.passed_over, [odd]);
+    assert_eq!(read.skipped, [odd]);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_key_with_ambiguous_json_is_skipped_and_other_keys_are_used() {
                 let set = parse_jwks(&text, &Algorithm::ALL).unwrap();
                 let kids: Vec<_> = set.keys.iter().map(|key| key.kid.as_deref()).collect();
                 assert_eq!(kids, [Some("good")], "{}", &odd[..40]);
-                assert_eq!(set.passed_over.len(), 1);
+                assert_eq!(set.skipped.len(), 1);
             }
         }
     }

@@ -173,7 +173,7 @@ async fn an_observation_that_panics_takes_no_other_of_its_batch_with_it() {
     assert!(before.await.is_err() && after.await.is_err());
     kept.await.unwrap();
     assert_eq!(kinds(&events).await, [EventKind::MessageReceived]);
-    assert_eq!(events.status().unharvested, 0);
+    assert_eq!(events.status().unstored_lists, 0);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn lists_that_an_unavailable_store_has_not_stored_are_counted() {
     for lost in lost {
         assert!(lost.await.is_err());
     }
-    assert_eq!(events.status().unharvested, 3);
+    assert_eq!(events.status().unstored_lists, 3);
 }
 
 /// Returns a call for the unread messages of the first chat, and the model's answer.

@@ -44,10 +44,10 @@ impl ChannelEpochs {
             hasher,
         });
         if let Some(counts) = counts {
-            let hearing = Arc::downgrade(&epochs);
-            counts.on_invalidation(move |wake_up| {
-                if let Some(epochs) = hearing.upgrade() {
-                    epochs.hear(&wake_up);
+            let weak = Arc::downgrade(&epochs);
+            counts.on_invalidation(move |invalidation| {
+                if let Some(epochs) = weak.upgrade() {
+                    epochs.apply(&invalidation);
                 }
             });
         }
@@ -69,8 +69,8 @@ impl ChannelEpochs {
         }
     }
 
-    fn hear(&self, wake_up: &Invalidation) {
-        match wake_up {
+    fn apply(&self, invalidation: &Invalidation) {
+        match invalidation {
             Invalidation::All => (0..EPOCHS).for_each(|slot| self.bump_slot(slot)),
             Invalidation::Some(slots) => slots.iter().for_each(|slot| self.bump_slot(*slot)),
         }

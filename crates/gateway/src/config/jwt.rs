@@ -149,7 +149,7 @@ fn jwks_file(path: &Path, algorithms: &[Algorithm]) -> Result<(), String> {
         return Ok(());
     }
     let why = set
-        .passed_over
+        .skipped
         .iter()
         .map(|odd| format!(" Key {}: {}", odd.place, odd.reason));
     let why: String = why.take(REJECTED_KEYS_LISTED_MAX).collect();

@@ -51,7 +51,7 @@ fn event_samples(status: &EventsStatus) -> Vec<MetricSample> {
         MetricSample::of("chatgate_event_fills_total", status.fills as f64),
         MetricSample::of(
             "chatgate_event_unharvested_total",
-            status.unharvested as f64,
+            status.unstored_lists as f64,
         ),
     ];
     let labelled = |name, label, counts: &[(&'static str, u64)]| {

@@ -37,7 +37,7 @@ struct KeysState {
     /// SHA-256 of the document that contained the current keys.
     document: Option<[u8; 32]>,
     usable: usize,
-    passed_over: Vec<SkippedKey>,
+    skipped: Vec<SkippedKey>,
 }
 
 impl OutsideIssuer {
@@ -145,12 +145,8 @@ impl OutsideIssuer {
     fn note(&self, set: &KeySet, now: i64) {
         let mut known = self.known();
         // One line for each set that differs, not for each fetch.
-        if !set.passed_over.is_empty() && set.passed_over != known.passed_over {
-            let shown = set
-                .passed_over
-                .iter()
-                .take(ODD_KEYS_SHOWN_MAX)
-                .map(describe);
+        if !set.skipped.is_empty() && set.skipped != known.skipped {
+            let shown = set.skipped.iter().take(ODD_KEYS_SHOWN_MAX).map(describe);
             let skipped_keys: Vec<_> = shown.collect();
             let (issuer, usable) = (&self.config.issuer, set.keys.len());
             let skipped_keys = skipped_keys.join(" ");
@@ -164,19 +160,19 @@ impl OutsideIssuer {
         known.fetched = Some(now);
         known.error = None;
         known.usable = set.keys.len();
-        known.passed_over.clone_from(&set.passed_over);
+        known.skipped.clone_from(&set.skipped);
     }
 
     /// Returns the status of the issuer for operators.
     pub(crate) fn status(&self) -> Value {
         let known = self.known();
-        let odd = known.passed_over.iter().take(ODD_KEYS_SHOWN_MAX);
+        let odd = known.skipped.iter().take(ODD_KEYS_SHOWN_MAX);
         json!({
             "issuer": self.config.issuer,
             "fetched_at": known.fetched.map(rfc3339),
             "error": known.error,
             "keys": known.usable,
-            "keys_passed_over": known.passed_over.len(),
+            "keys_passed_over": known.skipped.len(),
             "passed_over": odd.map(|odd| json!({
                 "place": odd.place, "kid": odd.kid, "reason": odd.reason,
             })).collect::<Vec<_>>(),

@@ -33,23 +33,23 @@ pub async fn inspect_postgres(options: &PostgresOptions) -> Vec<DatabaseFinding>
     };
     findings.push(("store.url", Ok("a writable server answers".to_owned())));
     let pooled = pooled(&mut session, options).await;
-    findings.push(("store.direct_url", said(pooled)));
+    findings.push(("store.direct_url", finding(pooled)));
     let schema = schema(&mut direct, options.migrates).await;
     let has_tables = matches!(schema, Ok(Schema::UpToDate));
-    findings.push(("tables", said(schema.and_then(Schema::said))));
+    findings.push(("tables", finding(schema.and_then(Schema::describe))));
     if has_tables {
-        findings.push(("rights", said(rights(&mut session).await)));
-        findings.push(("store.seal", said(seal(&mut session, options).await)));
+        findings.push(("rights", finding(rights(&mut session).await)));
+        findings.push(("store.seal", finding(seal(&mut session, options).await)));
     }
     findings.push((
         "connections",
-        said(connections(&mut session, options, has_tables).await),
+        finding(connections(&mut session, options, has_tables).await),
     ));
     findings.push((
         "store.durability",
-        said(durability(&mut session, options).await),
+        finding(durability(&mut session, options).await),
     ));
-    findings.push(("clock", said(clock(&mut session).await)));
+    findings.push(("clock", finding(clock(&mut session).await)));
     findings
 }
 
@@ -62,7 +62,7 @@ enum Schema {
 }
 
 impl Schema {
-    fn said(self) -> Result<String, StoreError> {
+    fn describe(self) -> Result<String, StoreError> {
         match self {
             Schema::UpToDate => Ok("up to date".to_owned()),
             Schema::MadeAtStart => Ok("the next start brings them up to date".to_owned()),
@@ -73,7 +73,7 @@ impl Schema {
     }
 }
 
-fn said(found: Result<String, StoreError>) -> Result<String, String> {
+fn finding(found: Result<String, StoreError>) -> Result<String, String> {
     found.map_err(|error| error.to_string())
 }
 
