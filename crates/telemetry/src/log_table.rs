@@ -65,7 +65,7 @@ fields! {
     Number "queue_ms" "chatgate.queue_ms" "The time that the call waited in the queue in front of the upstream, in milliseconds";
     Number "upstream_ms" "chatgate.upstream_ms" "The time that the upstream took, in milliseconds";
     Number "total_ms" "chatgate.total_ms" "The time from the head of the request to its answer, in milliseconds";
-    Text "cause" "chatgate.cause" "The reason of the outcome; for operators, not for callers";
+    Text "cause" "chatgate.cause" "The reason of the outcome, also where the caller gets only a code; for operators";
     Text "would_refuse" "chatgate.would_refuse" "The report-only rule that would have refused the request";
 
     Text "network" "chatgate.network" "The network of requests that were counted together";
