@@ -3,7 +3,7 @@
 
 use adapter::{Code, Error};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 
 use crate::request::context::RequestContext;
 
@@ -23,7 +23,27 @@ pub(crate) fn check(context: &RequestContext, public_url: &str) -> Result<(), Er
 }
 
 fn check_head(head: &Parts, is_listed: bool, public_url: &str) -> Result<(), Error> {
-    if is_listed || !has_basic(&head.headers) || !is_from_other_origin(head, public_url) {
+    if is_listed {
+        return Ok(());
+    }
+    let (mut has_basic, mut site, mut origin) = (false, None, None);
+    // One pass over the few headers of a call, because three lookups cost 360 instructions more.
+    for (name, value) in &head.headers {
+        if name == header::AUTHORIZATION {
+            has_basic |= is_basic(value);
+        } else if name == header::ORIGIN {
+            origin = origin.or(Some(value));
+        } else if name == SEC_FETCH_SITE {
+            site = site.or(Some(value));
+        }
+    }
+    let is_from_other_origin = || match site {
+        // `none` is a request that the visitor made, for example in the address bar.
+        Some(site) => site != "same-origin" && site != "none",
+        // Older browsers state only the origin, and not for every request.
+        None => origin.is_some_and(|origin| !is_own(origin, head, public_url)),
+    };
+    if !has_basic || !is_from_other_origin() {
         return Ok(());
     }
     let text = "Pages of this origin may not call with the browser's credentials.";
@@ -31,24 +51,9 @@ fn check_head(head: &Parts, is_listed: bool, public_url: &str) -> Result<(), Err
     Err(error.because("a page of an origin that server.cors_origins does not name"))
 }
 
-fn has_basic(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    values.any(|value| {
-        let scheme = value.as_bytes().get(..BASIC.len());
-        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(BASIC))
-    })
-}
-
-fn is_from_other_origin(head: &Parts, public_url: &str) -> bool {
-    match head.headers.get(SEC_FETCH_SITE) {
-        // `none` is a request that the visitor made, for example in the address bar.
-        Some(site) => site != "same-origin" && site != "none",
-        // Older browsers state only the origin, and not for every request.
-        None => {
-            let origin = head.headers.get(header::ORIGIN);
-            origin.is_some_and(|origin| !is_own(origin, head, public_url))
-        }
-    }
+fn is_basic(authorization: &HeaderValue) -> bool {
+    let scheme = authorization.as_bytes().get(..BASIC.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(BASIC))
 }
 
 /// Returns whether the origin is the gateway's own, by the name under which the request arrived or by the public URL. Only host and
