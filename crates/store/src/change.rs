@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::store::Engine;
 use crate::token_bounds::TokenEffect;
-use crate::{Access, ChangeError, Store, StoreError};
+use crate::{Access, ChangeAuthor, ChangeError, Store, StoreError};
 
 /// One change of an access.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,23 +22,6 @@ pub struct Change {
     pub before: Option<Value>,
     /// The access after the change, without secrets; absent if the change deleted it.
     pub after: Option<Value>,
-}
-
-/// The author and the time of a change.
-#[derive(Clone, Copy, Debug)]
-pub struct ChangeAuthor<'a> {
-    /// The name of the admin key, or what changes the store by itself.
-    pub actor: &'a str,
-    /// The time by this machine's clock; seconds since 1970, UTC.
-    pub at_s: i64,
-}
-
-impl<'a> ChangeAuthor<'a> {
-    /// Creates the author of a change at this time.
-    #[must_use]
-    pub fn new(actor: &'a str, at_s: i64) -> ChangeAuthor<'a> {
-        ChangeAuthor { actor, at_s }
-    }
 }
 
 impl Store {

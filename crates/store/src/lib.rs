@@ -12,6 +12,7 @@ mod admin_keys;
 mod backup;
 mod cache_policy;
 mod change;
+mod change_author;
 mod change_error;
 mod connections;
 mod copy;
@@ -51,7 +52,8 @@ pub use access::{Access, AccessLimits, Channel, JournalLevel, Rate, SECRETS_MAX,
 pub use accesses::{AccessSearch, Accesses, ChangedAccess};
 pub use admin_key::{AdminKey, Role, find_presented};
 pub use cache_policy::{CACHE_S_MAX, CachePolicy};
-pub use change::{Change, ChangeAuthor};
+pub use change::Change;
+pub use change_author::ChangeAuthor;
 pub use change_error::ChangeError;
 pub use connections::StoreConnections;
 pub use crypto::{random_bytes, sha256};
