@@ -1,15 +1,13 @@
 //! Rules for the tree as a whole: permitted imports, maximum length of files, and required and forbidden content.
 
 mod imports;
+mod named_tests;
 mod names;
 mod source;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::harness::{repository, skipped};
 
 /// Maximum number of lines without tests; a longer file contains more than one thing.
 const FILE_LINES_MAX: usize = 350;
@@ -86,18 +84,6 @@ fn a_workspace_crate_without_an_import_rule_is_reported() {
         &[("oracles", &["gateway"]), ("gateway", &["oracles"])],
         &["gateway may not use oracles"],
     );
-}
-
-/// A mutation whose pattern no longer exists in the code shows nothing. Running all mutations takes too long for every day.
-#[test]
-fn every_mutation_matches_its_code_and_names_a_test() {
-    let mut looking = Command::new("python3");
-    looking.arg(repository().join("tests/mutations"));
-    let Ok(looked) = looking.arg("--places").output() else {
-        return skipped("python3");
-    };
-    let said = String::from_utf8_lossy(&looked.stderr);
-    assert!(looked.status.success(), "{said}");
 }
 
 #[test]
@@ -185,31 +171,6 @@ fn every_file_that_the_architecture_names_exists() {
         .filter(|name| !folders.iter().any(|folder| folder.join(name).is_file()))
         .collect();
     assert!(missing.is_empty(), "there are no such files: {missing:#?}");
-}
-
-/// Minimum length of a test's name, which distinguishes it from the short names of keys and commands.
-const TEST_NAME_BYTES_MIN: usize = 12;
-
-#[test]
-fn every_test_that_the_security_page_names_exists() {
-    let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
-    let table = page.lines().filter(|line| line.starts_with("| "));
-    // Only the second column names tests; the first is the requirement, and the third is a remark.
-    let shown_by: String = table.filter_map(|row| row.split('|').nth(2)).collect();
-    let is_test = |name: &&str| name.len() >= TEST_NAME_BYTES_MIN && name.contains('_');
-    let named: Vec<_> = shown_by
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(is_test)
-        .collect();
-    assert!(named.len() > 50, "the table is there: {}", named.len());
-    let code: String = sources().into_iter().map(|(_, text)| text).collect();
-    let missing: Vec<_> = named
-        .into_iter()
-        .filter(|name| !code.contains(&format!("fn {name}(")))
-        .collect();
-    assert!(missing.is_empty(), "there are no such tests: {missing:#?}");
 }
 
 #[test]
