@@ -1,11 +1,9 @@
 //! Tests of HTTP itself: old clients, unusual methods, broken hosts, and what each way in accepts as a request.
 
-use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::browser::browse;
-use crate::harness::{Answer, Gateway, client, envelope};
+use crate::harness::{Answer, Gateway, client};
 
 /// Sends bytes on a new connection and reads until the gateway closes it.
 async fn raw(gateway: &Gateway, request: &str) -> String {
@@ -312,161 +310,14 @@ async fn an_oversized_body_gets_413_and_an_incomplete_one_times_out() {
 }
 
 #[tokio::test]
-async fn the_wsdl_contains_the_public_url_regardless_of_the_host_header() {
-    let gateway = Gateway::configured("[server]\npublic_url = \"https://chat.example.com\"\n", &[]);
-    for query in ["?wsdl", "?WSDL", "?singleWsdl&wsdl"] {
-        let answer = Answer::of(
-            client()
-                .get(gateway.url(&format!("/api/soap/{query}")))
-                .header("Host", "evil.example"),
-        )
-        .await;
-        assert_eq!(
-            (answer.status, answer.header("content-type")),
-            (200, "text/xml; charset=utf-8")
-        );
-        assert_eq!(
-            answer
-                .body
-                .matches("location=\"https://chat.example.com/api/soap/\"")
-                .count(),
-            2,
-            "{}",
-            answer.body
-        );
-    }
-    let plain = Answer::of(client().get(gateway.url("/api/soap/"))).await;
-    assert!(plain.status == 500 && plain.body.contains("HTTP_METHOD_NOT_ALLOWED"));
-}
-
-#[tokio::test]
-async fn each_soap_version_has_its_own_wsdl() {
-    let gateway = Gateway::start();
-    let ask = async |method: Method, query: &str| {
-        let url = gateway.url(&format!("/api/soap/?{query}"));
-        Answer::of(client().request(method, url)).await
-    };
-    for (query, own, other) in [
-        ("wsdl=1.1", "ChatSoap11", "soap12:"),
-        ("WSDL=1.2", "ChatSoap12", "ChatSoap11"),
-    ] {
-        let wsdl = ask(Method::GET, query).await;
-        assert_eq!(
-            (wsdl.status, wsdl.header("content-type")),
-            (200, "text/xml; charset=utf-8")
-        );
-        assert_eq!(wsdl.body.matches("<wsdl:port ").count(), 1, "{}", wsdl.body);
-        assert!(wsdl.body.contains(own) && !wsdl.body.contains(other));
-        let head = ask(Method::HEAD, query).await;
-        let length = |answer: &Answer| answer.header("content-length").to_owned();
-        assert_eq!((head.status, length(&head)), (200, length(&wsdl)));
-    }
-    for query in ["wsdl=2.0", "wsdl=1.1&wsdl=1.2"] {
-        let unknown = ask(Method::GET, query).await;
-        assert_eq!(unknown.status, 500);
-        assert!(unknown.body.contains("<s:Fault>"), "{}", unknown.body);
-        assert!(unknown.body.contains("INCORRECT_PARAM"), "{}", unknown.body);
-        assert!(unknown.body.contains("?wsdl=1.1"), "{}", unknown.body);
-    }
-}
-
-#[tokio::test]
-async fn soap_answers_use_the_version_of_the_request() {
-    let gateway = Gateway::start();
-    let demo = gateway.demo();
-    let eleven = envelope(
-        "getchatchannels",
-        &[("user", &demo.user), ("password", &demo.password)],
-    );
-    let twelve = eleven.replace(
-        "http://schemas.xmlsoap.org/soap/envelope/",
-        "http://www.w3.org/2003/05/soap-envelope",
-    );
-    for (xml, content_type) in [
-        (eleven, "text/xml; charset=utf-8"),
-        (twelve, "application/soap+xml; charset=utf-8"),
-    ] {
-        let call = client()
-            .post(gateway.url("/api/soap"))
-            .header("Content-Type", content_type)
-            .body(xml.clone());
-        let answer = Answer::of(call).await;
-        assert_eq!(
-            (answer.status, answer.header("content-type")),
-            (200, content_type)
-        );
-        assert_eq!(
-            answer.body.matches("<c:item>").count(),
-            5,
-            "{}",
-            answer.body
-        );
-        let wrong = xml.replace(&demo.password, "wrong");
-        let fault = Answer::of(
-            client()
-                .post(gateway.url("/api/soap"))
-                .header("Content-Type", content_type)
-                .body(wrong),
-        )
-        .await;
-        let expected = if content_type.starts_with("text") {
-            500
-        } else {
-            400
-        };
-        assert_eq!(
-            (fault.status, fault.header("content-type")),
-            (expected, content_type)
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_disabled_way_in_has_no_path_and_cors_allows_only_configured_origins() {
-    let toml = "[server]\ncors_origins = [\"https://app.example\"]\n[ways.jwt]\nenabled = false\n";
-    let gateway = Gateway::configured(toml, &[]);
+async fn a_disabled_way_in_has_no_path() {
+    let gateway = Gateway::configured("[ways.jwt]\nenabled = false\n", &[]);
     for path in ["/api/jwt/", "/oauth/token", "/.well-known/jwks.json"] {
         assert_eq!(
             Answer::of(client().get(gateway.url(path))).await.status,
             404,
             "{path}"
         );
-    }
-    for (origin, allowed) in [
-        ("https://app.example", "https://app.example"),
-        ("https://evil.example", ""),
-    ] {
-        let call = client()
-            .request(reqwest::Method::OPTIONS, gateway.url("/api/http/"))
-            .header("Origin", origin);
-        assert_eq!(
-            Answer::of(call).await.header("access-control-allow-origin"),
-            allowed
-        );
-    }
-}
-
-#[tokio::test]
-async fn cors_allows_token_requests_and_the_cache_control_header() {
-    let toml = "[server]\ncors_origins = [\"https://app.example\"]\n";
-    let gateway = Gateway::configured(toml, &[]);
-    for path in ["/oauth/token", "/api/jwt/"] {
-        let preflight = client()
-            .request(reqwest::Method::OPTIONS, gateway.url(path))
-            .header("Origin", "https://app.example")
-            .header("Access-Control-Request-Method", "POST")
-            .header(
-                "Access-Control-Request-Headers",
-                "authorization, cache-control",
-            );
-        let answer = Answer::of(preflight).await;
-        assert_eq!(answer.status, 204, "{path}");
-        let methods = answer.header("access-control-allow-methods");
-        assert!(methods.contains("POST"), "{path}: {methods}");
-        let headers = answer.header("access-control-allow-headers");
-        for header in ["authorization", "cache-control"] {
-            assert!(headers.contains(header), "{path}: {headers}");
-        }
     }
 }
 
@@ -524,98 +375,4 @@ async fn a_transfer_coding_other_than_chunked_is_rejected() {
         status(&answer) == "400" && body(&answer).contains("MALFORMED_REQUEST"),
         "{answer}"
     );
-}
-
-/// Returns a send by query, form and SOAP, and the check of a stream of events, without credentials.
-fn calls_of_a_page(gateway: &Gateway) -> [reqwest::RequestBuilder; 4] {
-    let send = [
-        ("platform", "whatsapp"),
-        ("platformid", "100"),
-        ("destination", "346"),
-        ("message", "forged"),
-    ];
-    let form = [&[("class", "chat"), ("method", "sendmessage")], &send[..]].concat();
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let query = query.extend_pairs(&form).finish();
-    let url = |path: &str| gateway.url(path);
-    [
-        client().get(url(&format!("/api/basic/?{query}"))),
-        client().post(url("/api/basic/")).form(&form),
-        client()
-            .post(url("/api/soap/"))
-            .body(envelope("sendmessage", &send)),
-        client().head(url("/api/events")),
-    ]
-}
-
-#[tokio::test]
-async fn pages_of_other_sites_cannot_call_with_the_browsers_basic_credentials() {
-    let toml = "[server]\ncors_origins = [\"https://app.example\"]\n";
-    let gateway = Gateway::configured(toml, &[]);
-    let demo = gateway.demo();
-    let own = gateway.url("");
-    for (site, origin, is_accepted) in [
-        ("cross-site", "", false),
-        ("same-site", "", false),
-        ("cross-site", "https://evil.example", false),
-        ("", "https://evil.example", false),
-        ("", "null", false),
-        ("cross-site", "https://app.example", true),
-        ("same-origin", "null", true),
-        ("none", "", true),
-        ("", &*own, true),
-        ("", "", true),
-    ] {
-        let headers = [("Sec-Fetch-Site", site), ("Origin", origin)];
-        let headers = headers.into_iter().filter(|(_, value)| !value.is_empty());
-        for call in calls_of_a_page(&gateway) {
-            let call = call.basic_auth(&demo.user, Some(&demo.password));
-            let call = headers
-                .clone()
-                .fold(call, |call, (name, value)| call.header(name, value));
-            let Answer { status, body, .. } = Answer::of(call).await;
-            assert_eq!(status == 200, is_accepted, "{site} {origin}: {body}");
-            let is_rejected = status == 403 || body.contains("OPERATION_NOT_ALLOWED");
-            assert_ne!(is_rejected, is_accepted, "{site} {origin}: {body}");
-        }
-    }
-    // A page can send credentials that it knows itself, and a browser stores none of these.
-    let account = format!("user={}&password={}", demo.user, demo.password);
-    let call = format!("/api/http/?class=chat&method=getchatchannels&{account}");
-    let call = client().get(gateway.url(&call));
-    let answer = Answer::of(call.header("Sec-Fetch-Site", "cross-site")).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-}
-
-#[test]
-fn chromium_cannot_be_made_to_call_with_stored_credentials_by_another_site() {
-    browse("cross_site_pages.js", "");
-}
-
-#[tokio::test]
-async fn a_message_that_has_expired_is_rejected_if_its_sender_requires_the_check() {
-    let gateway = Gateway::start();
-    let demo = gateway.demo();
-    let credentials = [("user", &*demo.user), ("password", &*demo.password)];
-    let call = envelope("getchatchannels", &credentials);
-    let wss = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity";
-    for (mandatory, expires, status) in [
-        ("1", "2020-01-01T00:00:00Z", 500),
-        ("0", "2020-01-01T00:00:00Z", 200),
-        ("1", "2999-01-01T00:00:00Z", 200),
-    ] {
-        let header = format!(
-            "<s:Header><w:Security xmlns:w=\"{wss}-secext-1.0.xsd\" xmlns:u=\"{wss}-utility-1.0.xsd\" \
-             s:mustUnderstand=\"{mandatory}\"><u:Timestamp><u:Expires>{expires}</u:Expires></u:Timestamp></w:Security></s:Header><s:Body>"
-        );
-        let body = call.replacen("<s:Body>", &header, 1);
-        let answer = Answer::of(client().post(gateway.url("/api/soap/")).body(body)).await;
-        assert_eq!(
-            answer.status, status,
-            "{mandatory} {expires}: {}",
-            answer.body
-        );
-        let code = "<c:code>MALFORMED_REQUEST</c:code>";
-        assert_eq!(answer.body.contains(code), status == 500, "{}", answer.body);
-    }
 }
