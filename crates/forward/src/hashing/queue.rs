@@ -148,7 +148,7 @@ impl<T> HashQueue<T> {
         taken
     }
 
-    /// Returns the best rank with waiting calls, or the next lower one if its turn has come.
+    /// Returns the best rank with waiting calls, or a lower one if its turn has come.
     fn next_rank(&mut self) -> Option<usize> {
         let lowest = (0..RANKS).rfind(|rank| self.ranks[*rank].has_waiters())?;
         for rank in 0..lowest {

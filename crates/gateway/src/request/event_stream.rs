@@ -62,7 +62,6 @@ async fn begin(
     snapshot: &Arc<Snapshot>,
     record: &mut AccessRecord,
 ) -> Result<StreamStart, Error> {
-    record.progress.rejected_operation = Operation::named(GET_EVENTS);
     admit(snapshot, record)?;
     let checks_only = match record.context.head.method {
         Method::OPTIONS => return Ok(StreamStart::Options),
@@ -70,6 +69,7 @@ async fn begin(
         Method::HEAD => true,
         _ => return Err(Error::refused(Code::HttpMethodNotAllowed)),
     };
+    record.progress.rejected_operation = Operation::named(GET_EVENTS);
     cross_site::check(&record.context, &snapshot.public_url)?;
     let caller = authorized(snapshot, record).await?;
     let events = snapshot.events()?;
