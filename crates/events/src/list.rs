@@ -96,21 +96,20 @@ mod tests {
                     .to_owned(),
             ),
         };
-        let (more, reset) = (true, true);
-        let more_follow = ListFlags {
-            more,
-            ..ListFlags::default()
+        let flags = ListFlags {
+            more: true,
+            reset: false,
         };
-        let text = list(&[Arc::new(event)], Position::of(9), more_follow);
+        let text = list(&[Arc::new(event)], Position::of(9), flags);
         let expected = r#"{"list":[{"id":"evt_5k","type":"message.received","timestamp":"2026-11-28T21:06:40.123Z","platformid":"100","platform":"whatsapp","destination":"346","messageid":"812","message":"a\u0020\"b\"","sent":"0","status":"","datetime":"","gap":"possible","late":"0"}],"cursor":"0000000000009","more":"1","reset":"0"}"#;
         assert_eq!(text, expected);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
-        let is_reset = ListFlags {
-            reset,
-            ..ListFlags::default()
+        let flags = ListFlags {
+            more: false,
+            reset: true,
         };
         assert_eq!(
-            list(&[], Position::of(9), is_reset),
+            list(&[], Position::of(9), flags),
             r#"{"list":[],"cursor":"0000000000009","more":"0","reset":"1"}"#
         );
     }

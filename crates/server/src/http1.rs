@@ -73,7 +73,7 @@ fn while_answered(response: Response<Body>, in_flight: InFlight) -> Response<Bod
         return response;
     }
     if is_event_stream(&response) {
-        in_flight.send_events();
+        in_flight.mark_event_stream();
     }
     response.map(|body| {
         Body::new(body.map_frame(move |frame| {

@@ -50,7 +50,7 @@ impl InFlight {
     }
 
     /// Marks the answer as a stream of events until the request ends (HTTP/1.1 only).
-    pub(crate) fn send_events(&self) {
+    pub(crate) fn mark_event_stream(&self) {
         self.state.sends_events.store(true, Ordering::Relaxed);
     }
 

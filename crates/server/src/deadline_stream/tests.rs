@@ -197,7 +197,7 @@ async fn the_write_time_earned_by_fast_reading_is_capped() {
 async fn a_reader_of_events_times_out_after_its_last_byte_whatever_was_written_before() {
     let (mut peer, mut stream, state) = stream(256 * 1024);
     let in_flight = ConnectionState::begin(&state);
-    in_flight.send_events();
+    in_flight.mark_event_stream();
     // The system takes these bytes for a reader that has not read any of them.
     stream.write_all(&[b'x'; 256 * 1024]).await.unwrap();
     let began = Instant::now();
