@@ -54,6 +54,10 @@ async fn a_reload_names_the_blocking_file_and_the_next_reload_succeeds() {
         block(&password);
         let refused = admin(&gateway, Method::POST, "reload", &Value::Null).await;
         assert_eq!(refused.status, 422, "{}", refused.body);
+        // The row has the time of the end, so that readers that follow the journal have not passed it. The wait took five seconds.
+        let recent = "journal?follow=true&since=4s";
+        let recent = admin(&gateway, Method::GET, recent, &Value::Null).await;
+        assert_eq!(recent.json()["rows"][0]["status"], 422, "{}", recent.body);
         let said = refused.json()["errors"].to_string();
         for part in ["upstream.password", "password", expected] {
             assert!(said.contains(part), "{part}: {said}");
